@@ -1,0 +1,174 @@
+//! The layout of every map value that crosses the kernel line.
+//!
+//! Each struct derives [`bytemuck::Pod`], so one with padding does not compile, and states its size beside it.
+//! Change a struct and [`ABI_VERSION`] changes with it: the loader refuses an object of another version.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Version of everything in this module; the eBPF object carries it in its global `LLB_ABI`.
+pub const ABI_VERSION: u32 = 1;
+
+/// Seats of one fleet: the most workers (old and new ones during a reload together) that can be chosen from.
+/// A power of two and at most 256, so that a `u8` is always a valid index and the verifier needs no check.
+pub const MAX_SEATS: usize = 256;
+
+/// Groups (protocol, address and port) of one fleet. A worker rarely has more than a handful of listeners.
+pub const MAX_GROUPS: usize = 64;
+
+/// Listeners of one fleet, living and just closed: a full house and the one that replaces it.
+pub const MAX_LISTENERS: usize = 2 * MAX_SEATS * 8;
+
+/// "No seat" where a seat's index is expected.
+pub const NO_SEAT: u32 = u32::MAX;
+
+/// One seat's books. Only the kernel programs write them; all counters but [`settled`](Seat::settled) only grow,
+/// so a difference of two can be read at any time without a lock and cannot wrap.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Seat {
+    /// Requests begun: the first byte has come in, or the server spoke first.
+    pub begun: u64,
+    /// Requests ended: the first byte went out, the connection closed, or it moved to another seat.
+    pub ended: u64,
+    /// When the seat last became busy or last answered, ns.
+    pub progress_at: u64,
+    /// A running median of the service times, ns; 0 until the first answer.
+    pub service_ns: u64,
+    /// Choices charged to the seat that have not yet become requests: made.
+    pub charged: u64,
+    /// Charges that became requests, were closed, or have been forgotten.
+    pub settled: u64,
+    /// [`charged`](Seat::charged) as it stood at the last roll: what is forgotten at the next.
+    pub mark: u64,
+    /// When charges were last rolled, ns.
+    pub rolled_at: u64,
+    /// Connections that the selector gave to this seat, migrated ones too.
+    pub chosen: u64,
+    /// Connections established.
+    pub opened: u64,
+    /// Connections closed, or moved to another seat.
+    pub closed: u64,
+    /// Requests that got a first byte back.
+    pub answered: u64,
+    /// Connections that the worker closed without answering the request it held.
+    pub failed: u64,
+    /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
+    pub epoch: u64,
+    /// Room for two more words, so that a seat fills two cache lines exactly.
+    pub reserved: [u64; 2],
+}
+const _: () = assert!(size_of::<Seat>() == 128);
+
+/// The seats of a fleet: the single value of the map `SEATS`. One lookup reaches them all.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Seats {
+    /// By seat index.
+    pub seat: [Seat; MAX_SEATS],
+}
+const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS);
+
+/// What userspace publishes for the selector: the single value of the map `PUBLISHED`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Published {
+    /// When this was published, ns; costs older than [`crate::select::STALE_AFTER_NS`] are not used.
+    pub at: u64,
+    /// A [`crate::policy::Policy`] as a number.
+    pub policy: u32,
+    /// The least-latency worker's seat, or [`NO_SEAT`].
+    pub least: u32,
+    /// By seat: what one request costs there, ns; 0 if userspace knows nothing and the kernel's own
+    /// [`Seat::service_ns`] is to be used.
+    pub cost_ns: [u64; MAX_SEATS],
+}
+const _: () = assert!(size_of::<Published>() == 16 + 8 * MAX_SEATS);
+
+/// The seats that have a listener in one group: a value of the map `GROUPS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Group {
+    /// How many of `seats` count.
+    pub count: u32,
+    /// A word that keeps `seats` aligned.
+    pub reserved: u32,
+    /// Seat indices, in no order.
+    pub seats: [u8; MAX_SEATS],
+}
+const _: () = assert!(size_of::<Group>() == 8 + MAX_SEATS);
+
+/// Where one listening socket belongs: a value of the map `LISTENERS`, by socket cookie.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Listener {
+    /// Index into `GROUPS`.
+    pub group: u32,
+    /// Seat of the listener.
+    pub seat: u32,
+}
+const _: () = assert!(size_of::<Listener>() == 8);
+
+/// What a socket carries about its seat: the value of the socket storage `CONN`. Userspace sets it on a listener,
+/// and the kernel copies it to every connection accepted from there (`BPF_F_CLONE`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Conn {
+    /// Seat whose books hold this connection.
+    pub seat: u32,
+    /// A [`crate::track::Phase`] as a number.
+    pub phase: u32,
+    /// The seat's epoch when this connection was last seen: an older one says that connections have been migrated
+    /// away since, and that the map `MOVED` knows whether this is one of them.
+    pub epoch: u64,
+    /// When the present request began, or the connection was established, ns.
+    pub since: u64,
+}
+const _: () = assert!(size_of::<Conn>() == 24);
+
+/// Whose socket it is: the value of the socket storage `OWNER`, set when the socket binds.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Owner {
+    /// Id of the worker's cgroup (the inode number of its directory).
+    pub cgroup: u64,
+}
+const _: () = assert!(size_of::<Owner>() == 8);
+
+/// An address that is steered: a key of the map `STEERED`, used when ports are limited.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Endpoint {
+    /// IPv6 address, or IPv4 as `::ffff:a.b.c.d`; zero when `any` is set.
+    pub addr: [u8; 16],
+    /// Port, host byte order.
+    pub port: u32,
+    /// 1: every address of this port.
+    pub any: u32,
+}
+const _: () = assert!(size_of::<Endpoint>() == 24);
+
+/// A listener appeared or went: a record of the ring buffer `EVENTS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct ListenEvent {
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// The worker's cgroup, from [`Owner`].
+    pub cgroup: u64,
+    /// [`EVENT_LISTEN`] or [`EVENT_CLOSE`].
+    pub kind: u32,
+    /// Local port, host byte order.
+    pub port: u32,
+    /// `AF_INET` (2) or `AF_INET6` (10).
+    pub family: u32,
+    /// A word that keeps the size a multiple of eight.
+    pub reserved: u32,
+    /// Local address: IPv6, or IPv4 as `::ffff:a.b.c.d`.
+    pub addr: [u8; 16],
+}
+const _: () = assert!(size_of::<ListenEvent>() == 48);
+
+/// [`ListenEvent::kind`]: the socket entered the listening state.
+pub const EVENT_LISTEN: u32 = 1;
+/// [`ListenEvent::kind`]: the socket left it.
+pub const EVENT_CLOSE: u32 = 2;

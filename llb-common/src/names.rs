@@ -1,0 +1,40 @@
+//! Names of programs, maps and globals in the eBPF object. A program must not bear the name of its ELF section.
+
+/// Global of type `u32`: the [`crate::abi::ABI_VERSION`] that the object was built with.
+pub const ABI: &str = "LLB_ABI";
+/// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
+pub const LIMITED: &str = "LLB_LIMITED";
+/// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy.
+pub const CGROUP_LEVEL: &str = "LLB_CGROUP_LEVEL";
+
+/// `cgroup/bind4`: shares the port and tags the socket.
+pub const BIND4: &str = "llb_bind4";
+/// `cgroup/bind6`: the same for IPv6.
+pub const BIND6: &str = "llb_bind6";
+/// `sock_ops`: listeners that appear and go, connections that open and close.
+pub const SOCKOPS: &str = "llb_sockops";
+/// `cgroup_skb/ingress`: the first byte of a request.
+pub const INGRESS: &str = "llb_ingress";
+/// `cgroup_skb/egress`: the first byte of an answer.
+pub const EGRESS: &str = "llb_egress";
+/// `sk_reuseport/migrate`: picks the seat.
+pub const STEER: &str = "llb_steer";
+
+/// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket.
+pub const SOCKETS: &str = "SOCKETS";
+/// Array of one [`crate::abi::Seats`].
+pub const SEATS: &str = "SEATS";
+/// Array of one [`crate::abi::Published`].
+pub const PUBLISHED: &str = "PUBLISHED";
+/// Array of [`crate::abi::Group`].
+pub const GROUPS: &str = "GROUPS";
+/// Hash: listener's cookie to [`crate::abi::Listener`].
+pub const LISTENERS: &str = "LISTENERS";
+/// Socket storage of [`crate::abi::Conn`].
+pub const CONN: &str = "CONN";
+/// Hash of [`crate::abi::Endpoint`] to `u8`.
+pub const STEERED: &str = "STEERED";
+/// Per-CPU array of `u64`, by [`crate::outcome::Outcome`].
+pub const COUNTERS: &str = "COUNTERS";
+/// Ring buffer of [`crate::abi::ListenEvent`].
+pub const EVENTS: &str = "EVENTS";

@@ -1,0 +1,261 @@
+//! The books of one connection: what the kernel sees of it, turned into changes of its seat's counters.
+//!
+//! A connection is *fresh* from its establishment until its first byte, *busy* from a request's first byte in to the
+//! first byte out, and *idle* between requests. A fresh one is held by the charge that its choice left on the seat,
+//! not by a request: a browser's pre-connection that never sends would otherwise make its worker look hung. The
+//! charge is forgotten after a second ([`crate::select::ROLL_NS`]), the request never.
+//!
+//! So: an upload counts from its first byte to the answer's; a server that speaks first answers at once; an answer
+//! that begins before its request has ended leaves the rest of the upload to count as a request that ends with the
+//! next byte out or the close; a half-closed connection stays busy until it is answered or closed.
+
+use crate::{
+    abi::{Conn, Seat},
+    select::ROLL_NS,
+};
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Phase {
+    /// Nothing in flight.
+    #[default]
+    Idle = 0,
+    /// Established; no byte has come or gone.
+    Fresh = 1,
+    /// A request is in flight.
+    Busy = 2,
+    /// Closed: its books are closed as well.
+    Closed = 3,
+}
+
+/// Changes of a seat's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// For [`Seat::opened`].
+    pub opened: u64,
+    /// For [`Seat::closed`].
+    pub closed: u64,
+    /// For [`Seat::begun`].
+    pub begun: u64,
+    /// For [`Seat::ended`].
+    pub ended: u64,
+    /// For [`Seat::settled`].
+    pub settled: u64,
+    /// For [`Seat::answered`].
+    pub answered: u64,
+    /// For [`Seat::failed`].
+    pub failed: u64,
+    /// When the request that ended began, ns; 0 if none was answered.
+    pub answered_since: u64,
+}
+
+const NOTHING: Delta =
+    Delta { opened: 0, closed: 0, begun: 0, ended: 0, settled: 0, answered: 0, failed: 0, answered_since: 0 };
+
+/// The connection is established.
+#[inline(always)]
+pub fn established(conn: &mut Conn, now: u64) -> Delta {
+    conn.phase = Phase::Fresh as u32;
+    conn.since = now;
+    Delta { opened: 1, ..NOTHING }
+}
+
+/// Payload has come in.
+#[inline(always)]
+pub fn bytes_in(conn: &mut Conn, now: u64) -> Delta {
+    let settled = match conn.phase {
+        FRESH => settles(conn, now),
+        IDLE => 0,
+        _ => return NOTHING,
+    };
+    conn.phase = Phase::Busy as u32;
+    conn.since = now;
+    Delta { begun: 1, settled, ..NOTHING }
+}
+
+/// Payload goes out.
+#[inline(always)]
+pub fn bytes_out(conn: &mut Conn, now: u64) -> Delta {
+    let (begun, settled) = match conn.phase {
+        FRESH => (1, settles(conn, now)),
+        BUSY => (0, 0),
+        _ => return NOTHING,
+    };
+    conn.phase = Phase::Idle as u32;
+    Delta { begun, settled, ended: 1, answered: 1, answered_since: conn.since, ..NOTHING }
+}
+
+/// The connection closes; `by_worker` if its worker closed it before its client did.
+#[inline(always)]
+pub fn closing(conn: &mut Conn, by_worker: bool, now: u64) -> Delta {
+    let (ended, settled) = match conn.phase {
+        FRESH => (0, settles(conn, now)),
+        BUSY => (1, 0),
+        IDLE => (0, 0),
+        _ => return NOTHING,
+    };
+    conn.phase = Phase::Closed as u32;
+    let failed = if by_worker { ended } else { 0 };
+    Delta { closed: 1, ended, settled, failed, ..NOTHING }
+}
+
+/// The connection has moved to another seat while it waited: what its old seat, and what its new one, must change.
+/// The new seat was charged when it was chosen.
+#[inline(always)]
+pub fn moved(conn: &Conn) -> (Delta, Delta) {
+    match conn.phase {
+        BUSY => (Delta { closed: 1, ended: 1, ..NOTHING }, Delta { opened: 1, begun: 1, settled: 1, ..NOTHING }),
+        FRESH => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, ..NOTHING }),
+        IDLE => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, settled: 1, ..NOTHING }),
+        _ => (NOTHING, NOTHING),
+    }
+}
+
+/// The seat's running median after a service time of `sample` ns: a step of a sixteenth towards it. One word of
+/// state, and one request that takes a hundred times longer moves it no further than any other does
+/// (frugal streaming: Ma, Muthukrishnan, Sandler, 2013, with a step in proportion).
+#[must_use]
+#[inline(always)]
+pub fn median_after(median: u64, sample: u64) -> u64 {
+    if median == 0 {
+        sample
+    } else if sample > median {
+        median + (median >> 4) + 1
+    } else {
+        median - (median >> 4)
+    }
+}
+
+/// Forgets charges that are due, as userspace tests see it; the kernel does the same with atomic additions.
+/// Returns the seat's new `settled` and `mark`, or nothing if it is not yet time.
+#[must_use]
+#[inline(always)]
+pub fn roll(seat: &Seat, now: u64) -> Option<(u64, u64)> {
+    if now.saturating_sub(seat.rolled_at) < ROLL_NS {
+        return None;
+    }
+    // Long silence: everything is older than two rolls.
+    let due = if now.saturating_sub(seat.rolled_at) < 2 * ROLL_NS { seat.mark } else { seat.charged };
+    Some((seat.settled.max(due).min(seat.charged), seat.charged))
+}
+
+const IDLE: u32 = Phase::Idle as u32;
+const FRESH: u32 = Phase::Fresh as u32;
+const BUSY: u32 = Phase::Busy as u32;
+
+/// A charge older than one roll may have been forgotten already; settling it again would hide another's.
+#[inline(always)]
+fn settles(conn: &Conn, now: u64) -> u64 {
+    if now.saturating_sub(conn.since) < ROLL_NS { 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::select::{in_flight, outstanding};
+    use proptest::prelude::*;
+    use std::vec::Vec;
+
+    fn apply(seat: &mut Seat, delta: Delta) {
+        seat.opened += delta.opened;
+        seat.closed += delta.closed;
+        seat.begun += delta.begun;
+        seat.ended += delta.ended;
+        seat.settled += delta.settled;
+        seat.answered += delta.answered;
+        seat.failed += delta.failed;
+    }
+
+    #[test]
+    fn a_request_and_its_answer() {
+        let (mut conn, mut seat) = (Conn::default(), Seat { charged: 1, ..Seat::default() });
+        apply(&mut seat, established(&mut conn, 10));
+        assert_eq!((in_flight(&seat), outstanding(&seat)), (0, 1));
+        apply(&mut seat, bytes_in(&mut conn, 20));
+        assert_eq!((in_flight(&seat), outstanding(&seat)), (1, 0));
+        let answer = bytes_out(&mut conn, 30);
+        assert_eq!(answer.answered_since, 20);
+        apply(&mut seat, answer);
+        assert_eq!(in_flight(&seat), 0);
+        apply(&mut seat, closing(&mut conn, true, 40));
+        assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_close_without_an_answer_is_a_failure_of_the_worker_only() {
+        for by_worker in [true, false] {
+            let mut conn = Conn::default();
+            established(&mut conn, 0);
+            bytes_in(&mut conn, 1);
+            let delta = closing(&mut conn, by_worker, 2);
+            assert_eq!((delta.ended, delta.failed), (1, u64::from(by_worker)));
+        }
+    }
+
+    #[test]
+    fn charges_are_forgotten_at_the_second_roll() {
+        let mut seat = Seat { charged: 100_000, rolled_at: ROLL_NS, ..Seat::default() };
+        let (settled, mark) = roll(&seat, 2 * ROLL_NS).unwrap();
+        assert_eq!((settled, mark), (0, 100_000));
+        seat = Seat { settled, mark, rolled_at: 2 * ROLL_NS, charged: 100_007, ..seat };
+        assert_eq!(roll(&seat, 2 * ROLL_NS + 1), None);
+        let (settled, _) = roll(&seat, 3 * ROLL_NS).unwrap();
+        assert_eq!(100_007 - settled, 7);
+    }
+
+    #[test]
+    fn one_long_request_does_not_spoil_the_median() {
+        let mut median = 0;
+        for sample in [5_000, 5_100, 200_000, 4_900, 5_000] {
+            median = median_after(median, sample);
+        }
+        assert!((4_000..6_000).contains(&median), "{median}");
+    }
+
+    proptest! {
+        /// Any order of events on any number of connections, some of them moved, leaves the books at zero.
+        #[test]
+        fn the_books_balance(events in proptest::collection::vec((0usize..8, 0u8..6, 0usize..3), 0..400)) {
+            let mut seats = [Seat::default(); 3];
+            let mut conns: Vec<Option<Conn>> = Vec::from([None; 8]);
+            let mut now = 1;
+            for (index, event, target) in events {
+                now += 1_000_000;
+                let Some(mut conn) = conns[index] else {
+                    let mut conn = Conn { seat: target as u32, ..Conn::default() };
+                    seats[target].charged += 1;
+                    apply(&mut seats[target], established(&mut conn, now));
+                    conns[index] = Some(conn);
+                    continue;
+                };
+                let seat = conn.seat as usize;
+                let delta = match event {
+                    0 | 1 => bytes_in(&mut conn, now),
+                    2 | 3 => bytes_out(&mut conn, now),
+                    4 => closing(&mut conn, target == 0, now),
+                    _ => {
+                        seats[target].charged += 1;
+                        let (leaves, joins) = moved(&conn);
+                        apply(&mut seats[target], joins);
+                        conn.seat = target as u32;
+                        leaves
+                    }
+                };
+                apply(&mut seats[seat], delta);
+                conns[index] = if conn.phase == Phase::Closed as u32 { None } else { Some(conn) };
+                for seat in &seats {
+                    prop_assert!(seat.ended <= seat.begun && seat.closed <= seat.opened, "{seat:?}");
+                }
+            }
+            for conn in conns.iter_mut().flatten() {
+                let delta = closing(conn, false, now);
+                apply(&mut seats[conn.seat as usize], delta);
+            }
+            for seat in &seats {
+                prop_assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed));
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! llb lets N copies of any server program share one port, and has the kernel hand each new connection to the copy
+//! that will answer soonest.
+//!
+//! The rooms carry the names of the two journeys' stages. Steering: `report`, `estimate`, `policy`, then
+//! `kernel` publishes. Lifecycle: `fleet` spawns workers, waits until they are ready, joins, drains and buries
+//! them. `engine` is the one loop around both.
+
+pub mod model;

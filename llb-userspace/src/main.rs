@@ -1,0 +1,3 @@
+//! The binary `llb`.
+
+fn main() {}

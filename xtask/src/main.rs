@@ -1,0 +1,3 @@
+//! llb's own chores.
+
+fn main() {}

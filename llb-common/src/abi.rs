@@ -1,12 +1,9 @@
 //! The layout of every map value that crosses the kernel line.
 //!
 //! Each struct derives [`bytemuck::Pod`], so one with padding does not compile, and states its size beside it.
-//! Change a struct and [`ABI_VERSION`] changes with it: the loader refuses an object of another version.
+//! Change a struct and the version in [`crate::names::ABI`] grows: the loader refuses an object of another version.
 
 use bytemuck::{Pod, Zeroable};
-
-/// Version of everything in this module; the eBPF object carries it in its global `LLB_ABI`.
-pub const ABI_VERSION: u32 = 1;
 
 /// Seats of one fleet: the most workers (old and new ones during a reload together) that can be chosen from.
 /// A power of two and at most 256, so that a `u8` is always a valid index and the verifier needs no check.
@@ -103,7 +100,7 @@ const _: () = assert!(size_of::<Group>() == 8 + MAX_SEATS);
 pub struct Listener {
     /// Index into `GROUPS`.
     pub group: u32,
-    /// Seat of the listener.
+    /// Seat of the listener, or [`NO_SEAT`] while it has not joined.
     pub seat: u32,
 }
 const _: () = assert!(size_of::<Listener>() == 8);
@@ -134,7 +131,7 @@ pub struct Owner {
 }
 const _: () = assert!(size_of::<Owner>() == 8);
 
-/// An address that is steered: a key of the map `STEERED`, used when ports are limited.
+/// A local address: a key of the maps `STEERED`, used when ports are limited, and `ENDPOINTS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Endpoint {
@@ -147,15 +144,15 @@ pub struct Endpoint {
 }
 const _: () = assert!(size_of::<Endpoint>() == 24);
 
-/// A listener appeared or went: a record of the ring buffer `EVENTS`.
+/// A worker's socket bound, listens or no longer does: a record of the ring buffer `EVENTS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct ListenEvent {
+pub struct SocketEvent {
     /// The socket's cookie.
     pub cookie: u64,
     /// The worker's cgroup, from [`Owner`].
     pub cgroup: u64,
-    /// [`EVENT_LISTEN`] or [`EVENT_CLOSE`].
+    /// [`EVENT_BIND`], [`EVENT_LISTEN`] or [`EVENT_CLOSE`].
     pub kind: u32,
     /// Local port, host byte order.
     pub port: u32,
@@ -166,9 +163,11 @@ pub struct ListenEvent {
     /// Local address: IPv6, or IPv4 as `::ffff:a.b.c.d`.
     pub addr: [u8; 16],
 }
-const _: () = assert!(size_of::<ListenEvent>() == 48);
+const _: () = assert!(size_of::<SocketEvent>() == 48);
 
-/// [`ListenEvent::kind`]: the socket entered the listening state.
+/// [`SocketEvent::kind`]: the socket is about to bind; the kernel may still refuse the address.
+pub const EVENT_BIND: u32 = 3;
+/// [`SocketEvent::kind`]: the socket entered the listening state.
 pub const EVENT_LISTEN: u32 = 1;
-/// [`ListenEvent::kind`]: the socket left it.
+/// [`SocketEvent::kind`]: the socket left it.
 pub const EVENT_CLOSE: u32 = 2;

@@ -1,10 +1,12 @@
 //! Names of programs, maps and globals in the eBPF object. A program must not bear the name of its ELF section.
 
-/// Global of type `u32`: the [`crate::abi::ABI_VERSION`] that the object was built with.
-pub const ABI: &str = "LLB_ABI";
+/// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
+/// number grows, and the loader refuses an object that lacks the name.
+pub const ABI: &str = "LLB_ABI_1";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
-/// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy.
+/// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
+/// 0 if it is not known.
 pub const CGROUP_LEVEL: &str = "LLB_CGROUP_LEVEL";
 
 /// `cgroup/bind4`: shares the port and tags the socket.
@@ -30,11 +32,13 @@ pub const PUBLISHED: &str = "PUBLISHED";
 pub const GROUPS: &str = "GROUPS";
 /// Hash: listener's cookie to [`crate::abi::Listener`].
 pub const LISTENERS: &str = "LISTENERS";
+/// Hash: a group's [`crate::abi::Endpoint`] to its index in [`GROUPS`].
+pub const ENDPOINTS: &str = "ENDPOINTS";
 /// Socket storage of [`crate::abi::Conn`].
 pub const CONN: &str = "CONN";
 /// Hash of [`crate::abi::Endpoint`] to `u8`.
 pub const STEERED: &str = "STEERED";
 /// Per-CPU array of `u64`, by [`crate::outcome::Outcome`].
 pub const COUNTERS: &str = "COUNTERS";
-/// Ring buffer of [`crate::abi::ListenEvent`].
+/// Ring buffer of [`crate::abi::SocketEvent`].
 pub const EVENTS: &str = "EVENTS";

@@ -89,6 +89,45 @@ pub trait Fleet {
     fn member(&self, place: u32) -> u32;
     /// A seat's load.
     fn load(&self, seat: u32) -> Load;
+    /// Calls [`Search::step`] `times` times. The kernel's verifier follows every way through a loop that it can see,
+    /// 4^15 of them here, so there it is a helper that loops.
+    #[inline(always)]
+    fn search(&self, search: &mut Search, times: u32, now: u64) {
+        for _ in 0..times {
+            search.step(self, now);
+        }
+    }
+}
+
+/// The search for the seat with the least expected completion time, as far as it has come.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Search {
+    best_ns: u64,
+    best: u32,
+    place: u32,
+    count: u32,
+}
+
+impl Search {
+    #[inline(always)]
+    fn start(fleet: &impl Fleet, count: u32, turn: u32, now: u64) -> Self {
+        let place = turn % count;
+        let best = fleet.member(place);
+        Search { best_ns: expected_ns(fleet.load(best), now), best, place, count }
+    }
+
+    /// Looks at the next seat.
+    #[inline(always)]
+    pub fn step(&mut self, fleet: &(impl Fleet + ?Sized), now: u64) {
+        self.place = if self.place + 1 >= self.count { 0 } else { self.place + 1 };
+        let seat = fleet.member(self.place);
+        let ns = expected_ns(fleet.load(seat), now);
+        if clearly_better(ns, self.best_ns) {
+            self.best = seat;
+            self.best_ns = ns;
+        }
+    }
 }
 
 /// What was chosen.
@@ -128,29 +167,13 @@ pub fn choose(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn: 
 
 #[inline(always)]
 fn least_latency(fleet: &impl Fleet, count: u32, least: u32, turn: u32, now: u64) -> u32 {
-    let mut place = turn % count;
-    let mut best = fleet.member(place);
-    let mut best_ns = expected_ns(fleet.load(best), now);
-    for visited in 1..VISIT {
-        if visited >= count {
-            break;
-        }
-        place += 1;
-        if place >= count {
-            place = 0;
-        }
-        let seat = fleet.member(place);
-        let ns = expected_ns(fleet.load(seat), now);
-        if clearly_better(ns, best_ns) {
-            best = seat;
-            best_ns = ns;
-        }
-    }
+    let mut search = Search::start(fleet, count, turn, now);
+    fleet.search(&mut search, count.min(VISIT) - 1, now);
     // The published seat is always a candidate, also where the search did not come by.
-    if least != NO_SEAT && clearly_better(expected_ns(fleet.load(least), now), best_ns) {
+    if least != NO_SEAT && clearly_better(expected_ns(fleet.load(least), now), search.best_ns) {
         return least;
     }
-    best
+    search.best
 }
 
 #[cfg(test)]

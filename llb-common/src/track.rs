@@ -53,55 +53,67 @@ pub struct Delta {
 const NOTHING: Delta =
     Delta { opened: 0, closed: 0, begun: 0, ended: 0, settled: 0, answered: 0, failed: 0, answered_since: 0 };
 
+/// What an event does to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The connection's next phase. The kernel sets it by compare-and-swap from the phase that was looked at, and
+    /// drops the step if another CPU was faster, so nothing is counted twice.
+    pub phase: Phase,
+    /// The connection's next [`Conn::since`].
+    pub since: u64,
+    /// What its seat changes.
+    pub delta: Delta,
+}
+
 /// The connection is established.
+#[must_use]
 #[inline(always)]
-pub fn established(conn: &mut Conn, now: u64) -> Delta {
-    conn.phase = Phase::Fresh as u32;
-    conn.since = now;
-    Delta { opened: 1, ..NOTHING }
+pub fn established(now: u64) -> Step {
+    Step { phase: Phase::Fresh, since: now, delta: Delta { opened: 1, ..NOTHING } }
 }
 
 /// Payload has come in.
+#[must_use]
 #[inline(always)]
-pub fn bytes_in(conn: &mut Conn, now: u64) -> Delta {
+pub fn bytes_in(conn: &Conn, now: u64) -> Option<Step> {
     let settled = match conn.phase {
         FRESH => settles(conn, now),
         IDLE => 0,
-        _ => return NOTHING,
+        _ => return None,
     };
-    conn.phase = Phase::Busy as u32;
-    conn.since = now;
-    Delta { begun: 1, settled, ..NOTHING }
+    Some(Step { phase: Phase::Busy, since: now, delta: Delta { begun: 1, settled, ..NOTHING } })
 }
 
 /// Payload goes out.
+#[must_use]
 #[inline(always)]
-pub fn bytes_out(conn: &mut Conn, now: u64) -> Delta {
+pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
     let (begun, settled) = match conn.phase {
         FRESH => (1, settles(conn, now)),
         BUSY => (0, 0),
-        _ => return NOTHING,
+        _ => return None,
     };
-    conn.phase = Phase::Idle as u32;
-    Delta { begun, settled, ended: 1, answered: 1, answered_since: conn.since, ..NOTHING }
+    let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since: conn.since, ..NOTHING };
+    Some(Step { phase: Phase::Idle, since: now, delta })
 }
 
 /// The connection closes; `by_worker` if its worker closed it before its client did.
+#[must_use]
 #[inline(always)]
-pub fn closing(conn: &mut Conn, by_worker: bool, now: u64) -> Delta {
+pub fn closing(conn: &Conn, by_worker: bool, now: u64) -> Option<Step> {
     let (ended, settled) = match conn.phase {
         FRESH => (0, settles(conn, now)),
         BUSY => (1, 0),
         IDLE => (0, 0),
-        _ => return NOTHING,
+        _ => return None,
     };
-    conn.phase = Phase::Closed as u32;
     let failed = if by_worker { ended } else { 0 };
-    Delta { closed: 1, ended, settled, failed, ..NOTHING }
+    Some(Step { phase: Phase::Closed, since: now, delta: Delta { closed: 1, ended, settled, failed, ..NOTHING } })
 }
 
 /// The connection has moved to another seat while it waited: what its old seat, and what its new one, must change.
-/// The new seat was charged when it was chosen.
+/// The new seat was charged when it was chosen; that charge stays with a fresh connection.
+#[must_use]
 #[inline(always)]
 pub fn moved(conn: &Conn) -> (Delta, Delta) {
     match conn.phase {
@@ -168,28 +180,49 @@ mod tests {
         seat.failed += delta.failed;
     }
 
+    fn take(conn: &mut Conn, step: Option<Step>) -> Delta {
+        let Some(step) = step else { return NOTHING };
+        conn.phase = step.phase as u32;
+        conn.since = step.since;
+        step.delta
+    }
+
     #[test]
     fn a_request_and_its_answer() {
         let (mut conn, mut seat) = (Conn::default(), Seat { charged: 1, ..Seat::default() });
-        apply(&mut seat, established(&mut conn, 10));
+        apply(&mut seat, take(&mut conn, Some(established(10))));
         assert_eq!((in_flight(&seat), outstanding(&seat)), (0, 1));
-        apply(&mut seat, bytes_in(&mut conn, 20));
+        let step = bytes_in(&conn, 20);
+        apply(&mut seat, take(&mut conn, step));
         assert_eq!((in_flight(&seat), outstanding(&seat)), (1, 0));
-        let answer = bytes_out(&mut conn, 30);
-        assert_eq!(answer.answered_since, 20);
-        apply(&mut seat, answer);
+        let step = bytes_out(&conn, 30);
+        assert_eq!(step.unwrap().delta.answered_since, 20);
+        apply(&mut seat, take(&mut conn, step));
         assert_eq!(in_flight(&seat), 0);
-        apply(&mut seat, closing(&mut conn, true, 40));
+        let step = closing(&conn, true, 40);
+        apply(&mut seat, take(&mut conn, step));
         assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_server_that_speaks_first_answers_at_once() {
+        let conn = Conn { phase: FRESH, since: 5, ..Conn::default() };
+        let step = bytes_out(&conn, 9).unwrap();
+        assert_eq!((step.delta.begun, step.delta.ended, step.delta.settled, step.delta.answered_since), (1, 1, 1, 5));
+    }
+
+    #[test]
+    fn a_preconnection_is_no_request() {
+        let conn = Conn { phase: FRESH, since: 5, ..Conn::default() };
+        let step = closing(&conn, false, 10 * ROLL_NS).unwrap();
+        assert_eq!((step.delta.begun, step.delta.ended, step.delta.settled), (0, 0, 0));
     }
 
     #[test]
     fn a_close_without_an_answer_is_a_failure_of_the_worker_only() {
         for by_worker in [true, false] {
-            let mut conn = Conn::default();
-            established(&mut conn, 0);
-            bytes_in(&mut conn, 1);
-            let delta = closing(&mut conn, by_worker, 2);
+            let conn = Conn { phase: BUSY, ..Conn::default() };
+            let delta = closing(&conn, by_worker, 2).unwrap().delta;
             assert_eq!((delta.ended, delta.failed), (1, u64::from(by_worker)));
         }
     }
@@ -226,32 +259,33 @@ mod tests {
                 let Some(mut conn) = conns[index] else {
                     let mut conn = Conn { seat: target as u32, ..Conn::default() };
                     seats[target].charged += 1;
-                    apply(&mut seats[target], established(&mut conn, now));
+                    apply(&mut seats[target], take(&mut conn, Some(established(now))));
                     conns[index] = Some(conn);
                     continue;
                 };
                 let seat = conn.seat as usize;
-                let delta = match event {
-                    0 | 1 => bytes_in(&mut conn, now),
-                    2 | 3 => bytes_out(&mut conn, now),
-                    4 => closing(&mut conn, target == 0, now),
+                let step = match event {
+                    0 | 1 => bytes_in(&conn, now),
+                    2 | 3 => bytes_out(&conn, now),
+                    4 => closing(&conn, target == 0, now),
                     _ => {
                         seats[target].charged += 1;
                         let (leaves, joins) = moved(&conn);
                         apply(&mut seats[target], joins);
                         conn.seat = target as u32;
-                        leaves
+                        apply(&mut seats[seat], leaves);
+                        None
                     }
                 };
-                apply(&mut seats[seat], delta);
+                apply(&mut seats[seat], take(&mut conn, step));
                 conns[index] = if conn.phase == Phase::Closed as u32 { None } else { Some(conn) };
                 for seat in &seats {
                     prop_assert!(seat.ended <= seat.begun && seat.closed <= seat.opened, "{seat:?}");
                 }
             }
             for conn in conns.iter_mut().flatten() {
-                let delta = closing(conn, false, now);
-                apply(&mut seats[conn.seat as usize], delta);
+                let step = closing(conn, false, now);
+                apply(&mut seats[conn.seat as usize], take(conn, step));
             }
             for seat in &seats {
                 prop_assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed));

@@ -3,6 +3,9 @@
 //!
 //! The rooms carry the names of the two journeys' stages. Steering: `report`, `estimate`, `policy`, then
 //! `kernel` publishes. Lifecycle: `fleet` spawns workers, waits until they are ready, joins, drains and buries
-//! them. `engine` is the one loop around both.
+//! them. `engine` is the one loop around both; `control` and `observe` show it, and `cli` is the binary.
 
+pub mod estimate;
 pub mod model;
+pub mod policy;
+pub mod report;

@@ -60,3 +60,13 @@ impl fmt::Display for Address {
         self.0.fmt(f)
     }
 }
+
+/// One worker's life; never used twice, where a slot and a pid may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

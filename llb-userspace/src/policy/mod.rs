@@ -1,0 +1,257 @@
+//! From what is known of every seat to the table that is published for the kernel's selector.
+//!
+//! A seat's cost is, in this order: what its worker's reports say; nothing (0) where only the kernel's own running
+//! median is known, as the number in the kernel is fresher than any copy of it; the fleet's median, for a seat of
+//! which nothing is known, so that a new worker is neither shunned nor flooded. Whatever it is, a worker whose
+//! silence proves it slower than that costs what its silence proves.
+
+use crate::model::{Instant, Seat};
+use llb_common::{
+    abi::MAX_SEATS,
+    select::{Load, MIN_COST_NS, clearly_better, expected_ns},
+};
+
+/// What is known of one seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The seat; one view each.
+    pub seat: Seat,
+    /// What a request costs there by its worker's reports, ns: [`crate::estimate::Estimate::get_at`].
+    pub estimate_ns: Option<u64>,
+    /// What it costs at the very least, ns: [`crate::estimate::Estimate::at_least`].
+    pub at_least_ns: u64,
+    /// The kernel's own running median, ns: [`llb_common::abi::Seat::service_ns`]; `None` if that is 0.
+    pub kernel_ns: Option<u64>,
+    /// Requests in flight and choices charged: [`Load::requests`].
+    pub in_flight: u64,
+    /// When the seat last became busy or last answered.
+    pub progress_at: Instant,
+    /// Whether it takes new connections: its worker is ready and does not drain.
+    pub joined: bool,
+}
+
+/// What is published; see [`llb_common::abi::Published`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The joined seat that would answer a new request soonest, if any is joined.
+    pub least: Option<Seat>,
+    /// By seat index, ns; 0 where the kernel is to use its own number.
+    pub cost_ns: [u64; MAX_SEATS],
+}
+
+impl View {
+    /// What a request costs there while nothing is stuck, ns.
+    fn known_ns(&self) -> Option<u64> {
+        self.estimate_ns.or(self.kernel_ns)
+    }
+
+    /// What to publish, ns.
+    fn cost_ns(&self, fleet_ns: u64) -> u64 {
+        let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
+            // 0 would say "unknown".
+            (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
+            (None, Some(kernel)) => (kernel, 0),
+            (None, None) => (fleet_ns, fleet_ns),
+        };
+        if self.at_least_ns > usual { self.at_least_ns.max(MIN_COST_NS) } else { published }
+    }
+
+    /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
+    fn expected_ns(&self, published_ns: u64, now: Instant) -> u64 {
+        let cost_ns = if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0) };
+        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns }, now.0)
+    }
+}
+
+/// Makes the table of all seats in `views`, joined or not. A view of a seat that the kernel has no room for
+/// ([`MAX_SEATS`]) is left out. `turn` is any number that grows by one with every table: seats that are not clearly
+/// better than one another become the least in turn.
+#[must_use]
+pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
+    let fleet_ns = median(views.iter().filter_map(View::known_ns).collect());
+    let mut cost_ns = [0; MAX_SEATS];
+    let mut expected = Vec::with_capacity(views.len());
+    for view in views {
+        let Some(cost) = cost_ns.get_mut(view.seat.0 as usize) else { continue };
+        *cost = view.cost_ns(fleet_ns);
+        if view.joined {
+            expected.push((view.seat, view.expected_ns(*cost, now)));
+        }
+    }
+    Table { least: least(&expected, turn), cost_ns }
+}
+
+/// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
+fn median(mut costs: Vec<u64>) -> u64 {
+    costs.sort_unstable();
+    costs.get(costs.len().saturating_sub(1) / 2).copied().unwrap_or(0)
+}
+
+fn least(expected: &[(Seat, u64)], turn: u64) -> Option<Seat> {
+    let best = expected.iter().map(|(_, ns)| *ns).min()?;
+    let tied = || expected.iter().filter(|(_, ns)| !clearly_better(best, *ns));
+    let place = turn % tied().count() as u64;
+    tied().nth(place as usize).map(|(seat, _)| *seat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    const MS: u64 = 1_000_000;
+    const NOW: Instant = Instant(1_000 * MS);
+
+    fn unknown(seat: u32) -> View {
+        View {
+            seat: Seat(seat),
+            estimate_ns: None,
+            at_least_ns: 0,
+            kernel_ns: None,
+            in_flight: 0,
+            progress_at: NOW,
+            joined: true,
+        }
+    }
+
+    fn reported(seat: u32, ms: u64) -> View {
+        View { estimate_ns: Some(ms * MS), ..unknown(seat) }
+    }
+
+    fn counted(seat: u32, ms: u64) -> View {
+        View { kernel_ns: Some(ms * MS), ..unknown(seat) }
+    }
+
+    #[test]
+    fn reports_win_over_the_kernels_median() {
+        let views = [View { kernel_ns: Some(MS), ..reported(0, 50) }, counted(1, 5)];
+        let table = table(&views, NOW, 0);
+        assert_eq!(table.cost_ns[..3], [50 * MS, 0, 0]);
+        assert_eq!(table.least, Some(Seat(1)));
+    }
+
+    #[test]
+    fn a_new_seat_costs_the_fleets_median_of_reports_and_kernel_medians() {
+        let table = table(&[reported(0, 1), counted(1, 7), reported(2, 90), unknown(3)], NOW, 0);
+        assert_eq!(table.cost_ns[3], 7 * MS);
+    }
+
+    #[test]
+    fn where_nothing_is_known_the_kernel_uses_its_own() {
+        assert_eq!(table(&[unknown(0), unknown(1)], NOW, 0).cost_ns, [0; MAX_SEATS]);
+        assert_eq!(table(&[], NOW, 3), Table { least: None, cost_ns: [0; MAX_SEATS] });
+    }
+
+    #[test]
+    fn a_lower_bound_counts_where_it_exceeds_what_is_known() {
+        let bound = |ms, view| View { at_least_ns: ms * MS, ..view };
+        let views =
+            [bound(3, counted(0, 5)), bound(30, counted(1, 5)), bound(30, reported(2, 5)), bound(30, unknown(3))];
+        assert_eq!(table(&views, NOW, 0).cost_ns[..4], [0, 30 * MS, 30 * MS, 30 * MS]);
+    }
+
+    #[test]
+    fn an_estimate_of_nothing_is_published_as_the_least_cost() {
+        assert_eq!(table(&[reported(0, 0)], NOW, 0).cost_ns[0], MIN_COST_NS);
+    }
+
+    #[test]
+    fn a_hung_seat_is_not_the_least_however_fast_it_was() {
+        let hung = View { in_flight: 1, progress_at: Instant(0), ..counted(0, 1) };
+        for turn in 0..4 {
+            assert_eq!(table(&[hung, counted(1, 50)], NOW, turn).least, Some(Seat(1)));
+        }
+    }
+
+    #[test]
+    fn a_seat_that_has_not_joined_is_known_and_never_the_least() {
+        let draining = View { joined: false, ..reported(0, 1) };
+        let table = table(&[draining, reported(1, 90)], NOW, 0);
+        assert_eq!((table.least, table.cost_ns[0]), (Some(Seat(1)), MS));
+    }
+
+    #[test]
+    fn a_seat_beyond_the_kernels_room_is_left_out() {
+        let table = table(&[reported(MAX_SEATS as u32, 1)], NOW, 0);
+        assert_eq!(table, Table { least: None, cost_ns: [0; MAX_SEATS] });
+    }
+
+    #[test]
+    fn ties_take_turns_fairly_whatever_stands_between_them() {
+        let views = [reported(0, 90), reported(1, 90), reported(2, 10), reported(3, 90), reported(4, 11)];
+        let mut times: HashMap<Seat, u32> = HashMap::new();
+        for turn in 0..10 {
+            *times.entry(table(&views, NOW, turn).least.unwrap()).or_default() += 1;
+        }
+        assert_eq!(times, HashMap::from([(Seat(2), 5), (Seat(4), 5)]));
+    }
+
+    fn any_views() -> impl Strategy<Value = Vec<View>> {
+        let cost = || prop::option::of(1u64..10_000 * MS);
+        let fields =
+            (cost(), prop_oneof![Just(0), 0u64..10_000 * MS], cost(), 0u64..100, 0u64..2_000 * MS, any::<bool>());
+        prop::collection::btree_map(0u32..MAX_SEATS as u32, fields, 0..40).prop_map(|views| {
+            views
+                .into_iter()
+                .map(|(seat, (estimate_ns, at_least_ns, kernel_ns, in_flight, progress_at, joined))| View {
+                    seat: Seat(seat),
+                    estimate_ns,
+                    at_least_ns,
+                    kernel_ns,
+                    in_flight,
+                    progress_at: Instant(progress_at),
+                    joined,
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_least_is_a_joined_seat_and_none_is_clearly_better(views in any_views(), turn: u64) {
+            let table = table(&views, NOW, turn);
+            prop_assert_eq!(table.least.is_some(), views.iter().any(|view| view.joined));
+            let expected = |view: &View| {
+                let kernel = llb_common::abi::Seat {
+                    begun: view.in_flight,
+                    progress_at: view.progress_at.0,
+                    service_ns: view.kernel_ns.unwrap_or(0),
+                    ..Default::default()
+                };
+                expected_ns(Load::of(&kernel, table.cost_ns[view.seat.0 as usize]), NOW.0)
+            };
+            if let Some(least) = table.least {
+                let least = views.iter().find(|view| view.seat == least).unwrap();
+                prop_assert!(least.joined);
+                for view in views.iter().filter(|view| view.joined) {
+                    prop_assert!(!clearly_better(expected(view), expected(least)));
+                }
+            }
+        }
+
+        #[test]
+        fn a_seat_that_is_not_listed_costs_nothing(views in any_views(), turn: u64) {
+            let table = table(&views, NOW, turn);
+            for (seat, cost) in table.cost_ns.into_iter().enumerate() {
+                let view = views.iter().find(|view| view.seat.0 as usize == seat);
+                prop_assert!(view.is_some() || cost == 0);
+            }
+        }
+
+        #[test]
+        fn no_cost_is_below_what_silence_proves(views in any_views(), turn: u64) {
+            let table = table(&views, NOW, turn);
+            for view in &views {
+                let cost = table.cost_ns[view.seat.0 as usize];
+                let used = if cost == 0 { view.kernel_ns.unwrap_or(0) } else { cost };
+                prop_assert!(used >= view.at_least_ns);
+            }
+        }
+
+        #[test]
+        fn nothing_panics_at_the_extremes(seat: u32, estimate_ns: Option<u64>, at_least_ns: u64, in_flight: u64, turn: u64) {
+            let _ = table(&[View { estimate_ns, at_least_ns, in_flight, ..unknown(seat) }], NOW, turn);
+        }
+    }
+}

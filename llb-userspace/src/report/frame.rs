@@ -1,0 +1,215 @@
+//! Chunks of bytes to lines, and lines to reports.
+
+use super::{
+    Fault, Report, ReportCounts,
+    parse::{Parsed, parse},
+};
+
+/// The longest line that is read, bytes without its newline. Reports have some thirty; this leaves room for programs
+/// that send messages of their own, and bounds what 256 workers can make llb hold to 16 MiB.
+pub const MAX_LINE_BYTES: usize = 64 * 1024;
+
+/// Reads one worker's channel.
+#[derive(Debug)]
+pub struct Reader {
+    line: Line,
+    budget: u32,
+    counts: ReportCounts,
+    newly_seen: Vec<Fault>,
+}
+
+/// The line that has begun and not yet ended.
+#[derive(Debug)]
+enum Line {
+    /// All of it so far, at most [`MAX_LINE_BYTES`].
+    Kept(Vec<u8>),
+    /// It is too long: nothing is kept until it ends.
+    Skipped,
+}
+
+impl Reader {
+    /// A reader for a new channel, with a budget as in [`refill`](Self::refill).
+    #[must_use]
+    pub fn new(budget: u32) -> Self {
+        Reader { line: Line::Kept(Vec::new()), budget, counts: ReportCounts::default(), newly_seen: Vec::new() }
+    }
+
+    /// Starts an interval in which the worker may write `budget` lines of any kind. Latencies beyond it are dropped
+    /// and counted; the other reports are rare and matter, so they are never dropped.
+    pub fn refill(&mut self, budget: u32) {
+        self.budget = budget;
+    }
+
+    /// Takes the next bytes of the channel, cut anywhere, and passes each report to `sink` in the order written.
+    pub fn feed(&mut self, mut bytes: &[u8], mut sink: impl FnMut(Report)) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            self.extend(&bytes[..end]);
+            self.end_line(&mut sink);
+            bytes = &bytes[end + 1..];
+        }
+        self.extend(bytes);
+    }
+
+    /// What became of all lines so far.
+    #[must_use]
+    pub fn counts(&self) -> &ReportCounts {
+        &self.counts
+    }
+
+    /// The kinds of fault that have been seen for the first time since this was last called: log each.
+    pub fn newly_seen(&mut self) -> Vec<Fault> {
+        std::mem::take(&mut self.newly_seen)
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        let Line::Kept(line) = &mut self.line else { return };
+        if line.len() + bytes.len() <= MAX_LINE_BYTES {
+            line.extend_from_slice(bytes);
+        } else {
+            self.line = Line::Skipped;
+            self.account(Err(Fault::TooLong));
+        }
+    }
+
+    fn end_line(&mut self, sink: &mut impl FnMut(Report)) {
+        match &mut self.line {
+            Line::Kept(line) => {
+                let parsed = parse(line);
+                line.clear();
+                if let Some(report) = self.account(parsed) {
+                    sink(report);
+                }
+            }
+            // It was accounted for when it became too long.
+            Line::Skipped => self.line = Line::Kept(Vec::new()),
+        }
+    }
+
+    /// Enters one line into the books; returns the report that it made, if any.
+    fn account(&mut self, parsed: Result<Parsed, Fault>) -> Option<Report> {
+        let within_budget = self.budget > 0;
+        self.budget = self.budget.saturating_sub(1);
+        let parsed = match parsed {
+            Ok(Parsed { report: Report::Latency { .. }, .. }) if !within_budget => Err(Fault::OverBudget),
+            parsed => parsed,
+        };
+        match parsed {
+            Ok(Parsed { report, unknown_fields }) => {
+                self.counts.add_report(report);
+                self.counts.with_unknown_fields += u64::from(unknown_fields);
+                Some(report)
+            }
+            Err(fault) => {
+                if self.counts.add_fault(fault) {
+                    self.newly_seen.push(fault);
+                }
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(reader: &mut Reader, bytes: &[u8]) -> Vec<Report> {
+        let mut reports = Vec::new();
+        reader.feed(bytes, |report| reports.push(report));
+        reports
+    }
+
+    #[test]
+    fn a_line_may_come_in_pieces() {
+        let mut reader = Reader::new(10);
+        assert_eq!(read(&mut reader, br#"{"cmd":"rea"#), []);
+        assert_eq!(read(&mut reader, b"dy\"}"), []);
+        assert_eq!(read(&mut reader, b"\nready\nrea"), [Report::Ready, Report::Ready]);
+        assert_eq!((reader.counts().ready, reader.counts().lines()), (2, 2));
+    }
+
+    #[test]
+    fn a_line_of_the_greatest_length_is_read_and_a_longer_one_skipped() {
+        let mut reader = Reader::new(10);
+        let mut line = b"ready".to_vec();
+        line.resize(MAX_LINE_BYTES, b' ');
+        assert_eq!(read(&mut reader, &line), []);
+        assert_eq!(read(&mut reader, b"\n"), [Report::Ready]);
+        line.push(b' ');
+        assert_eq!(read(&mut reader, &line), []);
+        assert_eq!(reader.newly_seen(), [Fault::TooLong]);
+        assert_eq!(read(&mut reader, b"ready\nready\n"), [Report::Ready]);
+        assert_eq!((reader.counts().fault(Fault::TooLong), reader.counts().lines()), (1, 3));
+    }
+
+    #[test]
+    fn a_flood_loses_latencies_and_nothing_else() {
+        let mut reader = Reader::new(2);
+        let flood = b"{\"cmd\":\"latency\",\"us\":1}\n".repeat(5);
+        assert_eq!(read(&mut reader, &flood).len(), 2);
+        let vital = b"ready\n{\"cmd\":\"disconnect\"}\n{\"cmd\":\"pong\",\"id\":1}\n";
+        assert_eq!(read(&mut reader, vital), [Report::Ready, Report::Disconnect, Report::Pong { id: 1 }]);
+        assert_eq!(reader.counts().fault(Fault::OverBudget), 3);
+        reader.refill(1);
+        assert_eq!(read(&mut reader, &flood).len(), 1);
+    }
+
+    #[test]
+    fn each_kind_of_fault_is_new_once() {
+        let mut reader = Reader::new(10);
+        read(&mut reader, b"\n\nwhat\n");
+        assert_eq!(reader.newly_seen(), [Fault::Empty, Fault::NotJson]);
+        read(&mut reader, b"\n7\n");
+        assert_eq!(reader.newly_seen(), [Fault::NoCommand]);
+        assert_eq!(reader.counts().fault(Fault::Empty), 3);
+    }
+
+    /// Lines that mean something, lines that do not, and bytes that are not even lines.
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            10 => prop::sample::select(vec![
+                &b"{\"cmd\":\"latency\",\"us\":12.5}\n"[..],
+                b"{\"cmd\":\"latency\",\"us\":1,\"x\":2}\n",
+                b"{\"cmd\":\"pong\",\"id\":3}\n",
+                b"{\"cmd\":\"NODE_X\"}\n",
+                b"{\"cmd\":\"latency\",\"us\":-1}\n",
+                b"\"ready\"\n",
+                b"ready",
+                b"\n",
+            ])
+            .prop_map(<[u8]>::to_vec),
+            10 => prop::collection::vec(any::<u8>(), 0..40),
+            1 => (MAX_LINE_BYTES - 1..MAX_LINE_BYTES + 2).prop_map(|length| vec![b'1'; length]),
+        ];
+        prop::collection::vec(piece, 0..20).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_chunks_read_the_same_and_every_line_is_counted_once(
+            bytes in any_bytes(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..10), budget in 0u32..20,
+        ) {
+            let (mut whole, mut chunked) = (Reader::new(budget), Reader::new(budget));
+            let expected = read(&mut whole, &bytes);
+
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            let mut reports = Vec::new();
+            let mut begin = 0;
+            for end in cuts.into_iter().chain([bytes.len()]) {
+                reports.extend(read(&mut chunked, &bytes[begin..end]));
+                begin = end;
+            }
+            prop_assert_eq!(&reports, &expected);
+            prop_assert_eq!(chunked.counts(), whole.counts());
+            prop_assert_eq!(chunked.newly_seen(), whole.newly_seen());
+
+            let unended = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+            let newlines = bytes.iter().filter(|byte| **byte == b'\n').count();
+            prop_assert_eq!(whole.counts().lines(), newlines as u64 + u64::from(unended > MAX_LINE_BYTES));
+            let faults: u64 = Fault::ALL.iter().map(|fault| whole.counts().fault(*fault)).sum();
+            prop_assert_eq!(whole.counts().lines() - faults, expected.len() as u64);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! `kernel` publishes. Lifecycle: `fleet` spawns workers, waits until they are ready, joins, drains and buries
 //! them. `engine` is the one loop around both; `control` and `observe` show it, and `cli` is the binary.
 
+pub mod demo;
 pub mod estimate;
 pub mod model;
 pub mod policy;

@@ -7,6 +7,8 @@
 
 pub mod demo;
 pub mod estimate;
+pub mod fleet;
 pub mod model;
 pub mod policy;
 pub mod report;
+pub mod sys;

@@ -1,0 +1,13 @@
+//! The workers as processes: how one is spawned, where it lives, how its listener is found, when the next may start.
+//!
+//! A fleet is one cgroup, with a cgroup for each worker in it. What belongs to a worker is what is in its cgroup:
+//! also what it forks, renames or daemonizes. So nothing is ever killed, counted or recognised by a guess.
+
+pub mod cgroup;
+pub mod channel;
+pub mod find;
+pub mod lock;
+pub mod name;
+pub mod pace;
+pub mod spawn;
+

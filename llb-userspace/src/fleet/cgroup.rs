@@ -1,0 +1,256 @@
+//! Where workers live: one cgroup for the fleet, and in it one for each worker.
+//!
+//! The kernel programs are attached to the fleet's cgroup and so see every worker; they tell workers apart by the
+//! ids of their cgroups. No controller is enabled: the cgroups are there to know who belongs to whom.
+
+mod tree;
+
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::Pid;
+
+use super::name::Name;
+use crate::{
+    model::{Generation, Slot},
+    sys::mounts::{self, MountsError, OwnCgroup},
+};
+
+/// Why a cgroup cannot be had, or rid of.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// It is not known where we live.
+    #[error(transparent)]
+    Mounts(#[from] MountsError),
+    /// It cannot be made.
+    #[error("cannot make the cgroup {path}; run llb as root, or in a cgroup that is delegated (systemd: Delegate=yes)")]
+    Create {
+        /// The cgroup.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// An earlier master of this name has left it behind.
+    #[error("the cgroup {path} is there already; an llb of this name has left it behind, or runs: clear it first")]
+    Exists {
+        /// The cgroup.
+        path: PathBuf,
+    },
+    /// A file of it cannot be used.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Processes do not die.
+    #[error(
+        "{count} processes in {path} have not died of SIGKILL, the first is {first}; \
+         the kernel holds them, most likely for a device or a network file system that does not answer"
+    )]
+    Undead {
+        /// The cgroup.
+        path: PathBuf,
+        /// How many are left.
+        count: usize,
+        /// What the first of them does.
+        first: String,
+    },
+}
+
+/// The cgroup of a fleet. Removed when dropped, if no process is left in it.
+#[derive(Debug)]
+pub struct FleetCgroup {
+    path: PathBuf,
+    id: u64,
+    level: Option<u32>,
+    made: u64,
+}
+
+/// The cgroup of one worker. Removed when dropped, if no process is left in it.
+#[derive(Debug)]
+pub struct WorkerCgroup {
+    path: PathBuf,
+    id: u64,
+}
+
+/// The last part of a fleet's path.
+pub(super) fn directory_name(name: &Name) -> String {
+    format!("llb.{name}")
+}
+
+/// Where the fleet `name` of this process has its cgroup.
+///
+/// # Errors
+/// If cgroup v2 is not mounted, or not so that our own cgroup is visible.
+pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
+    Ok(mounts::own_cgroup()?.path.join(directory_name(name)))
+}
+
+/// Kills all that is in the cgroup `path`, which a crashed master has left behind, and removes it. Returns how many
+/// processes there were: 0 also if there was no such cgroup. Blocks until they are dead, some milliseconds as a rule.
+///
+/// The caller makes sure that no master of this fleet runs.
+///
+/// # Errors
+/// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
+pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
+    let left = tree::processes(path)?;
+    tree::kill(path)?;
+    tree::wait_until_empty(path)?;
+    tree::remove(path)?;
+    Ok(left.len())
+}
+
+impl FleetCgroup {
+    /// Makes the fleet's cgroup, below the one that this process is in.
+    ///
+    /// # Errors
+    /// [`CgroupError::Exists`] if it is there already, otherwise if cgroup v2 is not mounted or llb may not.
+    pub fn create(name: &Name) -> Result<Self, CgroupError> {
+        let OwnCgroup { path, level } = mounts::own_cgroup()?;
+        let path = path.join(directory_name(name));
+        let id = make(&path)?;
+        Ok(Self { path, id, level: level.map(|level| level + 1), made: 0 })
+    }
+
+    /// Its directory, to attach programs to.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id, as the kernel's `bpf_get_current_ancestor_cgroup_id` returns it at the fleet's level.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// How many cgroups are above a worker's: the level at which the kernel finds it among its processes'
+    /// ancestors. `None` in a cgroup namespace, which does not show how deep it is itself.
+    #[must_use]
+    pub fn worker_level(&self) -> Option<u32> {
+        self.level.map(|level| level + 1)
+    }
+
+    /// Makes the cgroup of a slot's next worker.
+    ///
+    /// # Errors
+    /// If the kernel refuses, as at the limit `cgroup.max.descendants`.
+    pub fn worker(&mut self, slot: Slot, generation: Generation) -> Result<WorkerCgroup, CgroupError> {
+        // A number that no other worker had: its predecessor's may still be there.
+        let path = self.path.join(format!("w{slot}.g{generation}.{}", self.made));
+        let id = make(&path)?;
+        self.made += 1;
+        Ok(WorkerCgroup { path, id })
+    }
+
+    /// Kills every process of every worker at once. Returns before they are dead.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        tree::kill(&self.path)
+    }
+
+    /// Removes it and whatever cgroups are in it.
+    ///
+    /// # Errors
+    /// `EBUSY` if a process is in it.
+    pub fn remove(self) -> Result<(), CgroupError> {
+        tree::remove(&self.path)
+    }
+}
+
+impl WorkerCgroup {
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id, as the kernel's `bpf_get_current_cgroup_id` returns it: the inode number of its directory.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The worker's processes, also those in cgroups that it has made itself.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
+        tree::processes(&self.path)
+    }
+
+    /// Whether a process of the worker runs.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn is_populated(&self) -> Result<bool, CgroupError> {
+        tree::is_populated(&self.path)
+    }
+
+    /// Opens the door: who writes `0` to this file is in the cgroup.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
+        let path = self.path.join("cgroup.procs");
+        let file = OpenOptions::new().write(true).open(&path);
+        file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+    }
+
+    /// Kills every process of the worker at once. Returns before they are dead.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        tree::kill(&self.path)
+    }
+
+    /// Removes it and whatever cgroups are in it.
+    ///
+    /// # Errors
+    /// `EBUSY` if a process is in it.
+    pub fn remove(self) -> Result<(), CgroupError> {
+        tree::remove(&self.path)
+    }
+}
+
+impl Drop for FleetCgroup {
+    fn drop(&mut self) {
+        // Fails while a process is in it: then the next master of this name clears it.
+        let _ = tree::remove(&self.path);
+    }
+}
+
+impl Drop for WorkerCgroup {
+    fn drop(&mut self) {
+        // Fails while a process is in it: then the fleet's cgroup takes it along.
+        let _ = tree::remove(&self.path);
+    }
+}
+
+/// Makes a cgroup and returns its id.
+fn make(path: &Path) -> Result<u64, CgroupError> {
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(CgroupError::Exists { path: path.to_owned() });
+        }
+        Err(source) => return Err(CgroupError::Create { path: path.to_owned(), source }),
+    }
+    let found = fs::metadata(path).map_err(|source| CgroupError::Create { path: path.to_owned(), source })?;
+    Ok(found.ino())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use std::{
+    ffi::OsStr,
+    fs,
+    path::Path,
+    process::{self, Child},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
+
+use nix::unistd::Pid;
+
+use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+use crate::{
+    fleet::{
+        name::Name,
+        spawn::{Order, Output, Spawned, spawn},
+    },
+    model::{Generation, Slot},
+    sys::testing::until,
+};
+
+/// A fleet of a name that no other test has, cleared away when the test ends, however it ends.
+struct Scene {
+    name: Name,
+    children: Vec<Child>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed)).parse().unwrap();
+        Self { name, children: Vec::new() }
+    }
+
+    fn fleet(&self) -> FleetCgroup {
+        FleetCgroup::create(&self.name).unwrap()
+    }
+
+    /// Runs a shell script in `cgroup` and returns its pid.
+    fn run(&mut self, cgroup: &WorkerCgroup, script: &str) -> Pid {
+        let args = ["-c", script].map(Into::into);
+        let order = Order {
+            program: OsStr::new("sh"),
+            args: &args,
+            directory: None,
+            slot: Slot(0),
+            generation: Generation(0),
+            output: Output::Inherited,
+        };
+        let Spawned { pid, child, .. } = spawn(&order, cgroup).unwrap();
+        self.children.push(child);
+        pid
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let cleared = clear_leftover(&fleet_path(&self.name).unwrap());
+        for child in &mut self.children {
+            let _ = child.wait();
+        }
+        if !std::thread::panicking() {
+            cleared.unwrap();
+        }
+    }
+}
+
+fn id_of(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).unwrap().ino()
+}
+
+#[test]
+fn workers_live_below_the_fleet_below_us() {
+    let scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let first = fleet.worker(Slot(3), Generation(1)).unwrap();
+    let second = fleet.worker(Slot(3), Generation(1)).unwrap();
+
+    assert_eq!(fleet.path(), fleet_path(&scene.name).unwrap());
+    assert!(fleet.path().ends_with(format!("llb.{}", scene.name)));
+    assert_eq!(first.path(), fleet.path().join("w3.g1.0"));
+    assert_eq!(second.path(), fleet.path().join("w3.g1.1"));
+    assert_eq!((fleet.id(), first.id()), (id_of(fleet.path()), id_of(first.path())));
+    assert_ne!(first.id(), second.id());
+    if let Some(level) = fleet.worker_level() {
+        let text = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap();
+        assert_eq!(level as usize, own.split('/').filter(|part| !part.is_empty()).count() + 2);
+    }
+
+    let again = FleetCgroup::create(&scene.name).unwrap_err();
+    assert!(matches!(again, CgroupError::Exists { .. }), "{again}");
+
+    let path = fleet.path().to_owned();
+    drop((first, second, fleet));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_worker_is_all_that_it_forks_also_in_cgroups_of_its_own() {
+    let mut scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let worker = fleet.worker(Slot(0), Generation(0)).unwrap();
+    assert!(!worker.is_populated().unwrap());
+
+    let own = worker.path().join("own/deeper");
+    // The grandchild leaves its session too, and hides in a cgroup of its own.
+    let script = format!("mkdir -p {0}; (echo 0 > {0}/cgroup.procs; exec setsid sleep 600) & wait", own.display());
+    let pid = scene.run(&worker, &script);
+    assert!(worker.processes().unwrap().contains(&pid));
+    until("both processes run", || fs::read_to_string(own.join("cgroup.procs")).is_ok_and(|pids| !pids.is_empty()));
+    assert!(worker.is_populated().unwrap());
+    assert_eq!(worker.processes().unwrap().len(), 2);
+
+    worker.kill().unwrap();
+    until("the worker is dead", || !worker.is_populated().unwrap());
+    assert_eq!(worker.processes().unwrap(), []);
+
+    let path = worker.path().to_owned();
+    worker.remove().unwrap();
+    assert!(!path.exists());
+    fleet.remove().unwrap();
+}
+
+#[test]
+fn a_cgroup_in_use_is_not_removed() {
+    let mut scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let worker = fleet.worker(Slot(0), Generation(0)).unwrap();
+    scene.run(&worker, "exec sleep 600");
+    let path = worker.path().to_owned();
+    let error = worker.remove().unwrap_err();
+    assert!(error.to_string().starts_with("cannot remove the cgroup /"), "{error}");
+
+    fleet.kill().unwrap();
+    until("the fleet is dead", || fs::read_to_string(path.join("cgroup.events")).unwrap().contains("populated 0"));
+    fleet.remove().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_leftover_is_killed_and_counted() {
+    let mut scene = Scene::new();
+    let path = fleet_path(&scene.name).unwrap();
+    assert_eq!(clear_leftover(&path).unwrap(), 0);
+
+    let mut fleet = scene.fleet();
+    for slot in 0..3 {
+        let worker = fleet.worker(Slot(slot), Generation(0)).unwrap();
+        // Not even TERM would end it.
+        scene.run(&worker, "trap '' TERM HUP INT; while :; do sleep 600; done");
+    }
+    // The master crashes: nothing is dropped in order, and the cgroups are in use anyway.
+    drop(fleet);
+    assert!(path.exists());
+
+    assert!(clear_leftover(&path).unwrap() >= 3);
+    assert!(!path.exists());
+    assert_eq!(clear_leftover(&path).unwrap(), 0);
+}

@@ -1,0 +1,137 @@
+//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors.
+
+use std::{io, os::fd::OwnedFd};
+
+use nix::{errno::Errno, unistd::Pid};
+
+use crate::sys::{pidfd::PidFd, procfs, socket};
+
+/// Why a worker's listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// No process has it: it was closed again, or the kernel spoke of another worker's.
+    #[error("none of the worker's {processes} processes holds the listening socket of cookie {cookie}; was it closed?")]
+    Gone {
+        /// The socket that was sought.
+        cookie: u64,
+        /// How many processes have been looked at.
+        processes: usize,
+    },
+    /// We may not look into a process.
+    #[error(
+        "cannot take a copy of what {process} listens on; \
+         llb needs CAP_SYS_PTRACE for workers of another user, and kernel.yama.ptrace_scope below 3"
+    )]
+    Forbidden {
+        /// The process.
+        process: procfs::Process,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Looking failed otherwise: most likely llb may open no more files.
+    #[error("cannot look for a listening socket in {process}; may llb open more files (ulimit -n)?")]
+    Look {
+        /// The process.
+        process: procfs::Process,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+/// Duplicates the socket of cookie `cookie` from whichever of `pids` has it open. The copy keeps the socket alive:
+/// close it once it has been put where it belongs.
+///
+/// A pid that was reused in the meantime does no harm, as a cookie never is.
+///
+/// # Errors
+/// If no process has it. One that could not be looked into only counts when the others do not have it either.
+pub fn listener(pids: &[Pid], cookie: u64) -> Result<OwnedFd, FindError> {
+    let mut obstacle = None;
+    for &pid in pids {
+        match in_process(pid, cookie) {
+            Ok(Some(socket)) => return Ok(socket),
+            Ok(None) => {}
+            Err(error) if has_ended(&error) => {}
+            Err(error) => obstacle = Some((pid, error)),
+        }
+    }
+    Err(match obstacle {
+        None => FindError::Gone { cookie, processes: pids.len() },
+        Some((pid, source)) if source.kind() == io::ErrorKind::PermissionDenied => {
+            FindError::Forbidden { process: procfs::Process::of(pid), source }
+        }
+        Some((pid, source)) => FindError::Look { process: procfs::Process::of(pid), source },
+    })
+}
+
+fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<OwnedFd>> {
+    let process = PidFd::open(pid)?;
+    for candidate in procfs::socket_fds(pid)? {
+        match process.get_fd(candidate.fd) {
+            // Closed and replaced by something else it may be by now: then it has no cookie, or another one.
+            Ok(copy) if socket::cookie(&copy).is_ok_and(|found| found == cookie) => return Ok(Some(copy)),
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// A process that ends while we look at it: /proc says that there is no such file, or no such process.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::fd::OwnedFd,
+        process::{Command, Stdio},
+    };
+
+    use nix::unistd::Pid;
+
+    use super::{FindError, listener};
+    use crate::sys::{
+        procfs, socket,
+        testing::{Ward, until},
+    };
+
+    #[test]
+    fn a_childs_listener_is_duplicated_and_the_copy_is_the_only_one() {
+        let original = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, cookie) = (original.local_addr().unwrap(), socket::cookie(&original).unwrap());
+        let child = Command::new("sleep").arg("600").stdin(Stdio::from(OwnedFd::from(original))).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let ward = Ward(child);
+
+        // A process without it, and one that has ended, are passed over.
+        let pids = [Pid::this(), Pid::from_raw(i32::MAX), pid];
+        let copy = listener(&pids, cookie).unwrap();
+
+        assert_eq!(socket::cookie(&copy).unwrap(), cookie);
+        assert_eq!(socket::local_addr(&copy).unwrap(), Some(address));
+        assert!(socket::is_listening(&copy).unwrap());
+        let inode = procfs::socket_fds(pid).unwrap()[0].inode;
+        let ours = procfs::socket_fds(Pid::this()).unwrap();
+        assert_eq!(ours.iter().filter(|socket| socket.inode == inode).count(), 1);
+
+        // Worker and copy gone, nobody listens any more.
+        drop(ward);
+        TcpStream::connect(address).unwrap();
+        drop(copy);
+        // Another test's child may hold all that we do, until its exec.
+        until("nobody listens", || TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn a_closed_listener_is_gone() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cookie = socket::cookie(&closed).unwrap();
+        drop(closed);
+        let error = listener(&[Pid::this()], cookie).unwrap_err();
+        assert!(matches!(error, FindError::Gone { cookie: c, processes: 1 } if c == cookie), "{error}");
+    }
+}

@@ -1,0 +1,256 @@
+//! A fleet's directory below /run, and the lock in it: one llb of a name at a time. The kernel drops the lock with
+//! the process, so a crash leaves no stale one behind.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process,
+};
+
+use nix::unistd::geteuid;
+
+use super::name::Name;
+use crate::sys::procfs::Process;
+
+/// Only llb's own user gets at its sockets and files.
+const PRIVATE: u32 = 0o700;
+
+/// How often a directory may vanish under our hands, as that of a fleet which is just ending does.
+const ATTEMPTS: u32 = 10;
+
+/// The directory of a fleet, locked. Removed when dropped.
+#[derive(Debug)]
+pub struct RuntimeDir {
+    path: PathBuf,
+    name: Name,
+    _lock: File,
+}
+
+/// Why the directory cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// An llb of this name runs.
+    #[error(
+        "a fleet {name} runs already, in {}; stop it, or give this one another --name",
+        holder.as_ref().map_or_else(|| "a process that is just starting".to_owned(), Process::to_string)
+    )]
+    Held {
+        /// The fleet.
+        name: Name,
+        /// Its master, if it has written down who it is.
+        holder: Option<Process>,
+    },
+    /// Somebody else's directory is in its place.
+    #[error("{path} is not a directory of user {user}, who runs llb; remove it, or name another runtime directory")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// Who we are.
+        user: u32,
+    },
+    /// The directory or the lock cannot be made.
+    #[error("cannot {action} {path}; run llb as root, or name a runtime directory that it may write to")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+}
+
+impl RuntimeDir {
+    /// Makes and locks the directory `<root>/<name>`.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] if an llb of this name runs, otherwise if the file system refuses.
+    pub fn take(root: &Path, name: &Name) -> Result<Self, LockError> {
+        let path = root.join(name.as_str());
+        for _ in 0..ATTEMPTS {
+            make(root, &path)?;
+            match lock(&path, name) {
+                Ok(Some(lock)) => return Ok(Self { path, name: name.clone(), _lock: lock }),
+                Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(LockError::Held { name: name.clone(), holder: None })
+    }
+
+    /// The directory: a place for the fleet's control socket.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes down the fleet's cgroup. A next master of this name may be started in another cgroup, from another
+    /// login for instance, and must find what this one leaves behind if it crashes.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn note_cgroup(&self, cgroup: &Path) -> Result<(), LockError> {
+        let path = self.note_path();
+        fs::write(&path, cgroup.as_os_str().as_encoded_bytes()).map_err(failed("write", &path))
+    }
+
+    /// The cgroup that an earlier master of this name has written down, and not lived to remove.
+    #[must_use]
+    pub fn noted_cgroup(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(fs::read_to_string(self.note_path()).ok()?);
+        // What is in it will be killed. Half a path may be that of something else.
+        (path.file_name() == Some(super::cgroup::directory_name(&self.name).as_ref())).then_some(path)
+    }
+
+    fn note_path(&self) -> PathBuf {
+        self.path.join("cgroup")
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        // First out of the way, in one step: the next master may come as soon as the lock is gone, and must not
+        // find its new files removed. No fleet has a name with a leading dot.
+        let aside = self.path.with_file_name(format!(".{}.{}", self.name, process::id()));
+        if fs::rename(&self.path, &aside).is_ok() {
+            // What stays behind does no harm: /run does not outlive the machine.
+            let _ = fs::remove_dir_all(&aside);
+        }
+    }
+}
+
+/// Makes the directory if it is not there, and sees to it that it is ours and private.
+fn make(root: &Path, path: &Path) -> Result<(), LockError> {
+    fs::create_dir_all(root).map_err(failed("make the directory", root))?;
+    match DirBuilder::new().mode(PRIVATE).create(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(failed("make the directory", path)(error)),
+    }
+    // Not through a symbolic link, which another user may have put there.
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed("look at", path))?,
+    };
+    let user = geteuid().as_raw();
+    if !found.is_dir() || found.uid() != user {
+        return Err(LockError::Foreign { path: path.to_owned(), user });
+    }
+    if found.mode() & 0o777 != PRIVATE {
+        fs::set_permissions(path, fs::Permissions::from_mode(PRIVATE)).map_err(failed("make private", path))?;
+    }
+    Ok(())
+}
+
+/// Takes the lock in `directory`. `None`: what has been locked is not there any more.
+fn lock(directory: &Path, name: &Name) -> Result<Option<File>, LockError> {
+    let path = directory.join("lock");
+    let mut options = OpenOptions::new();
+    // Not truncated: until it is locked, the text in it is another's.
+    let mut file =
+        options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(LockError::Held { name: name.clone(), holder: read_holder(&mut file) });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+    }
+    if !is_still_there(&file, &path) {
+        return Ok(None);
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", process::id())).map_err(failed("write", &path))?;
+    Ok(Some(file))
+}
+
+/// Whether `path` still leads to `file`: its owner removes the directory, and lets go of the lock after that.
+fn is_still_there(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(ours), Ok(theirs)) => identity(ours) == identity(theirs),
+        _ => false,
+    }
+}
+
+fn read_holder(file: &mut File) -> Option<Process> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    let pid = text.trim_end().parse().ok()?;
+    Some(Process::of(nix::unistd::Pid::from_raw(pid)))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LockError {
+    let path = path.to_owned();
+    move |source| LockError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt, symlink},
+        path::Path,
+        process,
+    };
+
+    use super::{LockError, RuntimeDir};
+    use crate::{fleet::name::Name, sys::procfs::comm};
+
+    fn name() -> Name {
+        "web".parse().unwrap()
+    }
+
+    #[test]
+    fn a_second_master_learns_who_is_the_first() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().join("llb");
+        let first = RuntimeDir::take(&root, &name()).unwrap();
+        let mode = fs::metadata(first.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+
+        let error = RuntimeDir::take(&root, &name()).unwrap_err();
+        let (pid, program) = (process::id(), comm(nix::unistd::Pid::this()).unwrap());
+        assert_eq!(
+            error.to_string(),
+            format!("a fleet web runs already, in pid {pid} ({program}); stop it, or give this one another --name")
+        );
+        RuntimeDir::take(&root, &"other".parse().unwrap()).unwrap();
+
+        let path = first.path().to_owned();
+        fs::write(path.join("control"), "").unwrap();
+        drop(first);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 0);
+        RuntimeDir::take(&root, &name()).unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_leaves_behind_is_taken_over() {
+        let root = tempfile::tempdir().unwrap();
+        let left = root.path().join("web");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("lock"), "4194304000\n").unwrap();
+        fs::write(left.join("cgroup"), "/sys/fs/cgroup/x/llb.web").unwrap();
+
+        let ours = RuntimeDir::take(root.path(), &name()).unwrap();
+
+        assert_eq!(fs::metadata(&left).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::read_to_string(left.join("lock")).unwrap(), format!("{}\n", process::id()));
+        assert_eq!(ours.noted_cgroup().as_deref(), Some(Path::new("/sys/fs/cgroup/x/llb.web")));
+        ours.note_cgroup(Path::new("/sys/fs/cgroup/y/llb.web")).unwrap();
+        assert_eq!(ours.noted_cgroup().as_deref(), Some(Path::new("/sys/fs/cgroup/y/llb.web")));
+        ours.note_cgroup(Path::new("/sys/fs/cgroup/y")).unwrap();
+        assert_eq!(ours.noted_cgroup(), None);
+    }
+
+    #[test]
+    fn a_link_to_another_place_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        symlink(elsewhere.path(), root.path().join("web")).unwrap();
+        let error = RuntimeDir::take(root.path(), &name()).unwrap_err();
+        assert!(matches!(error, LockError::Foreign { .. }), "{error}");
+    }
+}

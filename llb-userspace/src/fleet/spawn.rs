@@ -1,0 +1,133 @@
+//! A worker's start: the command, in its cgroup, with its channel, and nothing of llb's but that.
+
+mod diagnosis;
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::Path,
+    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+};
+
+use nix::unistd::Pid;
+
+pub use self::diagnosis::SpawnError;
+use super::{
+    cgroup::WorkerCgroup,
+    channel::{Channel, channel},
+};
+use crate::{
+    model::{Generation, Slot},
+    sys::{
+        child::{self, CHANNEL_FD, ChildError, Inheritance},
+        pidfd::PidFd,
+    },
+};
+
+/// What systemd has told llb and must not tell a worker: that descriptors from 3 up are sockets (3 is the channel),
+/// where to say that the service is ready (llb says so), and how often to say that it lives.
+const FOR_US_ALONE: [&str; 6] =
+    ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/// Which worker to spawn, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The program: a path if it has a slash in it, otherwise looked for in `PATH`.
+    pub program: &'a OsStr,
+    /// Its arguments.
+    pub args: &'a [OsString],
+    /// Where it runs, if not where llb does. A relative `program` is relative to this.
+    pub directory: Option<&'a Path>,
+    /// What the worker sees as `WORKER_ID`.
+    pub slot: Slot,
+    /// What it sees as `LLB_GENERATION`.
+    pub generation: Generation,
+    /// Where its words go.
+    pub output: Output,
+}
+
+/// Where a worker's standard output and standard error go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Where llb's own go.
+    Inherited,
+    /// To llb.
+    Captured,
+}
+
+/// A worker that has started. Dropping it ends nothing.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its first process.
+    pub pid: Pid,
+    /// Readable when that process has ended.
+    pub pidfd: PidFd,
+    /// To wait for it; its pipes are in `output`.
+    pub child: Child,
+    /// Our end of its channel; does not block.
+    pub channel: UnixStream,
+    /// What it says, if that is captured.
+    pub output: Option<Pipes>,
+}
+
+/// A worker's words.
+#[derive(Debug)]
+pub struct Pipes {
+    /// Its standard output.
+    pub stdout: ChildStdout,
+    /// Its standard error.
+    pub stderr: ChildStderr,
+}
+
+/// Spawns a worker into `cgroup`.
+///
+/// # Errors
+/// If there is no such program or directory, if the program cannot be run, or if the kernel refuses a process more.
+pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnError> {
+    let failed = |action| move |source: io::Error| SpawnError::Resources { action, slot: order.slot, source };
+    let entrance = cgroup.entrance()?;
+    let Channel { ours, workers } = channel().map_err(failed("make a channel for"))?;
+    let inheritance = Inheritance { cgroup_procs: entrance.as_fd(), channel: workers.as_fd() };
+    let mut child = child::spawn(command(order), inheritance).map_err(|error| match error {
+        ChildError::Start(source) => diagnosis::explain(order, source),
+        ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error },
+    })?;
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let pidfd = PidFd::open(pid).map_err(|source| {
+        // Without it we would not hear of the child's end: rather none at all.
+        let _ = child.kill();
+        let _ = child.wait();
+        failed("watch")(source)
+    })?;
+    let output = child.stdout.take().zip(child.stderr.take()).map(|(stdout, stderr)| Pipes { stdout, stderr });
+    Ok(Spawned { pid, pidfd, child, channel: ours, output })
+}
+
+fn command(order: &Order<'_>) -> Command {
+    let mut command = Command::new(order.program);
+    command.args(order.args).stdin(Stdio::null());
+    if order.output == Output::Captured {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    if let Some(directory) = order.directory {
+        command.current_dir(directory);
+    }
+    for name in FOR_US_ALONE {
+        command.env_remove(name);
+    }
+    let (slot, generation, channel) = (order.slot.to_string(), order.generation.to_string(), CHANNEL_FD.to_string());
+    // The names with NODE in them are Node's: with these, process.send() writes to the channel.
+    command
+        .env("WORKER_ID", &slot)
+        .env("NODE_WORKER_ID", &slot)
+        .env("LLB_SLOT", &slot)
+        .env("LLB_GENERATION", generation)
+        .env("LLB_FD", &channel)
+        .env("NODE_CHANNEL_FD", &channel)
+        .env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+    command
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! The moments between fork and exec: a child becomes a worker.
+#![expect(unsafe_code, reason = "code between fork and exec, and signal dispositions, have no safe form")]
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+        unix::process::CommandExt,
+    },
+    process::{Child, Command},
+};
+
+use nix::{
+    errno::Errno,
+    libc,
+    sys::signal::{SigSet, SigmaskHow},
+    unistd::setsid,
+};
+
+/// The channel's number in the child. The first one after the standard three: a shell script cannot write to
+/// one above 9.
+pub const CHANNEL_FD: RawFd = 3;
+
+/// The last of the real-time signals, on every architecture but MIPS; beyond it there is nothing to reset.
+const LAST_SIGNAL: libc::c_int = 64;
+
+/// What the child takes along.
+#[derive(Clone, Copy, Debug)]
+pub struct Inheritance<'a> {
+    /// `cgroup.procs` of the cgroup that it enters, open for writing.
+    pub cgroup_procs: BorrowedFd<'a>,
+    /// What it finds open as [`CHANNEL_FD`].
+    pub channel: BorrowedFd<'a>,
+}
+
+/// Why there is no child.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// It could not be made into a worker.
+    #[error("the child cannot {}", step.attempt())]
+    Prepare {
+        /// How far it came.
+        step: Step,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The fork, the change of directory or the exec has failed.
+    #[error("cannot start the child")]
+    Start(#[source] io::Error),
+}
+
+/// What a child does before it runs the worker's program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A session of its own: the terminal's Ctrl-C reaches llb alone, which then ends the fleet in order; and no
+    /// worker is ever stopped for touching the terminal.
+    Session,
+    /// Its cgroup, before it has bound or forked anything.
+    Cgroup,
+    /// Nothing of llb's is open in it.
+    Descriptors,
+    /// Except for the channel.
+    Channel,
+    /// No signal is blocked.
+    Signals,
+}
+
+impl Step {
+    const ALL: [Step; 5] = [Step::Session, Step::Cgroup, Step::Descriptors, Step::Channel, Step::Signals];
+
+    fn attempt(self) -> &'static str {
+        match self {
+            Step::Session => "start a session of its own",
+            Step::Cgroup => "enter its cgroup",
+            Step::Descriptors => "close what it shall not inherit",
+            Step::Channel => "keep its channel open",
+            Step::Signals => "unblock its signals",
+        }
+    }
+}
+
+/// Starts `command` in its cgroup and a session of its own, with default signal dispositions, none blocked, and
+/// nothing open but the standard three descriptors and the channel.
+///
+/// # Errors
+/// If the child cannot be prepared, or its program not run: exec's failure comes back as this function's error.
+pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child, ChildError> {
+    // A copy takes the lowest number free from 3 up. So as long as it lives 3 is taken, and the pipe on which std
+    // hears of exec's failure is not what the child replaces by the channel.
+    let channel = inheritance.channel.try_clone_to_owned().map_err(ChildError::Start)?;
+    let (procs_fd, channel_fd) = (inheritance.cgroup_procs.as_raw_fd(), channel.as_fd().as_raw_fd());
+    // SAFETY: `become_worker` only makes system calls, allocates nothing and takes no lock. The descriptors are
+    // open until the command, which this function owns, is gone.
+    unsafe { command.pre_exec(move || become_worker(procs_fd, channel_fd)) };
+
+    // A signal between fork and exec would run our handlers in the child, and they would tell us of it by a pipe
+    // that is still shared: block them all until the child has dropped the handlers.
+    let ours =
+        SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map_err(|errno| ChildError::Start(errno.into()))?;
+    let child = command.spawn();
+    ours.thread_set_mask().map_err(|errno| ChildError::Start(errno.into()))?;
+    child.map_err(understand)
+}
+
+/// Runs in the child: async-signal-safe calls only.
+fn become_worker(procs: RawFd, channel: RawFd) -> io::Result<()> {
+    setsid().map_err(|errno| failed(Step::Session, errno))?;
+    enter_cgroup(procs).map_err(|errno| failed(Step::Cgroup, errno))?;
+    forget_handlers();
+    close_on_exec_from(libc::STDERR_FILENO + 1).map_err(|errno| failed(Step::Descriptors, errno))?;
+    keep_open_as(CHANNEL_FD, channel).map_err(|errno| failed(Step::Channel, errno))?;
+    SigSet::empty().thread_set_mask().map_err(|errno| failed(Step::Signals, errno))
+}
+
+fn enter_cgroup(procs: RawFd) -> nix::Result<()> {
+    // To cgroup.procs, 0 is whoever writes it.
+    let whoever_writes = b"0";
+    // SAFETY: the buffer is valid for the length given.
+    let written = unsafe { libc::write(procs, whoever_writes.as_ptr().cast(), whoever_writes.len()) };
+    Errno::result(written).map(drop)
+}
+
+/// Exec resets the signals that are handled, but an ignored one stays ignored, and servers rely on the default.
+fn forget_handlers() {
+    for signal in 1..=LAST_SIGNAL {
+        // SAFETY: sets no handler. Fails for SIGKILL, SIGSTOP and those that libc keeps for itself, as it may.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+fn close_on_exec_from(first: RawFd) -> nix::Result<()> {
+    // SAFETY: takes no pointers. Sets a flag, closes nothing: std needs its pipe until exec.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    Errno::result(done).map(drop)
+}
+
+fn keep_open_as(number: RawFd, fd: RawFd) -> nix::Result<()> {
+    // SAFETY: takes no pointers; what was open as `number` is not used by this child any more, see `spawn`.
+    let done = unsafe { if fd == number { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup2(fd, number) } };
+    Errno::result(done).map(drop)
+}
+
+/// The kernel's error numbers are below this (`MAX_ERRNO` in err.h).
+const STEP_UNIT: i32 = 4096;
+
+/// std carries nothing but one number from the child to us, so the step travels in its upper bits.
+fn failed(step: Step, errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error((step as i32 + 1) * STEP_UNIT + errno as i32)
+}
+
+fn understand(error: io::Error) -> ChildError {
+    let number = error.raw_os_error().unwrap_or(0);
+    let step = usize::try_from(number / STEP_UNIT - 1).ok().and_then(|step| Step::ALL.get(step));
+    match step {
+        Some(&step) => ChildError::Prepare { step, source: io::Error::from_raw_os_error(number % STEP_UNIT) },
+        None => ChildError::Start(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io,
+        os::{fd::AsFd, unix::net::UnixStream},
+        process::Command,
+    };
+
+    use nix::errno::Errno;
+
+    use super::{ChildError, Inheritance, Step, failed, spawn, understand};
+
+    #[test]
+    fn steps_travel_in_error_numbers() {
+        for step in Step::ALL {
+            let error = understand(failed(step, Errno::EBUSY));
+            assert!(matches!(error, ChildError::Prepare { step: s, source }
+                if s == step && source.raw_os_error() == Some(Errno::EBUSY as i32)));
+        }
+        let exec = understand(io::Error::from_raw_os_error(Errno::ENOENT as i32));
+        assert!(matches!(exec, ChildError::Start(error) if error.kind() == io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_refused_cgroup_is_named() {
+        // Nothing can be written to what is open for reading.
+        let read_only = File::open("/dev/null").unwrap();
+        let (channel, _ours) = UnixStream::pair().unwrap();
+        let inheritance = Inheritance { cgroup_procs: read_only.as_fd(), channel: channel.as_fd() };
+
+        let error = spawn(Command::new("true"), inheritance).unwrap_err();
+
+        assert!(matches!(&error, ChildError::Prepare { step: Step::Cgroup, .. }), "{error:?}");
+        assert_eq!(error.to_string(), "the child cannot enter its cgroup");
+    }
+}

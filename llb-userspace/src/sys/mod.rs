@@ -1,0 +1,15 @@
+//! What llb asks of the kernel without its maps and programs. Unsafe code lives on this floor only, behind safe
+//! functions; whatever nix, socket2 or std already wrap is taken from there.
+
+pub mod child;
+pub mod clock;
+pub mod mmap;
+pub mod mounts;
+pub mod pidfd;
+pub mod procfs;
+pub mod procnet;
+pub mod readable;
+pub mod socket;
+
+#[cfg(test)]
+pub(crate) mod testing;

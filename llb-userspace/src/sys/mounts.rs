@@ -1,0 +1,206 @@
+//! Where the cgroup v2 hierarchy is mounted, and where in it this process lives.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
+    path::{Component, Path, PathBuf},
+};
+
+/// Inode number of the first cgroup namespace (`PROC_CGROUP_INIT_INO` in the kernel's proc_ns.h): only there does
+/// /proc show paths from the very root of the hierarchy.
+const FIRST_NAMESPACE: u64 = 0xEFFF_FFFB;
+
+/// Why this process's place in the cgroup v2 hierarchy is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum MountsError {
+    /// A file of /proc cannot be read.
+    #[error("cannot read {path}; llb needs /proc")]
+    Read {
+        /// The file.
+        path: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The hierarchy is not mounted where we can see it.
+    #[error(
+        "cgroup v2 is mounted nowhere in /proc/self/mountinfo; mount it: \
+         mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 none /sys/fs/cgroup/unified"
+    )]
+    NotMounted,
+    /// /proc/self/cgroup has no line of version 2.
+    #[error(
+        "/proc/self/cgroup names no cgroup of version 2 (a line `0::`); is the kernel built without CONFIG_CGROUPS?"
+    )]
+    NoCgroup,
+    /// The cgroup is not below any mount point.
+    #[error(
+        "this process's cgroup {own} is not below {mount}, which shows the hierarchy from {root} on; \
+         start llb inside of its own cgroup namespace, or mount cgroup v2 from the root"
+    )]
+    OutOfSight {
+        /// The cgroup, as /proc/self/cgroup has it.
+        own: PathBuf,
+        /// The mount point.
+        mount: PathBuf,
+        /// The cgroup that is mounted there.
+        root: PathBuf,
+    },
+}
+
+/// This process's cgroup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnCgroup {
+    /// Its directory.
+    pub path: PathBuf,
+    /// How many cgroups are above it; `None` in a cgroup namespace, which hides some of them.
+    pub level: Option<u32>,
+}
+
+/// Finds this process's cgroup of version 2.
+///
+/// # Errors
+/// If version 2 is not mounted, or not so that our own cgroup is visible.
+pub fn own_cgroup() -> Result<OwnCgroup, MountsError> {
+    let mount = cgroup2_mount(&read("/proc/self/mountinfo")?).ok_or(MountsError::NotMounted)?;
+    let own = own_path(&read("/proc/self/cgroup")?).ok_or(MountsError::NoCgroup)?;
+    let path = locate(&mount, &own)?;
+    let namespace = "/proc/self/ns/cgroup";
+    let namespace = fs::metadata(namespace).map_err(|source| MountsError::Read { path: namespace, source })?.ino();
+    let level = (namespace == FIRST_NAMESPACE).then(|| depth(&own));
+    Ok(OwnCgroup { path, level })
+}
+
+/// A cgroup v2 mount: its mount point, and the cgroup that is visible there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Mount {
+    point: PathBuf,
+    root: PathBuf,
+}
+
+/// The first cgroup v2 mount in the text of /proc/self/mountinfo. Unlike /proc/self/mounts it tells which part of
+/// the hierarchy is mounted: in a container often not all of it.
+fn cgroup2_mount(mountinfo: &[u8]) -> Option<Mount> {
+    mountinfo.split(|&byte| byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let (root, point) = (fields.nth(3)?, fields.next()?);
+        // A varying number of optional fields ends with a dash; the type is next.
+        fields.find(|field| *field == b"-")?;
+        (fields.next()? == b"cgroup2").then(|| Mount { point: unescape(point), root: unescape(root) })
+    })
+}
+
+/// The path in the `0::` line of /proc/self/cgroup.
+fn own_path(cgroup: &[u8]) -> Option<PathBuf> {
+    let path = cgroup.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::"))?;
+    Some(OsString::from_vec(path.to_vec()).into())
+}
+
+/// Where a cgroup is to be found below a mount.
+fn locate(mount: &Mount, own: &Path) -> Result<PathBuf, MountsError> {
+    match own.strip_prefix(&mount.root) {
+        Ok(below) if !below.components().any(|part| part == Component::ParentDir) => Ok(mount.point.join(below)),
+        _ => Err(MountsError::OutOfSight { own: own.to_owned(), mount: mount.point.clone(), root: mount.root.clone() }),
+    }
+}
+
+fn depth(path: &Path) -> u32 {
+    let named = path.components().filter(|part| matches!(part, Component::Normal(_))).count();
+    u32::try_from(named).unwrap_or(u32::MAX)
+}
+
+/// Undoes the kernel's `\040` for a space, and the like.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        let (byte, tail) = match tail {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] if *first == b'\\' => {
+                (((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'), after)
+            }
+            _ => (*first, tail),
+        };
+        bytes.push(byte);
+        rest = tail;
+    }
+    OsString::from_vec(bytes).into()
+}
+
+fn read(path: &'static str) -> Result<Vec<u8>, MountsError> {
+    fs::read(path).map_err(|source| MountsError::Read { path, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::ffi::OsStrExt, path::Path};
+
+    use proptest::prelude::{ProptestConfig, any, prop, proptest};
+
+    use super::{Mount, MountsError, OwnCgroup, cgroup2_mount, depth, locate, own_cgroup, own_path, unescape};
+
+    const HYBRID: &[u8] = b"22 1 0:21 / /sys rw - sysfs sysfs rw\n\
+        31 22 0:27 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs ro\n\
+        33 31 0:28 / /sys/fs/cgroup/memory rw shared:11 master:2 - cgroup cgroup rw,memory\n\
+        41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:10 - cgroup2 cgroup2 rw\n";
+
+    #[test]
+    fn the_hybrid_layout_is_not_mistaken_for_version_1() {
+        let mount = cgroup2_mount(HYBRID).unwrap();
+        assert_eq!(mount, Mount { point: "/sys/fs/cgroup/unified".into(), root: "/".into() });
+        assert_eq!(cgroup2_mount(b"22 1 0:21 / /sys rw - sysfs sysfs rw\n\n"), None);
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        let mount = cgroup2_mount(br"41 31 0:38 / /mnt/my\040groups\134x rw - cgroup2 none rw").unwrap();
+        assert_eq!(mount.point, Path::new(r"/mnt/my groups\x"));
+        assert_eq!(unescape(br"ends\04"), Path::new(r"ends\04"));
+    }
+
+    #[test]
+    fn the_own_path_is_that_of_version_2() {
+        let text = b"4:memory:/a\n1:name=systemd:/b\n0::/user.slice/session-3.scope\n";
+        assert_eq!(own_path(text), Some("/user.slice/session-3.scope".into()));
+        assert_eq!(own_path(b"4:memory:/a\n"), None);
+    }
+
+    #[test]
+    fn a_part_of_the_hierarchy_may_be_mounted() {
+        let mount = Mount { point: "/sys/fs/cgroup".into(), root: "/docker/abc".into() };
+        assert_eq!(locate(&mount, Path::new("/docker/abc/x")).unwrap(), Path::new("/sys/fs/cgroup/x"));
+        assert!(matches!(locate(&mount, Path::new("/other")), Err(MountsError::OutOfSight { .. })));
+        let whole = Mount { point: "/sys/fs/cgroup".into(), root: "/".into() };
+        assert_eq!(locate(&whole, Path::new("/")).unwrap(), Path::new("/sys/fs/cgroup/"));
+        assert!(matches!(locate(&whole, Path::new("/../other")), Err(MountsError::OutOfSight { .. })));
+    }
+
+    #[test]
+    fn depth_counts_names() {
+        assert_eq!(depth(Path::new("/")), 0);
+        assert_eq!(depth(Path::new("/user.slice/session-3.scope")), 2);
+    }
+
+    #[test]
+    fn this_process_lives_somewhere() {
+        let OwnCgroup { path, .. } = own_cgroup().unwrap();
+        let here = std::fs::read_to_string(path.join("cgroup.procs")).unwrap();
+        assert!(here.lines().any(|line| line == std::process::id().to_string()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_escaped_path_comes_back(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let escaped: Vec<u8> = bytes.iter().flat_map(|byte| format!("\\{byte:03o}").into_bytes()).collect();
+            let plain = unescape(&escaped);
+            proptest::prop_assert_eq!(plain.as_os_str().as_bytes(), bytes);
+        }
+
+        #[test]
+        fn no_text_is_a_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
+            cgroup2_mount(&text);
+            own_path(&text);
+        }
+    }
+}

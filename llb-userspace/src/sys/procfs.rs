@@ -1,0 +1,243 @@
+//! What /proc tells of other processes: who they are, what they hold open, what they wait for.
+
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fmt, fs, io,
+    net::SocketAddr,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
+};
+
+use nix::unistd::Pid;
+
+use super::procnet::{self, Endpoint};
+
+/// A process, as an error names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: Pid,
+    /// What it calls itself (`comm`): 15 bytes at most, and empty if it has ended.
+    pub name: String,
+}
+
+impl Process {
+    /// The process `pid`.
+    #[must_use]
+    pub fn of(pid: Pid) -> Self {
+        Self { pid, name: comm(pid).unwrap_or_default() }
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name.as_str() {
+            "" => write!(f, "pid {}", self.pid),
+            name => write!(f, "pid {} ({name})", self.pid),
+        }
+    }
+}
+
+/// An open socket of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketFd {
+    /// Its number there.
+    pub fd: RawFd,
+    /// The socket's inode, the same in every process that has it open.
+    pub inode: u64,
+}
+
+/// The sockets that `pid` has open, in the order of their numbers.
+///
+/// # Errors
+/// `ENOENT` if the process has ended, `EACCES` if it is another user's.
+pub fn socket_fds(pid: Pid) -> io::Result<Vec<SocketFd>> {
+    let mut sockets = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let entry = entry?;
+        // What was closed in the meantime is no socket either.
+        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let fd = entry.file_name().to_str().and_then(|name| name.parse().ok());
+        if let (Some(fd), Some(inode)) = (fd, socket_inode(target.as_os_str())) {
+            sockets.push(SocketFd { fd, inode });
+        }
+    }
+    Ok(sockets)
+}
+
+/// The TCP addresses that `pid` listens on.
+///
+/// # Errors
+/// `ENOENT` if the process has ended, `EACCES` if it is another user's.
+pub fn listening_on(pid: Pid) -> io::Result<Vec<SocketAddr>> {
+    let own = inodes(pid)?;
+    let listeners = procnet::listeners(pid)?.into_iter().filter(|socket| own.contains(&socket.inode));
+    Ok(listeners
+        .filter_map(|socket| match socket.endpoint {
+            Endpoint::Tcp(address) => Some(address),
+            Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+        })
+        .collect())
+}
+
+/// A process that listens on TCP port `port` in our own network namespace. `None` if nobody does, or nobody whose
+/// descriptors we may see.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn port_holder(port: u16) -> io::Result<Option<Process>> {
+    let held = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Tcp(address) if address.port() == port);
+    let listeners = procnet::listeners(Pid::this())?;
+    let wanted: HashSet<u64> = listeners.iter().filter(|l| held(&l.endpoint)).map(|l| l.inode).collect();
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let holder =
+        all_pids()?.find(|&pid| socket_fds(pid).is_ok_and(|fds| fds.iter().any(|fd| wanted.contains(&fd.inode))));
+    Ok(holder.map(Process::of))
+}
+
+/// What the process calls itself.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn comm(pid: Pid) -> io::Result<String> {
+    let name = fs::read(format!("/proc/{pid}/comm"))?;
+    Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
+/// The process's command line, its words separated by spaces; empty for one that has ended but was not waited for.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn cmdline(pid: Pid) -> io::Result<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline"))?;
+    Ok(String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " "))
+}
+
+/// What the process does, in one line, for an error that says what it does not do: "pid 77 (python3) is sleeping in
+/// do_poll, listens on udp 127.0.0.1:5353".
+#[must_use]
+pub fn describe(pid: Pid) -> String {
+    let process = Process::of(pid);
+    let Some(state) = state(pid) else { return format!("{process} has ended") };
+    let place = match fs::read_to_string(format!("/proc/{pid}/wchan")) {
+        // The kernel writes 0 for a process that runs, or if it does not want to tell.
+        Ok(place) if !matches!(place.as_str(), "" | "0") => format!(" in {place}"),
+        _ => String::new(),
+    };
+    let sockets = match open_endpoints(pid) {
+        Ok(endpoints) if endpoints.is_empty() => "listens on nothing".to_owned(),
+        Ok(endpoints) => format!("listens on {}", endpoints.join(", ")),
+        Err(error) => format!("what it listens on cannot be seen: {error}"),
+    };
+    format!("{process} is {state}{place}, {sockets}")
+}
+
+fn open_endpoints(pid: Pid) -> io::Result<Vec<String>> {
+    let own = inodes(pid)?;
+    let sockets = procnet::reachable(pid)?.into_iter().filter(|socket| own.contains(&socket.inode));
+    Ok(sockets.map(|socket| socket.endpoint.to_string()).collect())
+}
+
+/// The state's name, after the letter in /proc/PID/stat. `None` if the process has ended.
+fn state(pid: Pid) -> Option<&'static str> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in parentheses and can hold any, so the last one counts.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    match stat.get(end + 2)? {
+        b'R' => Some("running"),
+        b'S' => Some("sleeping"),
+        b'D' => Some("waiting for a device"),
+        b'T' => Some("stopped by a signal"),
+        b't' => Some("stopped by a debugger"),
+        b'Z' | b'X' | b'x' => None,
+        _ => Some("idle"),
+    }
+}
+
+fn inodes(pid: Pid) -> io::Result<HashSet<u64>> {
+    Ok(socket_fds(pid)?.into_iter().map(|socket| socket.inode).collect())
+}
+
+fn all_pids() -> io::Result<impl Iterator<Item = Pid>> {
+    let entries = fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw)))
+}
+
+/// The number in `socket:[4711]`.
+fn socket_inode(target: &OsStr) -> Option<u64> {
+    let number = target.as_bytes().strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(number).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ffi::OsStr,
+        net::{TcpListener, UdpSocket},
+        os::{fd::OwnedFd, unix::net::UnixListener},
+        process::{Command, Stdio},
+    };
+
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+
+    use super::{cmdline, comm, describe, listening_on, port_holder, socket_inode};
+    use crate::sys::testing::{Ward, until};
+
+    /// A process that sleeps and holds `socket` as its standard input.
+    fn holder(socket: impl Into<OwnedFd>) -> (Ward, Pid) {
+        let child = Command::new("sleep").arg("600").stdin(Stdio::from(socket.into())).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        (Ward(child), pid)
+    }
+
+    #[test]
+    fn the_holder_of_a_port_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (ward, pid) = holder(listener);
+
+        assert_eq!(listening_on(pid).unwrap(), [address]);
+        let holder = port_holder(address.port()).unwrap().unwrap();
+        assert_eq!(holder.to_string(), format!("pid {pid} (sleep)"));
+        assert_eq!(comm(pid).unwrap(), "sleep");
+        assert_eq!(cmdline(pid).unwrap(), "sleep 600");
+
+        drop(ward);
+        assert_eq!(describe(pid), format!("pid {pid} has ended"));
+    }
+
+    #[test]
+    fn what_it_does_instead_is_said() {
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = udp.local_addr().unwrap();
+        let (_ward, pid) = holder(udp);
+        until("it sleeps", || describe(pid).contains(" is sleeping"));
+        assert!(describe(pid).ends_with(&format!(", listens on udp {address}")), "{}", describe(pid));
+
+        kill(pid, Signal::SIGSTOP).unwrap();
+        until("it is stopped", || describe(pid).contains(" is stopped by a signal"));
+    }
+
+    #[test]
+    fn unix_sockets_are_named_and_other_descriptors_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (_ward, pid) = holder(UnixListener::bind(&path).unwrap());
+        assert!(describe(pid).ends_with(&format!("listens on unix socket {}", path.display())));
+
+        let (_ward, pid) = holder(std::fs::File::open("/dev/null").unwrap());
+        assert!(describe(pid).ends_with("listens on nothing"));
+    }
+
+    #[test]
+    fn only_sockets_have_socket_inodes() {
+        assert_eq!(socket_inode(OsStr::new("socket:[4711]")), Some(4711));
+        assert_eq!(socket_inode(OsStr::new("pipe:[4711]")), None);
+        assert_eq!(socket_inode(OsStr::new("socket:[x]")), None);
+    }
+}

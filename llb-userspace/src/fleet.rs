@@ -11,3 +11,11 @@ pub mod name;
 pub mod pace;
 pub mod spawn;
 
+mod life;
+mod seats;
+
+pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+pub use life::{Effect, Failure, Lives, Rules, State, Worker};
+pub use lock::{LockError, RuntimeDir};
+pub use name::Name;
+pub use spawn::{Order, Output, SpawnError, Spawned, spawn};

@@ -1,3 +1,7 @@
 //! The binary `llb`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    llb::cli::main()
+}

@@ -1,0 +1,86 @@
+//! llb's kernel side: entry points only. Every program fails open: whatever goes wrong, the connection goes on as it
+//! would without llb.
+//!
+//! | program | hook | does |
+//! |---|---|---|
+//! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
+//! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
+//! | `llb_ingress`, `llb_egress` | cgroup_skb | a request's first byte in, an answer's first byte out: [`track`] |
+//! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`] |
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+
+mod bind;
+mod kernel;
+mod listen;
+mod maps;
+mod select;
+mod track;
+
+use aya_ebpf::{
+    bindings::{
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, sk_action::SK_PASS,
+    },
+    macros::{cgroup_skb, cgroup_sock_addr, sk_reuseport, sock_ops},
+    programs::{SkBuffContext, SkReuseportContext, SockAddrContext, SockOpsContext},
+};
+
+/// What a cgroup program returns to let things go on.
+const ALLOW: i32 = 1;
+
+#[cgroup_sock_addr(bind4)]
+pub fn llb_bind4(ctx: SockAddrContext) -> i32 {
+    bind::share(&ctx, bind::endpoint4(&ctx));
+    ALLOW
+}
+
+#[cgroup_sock_addr(bind6)]
+pub fn llb_bind6(ctx: SockAddrContext) -> i32 {
+    bind::share(&ctx, bind::endpoint6(&ctx));
+    ALLOW
+}
+
+#[sock_ops]
+pub fn llb_sockops(ctx: SockOpsContext) -> u32 {
+    match ctx.op() {
+        BPF_SOCK_OPS_TCP_LISTEN_CB => listen::appeared(&ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => track::established(&ctx),
+        BPF_SOCK_OPS_STATE_CB => {
+            if !listen::left(&ctx) {
+                track::state_changed(&ctx);
+            }
+        }
+        _ => {}
+    }
+    1
+}
+
+#[cgroup_skb(ingress)]
+pub fn llb_ingress(ctx: SkBuffContext) -> i32 {
+    track::ingress(&ctx);
+    ALLOW
+}
+
+#[cgroup_skb(egress)]
+pub fn llb_egress(ctx: SkBuffContext) -> i32 {
+    track::egress(&ctx);
+    ALLOW
+}
+
+/// `SK_DROP` would answer the client with a reset, so the verdict is always `SK_PASS`: without a selected socket the
+/// kernel's hash takes over.
+#[sk_reuseport(migrate)]
+pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
+    maps::count(select::steer(&ctx));
+    SK_PASS
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

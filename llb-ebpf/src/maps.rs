@@ -1,0 +1,216 @@
+//! The maps; their names and layouts are in `llb_common::{names, abi}`. Map names occur nowhere else.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{
+    Global,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray, RingBuf},
+};
+use llb_common::{
+    abi::{
+        Conn, Endpoint, Group, SocketEvent, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT,
+        Owner, Published, Seat, Seats,
+    },
+    outcome::Outcome,
+};
+
+use crate::kernel;
+
+/// `BPF_F_MMAPABLE`: userspace reads and writes the value without system calls.
+const MMAPABLE: u32 = 1 << 10;
+
+/// `BPF_F_NO_PREALLOC`, which socket storage demands.
+const NO_PREALLOC: usize = 1;
+
+/// `BPF_F_CLONE`: accepted connections inherit the listener's value.
+const CLONE: usize = 1 << 9;
+
+/// Never read: the loader asks for it by name, which carries the version of the ABI.
+#[used]
+#[unsafe(no_mangle)]
+static LLB_ABI_1: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static LLB_LIMITED: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static LLB_CGROUP_LEVEL: Global<u32> = Global::new(0);
+
+#[map]
+static SOCKETS: ReusePortSockArray = ReusePortSockArray::with_max_entries((MAX_GROUPS * MAX_SEATS) as u32, 0);
+#[map]
+static SEATS: Array<Seats> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static PUBLISHED: Array<Published> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static GROUPS: Array<Group> = Array::with_max_entries(MAX_GROUPS as u32, 0);
+/// One counter a group, for `round-robin`.
+#[map]
+static TURNS: Array<u64> = Array::with_max_entries(MAX_GROUPS as u32, 0);
+#[map]
+static LISTENERS: HashMap<u64, Listener> = HashMap::with_max_entries(MAX_LISTENERS as u32, 0);
+/// Where connections went that were migrated, by cookie, until their books follow. A queue holds 4096 at the most by
+/// default (`net.core.somaxconn`); this holds four full ones.
+#[map]
+static MOVED: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
+#[map]
+static ENDPOINTS: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_GROUPS as u32, 0);
+#[map]
+static STEERED: HashMap<Endpoint, u8> = HashMap::with_max_entries(256, 0);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
+/// Listeners come and go rarely; this holds over a thousand unread events.
+#[map]
+static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+
+/// A socket storage map as BTF describes it: the kernel takes these maps in no other form, and `aya_ebpf`'s own type
+/// fixes the flags.
+#[repr(C)]
+pub struct Storage<V: 'static, const FLAGS: usize> {
+    r#type: *const [i32; 24],
+    key: *const i32,
+    value: *const V,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; FLAGS],
+}
+
+// SAFETY: the struct only describes the map; its pointers are never followed.
+unsafe impl<V, const FLAGS: usize> Sync for Storage<V, FLAGS> {}
+
+impl<V, const FLAGS: usize> Storage<V, FLAGS> {
+    const fn new() -> Self {
+        Storage {
+            r#type: ptr::null(),
+            key: ptr::null(),
+            value: ptr::null(),
+            max_entries: ptr::null(),
+            map_flags: ptr::null(),
+        }
+    }
+}
+
+#[btf_map]
+static CONN: Storage<Conn, { NO_PREALLOC | CLONE }> = Storage::new();
+#[btf_map]
+static OWNER: Storage<Owner, { NO_PREALLOC }> = Storage::new();
+
+pub fn limited() -> bool {
+    LLB_LIMITED.load() != 0
+}
+
+pub fn cgroup_level() -> u32 {
+    LLB_CGROUP_LEVEL.load()
+}
+
+/// A full socket's books; none for a socket that is not of a seat.
+#[inline(always)]
+pub fn conn<'a>(sk: *mut c_void) -> Option<&'a mut Conn> {
+    // SAFETY: CONN holds `Conn`; all callers pass a full socket of their context or null.
+    unsafe { kernel::storage(&raw const CONN, sk, None) }
+}
+
+/// Whose socket it is.
+#[inline(always)]
+pub fn owner(sk: *mut c_void) -> Option<Owner> {
+    // SAFETY: OWNER holds `Owner`; all callers pass a full socket of their context or null.
+    unsafe { kernel::storage::<Owner, _>(&raw const OWNER, sk, None) }.copied()
+}
+
+/// Tags a socket with its worker; false if the kernel has no memory for it.
+#[inline(always)]
+pub fn set_owner(sk: *mut c_void, mut owner: Owner) -> bool {
+    // SAFETY: as above.
+    match unsafe { kernel::storage(&raw const OWNER, sk, Some(&mut owner)) } {
+        Some(value) => {
+            *value = owner;
+            true
+        }
+        None => false,
+    }
+}
+
+/// A seat's books.
+#[inline(always)]
+pub fn seat(index: u32) -> Option<*mut Seat> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).seat).cast::<Seat>().add(index as usize & (MAX_SEATS - 1)) })
+}
+
+#[inline(always)]
+pub fn published() -> Option<*const Published> {
+    PUBLISHED.get_ptr(0)
+}
+
+#[inline(always)]
+pub fn group(index: u32) -> Option<*const Group> {
+    GROUPS.get_ptr(index)
+}
+
+/// The next turn of a group.
+#[inline(always)]
+pub fn turn(group: u32) -> u32 {
+    match TURNS.get_ptr_mut(group) {
+        // SAFETY: a value of TURNS.
+        Some(turn) => unsafe { kernel::add(turn, 1) as u32 },
+        None => 0,
+    }
+}
+
+#[inline(always)]
+pub fn listener(cookie: u64) -> Option<Listener> {
+    // SAFETY: copied at once; userspace replaces entries, it does not change them in place.
+    unsafe { LISTENERS.get(cookie) }.copied()
+}
+
+/// Makes a new listener known to the selector at once, if its address is that of a group: the kernel may ask the
+/// selector by way of this listener before userspace has heard of it.
+#[inline(always)]
+pub fn expect(cookie: u64, endpoint: &Endpoint) {
+    // SAFETY: copied at once.
+    if let Some(group) = unsafe { ENDPOINTS.get(endpoint) }.copied() {
+        // A full map leaves the listener to be entered by userspace.
+        let _ = LISTENERS.insert(cookie, Listener { group, seat: NO_SEAT }, 0);
+    }
+}
+
+/// Remembers where a connection was moved to.
+#[inline(always)]
+pub fn set_moved(cookie: u64, seat: u32) {
+    // A full LRU map drops its oldest entry; an entry that is lost leaves a count with the old seat until it closes.
+    let _ = MOVED.insert(cookie, seat, 0);
+}
+
+/// Where a connection was moved to, once.
+#[inline(always)]
+pub fn take_moved(cookie: u64) -> Option<u32> {
+    // SAFETY: copied at once.
+    let seat = unsafe { MOVED.get(cookie) }.copied()?;
+    let _ = MOVED.remove(cookie);
+    Some(seat)
+}
+
+#[inline(always)]
+pub fn steered(endpoint: &Endpoint) -> bool {
+    // SAFETY: only the presence of the key is asked for.
+    unsafe { STEERED.get(endpoint) }.is_some()
+}
+
+#[inline(always)]
+pub fn count(outcome: Outcome) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(outcome.index()) {
+        // SAFETY: a value of COUNTERS. Locked all the same: a migration in a process can be interrupted by a packet.
+        unsafe { kernel::add(counter, 1) };
+    }
+}
+
+/// Selects the socket of a seat in a group; false if there is none.
+#[inline(always)]
+pub fn select(ctx: &aya_ebpf::programs::SkReuseportContext, group: u32, seat: u32) -> bool {
+    SOCKETS.select_reuseport(ctx, group * MAX_SEATS as u32 + seat).is_ok()
+}
+
+/// Sends an event; false if the buffer is full.
+#[inline(always)]
+pub fn send(event: &SocketEvent) -> bool {
+    EVENTS.output::<SocketEvent>(event, 0).is_ok()
+}

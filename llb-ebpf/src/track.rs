@@ -1,0 +1,211 @@
+//! Keeps the books: the pure part is `llb_common::track`, this is its edge to the kernel.
+
+use core::{
+    ffi::c_void,
+    intrinsics::{AtomicOrdering::Relaxed, atomic_cxchg},
+};
+
+use aya_ebpf::{
+    bindings::{
+        BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_ESTABLISHED, BPF_TCP_FIN_WAIT1,
+        BPF_TCP_LAST_ACK,
+    },
+    helpers::generated::bpf_sk_fullsock,
+    programs::{SkBuffContext, SockOpsContext},
+};
+use llb_common::{
+    abi::{Conn, Seat},
+    track::{self, Delta, Step},
+};
+
+use crate::{kernel, maps};
+
+const IPPROTO_TCP: u8 = 6;
+
+/// The socket of a sock_ops context, null if it is not a full one.
+#[inline(always)]
+pub fn socket(ctx: &SockOpsContext) -> *mut c_void {
+    // SAFETY: the context is valid during the program's run.
+    unsafe { (*ctx.ops).__bindgen_anon_2.sk }.cast()
+}
+
+/// A connection to a worker is established.
+#[inline(always)]
+pub fn established(ctx: &SockOpsContext) {
+    let Some(conn) = maps::conn(socket(ctx)) else { return };
+    // Without the flag the close would not be seen and the books never balance: then the connection has none.
+    if ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32).is_err() {
+        return;
+    }
+    let now = kernel::now();
+    let step = track::established(now);
+    conn.phase = step.phase as u32;
+    conn.since = step.since;
+    apply(conn.seat, step.delta, now);
+}
+
+/// A connection's state changes. Who closes is who leaves ESTABLISHED or CLOSE_WAIT by a FIN of its own; a reset by
+/// either side goes to CLOSE at once and is held against nobody.
+#[inline(always)]
+pub fn state_changed(ctx: &SockOpsContext) {
+    let (old, new) = (ctx.arg(0), ctx.arg(1));
+    let by_worker = new == BPF_TCP_FIN_WAIT1 || new == BPF_TCP_LAST_ACK;
+    if !by_worker && new != BPF_TCP_CLOSE {
+        return;
+    }
+    let Some(conn) = maps::conn(socket(ctx)) else { return };
+    follow(conn, || kernel::cookie(ctx));
+    let by_worker = by_worker && (old == BPF_TCP_ESTABLISHED || old == BPF_TCP_CLOSE_WAIT);
+    let now = kernel::now();
+    // A close must not be dropped; a packet's step that comes between is tried around once.
+    let closing = |conn: &Conn| track::closing(conn, by_worker, now);
+    if !take(conn, closing, now) {
+        take(conn, closing, now);
+    }
+}
+
+/// A packet comes in: payload on a connection that waits for a request begins one.
+#[inline(always)]
+pub fn ingress(ctx: &SkBuffContext) {
+    let Some(conn) = maps::conn(full_socket(ctx)) else { return };
+    let now = kernel::now();
+    if track::bytes_in(conn, now).is_some() && has_payload(ctx) {
+        follow(conn, || kernel::cookie(ctx));
+        take(conn, |conn| track::bytes_in(conn, now), now);
+    }
+}
+
+/// A packet goes out: payload on a connection with a request in flight answers it.
+#[inline(always)]
+pub fn egress(ctx: &SkBuffContext) {
+    let Some(conn) = maps::conn(full_socket(ctx)) else { return };
+    let now = kernel::now();
+    if track::bytes_out(conn, now).is_some() && has_payload(ctx) {
+        follow(conn, || kernel::cookie(ctx));
+        take(conn, |conn| track::bytes_out(conn, now), now);
+    }
+}
+
+/// Takes a step, unless another CPU took one since the connection was looked at; true if nothing is left to do.
+#[inline(always)]
+fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool {
+    let seen = *conn;
+    let Some(step) = step(&seen) else { return true };
+    // SAFETY: the word lies in the socket's storage.
+    let (_, swapped) = unsafe {
+        atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32)
+    };
+    if swapped {
+        conn.since = step.since;
+        apply(seen.seat, step.delta, now);
+    }
+    swapped
+}
+
+/// If the connection was migrated since it was last seen, its books follow it to the new seat.
+#[inline(always)]
+fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
+    let epoch = epoch(conn.seat);
+    if epoch == conn.epoch {
+        return;
+    }
+    conn.epoch = epoch;
+    let Some(seat) = maps::take_moved(cookie()) else { return };
+    let (leaves, joins) = track::moved(conn);
+    let now = kernel::now();
+    apply(conn.seat, leaves, now);
+    apply(seat, joins, now);
+    conn.seat = seat;
+    conn.epoch = self::epoch(seat);
+}
+
+#[inline(always)]
+fn epoch(seat: u32) -> u64 {
+    // SAFETY: a word of SEATS.
+    maps::seat(seat).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).epoch) })
+}
+
+/// Adds a step's changes to a seat's books.
+#[inline(always)]
+fn apply(seat: u32, delta: Delta, now: u64) {
+    let Some(seat) = maps::seat(seat) else { return };
+    // SAFETY: all words are of SEATS; the counters change by locked additions only, the other two are estimates
+    // for which the last writer wins.
+    unsafe {
+        let busy = in_flight(seat) != 0;
+        if (delta.begun != 0 && !busy) || delta.ended != 0 {
+            sample(seat, delta, now);
+            kernel::write(&raw mut (*seat).progress_at, now);
+        }
+        add(&raw mut (*seat).opened, delta.opened);
+        add(&raw mut (*seat).closed, delta.closed);
+        add(&raw mut (*seat).begun, delta.begun);
+        add(&raw mut (*seat).ended, delta.ended);
+        add(&raw mut (*seat).settled, delta.settled);
+        add(&raw mut (*seat).answered, delta.answered);
+        add(&raw mut (*seat).failed, delta.failed);
+    }
+}
+
+/// The service time of an answer, from the later of its request's first byte and the worker's last progress: what a
+/// request waits behind others is not held against the worker.
+///
+/// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+unsafe fn sample(seat: *mut Seat, delta: Delta, now: u64) {
+    if delta.answered == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let since = kernel::read(&raw const (*seat).progress_at).max(delta.answered_since);
+        let median = kernel::read(&raw const (*seat).service_ns);
+        kernel::write(&raw mut (*seat).service_ns, track::median_after(median, now.saturating_sub(since).max(1)));
+    }
+}
+
+/// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+pub unsafe fn in_flight(seat: *const Seat) -> u64 {
+    // SAFETY: the caller's promise. `ended` first: what begins between the two reads can only add.
+    unsafe {
+        let ended = kernel::read(&raw const (*seat).ended);
+        kernel::read(&raw const (*seat).begun).saturating_sub(ended)
+    }
+}
+
+/// # Safety
+/// `word` points into a map value.
+#[inline(always)]
+unsafe fn add(word: *mut u64, by: u64) {
+    if by != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { kernel::add(word, by) };
+    }
+}
+
+#[inline(always)]
+fn full_socket(ctx: &SkBuffContext) -> *mut c_void {
+    // SAFETY: the context is valid during the program's run, and the helper takes its socket if there is one.
+    unsafe {
+        let sk = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if sk.is_null() { core::ptr::null_mut() } else { bpf_sk_fullsock(sk).cast() }
+    }
+}
+
+/// Whether a packet carries TCP payload. A cgroup's packets begin with the IP header; IPv6 extension headers, which
+/// Linux does not send with TCP unless told to, read as no payload.
+#[inline(always)]
+fn has_payload(ctx: &SkBuffContext) -> bool {
+    let Ok(first) = ctx.load::<u8>(0) else { return false };
+    let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, 40) };
+    if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
+        return false;
+    }
+    match ctx.load::<u8>(ip_len + 12) {
+        Ok(offset) => ctx.len() as usize > ip_len + usize::from(offset >> 4) * 4,
+        Err(_) => false,
+    }
+}

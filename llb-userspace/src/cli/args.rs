@@ -1,0 +1,186 @@
+//! The command line; one definition of each option.
+
+use std::{
+    ffi::OsString,
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use llb_common::{abi::MAX_SEATS, policy::Policy};
+
+use crate::{config::ReadyWhen, fleet::Name, kernel::Limit};
+
+/// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
+#[derive(Debug, Parser)]
+#[command(name = "llb", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run N copies of a server on one port
+    Run(RunArgs),
+    /// Show what llb does: the same load with the kernel's hash and with llb, one worker of eight being slow
+    Demo(DemoArgs),
+    #[command(hide = true)]
+    DemoWorker(DemoWorkerArgs),
+    /// Show a running fleet
+    Status(StatusArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Copies to run [default: one per core]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEATS as i64))]
+    pub workers: Option<u32>,
+    /// Steer this port only; repeatable [default: every TCP port that workers listen on]
+    #[arg(short = 'p', long = "port", value_name = "[ADDR:]PORT", value_parser = limit)]
+    pub ports: Vec<Limit>,
+    /// How the worker of a new connection is chosen
+    #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyArg::LeastLatency)]
+    pub policy: PolicyArg,
+    /// When a worker counts as ready
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Listening)]
+    pub ready_when: ReadyWhenArg,
+    /// How long a worker may take to become ready
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub ready_timeout: Duration,
+    /// How long a worker may take to end before it is killed
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub drain_timeout: Duration,
+    /// Least time between two starts of the same worker
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    pub respawn: Duration,
+    /// Most time between two starts of a worker that dies again and again; doubles up to this
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
+    pub backoff: Duration,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Log level: error, warn, info, debug, trace; or target=level,...
+    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    pub log: String,
+    /// The server and its arguments; see docs/worker-contract.md
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FleetArgs {
+    /// Name of the fleet; several can run at once
+    #[arg(long, value_name = "NAME", default_value = "main")]
+    pub name: Name,
+    /// Where the fleet's lock and control socket lie
+    #[arg(long, value_name = "DIR", default_value = "/run/llb")]
+    pub runtime_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Seed of the load; the same seed is the same load
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoWorkerArgs {
+    #[arg(long)]
+    pub port: u16,
+    #[arg(long, env = "WORKER_ID")]
+    pub slot: u32,
+    #[arg(long)]
+    pub slow_slot: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PolicyArg {
+    /// The one expected to answer soonest, each choice charged at once
+    LeastLatency,
+    /// The published least-latency worker alone; to compare
+    Argmin,
+    /// Each in turn
+    RoundRobin,
+    /// The kernel's own hash: plain SO_REUSEPORT
+    Hash,
+}
+
+impl From<PolicyArg> for Policy {
+    fn from(arg: PolicyArg) -> Self {
+        match arg {
+            PolicyArg::LeastLatency => Policy::LeastLatency,
+            PolicyArg::Argmin => Policy::Argmin,
+            PolicyArg::RoundRobin => Policy::RoundRobin,
+            PolicyArg::Hash => Policy::Hash,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ReadyWhenArg {
+    /// It listens on a steered port
+    Listening,
+    /// It listens and has said {"cmd":"ready"}
+    Ready,
+}
+
+impl From<ReadyWhenArg> for ReadyWhen {
+    fn from(arg: ReadyWhenArg) -> Self {
+        match arg {
+            ReadyWhenArg::Listening => ReadyWhen::Listening,
+            ReadyWhenArg::Ready => ReadyWhen::Ready,
+        }
+    }
+}
+
+/// `PORT`, `ADDR:PORT` or `[ADDR]:PORT`.
+fn limit(text: &str) -> Result<Limit, String> {
+    let limit = match text.parse::<u16>() {
+        Ok(port) => Limit { addr: None, port },
+        Err(_) => {
+            let address: SocketAddr = text.parse().map_err(|_| {
+                "give a port, as 8080, or an address and a port, as 127.0.0.1:8080 or [::1]:8080".to_owned()
+            })?;
+            Limit { addr: Some(address.ip()), port: address.port() }
+        }
+    };
+    if limit.port == 0 {
+        return Err("port 0 is a different port in every worker and is never shared".into());
+    }
+    Ok(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn ports_are_read_with_and_without_an_address() {
+        assert_eq!(limit("8080"), Ok(Limit { addr: None, port: 8080 }));
+        assert_eq!(limit("127.0.0.1:80"), Ok(Limit { addr: Some(IpAddr::from([127, 0, 0, 1])), port: 80 }));
+        assert_eq!(limit("[::1]:80").map(|limit| limit.port), Ok(80));
+        assert!(limit("0").unwrap_err().contains("port 0"));
+        assert!(limit("http").unwrap_err().contains("8080"));
+        assert!(limit("70000").is_err());
+    }
+}

@@ -1,0 +1,106 @@
+//! `llb demo`: the same load twice, with real workers and the real engine.
+
+use std::{
+    io::IsTerminal,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context;
+use llb_common::policy::Policy;
+use tokio::{sync::oneshot, task::LocalSet};
+
+use super::{
+    args::{DemoArgs, DemoWorkerArgs},
+    run::check_machine,
+};
+use crate::{
+    config::{Config, ReadyWhen},
+    demo::{self, Plan, Summary, picture},
+    engine::{self, Up},
+    model::Slot,
+    observe::log,
+};
+
+/// Of a terminal that does not say.
+const USUAL_WIDTH: usize = 80;
+
+pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    log::start("error")?;
+    check_machine()?;
+    let plan = Plan { seed: args.seed, ..Plan::default() };
+    eprintln!(
+        "The same load twice, {} s each: {} workers, number {} is slow ...",
+        plan.duration.as_secs(),
+        plan.workers,
+        plan.slow_slot
+    );
+    let hash = measure(&plan, Policy::Hash).context("with the kernel's hash")?;
+    let llb = measure(&plan, Policy::LeastLatency).context("with llb")?;
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    print!("{}", picture::render(&plan, &hash, &llb, width(), colour));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One of the demo's workers.
+pub(super) fn worker(args: DemoWorkerArgs) -> anyhow::Result<ExitCode> {
+    match demo::worker::serve(args.port, Slot(args.slot), args.slot == args.slow_slot)? {}
+}
+
+fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A directory of its own: a demo disturbs no fleet, and not another demo.
+    let directory = std::env::temp_dir().join(format!("llb-demo-{}", std::process::id()));
+    let port = free_port()?;
+    let config = Config {
+        name: format!("demo-{}", std::process::id()).parse()?,
+        program: std::env::current_exe()?.into(),
+        args: ["demo-worker", "--port", &port.to_string(), "--slow-slot", &plan.slow_slot.to_string()]
+            .map(Into::into)
+            .into(),
+        workers: plan.workers,
+        policy,
+        limits: Vec::new(),
+        ready_when: ReadyWhen::Listening,
+        ready_timeout: Duration::from_secs(10),
+        drain_timeout: Duration::from_secs(1),
+        respawn: Duration::from_secs(1),
+        backoff: Duration::from_secs(30),
+        runtime_dir: directory.clone(),
+    };
+    let result = LocalSet::new().block_on(&runtime, async {
+        let (up, is_up) = oneshot::channel();
+        // The load may have given up already.
+        let announce = move |_: &Up| {
+            let _ = up.send(());
+        };
+        let (measured, stop) = oneshot::channel::<()>();
+        let fleet = engine::run_in(config, announce, async {
+            // Dropped or sent, it is the end.
+            let _ = stop.await;
+        });
+        let load = async {
+            is_up.await.context("the workers did not come up")?;
+            let summary = demo::drive(plan, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
+            drop(measured);
+            Ok::<_, anyhow::Error>(summary?)
+        };
+        let (fleet, summary) = tokio::join!(fleet, load);
+        fleet?;
+        summary
+    });
+    // The fleet has emptied it.
+    let _ = std::fs::remove_dir(directory);
+    result
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}
+
+fn width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(USUAL_WIDTH)
+}

@@ -1,0 +1,50 @@
+//! Exit codes, so that scripts and units can tell what happened.
+
+use crate::{
+    engine::RunError,
+    fleet::{LockError, SpawnError},
+};
+
+/// How llb ends; a wrong command line ends with clap's own code, 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Exit {
+    /// Something that the other codes do not name.
+    Failure = 1,
+    /// The machine lacks something: rights, a kernel that is new enough, cgroup v2. `llb doctor` tells more.
+    Machine = 3,
+    /// The workers do not come up.
+    Workers = 4,
+    /// Another llb of this name runs.
+    Taken = 5,
+    /// The worker command is not executable (the shell's code).
+    NotExecutable = 126,
+    /// The worker command was not found (the shell's code).
+    NotFound = 127,
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        (exit as u8).into()
+    }
+}
+
+/// The code of an error.
+pub(super) fn code(error: &anyhow::Error) -> Exit {
+    if error.is::<super::run::MachineError>() {
+        return Exit::Machine;
+    }
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Kernel(_) | RunError::Cgroup(_)) => Exit::Machine,
+        Some(RunError::Lock(LockError::Held { .. })) => Exit::Taken,
+        Some(RunError::Exited { .. } | RunError::NotReady { .. }) => Exit::Workers,
+        Some(RunError::Spawn { source, .. }) => match source {
+            SpawnError::NotInPath { .. } | SpawnError::NoProgram { .. } => Exit::NotFound,
+            SpawnError::NotExecutable { .. } | SpawnError::NoInterpreter { .. } => Exit::NotExecutable,
+            _ => Exit::Failure,
+        },
+        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Loop { .. }) | None => {
+            Exit::Failure
+        }
+    }
+}

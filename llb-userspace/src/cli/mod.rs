@@ -1,0 +1,32 @@
+//! The binary `llb`: its arguments, its exit codes, one file per command.
+
+mod args;
+mod demo;
+mod exit;
+mod run;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Runs the binary with the process's own arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::DemoWorker(args) => demo::worker(args),
+        Command::Status(args) => status::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("llb: {error:#}");
+            exit::code(&error).into()
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What one fleet is to be.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use llb_common::policy::Policy;
+
+use crate::{fleet::Name, kernel::Limit};
+
+/// When a worker counts as ready: only then is it chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadyWhen {
+    /// It listens on a TCP port that is steered.
+    #[default]
+    Listening,
+    /// It has said `{"cmd":"ready"}` on its report channel.
+    Ready,
+}
+
+/// What one fleet is to be.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name, for several fleets on one machine.
+    pub name: Name,
+    /// The worker command.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Number of slots.
+    pub workers: u32,
+    /// How the kernel chooses.
+    pub policy: Policy,
+    /// Only these addresses are steered; empty: every TCP port that workers listen on.
+    pub limits: Vec<Limit>,
+    /// When a worker counts as ready.
+    pub ready_when: ReadyWhen,
+    /// How long a worker may take to become ready.
+    pub ready_timeout: Duration,
+    /// How long a worker that is to end may take, before it is killed.
+    pub drain_timeout: Duration,
+    /// The least time between two starts in one slot.
+    pub respawn: Duration,
+    /// The most time between two starts in one slot, when its workers die again and again.
+    pub backoff: Duration,
+    /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.
+    pub runtime_dir: PathBuf,
+}

@@ -1,0 +1,51 @@
+//! Why a worker did not become ready, as far as can be told from outside.
+
+use std::os::unix::process::ExitStatusExt;
+
+use super::{Engine, worker::Epitaph};
+use crate::{
+    fleet::{State, Worker, WorkerCgroup},
+    sys::procfs,
+};
+
+/// Processes that are described of a worker that does not become ready: the command, and its children.
+const DESCRIBED: usize = 3;
+
+/// Why a worker has exited before it was ready; none if llb cannot tell.
+pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, engine: &Engine) -> Option<String> {
+    if !matches!(worker.state, State::Starting { .. }) {
+        return None;
+    }
+    if worker.listeners.is_empty()
+        && let Some(address) = worker.bound
+        && let Ok(Some(holder)) = procfs::port_holder(address.0.port())
+    {
+        return Some(held(address.0.port(), worker, &holder, engine));
+    }
+    (epitaph.status.into_raw() == 0).then(|| {
+        "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to".into()
+    })
+}
+
+fn held(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {
+    let ours = |running: &super::Running| {
+        running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid))
+    };
+    match engine.lives.workers().find(|other| engine.running.get(&other.id).is_some_and(ours)) {
+        Some(other) if other.id != worker.id => format!(
+            "port {port} is held by {holder} of worker {}, and the kernel lets only sockets of one user share a port; \
+             run all workers as the same user",
+            other.slot
+        ),
+        _ => format!(
+            "port {port} is held by {holder}, which llb did not start; stop it, or have the workers listen elsewhere"
+        ),
+    }
+}
+
+/// What a worker does instead of becoming ready.
+pub(super) fn doing(cgroup: &WorkerCgroup) -> String {
+    let processes = cgroup.processes().unwrap_or_default();
+    let described: Vec<String> = processes.iter().take(DESCRIBED).map(|pid| procfs::describe(*pid)).collect();
+    if described.is_empty() { "it has no process left".into() } else { described.join("; ") }
+}

@@ -1,0 +1,151 @@
+//! Does what the lives of workers demand.
+
+use super::{
+    Engine, FORGET_AFTER, RunError, Up, diagnose,
+    error::describe,
+    worker::{self, Epitaph, Running},
+};
+use crate::{
+    fleet::{Effect, Failure, Order, Output, find, spawn},
+    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    report::say,
+};
+
+impl Engine {
+    pub(super) fn perform(&mut self, effects: Vec<Effect>, now: Instant) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
+                Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
+                Effect::Leave { cookie } => {
+                    if let Err(error) = self.steering.leave(cookie) {
+                        tracing::error!(%error, "cannot take a listener out of its group");
+                    }
+                }
+                Effect::Forget { cookie } => self.forget.push_back((now.after(FORGET_AFTER), cookie)),
+                Effect::TellToFinish(id) => {
+                    if let Some(running) = self.running.get(&id) {
+                        running.say(say::DISCONNECT);
+                    }
+                }
+                Effect::Terminate(id) => self.terminate(id),
+                Effect::Kill(id) => self.kill(id),
+                Effect::Bury(id) => self.bury(id),
+                Effect::Up => self.announce(),
+                Effect::Fail(failure) => self.fail(&failure),
+                Effect::Down => self.down = true,
+            }
+        }
+        self.publish(now);
+    }
+
+    fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
+        if let Err(error) = self.try_spawn(id, slot, generation, capture) {
+            // What cannot be started now cannot be started the next time either, but a fleet that is up stays up.
+            if self.lives.is_up() {
+                tracing::error!(%error, "cannot replace a worker");
+            } else {
+                self.failure.get_or_insert(error);
+                let effects = self.lives.stop(now);
+                self.perform(effects, now);
+            }
+            let effects = self.lives.exited(id, now);
+            self.perform(effects, now);
+        }
+    }
+
+    fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
+        let cgroup = self.cgroup.worker(slot, generation)?;
+        let order = Order {
+            program: &self.config.program,
+            args: &self.config.args,
+            directory: None,
+            slot,
+            generation,
+            output: if capture { Output::Captured } else { Output::Inherited },
+        };
+        let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
+        self.by_cgroup.insert(cgroup.id(), id);
+        let running = Running::new(id, spawned, cgroup, &self.inbox)
+            .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
+        tracing::info!(%slot, pid = %running.pid, "started a worker");
+        self.running.insert(id, running);
+        Ok(())
+    }
+
+    /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
+    fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
+            let socket = find::listener(&processes, cookie)?;
+            let books = self.steering.books();
+            books.renew(seat);
+            running.baseline.insert(seat, books.seat(seat));
+            Ok(self.steering.join(address, seat, socket)?)
+        });
+        match joined {
+            Ok(()) => tracing::info!(slot = %self.slot(id), %address, %seat, "joined"),
+            Err(error) => {
+                tracing::warn!(slot = %self.slot(id), %address, "not steered, left to the kernel's hash: {error:#}");
+                let effects = self.lives.closes(cookie);
+                self.perform(effects, now);
+            }
+        }
+    }
+
+    fn terminate(&self, id: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        for pid in running.cgroup.processes().unwrap_or_default() {
+            // One that has just exited is what was wanted.
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        }
+    }
+
+    fn kill(&self, id: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        tracing::warn!(slot = %self.slot(id), pid = %running.pid, "did not end in time, killed");
+        if let Err(error) = running.cgroup.kill() {
+            tracing::error!(%error, "cannot kill a worker");
+        }
+    }
+
+    pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
+        let slot = self.slot(id);
+        let pid = self.running.get(&id).map_or(0, |running| running.pid.as_raw());
+        if self.lives.is_up() {
+            tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
+        }
+        // What it was trying to do is known only while its life is.
+        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
+        let effects = self.lives.exited(id, now);
+        if effects.contains(&Effect::Fail(Failure::Exited { id })) {
+            let Epitaph { status, tail } = &epitaph;
+            self.failure.get_or_insert(RunError::Exited { slot, status: *status, reason, tail: tail.clone() });
+        }
+        self.epitaphs.insert(slot, epitaph);
+        self.perform(effects, now);
+    }
+
+    /// The first process is gone; its children go too.
+    fn bury(&mut self, id: WorkerId) {
+        let Some(running) = self.running.remove(&id) else { return };
+        self.by_cgroup.remove(&running.cgroup.id());
+        tokio::task::spawn_local(worker::bury(running));
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        if let Failure::NotReady { id } = failure {
+            let slot = self.slot(*id);
+            let doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let timeout = self.config.ready_timeout;
+            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
+        }
+    }
+
+    fn announce(&mut self) {
+        let addresses = self.steering.groups().map(|(address, _)| address).collect();
+        if let Some(announce) = self.up.take() {
+            announce(&Up { addresses, config: self.config.clone() });
+        }
+    }
+}

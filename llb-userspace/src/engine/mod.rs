@@ -1,0 +1,326 @@
+//! The one loop around both journeys: it reads the clock, waits for what happens, asks the pure parts what to do, and
+//! does it.
+//!
+//! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
+//! processes. What they decide is done in [`effects`], what is published in [`publish`], what is shown in [`status`].
+
+mod diagnose;
+mod effects;
+mod error;
+mod messages;
+mod publish;
+mod status;
+mod worker;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::LocalSet,
+    time::{MissedTickBehavior, interval},
+};
+
+pub use error::{RunError, describe};
+
+use crate::{
+    config::Config,
+    control,
+    fleet::{FleetCgroup, Lives, RuntimeDir, Rules, clear_leftover, fleet_path},
+    kernel::{Event, EventKind, Options, Steering},
+    model::{Address, Instant, Slot, WorkerId},
+    policy::Table,
+    report::{Report, say},
+    sys::clock::now,
+};
+use messages::Message;
+use worker::{Epitaph, Running};
+
+/// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
+const INBOX: usize = 1_024;
+
+/// When a closed listener is forgotten: its waiting connections have migrated in the same system call, long before.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
+/// A fleet of which every slot has been ready once.
+#[derive(Clone, Debug)]
+pub struct Up {
+    /// The addresses that are steered.
+    pub addresses: Vec<Address>,
+    /// What was asked for.
+    pub config: Config,
+}
+
+type Announce = Box<dyn FnOnce(&Up)>;
+
+/// The one line that says that the fleet serves.
+fn announce(up: &Up) {
+    let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    let Config { program, workers, name, policy, .. } = &up.config;
+    eprintln!(
+        "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
+        addresses.join(", "),
+        program.display(),
+        policy.name(),
+    );
+}
+
+/// A running fleet.
+pub(crate) struct Engine {
+    config: Config,
+    started_at: Instant,
+    steering: Steering,
+    lives: Lives,
+    running: HashMap<WorkerId, Running>,
+    /// Workers by the id of their cgroup, as the kernel's events name them.
+    by_cgroup: HashMap<u64, WorkerId>,
+    epitaphs: BTreeMap<Slot, Epitaph>,
+    table: Table,
+    turn: u64,
+    forget: VecDeque<(Instant, u64)>,
+    inbox: mpsc::Sender<Message>,
+    up: Option<Announce>,
+    failure: Option<RunError>,
+    down: bool,
+    // Last, as fields are dropped in order: the programs detach before the cgroup goes, and the lock goes last.
+    cgroup: FleetCgroup,
+    lock: RuntimeDir,
+}
+
+/// Runs a fleet until it is told to end by SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`] if it cannot come up. Whatever happens, no process, cgroup, map or file of it is left.
+pub fn run(config: Config) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
+    LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()))
+}
+
+/// Runs a fleet inside a [`LocalSet`] until it is told to end by a signal, or `stop` is done. `up` is called when
+/// every slot has been ready once.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_in(
+    config: Config,
+    up: impl FnOnce(&Up) + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let mut engine = Engine::start(config, Box::new(up), sender)?;
+    let result = engine.turn(inbox, stop).await;
+    match engine.failure.take() {
+        Some(failure) => Err(failure),
+        None => result,
+    }
+}
+
+impl Engine {
+    fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
+        let now = now();
+        let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
+        let leftover = lock.noted_cgroup().map_or_else(|| fleet_path(&config.name), Ok)?;
+        let killed = clear_leftover(&leftover)?;
+        if killed > 0 {
+            tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
+        }
+        let cgroup = FleetCgroup::create(&config.name)?;
+        lock.note_cgroup(cgroup.path())?;
+        let options = Options { cgroup_level: cgroup.worker_level(), limits: config.limits.clone() };
+        let mut steering = Steering::load(&options)?;
+        let directory = std::fs::File::open(cgroup.path())
+            .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
+        steering.attach(&directory)?;
+        let rules = Rules {
+            slots: config.workers,
+            ready_when: config.ready_when,
+            ready_timeout: config.ready_timeout,
+            drain_timeout: config.drain_timeout,
+            respawn: config.respawn,
+            backoff: config.backoff,
+        };
+        Ok(Engine {
+            config,
+            started_at: now,
+            steering,
+            lives: Lives::new(rules, now),
+            running: HashMap::new(),
+            by_cgroup: HashMap::new(),
+            epitaphs: BTreeMap::new(),
+            table: crate::policy::table(&[], now, 0),
+            turn: 0,
+            forget: VecDeque::new(),
+            inbox,
+            up: Some(up),
+            failure: None,
+            down: false,
+            cgroup,
+            lock,
+        })
+    }
+
+    async fn turn(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
+        let failed = |attempt| move |source| RunError::Loop { attempt, source };
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed("wait for SIGTERM"))?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("wait for SIGINT"))?;
+        let control = control::Server::open(self.lock.path())?;
+        let mut events = self.steering.take_events();
+        let mut tick = interval(publish::EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        tokio::pin!(stop);
+        let mut stopping = false;
+
+        while !self.down {
+            tokio::select! {
+                biased;
+                _ = tick.tick() => self.tick(now()),
+                _ = terminate.recv() => self.stop(now()),
+                _ = interrupt.recv() => self.stop(now()),
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    self.stop(now());
+                }
+                batch = next(&mut events) => {
+                    let batch = batch.map_err(failed("read the kernel's events"))?;
+                    let now = now();
+                    batch.into_iter().for_each(|event| self.socket_event(event, now));
+                }
+                message = inbox.recv() => {
+                    if let Some(message) = message {
+                        self.message(message, now());
+                    }
+                }
+                asker = control.accept() => {
+                    self.answer(asker.map_err(failed("accept on the control socket"))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let effects = {
+            let Engine { lives, steering, .. } = self;
+            let books = steering.books();
+            lives.tick(now, |seat| publish::is_drained(books, seat))
+        };
+        self.perform(effects, now);
+        for running in self.running.values_mut() {
+            if let Some(id) = running.pinger.due(now) {
+                running.say(&say::ping(id));
+            }
+        }
+        while self.forget.front().is_some_and(|(at, _)| now >= *at) {
+            if let Some((_, cookie)) = self.forget.pop_front() {
+                self.steering.forget(cookie);
+            }
+        }
+        self.steering.flush_log();
+        self.publish(now);
+    }
+
+    fn stop(&mut self, now: Instant) {
+        let effects = self.lives.stop(now);
+        self.perform(effects, now);
+    }
+
+    /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
+    fn socket_event(&mut self, event: Event, now: Instant) {
+        let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
+            (EventKind::Close, _) => self.lives.closes(event.cookie),
+            (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),
+            (EventKind::Bind, Some(id)) => {
+                self.lives.binds(*id, event.address);
+                return;
+            }
+            (EventKind::Listen | EventKind::Bind, None) => return,
+        };
+        self.perform(effects, now);
+    }
+
+    fn message(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Said { id, reports, faults } => {
+                for fault in faults {
+                    tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
+                }
+                reports.into_iter().for_each(|report| self.report(id, report, now));
+            }
+            Message::HungUp { id } => {
+                let effects = self.lives.hangs_up(id, now);
+                self.perform(effects, now);
+            }
+            Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::Ask { reply } => match self.status(now) {
+                // Who asked may have gone.
+                Ok(status) => drop(reply.send(status)),
+                Err(error) => tracing::error!(%error, "cannot show the status"),
+            },
+        }
+    }
+
+    /// A worker's word; it can only speak for itself.
+    fn report(&mut self, id: WorkerId, report: Report, now: Instant) {
+        let Some(running) = self.running.get_mut(&id) else { return };
+        self.lives.speaks(id);
+        if !matches!(report, Report::Pong { .. }) {
+            running.pinger.spoke(now);
+        }
+        let effects = match report {
+            Report::Latency { ns } => {
+                running.estimate.observe(now, ns);
+                return;
+            }
+            Report::Pong { id: ping } => {
+                if let Some(round_trip) = running.pinger.pong(now, ping) {
+                    running.estimate.observe_ping(now, round_trip);
+                }
+                return;
+            }
+            Report::Ready => self.lives.says_ready(id, now),
+            Report::Disconnect => self.lives.asks_to_leave(id, now),
+        };
+        self.perform(effects, now);
+    }
+
+    fn slot(&self, id: WorkerId) -> Slot {
+        self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
+    }
+
+    fn answer(&self, stream: tokio::net::UnixStream) {
+        let inbox = self.inbox.clone();
+        let status = move |request| {
+            let inbox = inbox.clone();
+            async move {
+                match request {
+                    control::Request::Status => {
+                        let (reply, status) = tokio::sync::oneshot::channel();
+                        inbox.send(Message::Ask { reply }).await.ok()?;
+                        serde_json::to_string(&status.await.ok()?).ok()
+                    }
+                }
+            }
+        };
+        tokio::task::spawn_local(async move {
+            // An asker that hangs up in the middle has only itself to blame.
+            let _ = control::serve(stream, status).await;
+        });
+    }
+}
+
+async fn next(events: &mut Option<crate::kernel::Events>) -> std::io::Result<Vec<Event>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,106 @@
+//! The fleet as it is shown.
+
+use std::collections::BTreeMap;
+
+use llb_common::{
+    outcome::{Outcome, Stage},
+    select,
+};
+
+use super::{Engine, error::describe, worker::Running};
+use crate::{
+    fleet::Worker,
+    kernel::KernelError,
+    model::{Instant, Seat, Slot},
+    observe::status::{GroupStatus, Status, WorkerStatus},
+    report::Fault,
+};
+
+impl Engine {
+    /// The fleet as it is at `now`.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`] if the counters cannot be read.
+    pub(super) fn status(&self, now: Instant) -> Result<Status, KernelError> {
+        let counters = self.steering.counters()?;
+        let mut workers: Vec<_> = self.lives.workers().collect();
+        workers.sort_by_key(|worker| (worker.slot, worker.id));
+        Ok(Status {
+            name: self.config.name.to_string(),
+            pid: std::process::id(),
+            policy: self.config.policy.name().into(),
+            up: self.lives.is_up(),
+            uptime_s: seconds(now.since(self.started_at)),
+            least_slot: self.table.least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
+            groups: self.groups(),
+            workers: workers.into_iter().map(|worker| self.worker_status(worker, now)).collect(),
+            selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
+            connections: counters.total(Stage::Select),
+        })
+    }
+
+    fn groups(&self) -> Vec<GroupStatus> {
+        let group = |(address, members): (crate::model::Address, &[crate::kernel::Member])| {
+            let mut slots: Vec<u32> =
+                members.iter().filter_map(|member| self.slot_of(member.seat)).map(|slot| slot.0).collect();
+            slots.sort_unstable();
+            GroupStatus { address: address.to_string(), slots }
+        };
+        self.steering.groups().map(group).collect()
+    }
+
+    fn slot_of(&self, seat: Seat) -> Option<Slot> {
+        self.lives.workers().find(|worker| worker.seats().contains(&seat)).map(|worker| worker.slot)
+    }
+
+    fn worker_status(&self, worker: &Worker, now: Instant) -> WorkerStatus {
+        let running = self.running.get(&worker.id);
+        let seats = worker.seats();
+        let sum = |count: fn(&llb_common::abi::Seat) -> u64| -> u64 {
+            seats
+                .iter()
+                .map(|seat| {
+                    let before = running.and_then(|running| running.baseline.get(seat)).map_or(0, count);
+                    count(&self.steering.books().seat(*seat)).saturating_sub(before)
+                })
+                .sum()
+        };
+        let cost = seats.first().map_or(0, |seat| match self.table.cost_ns[seat.0 as usize] {
+            0 => self.steering.books().seat(*seat).service_ns,
+            published => published,
+        });
+        WorkerStatus {
+            slot: worker.slot.0,
+            pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
+            state: worker.state.name().into(),
+            generation: worker.generation.0,
+            uptime_s: seconds(now.since(worker.started_at)),
+            seats: seats.iter().map(|seat| seat.0).collect(),
+            chosen: sum(|books| books.chosen),
+            open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
+            in_flight: seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum(),
+            answered: sum(|books| books.answered),
+            failed: sum(|books| books.failed),
+            cost_us: cost as f64 / 1e3,
+            restarts: self.lives.restarts(worker.slot),
+            last_exit: self.epitaphs.get(&worker.slot).map(|epitaph| describe(epitaph.status)),
+            reports: running.map(reports).unwrap_or_default(),
+        }
+    }
+}
+
+fn reports(running: &Running) -> BTreeMap<String, u64> {
+    let counts = running.counts.borrow();
+    let understood = [
+        ("latency", counts.latency),
+        ("ready", counts.ready),
+        ("disconnect", counts.disconnect),
+        ("pong", counts.pong),
+    ];
+    let faults = Fault::ALL.into_iter().map(|fault| (fault.name(), counts.fault(fault)));
+    understood.into_iter().chain(faults).filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), n)).collect()
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}

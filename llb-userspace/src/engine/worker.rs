@@ -1,0 +1,228 @@
+//! A running worker as the engine holds it, and the tasks that listen to it.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    io,
+    os::unix::net::UnixStream,
+    process::{Child, ExitStatus},
+    rc::Rc,
+    time::Duration,
+};
+
+use llb_common::abi::Seat as SeatBooks;
+use nix::unistd::Pid;
+use tokio::{
+    io::AsyncReadExt,
+    sync::mpsc::Sender,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::messages::Message;
+use crate::{
+    estimate::{Estimate, ping::Pinger},
+    fleet::{Spawned, WorkerCgroup},
+    model::{Seat, WorkerId},
+    report::{Reader, Report, ReportCounts},
+    sys::{pidfd::PidFd, readable::Readable},
+};
+
+/// How often a worker's budget of lines is renewed, and how many it has: ten thousand a second. What is more is
+/// dropped, as an estimate is no better for it.
+const BUDGET_EVERY: Duration = Duration::from_millis(100);
+const BUDGET_LINES: u32 = 1_000;
+
+/// Read from a worker's channel at once; other workers' turns come in between.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Lines kept of the end of a captured output, and the longest that is kept of one.
+const TAIL_LINES: usize = 20;
+const TAIL_LINE_BYTES: usize = 400;
+
+/// A worker's children may hold its output open; its exit is not held up for longer than this.
+const OUTPUT_PATIENCE: Duration = Duration::from_millis(300);
+
+/// A killed process is gone within milliseconds, unless it hangs in the kernel; the fleet's end tries again.
+const LAST_BREATH: Duration = Duration::from_millis(5);
+const LAST_BREATHS: u32 = 400;
+
+/// A running worker.
+pub(super) struct Running {
+    pub pid: Pid,
+    pub cgroup: WorkerCgroup,
+    pub estimate: Estimate,
+    pub pinger: Pinger,
+    pub counts: Rc<RefCell<ReportCounts>>,
+    /// The books of its seats when it took them; the books outlive the worker.
+    pub baseline: HashMap<Seat, SeatBooks>,
+    say: UnixStream,
+    /// Dropped with the worker, and so ended.
+    _tasks: JoinSet<()>,
+}
+
+/// How a worker ended.
+pub(super) struct Epitaph {
+    pub status: ExitStatus,
+    pub tail: Vec<String>,
+}
+
+impl Running {
+    /// Listens to a worker that has just been spawned.
+    pub(super) fn new(
+        id: WorkerId,
+        spawned: Spawned,
+        cgroup: WorkerCgroup,
+        inbox: &Sender<Message>,
+    ) -> io::Result<Self> {
+        let counts = Rc::new(RefCell::new(ReportCounts::default()));
+        let say = spawned.channel.try_clone()?;
+        let listen = listen(id, tokio::net::UnixStream::from_std(spawned.channel)?, counts.clone(), inbox.clone());
+        let tail = Rc::new(RefCell::new(VecDeque::new()));
+        let mut outputs = Vec::new();
+        if let Some(output) = spawned.output {
+            let (out, err) = (tokio::process::ChildStdout::from_std(output.stdout)?, output.stderr);
+            let err = tokio::process::ChildStderr::from_std(err)?;
+            outputs.push(tokio::task::spawn_local(relay(out, tokio::io::stdout(), tail.clone())));
+            outputs.push(tokio::task::spawn_local(relay(err, tokio::io::stderr(), tail.clone())));
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(listen);
+        tasks.spawn_local(wait(id, spawned.child, Readable::new(spawned.pidfd)?, outputs, tail, inbox.clone()));
+        Ok(Running {
+            pid: spawned.pid,
+            cgroup,
+            estimate: Estimate::default(),
+            pinger: Pinger::default(),
+            counts,
+            baseline: HashMap::new(),
+            say,
+            _tasks: tasks,
+        })
+    }
+
+    /// Writes a line to the worker. One that does not read its channel misses it.
+    pub(super) fn say(&self, line: &[u8]) {
+        // The channel does not block; a full or closed one is the worker's own choice. MSG_NOSIGNAL is std's default.
+        let _ = io::Write::write(&mut &self.say, line);
+    }
+}
+
+/// Kills what the worker's first process has left behind, and removes its cgroup.
+pub(super) async fn bury(running: Running) {
+    let Running { cgroup, .. } = running;
+    if let Err(error) = cgroup.kill() {
+        tracing::error!(%error, "cannot kill what a worker has left behind");
+    }
+    for _ in 0..LAST_BREATHS {
+        if !cgroup.is_populated().unwrap_or(false) {
+            break;
+        }
+        sleep(LAST_BREATH).await;
+    }
+    if let Err(error) = cgroup.remove() {
+        tracing::error!(%error, "cannot remove a worker's cgroup");
+    }
+}
+
+/// Reads the report channel until it closes.
+async fn listen(
+    id: WorkerId,
+    mut channel: tokio::net::UnixStream,
+    counts: Rc<RefCell<ReportCounts>>,
+    inbox: Sender<Message>,
+) {
+    let mut reader = Reader::new(BUDGET_LINES);
+    let mut refill = interval(BUDGET_EVERY);
+    refill.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = tokio::select! {
+            biased;
+            _ = refill.tick() => {
+                reader.refill(BUDGET_LINES);
+                continue;
+            }
+            read = channel.read(&mut chunk) => read.unwrap_or(0),
+        };
+        if read == 0 {
+            break;
+        }
+        let mut reports: Vec<Report> = Vec::new();
+        reader.feed(&chunk[..read], |report| reports.push(report));
+        counts.borrow_mut().clone_from(reader.counts());
+        let faults = reader.newly_seen();
+        if (!reports.is_empty() || !faults.is_empty())
+            && inbox.send(Message::Said { id, reports, faults }).await.is_err()
+        {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    // A closed inbox is the end of the engine.
+    let _ = inbox.send(Message::HungUp { id }).await;
+}
+
+/// Waits for the worker's end.
+async fn wait(
+    id: WorkerId,
+    mut child: Child,
+    mut pidfd: Readable<PidFd>,
+    outputs: Vec<tokio::task::JoinHandle<()>>,
+    tail: Rc<RefCell<VecDeque<String>>>,
+    inbox: Sender<Message>,
+) {
+    let status = loop {
+        match pidfd.readable(|_| child.try_wait()).await {
+            Ok(Ok(Some(status))) => break status,
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) | Err(error) => {
+                tracing::error!(worker = %id, %error, "cannot wait for a worker");
+                return;
+            }
+        }
+    };
+    for output in outputs {
+        // What is still open after that is a child's, and its last words are not the worker's.
+        let _ = timeout(OUTPUT_PATIENCE, output).await;
+    }
+    let tail = tail.borrow().iter().cloned().collect();
+    // A closed inbox is the end of the engine.
+    let _ = inbox.send(Message::Exited { id, status, tail }).await;
+}
+
+/// Passes a captured output on, and keeps its end.
+async fn relay(
+    mut from: impl tokio::io::AsyncRead + Unpin,
+    mut to: impl tokio::io::AsyncWrite + Unpin,
+    tail: Rc<RefCell<VecDeque<String>>>,
+) {
+    use tokio::io::AsyncWriteExt;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut line = Vec::new();
+    while let Ok(read @ 1..) = from.read(&mut chunk).await {
+        // Nobody may be reading llb's own output any more; the worker must not notice.
+        let _ = to.write_all(&chunk[..read]).await;
+        let _ = to.flush().await;
+        for byte in &chunk[..read] {
+            match byte {
+                b'\n' => keep(&mut line, &tail),
+                _ if line.len() < TAIL_LINE_BYTES => line.push(*byte),
+                _ => {}
+            }
+        }
+    }
+    keep(&mut line, &tail);
+}
+
+fn keep(line: &mut Vec<u8>, tail: &Rc<RefCell<VecDeque<String>>>) {
+    if line.is_empty() {
+        return;
+    }
+    let mut tail = tail.borrow_mut();
+    if tail.len() == TAIL_LINES {
+        tail.pop_front();
+    }
+    tail.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
+    line.clear();
+}

@@ -1,0 +1,557 @@
+//! The lives of workers: pure, (state, event, now) to effects.
+//!
+//! # Theory of operation
+//! Every slot holds at most one worker that is not on its way out, and the workers that it had before and that are
+//! still ending. A worker goes
+//!
+//! ```text
+//! Starting -> Serving -> Draining -> Stopping -> Killed -> (exited)
+//! ```
+//!
+//! and may skip any of them; only its exit ends it. *Starting* lasts until it is ready, and only then do its listeners
+//! join their groups. *Draining* has left the groups and finishes what it holds. *Stopping* has been sent SIGTERM,
+//! *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
+//! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is buried.
+//!
+//! Until all slots have been ready once the fleet is *coming up*: a slot that fails twice ends it, with what the
+//! worker wrote the second time. After that a slot is filled again for ever, paced by [`Pace`].
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    pace::{Interval, Life, Pace},
+    seats::Seats,
+};
+use crate::{
+    config::ReadyWhen,
+    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+};
+
+/// What the fleet is to be, as far as its lives are concerned.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Number of slots.
+    pub slots: u32,
+    /// When a worker counts as ready.
+    pub ready_when: ReadyWhen,
+    /// How long it may take to become ready.
+    pub ready_timeout: Duration,
+    /// How long it may take to end.
+    pub drain_timeout: Duration,
+    /// The least time between two starts in a slot.
+    pub respawn: Duration,
+    /// The most time between two starts in a slot.
+    pub backoff: Duration,
+}
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Spawned, not ready.
+    Starting {
+        /// When it must be ready.
+        deadline: Instant,
+    },
+    /// Ready, and in its groups.
+    Serving,
+    /// Out of its groups, finishing.
+    Draining {
+        /// When it is sent SIGTERM even if it has not finished.
+        deadline: Instant,
+    },
+    /// Sent SIGTERM.
+    Stopping {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Sent SIGKILL.
+    Killed,
+}
+
+impl State {
+    /// The name in `llb status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Starting { .. } => "starting",
+            State::Serving => "serving",
+            State::Draining { .. } => "draining",
+            State::Stopping { .. } => "stopping",
+            State::Killed => "killed",
+        }
+    }
+
+    fn is_current(self) -> bool {
+        matches!(self, State::Starting { .. } | State::Serving)
+    }
+}
+
+/// A listening socket of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its address.
+    pub address: Address,
+    /// Its seat, once it has joined.
+    pub seat: Option<Seat>,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Whose life this is.
+    pub id: WorkerId,
+    /// The slot that it fills.
+    pub slot: Slot,
+    /// The generation that it belongs to.
+    pub generation: Generation,
+    /// Where it stands.
+    pub state: State,
+    /// When it was spawned.
+    pub started_at: Instant,
+    /// Its listeners.
+    pub listeners: Vec<Listener>,
+    /// The address that it last tried to bind.
+    pub bound: Option<Address>,
+    /// Whether its output goes through llb, to be shown if it fails.
+    pub captured: bool,
+    said_ready: bool,
+    spoke: bool,
+    /// Whether it has asked to be replaced.
+    leaving: bool,
+}
+
+impl Worker {
+    /// The seats that its listeners hold, each once.
+    #[must_use]
+    pub fn seats(&self) -> Vec<Seat> {
+        let mut seats: Vec<Seat> = self.listeners.iter().filter_map(|listener| listener.seat).collect();
+        seats.sort_unstable();
+        seats.dedup();
+        seats
+    }
+}
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a worker, with its output through llb if `capture`.
+    Spawn {
+        /// Its id.
+        id: WorkerId,
+        /// The slot to fill.
+        slot: Slot,
+        /// Its generation.
+        generation: Generation,
+        /// Whether its output is to go through llb.
+        capture: bool,
+    },
+    /// Put a listener into its group.
+    Join {
+        /// The worker.
+        id: WorkerId,
+        /// The listener's cookie.
+        cookie: u64,
+        /// Its address.
+        address: Address,
+        /// The seat to give it.
+        seat: Seat,
+    },
+    /// Take a listener out of its group.
+    Leave {
+        /// The listener's cookie.
+        cookie: u64,
+    },
+    /// A listener is gone: forget it when no connection can be migrating from it any more.
+    Forget {
+        /// The listener's cookie.
+        cookie: u64,
+    },
+    /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
+    TellToFinish(WorkerId),
+    /// Send SIGTERM to the worker's processes.
+    Terminate(WorkerId),
+    /// Kill whatever is in the worker's cgroup.
+    Kill(WorkerId),
+    /// The worker has exited: kill what is left in its cgroup and remove it.
+    Bury(WorkerId),
+    /// All slots are ready for the first time.
+    Up,
+    /// The fleet cannot come up. It is being ended; the error is to be shown.
+    Fail(Failure),
+    /// The last worker is gone, as was asked for.
+    Down,
+}
+
+/// Why a fleet cannot come up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Workers exit before they are ready.
+    Exited {
+        /// The worker.
+        id: WorkerId,
+    },
+    /// A worker does not become ready in time.
+    NotReady {
+        /// The worker.
+        id: WorkerId,
+    },
+}
+
+#[derive(Debug)]
+struct SlotState {
+    interval: Interval,
+    spawn_at: Option<Instant>,
+    failures: u32,
+    restarts: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    ComingUp,
+    Up,
+    Ending,
+}
+
+/// Failures of one slot that end a fleet that is coming up: the second time shows what the worker writes.
+const TRIES: u32 = 2;
+
+/// The lives of a fleet.
+#[derive(Debug)]
+pub struct Lives {
+    rules: Rules,
+    pace: Pace,
+    phase: Phase,
+    slots: Vec<SlotState>,
+    workers: BTreeMap<WorkerId, Worker>,
+    seats: Seats,
+    next: WorkerId,
+}
+
+impl Lives {
+    /// A fleet of empty slots, each due at once.
+    #[must_use]
+    pub fn new(rules: Rules, now: Instant) -> Self {
+        let pace = Pace::new(rules.respawn, rules.backoff);
+        let slot = || SlotState {
+            interval: pace.first(),
+            spawn_at: Some(now),
+            failures: 0,
+            restarts: 0,
+        };
+        Lives {
+            rules,
+            pace,
+            phase: Phase::ComingUp,
+            slots: (0..rules.slots).map(|_| slot()).collect(),
+            workers: BTreeMap::new(),
+            seats: Seats::default(),
+            next: WorkerId(1),
+        }
+    }
+
+    /// The workers that have not been buried, by age.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.values()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn worker(&self, id: WorkerId) -> Option<&Worker> {
+        self.workers.get(&id)
+    }
+
+    /// How often a slot's worker has been replaced.
+    #[must_use]
+    pub fn restarts(&self, slot: Slot) -> u32 {
+        self.slots.get(slot.0 as usize).map_or(0, |slot| slot.restarts)
+    }
+
+    /// Time passes. `drained` tells whether a seat has neither requests nor charges left.
+    pub fn tick(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+        self.seats.free(now, &drained);
+        let mut effects = Vec::new();
+        for id in self.ids() {
+            let Some(worker) = self.workers.get(&id) else { continue };
+            match worker.state {
+                State::Starting { deadline } if now >= deadline => {
+                    if self.phase == Phase::ComingUp {
+                        effects.push(Effect::Fail(Failure::NotReady { id }));
+                        self.end(now, &mut effects);
+                        return effects;
+                    }
+                    self.terminate(id, now, &mut effects);
+                }
+                State::Draining { deadline } => {
+                    if now >= deadline || worker.seats().into_iter().all(&drained) {
+                        self.terminate(id, now, &mut effects);
+                    }
+                }
+                State::Stopping { deadline } if now >= deadline => self.kill(id, &mut effects),
+                State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
+            }
+        }
+        self.spawn_due(now, &mut effects);
+        effects
+    }
+
+    /// The worker is about to bind an address.
+    pub fn binds(&mut self, id: WorkerId, address: Address) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.bound = Some(address);
+        }
+    }
+
+    /// The worker listens.
+    pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.listeners.push(Listener { cookie, address, seat: None });
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
+    /// A listener has closed, or could not be joined.
+    pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
+        for worker in self.workers.values_mut() {
+            if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
+                let listener = worker.listeners.swap_remove(at);
+                let still_used = |seat| worker.listeners.iter().any(|other| other.seat == Some(seat));
+                if let Some(seat) = listener.seat.filter(|seat| !still_used(*seat)) {
+                    self.seats.release(seat);
+                }
+                return vec![Effect::Leave { cookie }, Effect::Forget { cookie }];
+            }
+        }
+        Vec::new()
+    }
+
+    /// The worker has written something that llb understands.
+    pub fn speaks(&mut self, id: WorkerId) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.spoke = true;
+        }
+    }
+
+    /// The worker says that it is ready.
+    pub fn says_ready(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.said_ready = true;
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
+    /// The worker asks to be replaced. Its replacement comes first, and only when that is ready does it go.
+    pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Some(worker) = self.workers.get_mut(&id) else { return effects };
+        if worker.leaving || !worker.state.is_current() || self.phase == Phase::Ending {
+            return effects;
+        }
+        worker.leaving = true;
+        let slot = worker.slot;
+        let since = worker.started_at;
+        self.schedule(slot, since, now, true);
+        self.spawn_due(now, &mut effects);
+        effects
+    }
+
+    /// The report channel has closed. One that never spoke may close it freely; for one that did it is a request to
+    /// be replaced.
+    pub fn hangs_up(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        if self.workers.get(&id).is_some_and(|worker| worker.spoke) { self.asks_to_leave(id, now) } else { Vec::new() }
+    }
+
+    /// The worker's first process has exited.
+    pub fn exited(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Some(worker) = self.workers.remove(&id) else { return effects };
+        for Listener { cookie, .. } in worker.listeners.iter().copied() {
+            effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
+        }
+        for seat in worker.seats() {
+            self.seats.release(seat);
+        }
+        effects.push(Effect::Bury(id));
+        if self.phase == Phase::Ending {
+            if self.workers.is_empty() {
+                effects.push(Effect::Down);
+            }
+            return effects;
+        }
+        if self.has_current(worker.slot) {
+            return effects;
+        }
+        let was_ready = !matches!(worker.state, State::Starting { .. });
+        let slot = &mut self.slots[worker.slot.0 as usize];
+        slot.failures = if was_ready { 0 } else { slot.failures + 1 };
+        if self.phase == Phase::ComingUp && slot.failures >= TRIES {
+            effects.push(Effect::Fail(Failure::Exited { id }));
+            self.end(now, &mut effects);
+            return effects;
+        }
+        if slot.spawn_at.is_none() {
+            self.schedule(worker.slot, worker.started_at, now, was_ready);
+        }
+        self.spawn_due(now, &mut effects);
+        effects
+    }
+
+    /// Everything is to end. Asked a second time, it ends at once.
+    pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.phase == Phase::Ending {
+            for id in self.ids() {
+                self.kill(id, &mut effects);
+            }
+        } else {
+            self.end(now, &mut effects);
+        }
+        effects
+    }
+
+    /// Whether all slots have been ready once.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    fn ids(&self) -> Vec<WorkerId> {
+        self.workers.keys().copied().collect()
+    }
+
+    fn has_current(&self, slot: Slot) -> bool {
+        self.workers.values().any(|worker| worker.slot == slot && worker.state.is_current() && !worker.leaving)
+    }
+
+    /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
+    fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let starting = matches!(worker.state, State::Starting { .. });
+        let ready = match self.rules.ready_when {
+            ReadyWhen::Listening => !worker.listeners.is_empty(),
+            ReadyWhen::Ready => worker.said_ready && !worker.listeners.is_empty(),
+        };
+        if !ready || !(starting || worker.state == State::Serving) {
+            return;
+        }
+        worker.state = State::Serving;
+        join(worker, &mut self.seats, effects);
+        if starting {
+            let slot = worker.slot;
+            self.retire_others(id, slot, now, effects);
+            self.come_up(effects);
+        }
+    }
+
+    /// A replacement is ready: those of its slot that wait for it may go.
+    fn retire_others(&mut self, id: WorkerId, slot: Slot, now: Instant, effects: &mut Vec<Effect>) {
+        for worker in self.workers.values_mut().filter(|worker| worker.slot == slot && worker.id != id) {
+            if !worker.state.is_current() {
+                continue;
+            }
+            for listener in &worker.listeners {
+                effects.push(Effect::Leave { cookie: listener.cookie });
+            }
+            worker.state = State::Draining { deadline: now.after(self.rules.drain_timeout) };
+            effects.push(Effect::TellToFinish(worker.id));
+        }
+    }
+
+    fn come_up(&mut self, effects: &mut Vec<Effect>) {
+        let ready = |slot| self.workers.values().any(|worker| worker.slot == slot && worker.state == State::Serving);
+        if self.phase == Phase::ComingUp && (0..self.rules.slots).map(Slot).all(ready) {
+            self.phase = Phase::Up;
+            effects.push(Effect::Up);
+        }
+    }
+
+    fn schedule(&mut self, slot: Slot, started_at: Instant, now: Instant, was_ready: bool) {
+        let state = &mut self.slots[slot.0 as usize];
+        let next = self.pace.after(state.interval, Life { started: started_at, ended: now, was_ready });
+        (state.spawn_at, state.interval) = (Some(next.start), next.interval);
+        state.restarts += 1;
+    }
+
+    fn spawn_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Ending {
+            return;
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.spawn_at.is_none_or(|at| now < at) {
+                continue;
+            }
+            slot.spawn_at = None;
+            let (id, slot_id, generation) = (self.next, Slot(index as u32), Generation(1));
+            self.next = WorkerId(id.0 + 1);
+            let capture = self.phase == Phase::ComingUp && slot.failures > 0;
+            let worker = Worker {
+                id,
+                slot: slot_id,
+                generation,
+                state: State::Starting { deadline: now.after(self.rules.ready_timeout) },
+                started_at: now,
+                listeners: Vec::new(),
+                bound: None,
+                captured: capture,
+                said_ready: false,
+                spoke: false,
+                leaving: false,
+            };
+            self.workers.insert(id, worker);
+            effects.push(Effect::Spawn { id, slot: slot_id, generation, capture });
+        }
+    }
+
+    fn end(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Ending;
+        for id in self.ids() {
+            self.terminate(id, now, effects);
+        }
+        if self.workers.is_empty() {
+            effects.push(Effect::Down);
+        }
+    }
+
+    fn terminate(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if matches!(worker.state, State::Stopping { .. } | State::Killed) {
+            return;
+        }
+        worker.state = State::Stopping { deadline: now.after(self.rules.drain_timeout) };
+        effects.push(Effect::Terminate(id));
+    }
+
+    fn kill(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.state = State::Killed;
+            effects.push(Effect::Kill(id));
+        }
+    }
+}
+
+/// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
+/// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
+fn join(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
+    for index in 0..worker.listeners.len() {
+        let listener = worker.listeners[index];
+        if listener.seat.is_some() {
+            continue;
+        }
+        let free_here = worker.seats().into_iter().find(|seat| {
+            !worker.listeners.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
+        });
+        // Without a free seat the listener stays with the kernel's hash.
+        let Some(seat) = free_here.or_else(|| seats.take()) else { continue };
+        worker.listeners[index].seat = Some(seat);
+        effects.push(Effect::Join { id: worker.id, cookie: listener.cookie, address: listener.address, seat });
+    }
+}
+
+#[cfg(test)]
+#[path = "life_tests.rs"]
+mod tests;

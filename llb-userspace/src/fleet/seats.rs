@@ -1,0 +1,94 @@
+//! Which seats are taken. A seat that is given back is used again only when nothing can be counted on it any more.
+
+use std::time::Duration;
+
+use llb_common::abi::MAX_SEATS;
+
+use crate::model::{Instant, Seat};
+
+/// After this a seat is reused although its books have not come to rest: orphaned connections of a dead worker wait
+/// for the network for a minute by default (`net.ipv4.tcp_fin_timeout`), and the counts are kept by connection.
+const FORCE_AFTER: Duration = Duration::from_secs(90);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Taken,
+    /// Given back, and not yet seen by a tick.
+    Released,
+    Resting {
+        since: Instant,
+    },
+}
+
+/// The seats of a fleet.
+#[derive(Debug)]
+pub(super) struct Seats([State; MAX_SEATS]);
+
+impl Default for Seats {
+    fn default() -> Self {
+        Seats([State::Free; MAX_SEATS])
+    }
+}
+
+impl Seats {
+    /// The lowest free seat.
+    pub(super) fn take(&mut self) -> Option<Seat> {
+        let index = self.0.iter().position(|state| *state == State::Free)?;
+        self.0[index] = State::Taken;
+        Some(Seat(index as u32))
+    }
+
+    /// Gives a seat back.
+    pub(super) fn release(&mut self, seat: Seat) {
+        self.0[seat.0 as usize % MAX_SEATS] = State::Released;
+    }
+
+    /// Frees the seats that have come to rest.
+    pub(super) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
+        for (index, state) in self.0.iter_mut().enumerate() {
+            match *state {
+                State::Released => *state = State::Resting { since: now },
+                State::Resting { since } if drained(Seat(index as u32)) || now >= since.after(FORCE_AFTER) => {
+                    *state = State::Free;
+                }
+                State::Free | State::Taken | State::Resting { .. } => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_is_used_again_only_when_it_has_drained() {
+        let mut seats = Seats::default();
+        assert_eq!(seats.take(), Some(Seat(0)));
+        seats.release(Seat(0));
+        seats.free(Instant(1), |_| true);
+        assert_eq!(seats.take(), Some(Seat(1)), "connections may still be moving");
+        seats.free(Instant(2), |_| false);
+        assert_eq!(seats.take(), Some(Seat(2)));
+        seats.free(Instant(3), |_| true);
+        assert_eq!(seats.take(), Some(Seat(0)));
+    }
+
+    #[test]
+    fn books_that_never_come_to_rest_do_not_hold_a_seat_for_ever() {
+        let mut seats = Seats::default();
+        let seat = seats.take().unwrap();
+        seats.release(seat);
+        seats.free(Instant(0), |_| false);
+        seats.free(Instant(0).after(FORCE_AFTER), |_| false);
+        assert_eq!(seats.take(), Some(seat));
+    }
+
+    #[test]
+    fn there_is_an_end_to_seats() {
+        let mut seats = Seats::default();
+        assert_eq!((0..MAX_SEATS).filter_map(|_| seats.take()).count(), MAX_SEATS);
+        assert_eq!(seats.take(), None);
+    }
+}

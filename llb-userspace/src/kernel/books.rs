@@ -1,0 +1,105 @@
+//! The seats' books and the published costs, mapped into memory: reading and publishing make no system call.
+
+use std::{
+    num::NonZeroUsize,
+    os::fd::AsFd,
+    sync::atomic::Ordering::{Relaxed, Release},
+};
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use llb_common::{
+    abi::{MAX_SEATS, NO_SEAT, Published, Seat as SeatBooks, Seats},
+    names,
+    outcome::{Outcome, Stage},
+    policy::Policy,
+};
+
+use super::{KernelError, load::map_error};
+use crate::{
+    model::{Instant, Seat},
+    sys::mmap::SharedWords,
+};
+
+/// Words of one seat, and where the words of [`Published`] lie.
+const SEAT_WORDS: usize = size_of::<SeatBooks>() / 8;
+const AT_WORD: usize = 0;
+const POLICY_AND_LEAST_WORD: usize = 1;
+const COST_WORD: usize = 2;
+/// Where `service_ns` lies within a seat.
+const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
+
+/// The seats' books and what is published.
+pub struct Books {
+    seats: SharedWords,
+    published: SharedWords,
+}
+
+impl Books {
+    pub(super) fn map(seats: &Map, published: &Map) -> Result<Self, KernelError> {
+        Ok(Books {
+            seats: words(seats, names::SEATS, size_of::<Seats>())?,
+            published: words(published, names::PUBLISHED, size_of::<Published>())?,
+        })
+    }
+
+    /// A seat's books as they stand.
+    #[must_use]
+    pub fn seat(&self, seat: Seat) -> SeatBooks {
+        let mut words = [0u64; SEAT_WORDS];
+        let base = (seat.0 as usize % MAX_SEATS) * SEAT_WORDS;
+        for (index, word) in words.iter_mut().enumerate() {
+            *word = self.seats.words()[base + index].load(Relaxed);
+        }
+        bytemuck::must_cast(words)
+    }
+
+    /// Forgets the service time of a seat's last worker, as a new one takes the seat.
+    pub fn renew(&self, seat: Seat) {
+        self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + SERVICE_WORD].store(0, Relaxed);
+    }
+
+    /// Publishes the costs, then the least-latency seat, then the time, which makes them count.
+    pub fn publish(&self, policy: Policy, least: Option<Seat>, cost_ns: &[u64; MAX_SEATS], now: Instant) {
+        let words = self.published.words();
+        for (word, cost) in words[COST_WORD..].iter().zip(cost_ns) {
+            word.store(*cost, Relaxed);
+        }
+        let least = least.map_or(NO_SEAT, |seat| seat.0);
+        let word: u64 = bytemuck::must_cast([policy.as_u32(), least]);
+        words[POLICY_AND_LEAST_WORD].store(word, Relaxed);
+        words[AT_WORD].store(now.0, Release);
+    }
+}
+
+fn words(map: &Map, name: &'static str, bytes: usize) -> Result<SharedWords, KernelError> {
+    let Map::Array(data) = map else { return Err(KernelError::Missing { what: "map", name }) };
+    let words = NonZeroUsize::new(bytes / 8).expect("map values are not empty");
+    SharedWords::map(data.fd().as_fd(), words).map_err(|source| KernelError::Mmap { map: name, source })
+}
+
+/// How often each [`Outcome`] came about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([u64; Outcome::COUNT]);
+
+impl Counters {
+    /// One outcome's count.
+    #[must_use]
+    pub fn get(&self, outcome: Outcome) -> u64 {
+        self.0[outcome.index() as usize]
+    }
+
+    /// Connections that entered a stage.
+    #[must_use]
+    pub fn total(&self, stage: Stage) -> u64 {
+        Outcome::ALL.iter().filter(|outcome| outcome.stage() == stage).map(|outcome| self.get(*outcome)).sum()
+    }
+}
+
+pub(super) fn counters(map: &PerCpuArray<MapData, u64>) -> Result<Counters, KernelError> {
+    let mut counters = Counters::default();
+    for outcome in Outcome::ALL {
+        let values = map.get(&outcome.index(), 0).map_err(map_error(names::COUNTERS))?;
+        counters.0[outcome.index() as usize] = values.iter().sum();
+    }
+    Ok(counters)
+}

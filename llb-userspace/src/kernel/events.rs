@@ -1,0 +1,80 @@
+//! What the programs tell of workers' sockets.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use aya::maps::{MapData, RingBuf};
+use llb_common::abi::{EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
+
+use crate::{model::Address, sys::readable::Readable};
+
+/// What a worker's socket did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It is about to bind; the kernel may still refuse the address.
+    Bind,
+    /// It listens.
+    Listen,
+    /// It no longer does.
+    Close,
+}
+
+/// A worker's socket did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// Where.
+    pub address: Address,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// Id of the worker's cgroup.
+    pub cgroup: u64,
+}
+
+/// The events' queue.
+pub struct Events(Readable<Ring>);
+
+struct Ring(RingBuf<MapData>);
+
+impl AsFd for Ring {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Events {
+    pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+        Readable::new(Ring(ring)).map(Events)
+    }
+
+    /// Waits for events and returns all there are.
+    ///
+    /// # Errors
+    /// The event loop's.
+    pub async fn next(&mut self) -> io::Result<Vec<Event>> {
+        let read = |Ring(ring): &mut Ring| {
+            let mut events = Vec::new();
+            while let Some(record) = ring.next() {
+                events.extend(decode(&record));
+            }
+            events
+        };
+        self.0.readable(read).await
+    }
+}
+
+fn decode(record: &[u8]) -> Option<Event> {
+    let raw: SocketEvent = bytemuck::try_pod_read_unaligned(record).ok()?;
+    let kind = match raw.kind {
+        EVENT_BIND => EventKind::Bind,
+        EVENT_LISTEN => EventKind::Listen,
+        EVENT_CLOSE => EventKind::Close,
+        _ => return None,
+    };
+    let ipv4 = raw.family == nix::libc::AF_INET as u32;
+    let address = Address::from_event(raw.addr, u16::try_from(raw.port).ok()?, ipv4);
+    Some(Event { kind, address, cookie: raw.cookie, cgroup: raw.cgroup })
+}

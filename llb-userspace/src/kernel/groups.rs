@@ -1,0 +1,129 @@
+//! Which listeners are in which group: joins and leaves.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    os::fd::{AsFd, AsRawFd},
+};
+
+use llb_common::{
+    abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS},
+    names,
+};
+
+use super::{KernelError, Steering, load::map_error, value::Value};
+use crate::{
+    model::{Address, Seat},
+    sys::socket,
+};
+
+/// One listener in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its seat.
+    pub seat: Seat,
+    /// Its socket's cookie.
+    pub cookie: u64,
+}
+
+/// The groups by address. A group keeps its index while the fleet lives, also when it is empty for a while.
+#[derive(Debug, Default)]
+pub(super) struct Groups(BTreeMap<Address, (u32, Vec<Member>)>);
+
+impl Steering {
+    /// Puts a worker's listener into the group of `address`, from where the selector will choose it. The caller
+    /// closes its copy of the socket afterwards: one kept open would keep the listener alive when its worker has
+    /// closed it.
+    ///
+    /// # Errors
+    /// [`KernelError`]; the listener is then not in the group.
+    pub fn join(&mut self, address: Address, seat: Seat, socket: impl AsFd) -> Result<(), KernelError> {
+        let socket = socket.as_fd();
+        let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
+        let (index, mut members) = self.groups.find(address)?;
+        if members.iter().any(|member| member.seat == seat) {
+            return Err(KernelError::SeatTaken { seat, address });
+        }
+        members.push(Member { seat, cookie });
+        self.endpoints.insert(Value(endpoint(address)), index, 0).map_err(map_error(names::ENDPOINTS))?;
+
+        // First what the selector and the connections need, last the group that makes the seat eligible.
+        let listener = Listener { group: index, seat: seat.0 };
+        self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
+        let conn = Conn { seat: seat.0, epoch: self.books().seat(seat).epoch, ..Conn::default() };
+        let fd = socket.as_raw_fd();
+        self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
+        self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
+        self.selector()?
+            .attach(socket)
+            .map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
+        self.groups.0.insert(address, (index, members));
+        Ok(())
+    }
+
+    /// Takes a listener out of its group: it is no longer chosen. Connections that wait in it stay. The listener is
+    /// still known by its cookie, for those that migrate from it, until [`forget`](Self::forget).
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub fn leave(&mut self, cookie: u64) -> Result<(), KernelError> {
+        let Some((index, seat, group)) = self.groups.remove(cookie) else { return Ok(()) };
+        self.group_map.set(index, Value(group), 0).map_err(map_error(names::GROUPS))?;
+        // The kernel clears the place itself when the listener closes, so an empty one is as good.
+        let _ = self.sockets.clear_index(&place(index, seat));
+        Ok(())
+    }
+
+    /// Forgets a listener that has left, when nothing can migrate from it any more.
+    pub fn forget(&mut self, cookie: u64) {
+        // One that is not there is forgotten already.
+        let _ = self.listeners.remove(&cookie);
+    }
+
+    /// The groups' addresses and members.
+    pub fn groups(&self) -> impl Iterator<Item = (Address, &[Member])> {
+        self.groups.0.iter().map(|(address, (_, members))| (*address, members.as_slice()))
+    }
+}
+
+impl Groups {
+    /// The group's index and members; the next index for an address that is new.
+    fn find(&self, address: Address) -> Result<(u32, Vec<Member>), KernelError> {
+        if let Some((index, members)) = self.0.get(&address) {
+            return Ok((*index, members.clone()));
+        }
+        let index = self.0.len();
+        if index < MAX_GROUPS { Ok((index as u32, Vec::new())) } else { Err(KernelError::TooManyGroups { address }) }
+    }
+
+    fn remove(&mut self, cookie: u64) -> Option<(u32, Seat, Group)> {
+        for (index, members) in self.0.values_mut() {
+            if let Some(at) = members.iter().position(|member| member.cookie == cookie) {
+                let member = members.swap_remove(at);
+                return Some((*index, member.seat, group_of(members)));
+            }
+        }
+        None
+    }
+}
+
+fn group_of(members: &[Member]) -> Group {
+    let mut group = Group { count: members.len() as u32, reserved: 0, seats: [0; MAX_SEATS] };
+    for (place, member) in group.seats.iter_mut().zip(members) {
+        *place = member.seat.0 as u8;
+    }
+    group
+}
+
+fn endpoint(Address(address): Address) -> Endpoint {
+    let addr = match address.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    };
+    Endpoint { addr: addr.octets(), port: address.port().into(), any: 0 }
+}
+
+fn place(group: u32, seat: Seat) -> u32 {
+    group * MAX_SEATS as u32 + seat.0
+}

@@ -1,0 +1,207 @@
+//! Loads and attaches the programs.
+
+use std::{io, net::IpAddr, os::fd::AsFd};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
+    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps},
+};
+use llb_common::{
+    abi::{Conn, Endpoint, Group, Listener},
+    names,
+};
+
+use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, value::Value};
+use crate::model::Address;
+
+/// The compiled programs; `cargo xtask ebpf` makes them.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
+
+/// An address that is steered; none given means all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limit {
+    /// Only this local address; none means every one.
+    pub addr: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// What the programs must know before they are loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Depth of the workers' cgroups below the root of the cgroup hierarchy; none if a cgroup namespace hides it, and
+    /// then a worker must not move its listening processes to cgroups of its own.
+    pub cgroup_level: Option<u32>,
+    /// If not empty, only these are steered.
+    pub limits: Vec<Limit>,
+}
+
+/// The programs and maps of one fleet.
+pub struct Steering {
+    pub(super) ebpf: Ebpf,
+    pub(super) sockets: ReusePortSockArray<MapData>,
+    pub(super) groups: Groups,
+    pub(super) group_map: Array<MapData, Value<Group>>,
+    pub(super) listeners: HashMap<MapData, u64, Value<Listener>>,
+    pub(super) endpoints: HashMap<MapData, Value<Endpoint>, u32>,
+    pub(super) conn: SkStorage<MapData, Value<Conn>>,
+    counters: PerCpuArray<MapData, u64>,
+    books: Books,
+    events: Option<Events>,
+    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Steering {
+    /// Loads the programs.
+    ///
+    /// # Errors
+    /// [`KernelError`] naming the map or program that the kernel refused.
+    pub fn load(options: &Options) -> Result<Self, KernelError> {
+        let limited = u32::from(!options.limits.is_empty());
+        let level = options.cgroup_level.unwrap_or(0);
+        let mut ebpf = EbpfLoader::new()
+            .override_global(names::ABI, &0u32, true)
+            .override_global(names::LIMITED, &limited, true)
+            .override_global(names::CGROUP_LEVEL, &level, true)
+            .load(OBJECT)
+            .map_err(|source| KernelError::Object { source: Box::new(source) })?;
+        for name in [names::BIND4, names::BIND6] {
+            load(name, program::<CgroupSockAddr>(&mut ebpf, name)?.load())?;
+        }
+        load(names::SOCKOPS, program::<SockOps>(&mut ebpf, names::SOCKOPS)?.load())?;
+        for name in [names::INGRESS, names::EGRESS] {
+            load(name, program::<CgroupSkb>(&mut ebpf, name)?.load())?;
+        }
+        load(names::STEER, program::<SkReuseport>(&mut ebpf, names::STEER)?.load())?;
+
+        let mut steered: HashMap<MapData, Value<Endpoint>, u8> = map(&mut ebpf, names::STEERED)?;
+        for limit in &options.limits {
+            steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
+        }
+        let books = Books::map(&take(&mut ebpf, names::SEATS)?, &take(&mut ebpf, names::PUBLISHED)?)?;
+        let ring = map::<RingBuf<MapData>>(&mut ebpf, names::EVENTS)?;
+        let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
+        Ok(Steering {
+            sockets: map(&mut ebpf, names::SOCKETS)?,
+            groups: Groups::default(),
+            group_map: map(&mut ebpf, names::GROUPS)?,
+            listeners: map(&mut ebpf, names::LISTENERS)?,
+            endpoints: map(&mut ebpf, names::ENDPOINTS)?,
+            conn: map(&mut ebpf, names::CONN)?,
+            counters: map(&mut ebpf, names::COUNTERS)?,
+            books,
+            events: Some(events),
+            // A kernel side that has nothing to say has no log map; that is as good.
+            logger: aya_log::EbpfLogger::init(&mut ebpf).ok(),
+            ebpf,
+        })
+    }
+
+    /// Attaches the programs to the cgroup that holds the workers' cgroups. They run for everything below it, beside
+    /// whatever else is attached there.
+    ///
+    /// # Errors
+    /// [`KernelError::Attach`] naming the program.
+    pub fn attach(&mut self, cgroup: impl AsFd) -> Result<(), KernelError> {
+        // A cgroup link (Linux 5.7) always allows others beside it, and takes no flags.
+        let mode = CgroupAttachMode::Single;
+        for name in [names::BIND4, names::BIND6] {
+            attach(name, program::<CgroupSockAddr>(&mut self.ebpf, name)?.attach(&cgroup, mode))?;
+        }
+        attach(names::SOCKOPS, program::<SockOps>(&mut self.ebpf, names::SOCKOPS)?.attach(&cgroup, mode))?;
+        for (name, kind) in [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
+        {
+            attach(name, program::<CgroupSkb>(&mut self.ebpf, name)?.attach(&cgroup, kind, mode))?;
+        }
+        Ok(())
+    }
+
+    /// The books of the seats, and what is published for the selector.
+    #[must_use]
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    /// The socket events, once; later calls return nothing.
+    pub fn take_events(&mut self) -> Option<Events> {
+        self.events.take()
+    }
+
+    /// What became of each connection since the programs were loaded.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub fn counters(&self) -> Result<Counters, KernelError> {
+        books::counters(&self.counters)
+    }
+
+    /// Passes on what the programs have logged.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    pub(super) fn selector(&self) -> Result<&SkReuseport, KernelError> {
+        let missing = KernelError::Missing { what: "program", name: names::STEER };
+        self.ebpf.program(names::STEER).and_then(|program| program.try_into().ok()).ok_or(missing)
+    }
+}
+
+fn endpoint(limit: &Limit) -> Endpoint {
+    let (addr, any) = match limit.addr {
+        Some(IpAddr::V4(v4)) => (v4.to_ipv6_mapped().octets(), 0),
+        Some(IpAddr::V6(v6)) => (v6.octets(), 0),
+        None => ([0; 16], 1),
+    };
+    Endpoint { addr, port: limit.port.into(), any }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(KernelError::Missing { what: "program", name })?;
+    program.try_into().map_err(|_| KernelError::Missing { what: "program", name })
+}
+
+fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), KernelError> {
+    result.map_err(|error| {
+        tracing::debug!(name, "{error}");
+        let source = match error {
+            ProgramError::LoadError { io_error, .. } => io_error,
+            other => io::Error::other(other),
+        };
+        KernelError::Load { name, source }
+    })
+}
+
+fn attach<L>(name: &'static str, result: Result<L, ProgramError>) -> Result<L, KernelError> {
+    result.map_err(|source| KernelError::Attach { name, source: Box::new(source) })
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    ebpf.take_map(name).ok_or(KernelError::Missing { what: "map", name })
+}
+
+fn map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError> {
+    take(ebpf, name)?.try_into().map_err(map_error(name))
+}
+
+pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {
+    move |source| KernelError::Map { map, source: Box::new(source) }
+}
+
+impl Address {
+    /// The address of a socket event: IPv4 addresses travel as `::ffff:a.b.c.d`.
+    #[must_use]
+    pub fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
+        let v6 = std::net::Ipv6Addr::from(addr);
+        let ip = match v6.to_ipv4_mapped() {
+            Some(v4) if ipv4 => IpAddr::V4(v4),
+            _ => IpAddr::V6(v6),
+        };
+        Address((ip, port).into())
+    }
+}

@@ -1,0 +1,17 @@
+//! The kernel line: the only room that knows aya. Elsewhere a seat is a number and a listener a file descriptor.
+//!
+//! [`Steering`] owns the programs and maps of one fleet. Nothing is pinned: when it is dropped the cgroup programs
+//! detach, and the selectors of living groups go with the last of their listeners.
+
+mod books;
+mod error;
+mod events;
+mod groups;
+mod load;
+mod value;
+
+pub use books::{Books, Counters};
+pub use error::KernelError;
+pub use events::{Event, EventKind, Events};
+pub use groups::Member;
+pub use load::{Limit, Options, Steering};

@@ -1,0 +1,17 @@
+//! llb's own log, on stderr beside the workers' output.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::{EnvFilter, fmt};
+
+/// Starts the log. `filter` is a level (`warn`) or a list of `target=level` as `tracing_subscriber` reads them.
+///
+/// # Errors
+/// The filter's, if it cannot be read.
+pub fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter: EnvFilter = filter.parse()?;
+    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    // A second start, in a test that has one already, keeps the first.
+    let _ = log.with_target(false).without_time().try_init();
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! What the outside sees of a fleet.
+
+pub mod log;
+pub mod status;

@@ -2,7 +2,10 @@
 
 mod harness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use harness::{Stage, Tally};
+use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -27,6 +30,18 @@ fn eight_workers() {
 #[test]
 fn sixty_four_workers() {
     assert_turns(64);
+}
+
+/// That nothing is left is asserted when a fleet is dropped; here is something left.
+#[test]
+fn the_harness_notices_what_is_left_and_clears_it() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "2"], &[&stage.static_server(), "8080"]);
+    let cgroup = fleet.cgroup().to_owned();
+    fleet.signal(Signal::SIGKILL);
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(fleet)));
+    assert!(dropped.is_err(), "the workers of a killed master were not noticed");
+    assert!(!cgroup.exists());
 }
 
 #[track_caller]

@@ -70,7 +70,10 @@ pub(crate) fn check() -> Result<()> {
          toolchain; run `cargo xtask ebpf` and commit llb-userspace/ebpf",
         committed.display()
     );
-    println!("the toolchain here is not the recorded one, so the bytes differ.\n\nrecorded\n{recorded}\nhere\n{here}");
+    println!(
+        "the toolchain here is not the recorded one, so the bytes differ.\n\nrecorded\n{}\n\nhere\n{here}",
+        recorded.versions
+    );
     println!("sha256: {rebuilt_hash}\n\nrunning the kernel tests on what was rebuilt here");
     test::kernel_tests_on(&rebuilt).context("the object rebuilt here does not pass the kernel tests")
 }

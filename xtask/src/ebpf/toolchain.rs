@@ -34,9 +34,9 @@ pub(crate) fn find() -> Result<Toolchain> {
         return debian::present().context("Debian's eBPF toolchain was installed, yet is not complete");
     }
     bail!(
-        "no toolchain here builds eBPF. Either, on Debian: sudo apt-get update && sudo apt-get install -y {} (llb \
-         builds its linker by itself), or, with rustup: `rustup toolchain install nightly --component rust-src` and a \
-         bpf-linker on PATH, from https://github.com/aya-rs/bpf-linker/releases or `cargo install bpf-linker`",
+        "no toolchain here builds eBPF. On Debian: `sudo apt-get update && sudo apt-get install -y {}`, then this \
+         again, which names or builds the rest. Elsewhere: `rustup toolchain install nightly --component rust-src` \
+         and a bpf-linker on PATH, from https://github.com/aya-rs/bpf-linker/releases or `cargo install bpf-linker`",
         debian::COMPILER.join(" ")
     )
 }

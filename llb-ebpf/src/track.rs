@@ -92,9 +92,8 @@ fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool
     let seen = *conn;
     let Some(step) = step(&seen) else { return true };
     // SAFETY: the word lies in the socket's storage.
-    let (_, swapped) = unsafe {
-        atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32)
-    };
+    let (_, swapped) =
+        unsafe { atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32) };
     if swapped {
         conn.since = step.since;
         apply(seen.seat, step.delta, now);

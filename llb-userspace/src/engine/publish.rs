@@ -29,7 +29,7 @@ impl Engine {
         for worker in self.lives.workers() {
             let running = self.running.get(&worker.id);
             let joined = worker.state == State::Serving;
-            views.extend(worker.seats().into_iter().map(|seat| self.view(seat, running, joined, now)));
+            views.extend(worker.seats().map(|seat| self.view(seat, running, joined, now)));
         }
         let table = policy::table(&views, now, self.turn);
         self.steering.books().publish(self.config.policy, table.least, &table.cost_ns, now);

@@ -5,7 +5,7 @@ use std::{io, net::IpAddr, os::fd::AsFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps},
+    programs::{CgroupSkb, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps},
 };
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener},
@@ -13,7 +13,10 @@ use llb_common::{
 };
 
 use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, value::Value};
-use crate::model::Address;
+use crate::{
+    model::Address,
+    sys::cgroup_attach::{Hook, attach},
+};
 
 /// The compiled programs; `cargo xtask ebpf` makes them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
@@ -99,20 +102,22 @@ impl Steering {
     }
 
     /// Attaches the programs to the cgroup that holds the workers' cgroups. They run for everything below it, beside
-    /// whatever else is attached there.
+    /// whatever else is attached there, until the cgroup is removed: if this process dies, workers and selector go
+    /// on, and so must the books that the selector reads.
     ///
     /// # Errors
     /// [`KernelError::Attach`] naming the program.
     pub fn attach(&mut self, cgroup: impl AsFd) -> Result<(), KernelError> {
-        // A cgroup link (Linux 5.7) always allows others beside it, and takes no flags.
-        let mode = CgroupAttachMode::Single;
-        for name in [names::BIND4, names::BIND6] {
-            attach(name, program::<CgroupSockAddr>(&mut self.ebpf, name)?.attach(&cgroup, mode))?;
-        }
-        attach(names::SOCKOPS, program::<SockOps>(&mut self.ebpf, names::SOCKOPS)?.attach(&cgroup, mode))?;
-        for (name, kind) in [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
-        {
-            attach(name, program::<CgroupSkb>(&mut self.ebpf, name)?.attach(&cgroup, kind, mode))?;
+        for (name, hook) in [
+            (names::BIND4, Hook::Bind4),
+            (names::BIND6, Hook::Bind6),
+            (names::SOCKOPS, Hook::SockOps),
+            (names::INGRESS, Hook::Ingress),
+            (names::EGRESS, Hook::Egress),
+        ] {
+            let program = self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
+            let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
+            attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
         Ok(())
     }
@@ -175,10 +180,6 @@ fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), Kern
         };
         KernelError::Load { name, source }
     })
-}
-
-fn attach<L>(name: &'static str, result: Result<L, ProgramError>) -> Result<L, KernelError> {
-    result.map_err(|source| KernelError::Attach { name, source: Box::new(source) })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {

@@ -1,7 +1,8 @@
 //! The kernel line: the only room that knows aya. Elsewhere a seat is a number and a listener a file descriptor.
 //!
-//! [`Steering`] owns the programs and maps of one fleet. Nothing is pinned: when it is dropped the cgroup programs
-//! detach, and the selectors of living groups go with the last of their listeners.
+//! [`Steering`] owns the programs and maps of one fleet. Nothing is pinned, and nothing ends with the process: the
+//! cgroup programs stay until their cgroup is removed, a group's selector until its last listener is closed, and the
+//! maps as long as a program uses them.
 
 mod books;
 mod error;

@@ -5,7 +5,9 @@ use std::{io, net::IpAddr, os::fd::AsFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps,
+    },
 };
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener},
@@ -58,23 +60,10 @@ impl Steering {
     /// # Errors
     /// [`KernelError`] naming the map or program that the kernel refused.
     pub fn load(options: &Options) -> Result<Self, KernelError> {
-        let limited = u32::from(!options.limits.is_empty());
-        let level = options.cgroup_level.unwrap_or(0);
-        let mut ebpf = EbpfLoader::new()
-            .override_global(names::ABI, &0u32, true)
-            .override_global(names::LIMITED, &limited, true)
-            .override_global(names::CGROUP_LEVEL, &level, true)
-            .load(OBJECT)
-            .map_err(|source| KernelError::Object { source: Box::new(source) })?;
-        for name in [names::BIND4, names::BIND6] {
-            load(name, program::<CgroupSockAddr>(&mut ebpf, name)?.load())?;
+        let mut ebpf = object(options)?;
+        for name in PROGRAMS {
+            load_program(&mut ebpf, name)?;
         }
-        load(names::SOCKOPS, program::<SockOps>(&mut ebpf, names::SOCKOPS)?.load())?;
-        for name in [names::INGRESS, names::EGRESS] {
-            load(name, program::<CgroupSkb>(&mut ebpf, name)?.load())?;
-        }
-        load(names::STEER, program::<SkReuseport>(&mut ebpf, names::STEER)?.load())?;
-
         let mut steered: HashMap<MapData, Value<Endpoint>, u8> = map(&mut ebpf, names::STEERED)?;
         for limit in &options.limits {
             steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
@@ -110,7 +99,8 @@ impl Steering {
             attach(name, program::<CgroupSockAddr>(&mut self.ebpf, name)?.attach(&cgroup, mode))?;
         }
         attach(names::SOCKOPS, program::<SockOps>(&mut self.ebpf, names::SOCKOPS)?.attach(&cgroup, mode))?;
-        for (name, kind) in [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
+        for (name, kind) in
+            [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
         {
             attach(name, program::<CgroupSkb>(&mut self.ebpf, name)?.attach(&cgroup, kind, mode))?;
         }
@@ -147,6 +137,34 @@ impl Steering {
         let missing = KernelError::Missing { what: "program", name: names::STEER };
         self.ebpf.program(names::STEER).and_then(|program| program.try_into().ok()).ok_or(missing)
     }
+}
+
+/// The programs, in the order in which they are loaded.
+pub(super) const PROGRAMS: [&str; 6] =
+    [names::BIND4, names::BIND6, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+
+/// Makes the maps, and the programs ready to be loaded.
+pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
+    let limited = u32::from(!options.limits.is_empty());
+    let level = options.cgroup_level.unwrap_or(0);
+    EbpfLoader::new()
+        .override_global(names::ABI, &0u32, true)
+        .override_global(names::LIMITED, &limited, true)
+        .override_global(names::CGROUP_LEVEL, &level, true)
+        .load(OBJECT)
+        .map_err(|source| KernelError::Object { source: Box::new(source) })
+}
+
+/// Has the kernel verify one of [`PROGRAMS`].
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
+    let loaded = match ebpf.program_mut(name) {
+        Some(Program::CgroupSockAddr(program)) => program.load(),
+        Some(Program::SockOps(program)) => program.load(),
+        Some(Program::CgroupSkb(program)) => program.load(),
+        Some(Program::SkReuseport(program)) => program.load(),
+        _ => return Err(KernelError::Missing { what: "program", name }),
+    };
+    load(name, loaded)
 }
 
 fn endpoint(limit: &Limit) -> Endpoint {

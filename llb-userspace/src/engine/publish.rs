@@ -63,7 +63,5 @@ pub(super) fn is_drained(books: &Books, seat: Seat) -> bool {
 }
 
 fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
-    books.service_ns != 0
-        && select::in_flight(books) == 0
-        && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
+    books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
 }

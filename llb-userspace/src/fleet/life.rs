@@ -234,12 +234,7 @@ impl Lives {
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
         let pace = Pace::new(rules.respawn, rules.backoff);
-        let slot = || SlotState {
-            interval: pace.first(),
-            spawn_at: Some(now),
-            failures: 0,
-            restarts: 0,
-        };
+        let slot = || SlotState { interval: pace.first(), spawn_at: Some(now), failures: 0, restarts: 0 };
         Lives {
             rules,
             pace,

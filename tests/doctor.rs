@@ -1,103 +1,20 @@
 //! `llb doctor` on machines that have what llb needs, and on such that lack something.
 
+#[path = "doctor/examination.rs"]
+mod examination;
+
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
+    path::Path,
+    process::{Command, Stdio},
 };
 
-use llb::{fleet::fleet_path, sys::clock::now};
+use examination::{LLB, Ward, cgroup, doctor, end, place, until};
 use nix::{
     sys::signal::{Signal, kill},
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
 use serde_json::Value;
-use tempfile::TempDir;
-
-const LLB: &str = env!("CARGO_BIN_EXE_llb");
-
-/// Far longer than an examination takes, also on a machine that has a bad minute.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// Killed and waited for when the test ends, however it ends.
-struct Ward(Child);
-
-impl Drop for Ward {
-    fn drop(&mut self) {
-        // Both fail only for a child that has already been waited for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// How an examination ended.
-struct Ended {
-    code: Option<i32>,
-    text: String,
-}
-
-impl Ended {
-    /// The line of a check, and the one below it.
-    #[track_caller]
-    fn lines(&self, outcome: &str, name: &str) -> String {
-        let begins = |line: &&str| line.strip_prefix(outcome).is_some_and(|rest| rest.trim_start().starts_with(name));
-        let at = self.text.lines().position(|line| begins(&line));
-        let at = at.unwrap_or_else(|| panic!("no line {outcome:?} {name:?}:\n{}", self.text));
-        self.text.lines().skip(at).take(2).collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// A place of its own, which everybody may read and root may write.
-fn place() -> TempDir {
-    assert!(geteuid().is_root(), "these tests load programs into the kernel: run them as root");
-    let place = tempfile::tempdir().unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    place
-}
-
-/// `command` becomes llb by exec alone, so that its pid is llb's.
-fn doctor(place: &TempDir, command: &[&str], llb: &Path, more: &[&str]) -> Ended {
-    let words: Vec<&str> = command.iter().copied().chain([llb.to_str().unwrap(), "doctor"]).collect();
-    let runtime_dir = place.path().join("run/llb");
-    let child = Command::new(words[0])
-        .args(&words[1..])
-        .args(more)
-        .arg("--runtime-dir")
-        .arg(&runtime_dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let ended = end(Ward(child));
-    assert!(!place.path().join("run").exists(), "the runtime directory was left");
-    ended
-}
-
-/// Waits for the end, and sees that nothing is left.
-fn end(mut ward: Ward) -> Ended {
-    let cgroup = cgroup(&ward);
-    until("the doctor has ended", || ward.0.try_wait().unwrap().is_some());
-    let code = ward.0.wait().unwrap().code();
-    let text = std::io::read_to_string(ward.0.stdout.take().unwrap()).unwrap();
-    // A cgroup that is removed had no process in it.
-    assert!(!cgroup.exists(), "{} was left:\n{text}", cgroup.display());
-    Ended { code, text }
-}
-
-fn cgroup(ward: &Ward) -> PathBuf {
-    fleet_path(&format!("doctor-{}", ward.0.id()).parse().unwrap()).unwrap()
-}
-
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = now().after(DEADLINE);
-    while !condition() {
-        assert!(now() < deadline, "waited {DEADLINE:?} in vain until {what}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
 
 #[test]
 fn all_is_there_for_root() {
@@ -187,15 +104,34 @@ fn an_interrupted_examination_leaves_nothing() {
     let place = place();
     // It may end on its own first, if this process does not run meanwhile: not every time.
     let interrupted = (0..5).any(|_| {
-        let mut command = Command::new(LLB);
-        command.arg("doctor").arg("--runtime-dir").arg(place.path().join("run"));
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let (pid, ward) = (Pid::from_raw(child.id().cast_signed()), Ward(child));
-        let workers = cgroup(&ward);
-        until("it is at work", || workers.exists());
-        kill(pid, Signal::SIGTERM).unwrap();
+        let ward = at_work(place.path());
+        kill(Pid::from_raw(ward.0.id().cast_signed()), Signal::SIGTERM).unwrap();
         end(ward).code == Some(1)
     });
     assert!(interrupted);
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_killed_examination_leaves_the_next_one_removes() {
+    let place = place();
+    let mut ward = at_work(place.path());
+    let left = cgroup(&ward);
+    ward.0.kill().unwrap();
+    ward.0.wait().unwrap();
+    // Nobody kills its workers: they see that it is gone.
+    until("the next examination can remove the cgroup", || {
+        doctor(&place, &["env"], Path::new(LLB), &[]);
+        !left.exists()
+    });
+}
+
+/// An examination that has just begun.
+fn at_work(place: &Path) -> Ward {
+    let mut command = Command::new(LLB);
+    command.arg("doctor").arg("--runtime-dir").arg(place.join("run"));
+    let ward = Ward(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let cgroup = cgroup(&ward);
+    until("it is at work", || cgroup.exists());
+    ward
 }

@@ -1,13 +1,13 @@
 //! Where the examination takes place: a fleet's cgroup, and workers in it.
 
-use std::{ffi::OsString, io, process::Child, time::Duration};
+use std::{ffi::OsString, fs, io, path::Path, process::Child, time::Duration};
 
 use nix::sys::signal::Signal;
 use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};
 
 use super::{
-    Wanted,
-    sheet::{Missing, Tried, chain},
+    PREFIX, Wanted,
+    missing::{Missing, Tried, chain},
 };
 use crate::{
     fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
@@ -35,6 +35,7 @@ pub(super) struct Helper {
 /// Makes the cgroup, and sees whether a process can live in one below it, be killed there and be rid of.
 pub(super) async fn make(wanted: &Wanted) -> Tried<Ground> {
     let cgroup = FleetCgroup::create(&wanted.name).map_err(|error| missing(&error))?;
+    sweep(cgroup.path().parent());
     let mut ground = Ground { cgroup, worker: wanted.worker.clone() };
     let path = ground.cgroup.path().display().to_string();
     let mut helper = ground.spawn(Slot(0), &[])?;
@@ -49,6 +50,23 @@ pub(super) async fn make(wanted: &Wanted) -> Tried<Ground> {
     }
     clear_leftover(helper.cgroup.path()).map_err(|error| missing(&error))?;
     Ok((ground, format!("a process lived in a cgroup of its own below {path}")))
+}
+
+/// Removes the cgroups of examinations that were killed: their workers have ended with them. One that runs after all,
+/// in a pid namespace that we do not see into, has processes in its cgroup, which then cannot be removed.
+fn sweep(parent: Option<&Path>) {
+    let siblings = parent.and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    for sibling in siblings {
+        let name = sibling.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix("llb.")?.strip_prefix(PREFIX)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            for worker in fs::read_dir(sibling.path()).into_iter().flatten().flatten() {
+                // Fails for its files, which need no removal.
+                let _ = fs::remove_dir(worker.path());
+            }
+            let _ = fs::remove_dir(sibling.path());
+        }
+    }
 }
 
 const STRANGE: &str = "run `llb doctor --log debug` and look at what the kernel says (dmesg)";

@@ -3,8 +3,8 @@
 use nix::{sys::utsname::uname, unistd::geteuid};
 
 use super::{
-    OTHER_USERS,
-    sheet::{Missing, Sheet, Tried},
+    OTHER_USERS, Sheet,
+    missing::{Missing, Tried},
 };
 use crate::sys::capabilities::{self, Capabilities, Capability};
 

@@ -6,7 +6,7 @@ use llb_common::outcome::Outcome;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
-    sheet::{Missing, Tried},
+    missing::{Missing, Tried},
     steer::{Crew, IDLE, PATIENCE, ask, choose, counted},
 };
 use crate::{kernel::Steering, model::Seat};

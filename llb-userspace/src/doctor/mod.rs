@@ -7,6 +7,7 @@
 mod ground;
 mod machine;
 mod migrate;
+mod missing;
 mod programs;
 mod runtime_dir;
 mod sheet;
@@ -16,13 +17,17 @@ pub mod worker;
 use std::{ffi::OsString, path::PathBuf};
 
 pub use machine::{MachineError, check as check_machine};
-pub use sheet::{Check, Missing, Outcome, Sheet};
+pub use missing::Missing;
+pub use sheet::{Check, Outcome, Sheet};
 
 use crate::{
     fleet::{Name, name::NameError},
     kernel,
 };
 use ground::Ground;
+
+/// What the names of examinations begin with; the process id follows.
+const PREFIX: &str = "doctor-";
 
 const KERNEL: &str = "kernel";
 const RIGHTS: &str = "rights";
@@ -59,7 +64,7 @@ impl Wanted {
     /// # Errors
     /// None in practice: a process id is a valid part of a name.
     pub fn own_name() -> Result<Name, NameError> {
-        format!("doctor-{}", std::process::id()).parse()
+        format!("{PREFIX}{}", std::process::id()).parse()
     }
 }
 

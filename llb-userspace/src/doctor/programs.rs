@@ -4,7 +4,7 @@ use std::io;
 
 use super::{
     MAPS,
-    sheet::{Missing, Tried, chain},
+    missing::{Missing, Tried, chain},
 };
 use crate::kernel::{KernelError, Options, Probe, probe};
 

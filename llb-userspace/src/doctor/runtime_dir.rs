@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::sheet::{Missing, Tried, chain};
+use super::missing::{Missing, Tried, chain};
 use crate::{
     control::Server,
     fleet::{LockError, Name, RuntimeDir},

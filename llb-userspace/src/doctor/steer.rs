@@ -19,7 +19,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
     ground::{Ground, Helper},
-    sheet::{Missing, Tried},
+    missing::{Missing, Tried},
 };
 use crate::{
     fleet::find,

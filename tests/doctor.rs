@@ -79,6 +79,17 @@ fn a_machine_without_cgroup_v2_is_told_to_mount_it() {
 }
 
 #[test]
+fn an_old_kernel_is_named_and_tried_all_the_same() {
+    let place = place();
+    // The kernel then says that it is 2.6.x.
+    let ended = doctor(&place, &["setarch", "--uname-2.6"], Path::new(LLB), &[]);
+    assert_eq!(ended.code, Some(3), "{}", ended.text);
+    let lines = ended.lines("MISSING", "kernel");
+    assert!(lines.contains("this kernel is 2.6.") && lines.contains("-> boot Linux 6.1 or newer"), "{lines}");
+    ended.lines("ok", "migration");
+}
+
+#[test]
 fn rights_that_root_lacks_are_named() {
     let place = place();
     let drop = ["setpriv", "--bounding-set", "-bpf,-sys_admin"];

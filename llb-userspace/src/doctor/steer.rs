@@ -42,6 +42,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 const OTHER_PROGRAMS: &str = "see whether another program is attached to this cgroup or above it and interferes: \
     bpftool cgroup tree";
 
+const LOOPBACK: &str = "llb tries itself on 127.0.0.1: ip link set lo up";
+
+const REPORT: &str = "report this with `llb doctor --json` and `uname -a`";
+
 /// The workers, and the port that they share.
 pub(super) struct Crew {
     pub address: SocketAddr,
@@ -64,7 +68,7 @@ pub(super) fn attach(ground: &Ground) -> Tried<Steering> {
 /// Starts workers that all bind one port and do not ask to share it.
 pub(super) async fn bind(ground: &mut Ground) -> Tried<Crew> {
     let (reservation, address) =
-        reserve().map_err(|error| Missing::new(format!("no port on 127.0.0.1: {error}"), "ip link set lo up"))?;
+        reserve().map_err(|error| Missing::new(format!("no port on 127.0.0.1: {error}"), LOOPBACK))?;
     let mut helpers = Vec::new();
     for slot in (0..WORKERS).map(Slot) {
         let mut args = vec!["--port".to_owned(), address.port().to_string()];
@@ -150,12 +154,13 @@ pub(super) async fn select(steering: &Steering, crew: &Crew) -> Tried<()> {
         choose(steering, Seat(wanted));
         let answer = ask(crew.address).await;
         if !answer.as_ref().is_ok_and(|answer| u32::from(*answer) == wanted) {
-            let came = match answer {
-                Ok(other) => format!("worker {other} answered"),
-                Err(error) => error.to_string(),
+            let (came, remedy) = match answer {
+                Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => (error.to_string(), LOOPBACK),
+                Err(error) => (error.to_string(), REPORT),
+                Ok(other) => (format!("worker {other} answered"), REPORT),
             };
             let what = format!("a connection was meant for worker {wanted}: {came} ({})", counted(steering));
-            return Err(Missing::new(what, "report this with `llb doctor --json` and `uname -a`"));
+            return Err(Missing::new(what, remedy));
         }
     }
     Ok(((), format!("{CONNECTIONS} of {CONNECTIONS} connections went where they were meant to")))

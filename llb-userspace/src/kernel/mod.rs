@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod groups;
 mod load;
+mod probe;
 mod value;
 
 pub use books::{Books, Counters};
@@ -16,3 +17,4 @@ pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;
 pub use load::{Limit, Options, Steering};
+pub use probe::{Probe, probe, programs};

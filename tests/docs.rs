@@ -28,14 +28,8 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 6] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "docs/worker-contract.md",
-    "docs/operating.md",
-    "docs/metrics.md",
-];
+const PAGES: [&str; 6] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/worker-contract.md", "docs/operating.md", "docs/metrics.md"];
 
 /// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
 const LOOKS: u32 = 600;
@@ -68,7 +62,8 @@ fn blocks(kind: &str) -> Vec<Block> {
         while let Some(line) = lines.next() {
             let Some(info) = line.strip_prefix("```") else { continue };
             let info: Vec<String> = info.split_whitespace().map(str::to_owned).collect();
-            let text: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            let text: String =
+                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
             if info.get(1).is_some_and(|word| word == kind) {
                 found.push(Block { page, info, text });
             }
@@ -93,8 +88,7 @@ impl Stage {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; the test needs root");
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip, of iproute2");
         assert!(up.success());
-        let stage =
-            Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
+        let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
         let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
         let llb = format!("case $1 in run|status) c=$1; shift; exec {LLB} $c {fleet} \"$@\";; esac\nexec {LLB} \"$@\"");
         stage.program("llb", &llb);

@@ -29,7 +29,7 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{FleetCgroup, Lives, RuntimeDir, Rules, clear_leftover, fleet_path},
+    fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
     kernel::{Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     policy::Table,
@@ -59,6 +59,10 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    if addresses.is_empty() {
+        eprintln!("llb: the workers listen, but none of them could be steered; the warnings above say why");
+        return;
+    }
     let Config { program, workers, name, policy, .. } = &up.config;
     eprintln!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
@@ -90,7 +94,7 @@ pub(crate) struct Engine {
     lock: RuntimeDir,
 }
 
-/// Runs a fleet until it is told to end by SIGTERM or SIGINT.
+/// Runs a fleet until it is told to end by SIGTERM, SIGINT, SIGQUIT or SIGHUP.
 ///
 /// # Errors
 /// [`RunError`] if it cannot come up. Whatever happens, no process, cgroup, map or file of it is left.
@@ -125,8 +129,10 @@ impl Engine {
     fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
         let now = now();
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
-        let leftover = lock.noted_cgroup().map_or_else(|| fleet_path(&config.name), Ok)?;
-        let killed = clear_leftover(&leftover)?;
+        let mut killed = clear_leftover(&fleet_path(&config.name)?)?;
+        if let Some(elsewhere) = lock.noted_cgroup() {
+            killed += clear_leftover(&elsewhere)?;
+        }
         if killed > 0 {
             tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
         }
@@ -171,8 +177,12 @@ impl Engine {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed("wait for SIGTERM"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("wait for SIGINT"))?;
+        let listen = |kind| signal(kind).map_err(failed("wait for signals"));
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        // By default these end the process, and would leave its workers behind: a closed terminal, and Ctrl-\.
+        let mut hangup = listen(SignalKind::hangup())?;
+        let mut quit = listen(SignalKind::quit())?;
         let control = control::Server::open(self.lock.path())?;
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
@@ -186,6 +196,8 @@ impl Engine {
                 _ = tick.tick() => self.tick(now()),
                 _ = terminate.recv() => self.stop(now()),
                 _ = interrupt.recv() => self.stop(now()),
+                _ = hangup.recv() => self.stop(now()),
+                _ = quit.recv() => self.stop(now()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.stop(now());

@@ -29,7 +29,7 @@ impl Engine {
         for worker in self.lives.workers() {
             let running = self.running.get(&worker.id);
             let joined = worker.state == State::Serving;
-            views.extend(worker.seats().into_iter().map(|seat| self.view(seat, running, joined, now)));
+            views.extend(worker.seats().map(|seat| self.view(seat, running, joined, now)));
         }
         let table = policy::table(&views, now, self.turn);
         self.steering.books().publish(self.config.policy, table.least, &table.cost_ns, now);
@@ -63,7 +63,5 @@ pub(super) fn is_drained(books: &Books, seat: Seat) -> bool {
 }
 
 fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
-    books.service_ns != 0
-        && select::in_flight(books) == 0
-        && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
+    books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
 }

@@ -124,12 +124,10 @@ pub struct Worker {
 
 impl Worker {
     /// The seats that its listeners hold, each once.
-    #[must_use]
-    pub fn seats(&self) -> Vec<Seat> {
-        let mut seats: Vec<Seat> = self.listeners.iter().filter_map(|listener| listener.seat).collect();
-        seats.sort_unstable();
-        seats.dedup();
-        seats
+    pub fn seats(&self) -> impl Iterator<Item = Seat> {
+        let seen = |seat, before: usize| self.listeners[..before].iter().any(|listener| listener.seat == Some(seat));
+        let seats = self.listeners.iter().enumerate();
+        seats.filter_map(move |(place, listener)| listener.seat.filter(|seat| !seen(*seat, place)))
     }
 }
 
@@ -234,12 +232,7 @@ impl Lives {
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
         let pace = Pace::new(rules.respawn, rules.backoff);
-        let slot = || SlotState {
-            interval: pace.first(),
-            spawn_at: Some(now),
-            failures: 0,
-            restarts: 0,
-        };
+        let slot = || SlotState { interval: pace.first(), spawn_at: Some(now), failures: 0, restarts: 0 };
         Lives {
             rules,
             pace,
@@ -284,7 +277,7 @@ impl Lives {
                     self.terminate(id, now, &mut effects);
                 }
                 State::Draining { deadline } => {
-                    if now >= deadline || worker.seats().into_iter().all(&drained) {
+                    if now >= deadline || worker.seats().all(&drained) {
                         self.terminate(id, now, &mut effects);
                     }
                 }
@@ -542,7 +535,7 @@ fn join(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
         if listener.seat.is_some() {
             continue;
         }
-        let free_here = worker.seats().into_iter().find(|seat| {
+        let free_here = worker.seats().find(|seat| {
             !worker.listeners.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
         });
         // Without a free seat the listener stays with the kernel's hash.

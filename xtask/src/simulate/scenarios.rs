@@ -103,6 +103,13 @@ pub(super) const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "burst-far",
+        about: "bursts of 64 from clients 50 ms and more away",
+        burst: 64,
+        round_trip: (50.0 * MS as f64, 80.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
         name: "far-clients",
         about: "20 ms to hundreds from the SYN to the first byte",
         round_trip: (20.0 * MS as f64, 80.0 * MS as f64),

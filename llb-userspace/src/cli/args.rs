@@ -108,6 +108,8 @@ pub(super) struct DemoWorkerArgs {
 pub(super) enum PolicyArg {
     /// The one expected to answer soonest, each choice charged at once
     LeastLatency,
+    /// The one with the fewest requests in flight, each choice charged at once; costs do not count
+    LeastInflight,
     /// The published least-latency worker alone; to compare
     Argmin,
     /// Each in turn
@@ -120,6 +122,7 @@ impl From<PolicyArg> for Policy {
     fn from(arg: PolicyArg) -> Self {
         match arg {
             PolicyArg::LeastLatency => Policy::LeastLatency,
+            PolicyArg::LeastInflight => Policy::LeastInflight,
             PolicyArg::Argmin => Policy::Argmin,
             PolicyArg::RoundRobin => Policy::RoundRobin,
             PolicyArg::Hash => Policy::Hash,

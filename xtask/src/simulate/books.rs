@@ -93,10 +93,7 @@ impl Books {
 
 fn apply(seat: &mut Seat, delta: Delta, now: u64) {
     if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        if delta.answered != 0 {
-            let since = seat.progress_at.max(delta.answered_since);
-            seat.service_ns = track::median_after(seat.service_ns, now.saturating_sub(since).max(1));
-        }
+        seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, &delta, now);
         seat.progress_at = now;
     }
     seat.opened += delta.opened;

@@ -22,9 +22,10 @@ pub(super) enum Method {
 const EVERY: u64 = 10 * MS;
 
 /// All that are compared; the ideal first, as the others are told in its terms.
-pub(super) const ALL: [Method; 9] = [
+pub(super) const ALL: [Method; 10] = [
     Method::Central,
     Method::Llb(Policy::LeastLatency, EVERY),
+    Method::Llb(Policy::LeastInflight, EVERY),
     Method::TwoChoices,
     Method::PeakEwma,
     Method::Llb(Policy::RoundRobin, EVERY),

@@ -3,7 +3,7 @@
 
 use llb_common::{
     abi::{NO_SEAT, Seat},
-    select::{Load, clearly_better, expected_ns, in_flight, outstanding},
+    select::{Load, believable_ns, clearly_better, expected_ns, in_flight, outstanding},
 };
 
 use super::{SECOND, books::Books};
@@ -23,7 +23,12 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
     let mut expected = Vec::with_capacity(members.len());
     for index in members {
         let seat = books.seat(index);
-        let cost_ns = if seat.service_ns == 0 { fleet_ns } else { 0 };
+        // 0: the kernel uses its own number.
+        let cost_ns = match (seat.service_ns, believable_ns(seat.service_ns, fleet_ns)) {
+            (0, _) => fleet_ns,
+            (own, believed) if believed == own => 0,
+            (_, believed) => believed,
+        };
         books.published.cost_ns[index as usize] = cost_ns;
         expected.push((index, expected_ns(Load::of(&seat, cost_ns), now)));
     }

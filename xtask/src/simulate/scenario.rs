@@ -11,6 +11,8 @@ pub(super) enum Work {
     Exponential(f64),
     /// Most are short, one in so many is long: a page, and now and then a report.
     Two { short: f64, long: f64, one_in: f64 },
+    /// Half are short, half are long: a cache that hits or misses.
+    Half { short: f64, long: f64 },
     /// Bounded Pareto of shape 1.1 between these two, ns: a heavy tail at all scales.
     Pareto { least: f64, most: f64 },
 }
@@ -24,6 +26,7 @@ impl Work {
         match self {
             Work::Fixed(ns) | Work::Exponential(ns) => ns,
             Work::Two { short, long, one_in } => short + (long - short) / one_in,
+            Work::Half { short, long } => (short + long) / 2.0,
             Work::Pareto { least, most } => {
                 let norm = 1.0 - (least / most).powf(SHAPE);
                 least.powf(SHAPE) / norm * SHAPE / (SHAPE - 1.0) * (least.powf(1.0 - SHAPE) - most.powf(1.0 - SHAPE))
@@ -44,6 +47,7 @@ impl Work {
                     (short as u64, true)
                 }
             }
+            Work::Half { short, long } => ((if draw < 0.5 { short } else { long }) as u64, true),
             Work::Pareto { least, most } => {
                 let ns = least * (1.0 - draw * (1.0 - (least / most).powf(SHAPE))).powf(-1.0 / SHAPE);
                 (ns as u64, ns < 10.0 * least)

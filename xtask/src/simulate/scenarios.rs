@@ -24,18 +24,24 @@ pub(super) const ALL: &[Scenario] = &[
     tail("tail-16-90", 16, 0.90, 30_000),
     tail("tail-64-70", 64, 0.70, 60_000),
     tail("tail-64-90", 64, 0.90, 60_000),
-    tail("tail-256-70", 256, 0.70, 120_000),
-    tail("tail-256-90", 256, 0.90, 120_000),
-    tail("tail-256-95", 256, 0.95, 120_000),
+    tail("tail-256-70", 256, 0.70, 80_000),
+    tail("tail-256-90", 256, 0.90, 80_000),
+    tail("tail-256-95", 256, 0.95, 80_000),
     Scenario {
         about: "16 groups of 256: the hash chooses the group",
-        requests: 300_000,
-        ..tail("tail-4096-90", 4096, 0.9, 300_000)
+        requests: 150_000,
+        ..tail("tail-4096-90", 4096, 0.9, 150_000)
     },
     Scenario {
         name: "pareto",
         about: "bounded Pareto, 1 ms to 1 s; short is below 10 ms",
         work: Work::Pareto { least: 1.0 * MS as f64, most: 1_000.0 * MS as f64 },
+        ..BASE
+    },
+    Scenario {
+        name: "hit-or-miss",
+        about: "half take 0.1 ms and half 5 ms",
+        work: Work::Half { short: 0.1 * MS as f64, long: 5.0 * MS as f64 },
         ..BASE
     },
     Scenario {
@@ -145,7 +151,7 @@ pub(super) const ALL: &[Scenario] = &[
         round_trip: (0.02 * MS as f64, 0.05 * MS as f64),
         workers: 256,
         load: 0.9,
-        requests: 120_000,
+        requests: 80_000,
         ..BASE
     },
     Scenario { name: "flood", about: "10,000 SYNs a second are never completed", flood: 10_000.0, ..BASE },

@@ -63,6 +63,7 @@ struct World<'a> {
     latency_ns: Vec<u64>,
     failed: usize,
     workers: Vec<Worker>,
+    joined: Vec<bool>,
     /// One for every [`MAX_SEATS`] workers.
     groups: Vec<Books>,
     peaks: Vec<Peak>,
@@ -88,6 +89,7 @@ pub(super) fn run(scenario: &Scenario, method: Method, arrivals: &[Arrival], see
         latency_ns: vec![0; arrivals.len()],
         failed: 0,
         workers: vec![Worker::new(serving); count],
+        joined: vec![false; count],
         groups: (0..count.div_ceil(MAX_SEATS)).map(|_| Books::new(MAX_SEATS.min(count))).collect(),
         peaks: vec![Peak::default(); count],
         queue: VecDeque::new(),
@@ -149,6 +151,7 @@ impl World<'_> {
             }
             Event::Hang(worker, hung) => self.hang(worker, hung, now),
             Event::Join(worker) => {
+                self.joined[worker as usize] = true;
                 self.group(worker).members.push(worker % MAX_SEATS as u32);
                 self.pull(worker, now);
             }
@@ -193,8 +196,7 @@ impl World<'_> {
 
     /// Whether a worker would take a request from the central queue now; the ideal knows who fails.
     fn takes(&self, worker: usize) -> bool {
-        let joined = self.groups[worker / MAX_SEATS].members.contains(&((worker % MAX_SEATS) as u32));
-        self.workers[worker].is_free() && joined && self.natures[worker].failing.is_none()
+        self.joined[worker] && self.workers[worker].is_free() && self.natures[worker].failing.is_none()
     }
 
     fn pull(&mut self, worker: u32, now: u64) {
@@ -211,12 +213,12 @@ impl World<'_> {
         let nature = self.natures[worker as usize];
         let work_ns =
             if self.fails(worker, now).is_some() { FAILURE_NS } else { (work_ns as f64 * nature.slowness) as u64 };
-        self.change(worker, now, |worker| worker.push(job, work_ns, now));
+        self.change(worker, |worker| worker.push(job, work_ns, now));
     }
 
     fn done(&mut self, worker: u32, now: u64) {
         let mut done = None;
-        self.change(worker, now, |worker| done = worker.take_done(now));
+        self.change(worker, |worker| done = worker.take_done(now));
         let Some(job) = done else { return };
         let failing = self.fails(worker, now);
         if failing == Some(Failing::Closes) {
@@ -241,7 +243,7 @@ impl World<'_> {
     }
 
     fn hang(&mut self, worker: u32, hung: bool, now: u64) {
-        self.change(worker, now, |worker| worker.hang(hung, now));
+        self.change(worker, |worker| worker.hang(hung, now));
         let Some((every, lasts)) = self.natures[worker as usize].hangs else { return };
         if hung {
             self.plan(now + lasts, Event::Hang(worker, false));
@@ -267,7 +269,7 @@ impl World<'_> {
     }
 
     /// Changes a worker and plans its next completion anew if that has moved.
-    fn change(&mut self, index: u32, _: u64, change: impl FnOnce(&mut Worker)) {
+    fn change(&mut self, index: u32, change: impl FnOnce(&mut Worker)) {
         let worker = &mut self.workers[index as usize];
         let before = worker.version;
         change(worker);

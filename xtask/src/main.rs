@@ -1,6 +1,11 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
+mod apt;
+mod ebpf;
+mod paths;
+mod sh;
 mod simulate;
+mod test;
 
 use std::process::ExitCode;
 
@@ -9,12 +14,26 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "llb's own chores")]
 enum Chore {
-    /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice
+    /// Compile the kernel side and write the object that llb-userspace embeds
+    Ebpf {
+        /// Rebuild elsewhere and compare with the committed object instead of replacing it
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
+    Test,
+    /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
     Simulate(simulate::SimulateArgs),
 }
 
 fn main() -> ExitCode {
+    if ebpf::wrapper::is_wanted() {
+        return ebpf::wrapper::run();
+    }
     let done = match Chore::parse() {
+        Chore::Ebpf { check: false } => ebpf::rebuild(),
+        Chore::Ebpf { check: true } => ebpf::check(),
+        Chore::Test => test::run(),
         Chore::Simulate(args) => simulate::run(&args),
     };
     match done {

@@ -20,8 +20,8 @@ pub const STALE_AFTER_NS: u64 = 1_000_000_000;
 
 /// A charge is forgotten at the second roll after it, so after one to two of these, ns. Charges are there to part
 /// connections that come together, and those come within milliseconds, however far away the clients are. A longer
-/// memory gains little with clients 80 ms away (a tenth) and loses much to connections that never send: with half a
-/// second and as many silent connections as requests the choice is worse than a hash.
+/// memory gains a tenth with clients 80 ms away, a quarter of the p99 of their bursts, and loses much to connections that
+/// never send: with half a second and as many silent connections as requests the choice is worse than a hash.
 pub const ROLL_NS: u64 = 10_000_000;
 
 /// The least cost of a request, ns: below a microsecond differences are noise, and a cost of zero would make a queue

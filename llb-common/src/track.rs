@@ -3,7 +3,7 @@
 //! A connection is *fresh* from its establishment until its first byte, *busy* from a request's first byte in to the
 //! first byte out, and *idle* between requests. A fresh one is held by the charge that its choice left on the seat,
 //! not by a request: a browser's pre-connection that never sends would otherwise make its worker look hung. The
-//! charge is forgotten after a second ([`crate::select::ROLL_NS`]), the request never.
+//! charge is forgotten within 20 ms ([`crate::select::ROLL_NS`]), the request never.
 //!
 //! So: an upload counts from its first byte to the answer's; a server that speaks first answers at once; an answer
 //! that begins before its request has ended leaves the rest of the upload to count as a request that ends with the

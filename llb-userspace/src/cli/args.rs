@@ -1,11 +1,6 @@
 //! The command line; one definition of each option.
 
-use std::{
-    ffi::OsString,
-    net::SocketAddr,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llb_common::{abi::MAX_SEATS, policy::Policy};

@@ -43,8 +43,6 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             SpawnError::NotExecutable { .. } | SpawnError::NoInterpreter { .. } => Exit::NotExecutable,
             _ => Exit::Failure,
         },
-        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Loop { .. }) | None => {
-            Exit::Failure
-        }
+        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Loop { .. }) | None => Exit::Failure,
     }
 }

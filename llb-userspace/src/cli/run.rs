@@ -59,7 +59,9 @@ pub(super) fn check_machine() -> Result<(), MachineError> {
 fn check_kernel(release: String) -> Result<(), MachineError> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
     match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST_KERNEL => Err(MachineError::OldKernel { release }),
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST_KERNEL => {
+            Err(MachineError::OldKernel { release })
+        }
         // A release that cannot be read is tried.
         _ => Ok(()),
     }

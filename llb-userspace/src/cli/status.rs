@@ -25,7 +25,18 @@ fn table(status: &Status) -> String {
     }
     text += &format!(
         "{:>4} {:>8} {:>9} {:>8} {:>6} {:>10} {:>6} {:>9} {:>6} {:>10} {:>8}  {}\n",
-        "slot", "pid", "state", "up s", "open", "in flight", "share", "answered", "failed", "cost", "restarts", "last exit"
+        "slot",
+        "pid",
+        "state",
+        "up s",
+        "open",
+        "in flight",
+        "share",
+        "answered",
+        "failed",
+        "cost",
+        "restarts",
+        "last exit"
     );
     for worker in &status.workers {
         let share = 100.0 * worker.chosen as f64 / status.connections.max(1) as f64;

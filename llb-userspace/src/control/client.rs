@@ -60,8 +60,8 @@ pub fn status(runtime_dir: &Path, name: &str) -> Result<Status, ControlError> {
 
 fn ask(runtime_dir: &Path, name: &str, request: Request) -> Result<String, ControlError> {
     let path = runtime_dir.join(name).join(SOCKET);
-    let mut stream = UnixStream::connect(&path)
-        .map_err(|source| ControlError::NotRunning { name: name.into(), path, source })?;
+    let mut stream =
+        UnixStream::connect(&path).map_err(|source| ControlError::NotRunning { name: name.into(), path, source })?;
     let mut exchange = || -> std::io::Result<String> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

@@ -28,9 +28,8 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, engine: &Engine) -> Optio
 }
 
 fn held(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {
-    let ours = |running: &super::Running| {
-        running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid))
-    };
+    let ours =
+        |running: &super::Running| running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid));
     match engine.lives.workers().find(|other| engine.running.get(&other.id).is_some_and(ours)) {
         Some(other) if other.id != worker.id => format!(
             "port {port} is held by {holder} of worker {}, and the kernel lets only sockets of one user share a port; \

@@ -29,7 +29,7 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{FleetCgroup, Lives, RuntimeDir, Rules, clear_leftover, fleet_path},
+    fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
     kernel::{Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     policy::Table,

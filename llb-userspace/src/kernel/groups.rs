@@ -54,9 +54,7 @@ impl Steering {
         let fd = socket.as_raw_fd();
         self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
-        self.selector()?
-            .attach(socket)
-            .map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
         self.groups.0.insert(address, (index, members));
         Ok(())

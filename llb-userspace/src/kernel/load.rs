@@ -5,7 +5,9 @@ use std::{io, net::IpAddr, os::fd::AsFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
-    programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps},
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps,
+    },
 };
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener},
@@ -110,7 +112,8 @@ impl Steering {
             attach(name, program::<CgroupSockAddr>(&mut self.ebpf, name)?.attach(&cgroup, mode))?;
         }
         attach(names::SOCKOPS, program::<SockOps>(&mut self.ebpf, names::SOCKOPS)?.attach(&cgroup, mode))?;
-        for (name, kind) in [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
+        for (name, kind) in
+            [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
         {
             attach(name, program::<CgroupSkb>(&mut self.ebpf, name)?.attach(&cgroup, kind, mode))?;
         }

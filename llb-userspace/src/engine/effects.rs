@@ -6,7 +6,7 @@ use super::{
     worker::{self, Epitaph, Running},
 };
 use crate::{
-    fleet::{Effect, Failure, Order, Output, find, spawn},
+    fleet::{Effect, Failure, Order, Output, State, find, spawn},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     report::say,
 };
@@ -40,18 +40,19 @@ impl Engine {
     }
 
     fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
-        if let Err(error) = self.try_spawn(id, slot, generation, capture) {
-            // What cannot be started now cannot be started the next time either, but a fleet that is up stays up.
-            if self.lives.is_up() {
-                tracing::error!(%error, "cannot replace a worker");
-            } else {
-                self.failure.get_or_insert(error);
-                let effects = self.lives.stop(now);
-                self.perform(effects, now);
-            }
+        // Another's failure, of a moment ago, may have ended the fleet.
+        if !self.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
             let effects = self.lives.exited(id, now);
-            self.perform(effects, now);
+            return self.perform(effects, now);
         }
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
+        let effects = self.lives.spawn_failed(id, now);
+        if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
+            self.failure.get_or_insert(error);
+        } else {
+            tracing::error!(%slot, "cannot replace a worker: {:#}", anyhow::Error::from(error));
+        }
+        self.perform(effects, now);
     }
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
@@ -79,8 +80,11 @@ impl Engine {
         let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
             let socket = find::listener(&processes, cookie)?;
             let books = self.steering.books();
-            books.renew(seat);
-            running.baseline.insert(seat, books.seat(seat));
+            // A second listener on the same seat adds to its books.
+            running.baseline.entry(seat).or_insert_with(|| {
+                books.renew(seat);
+                books.seat(seat)
+            });
             Ok(self.steering.join(address, seat, socket)?)
         });
         match joined {

@@ -2,7 +2,10 @@
 
 use core::{
     ffi::c_void,
-    intrinsics::{AtomicOrdering::Relaxed, atomic_xadd},
+    intrinsics::{
+        AtomicOrdering::{AcqRel, Relaxed},
+        atomic_xadd,
+    },
     ptr,
 };
 
@@ -62,14 +65,26 @@ pub unsafe fn storage<'a, V, M>(map: *const M, sk: *mut c_void, initial: Option<
     unsafe { bpf_sk_storage_get(map.cast_mut().cast(), sk, value.cast(), flags).cast::<V>().as_mut() }
 }
 
+/// One locked addition.
+///
+/// # Safety
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn add(word: *mut u64, by: u64) {
+    // SAFETY: the caller's promise; map values are 8-byte aligned. What was there before is not to be had this way:
+    // LLVM makes of a relaxed addition the instruction that does not return it, also where it is used.
+    let _ = unsafe { atomic_xadd::<u64, u64, { Relaxed }>(word, by) };
+}
+
 /// One locked addition; returns what was there before.
 ///
 /// # Safety
 /// `word` points into a map value.
 #[inline(always)]
-pub unsafe fn add(word: *mut u64, by: u64) -> u64 {
-    // SAFETY: the caller's promise; map values are 8-byte aligned.
-    unsafe { atomic_xadd::<u64, u64, { Relaxed }>(word, by) }
+pub unsafe fn fetch_add(word: *mut u64, by: u64) -> u64 {
+    // SAFETY: the caller's promise; map values are 8-byte aligned. The ordering is not needed for itself: it selects
+    // the instruction that fetches, see `add`.
+    unsafe { atomic_xadd::<u64, u64, { AcqRel }>(word, by) }
 }
 
 /// A word that others write at the same time.

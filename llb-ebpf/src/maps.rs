@@ -151,7 +151,7 @@ pub fn group(index: u32) -> Option<*const Group> {
 pub fn turn(group: u32) -> u32 {
     match TURNS.get_ptr_mut(group) {
         // SAFETY: a value of TURNS.
-        Some(turn) => unsafe { kernel::add(turn, 1) as u32 },
+        Some(turn) => unsafe { kernel::fetch_add(turn, 1) as u32 },
         None => 0,
     }
 }

@@ -65,7 +65,7 @@ pub enum CgroupError {
     },
 }
 
-/// The cgroup of a fleet. Removed when dropped, if no process is left in it.
+/// The cgroup of a fleet. When it is dropped, what is still in it is killed and waited for, and it is removed.
 #[derive(Debug)]
 pub struct FleetCgroup {
     path: PathBuf,
@@ -227,8 +227,14 @@ impl WorkerCgroup {
 
 impl Drop for FleetCgroup {
     fn drop(&mut self) {
-        // Fails while a process is in it: then the next master of this name clears it.
-        let _ = tree::remove(&self.path);
+        // Workers that are gone may have left children that are only just dying. What resists is cleared by the next
+        // master of this name.
+        let cleared = tree::kill(&self.path)
+            .and_then(|()| tree::wait_until_empty(&self.path))
+            .and_then(|()| tree::remove(&self.path));
+        if let Err(error) = cleared {
+            tracing::error!(%error, "cannot remove the fleet's cgroup");
+        }
     }
 }
 

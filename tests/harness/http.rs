@@ -1,0 +1,115 @@
+//! A small HTTP/1.1 client. It connects where its thread is: in the namespace of the test's stage.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+use super::DEADLINE;
+
+/// What a worker answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body; the fixtures answer with their slot.
+    pub body: String,
+}
+
+impl Answer {
+    /// Which worker it was.
+    #[track_caller]
+    pub(crate) fn slot(&self) -> u32 {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.body.trim().parse().unwrap_or_else(|_| panic!("no slot: {self:?}"))
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// Connects, and sends nothing yet.
+    #[track_caller]
+    pub(crate) fn connect(addr: &str) -> Self {
+        let addr: SocketAddr = addr.parse().expect("an address and port");
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE).unwrap_or_else(|error| panic!("{addr}: {error}"));
+        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        Client(BufReader::new(stream))
+    }
+
+    /// Sends a request that keeps the connection alive.
+    #[track_caller]
+    pub(crate) fn send(&mut self, path: &str) {
+        self.write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+    }
+
+    /// Sends a request after which the worker is to close.
+    #[track_caller]
+    pub(crate) fn send_last(&mut self, path: &str) {
+        self.write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+    }
+
+    /// Sends any bytes.
+    #[track_caller]
+    pub(crate) fn write(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).expect("a connection that takes a request");
+    }
+
+    /// Waits for the answer.
+    #[track_caller]
+    pub(crate) fn receive(&mut self) -> Answer {
+        self.try_receive().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    /// Waits for the answer; an error also if the worker closes without one.
+    pub(crate) fn try_receive(&mut self) -> std::io::Result<Answer> {
+        let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+        let first = self.line()?;
+        let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad(&first))?;
+        let mut length = None;
+        loop {
+            let line = self.line()?;
+            if line.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = Some(value.trim().parse().map_err(|_| bad(&line))?);
+            }
+        }
+        let mut body = Vec::new();
+        match length {
+            Some(length) => {
+                body.resize(length, 0);
+                self.0.read_exact(&mut body)?;
+            }
+            None => drop(self.0.read_to_end(&mut body)?),
+        }
+        Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+
+    /// Whether the other side has closed, which this waits for.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        self.0.fill_buf().is_ok_and(<[u8]>::is_empty)
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line)? {
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end().to_owned()),
+        }
+    }
+}
+
+/// One request on a connection of its own.
+#[track_caller]
+pub(crate) fn get(addr: &str, path: &str) -> Answer {
+    let mut client = Client::connect(addr);
+    client.send_last(path);
+    client.receive()
+}

@@ -1,0 +1,49 @@
+//! What the integration tests stand on: a [`Stage`] (a network namespace and a directory of its own), on it a
+//! [`Fleet`] run by the real binary, and an HTTP client that says which worker answered.
+//!
+//! A test says what it waits for ([`until`]) and never how long; each has a namespace of its own, so fixed ports are
+//! free in all of them at once; and whatever a test does, its fleet is gone after it, or it fails.
+
+#![allow(dead_code, unused_imports, reason = "each test target uses a part of the harness")]
+
+pub(crate) mod books;
+pub(crate) mod fleet;
+pub(crate) mod http;
+mod netns;
+mod output;
+pub(crate) mod stage;
+
+use std::{thread, time::Duration};
+
+use llb::sys::clock;
+
+pub(crate) use books::Tally;
+pub(crate) use fleet::{Ended, Fleet};
+pub(crate) use http::{Answer, Client, get};
+pub(crate) use stage::Stage;
+
+/// Far longer than anything here takes, also on a machine that has a bad minute.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Often enough that no test is slowed by it.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Waits until `condition` holds, and fails the test if it does not within [`DEADLINE`].
+#[track_caller]
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    assert!(holds_within(DEADLINE, condition), "waited {DEADLINE:?} in vain until {what}");
+}
+
+/// Waits until `condition` holds; false if it does not within `patience`.
+pub(crate) fn holds_within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = clock::now().after(patience);
+    loop {
+        if condition() {
+            return true;
+        }
+        if clock::now() >= deadline {
+            return false;
+        }
+        thread::sleep(PAUSE);
+    }
+}

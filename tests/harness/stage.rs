@@ -1,0 +1,83 @@
+//! Where one test plays: a network namespace and a directory of its own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::{DEADLINE, Fleet, netns::Netns};
+
+/// A test's place. Declare it before its fleets: it must outlive them.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    directory: TempDir,
+    _netns: Netns,
+}
+
+impl Stage {
+    /// Moves the calling thread into a network namespace of its own.
+    pub(crate) fn new() -> Self {
+        Stage { directory: TempDir::new().expect("a temporary directory"), _netns: Netns::enter() }
+    }
+
+    /// The test's directory; workers know it as `$STAGE`.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Starts `llb run ARGS -- COMMAND` and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(&self, args: &[&str], command: &[&str]) -> Fleet {
+        let fleet = self.launch(args, command);
+        fleet.wait_until_serving();
+        fleet
+    }
+
+    /// Starts `llb run ARGS -- COMMAND`.
+    #[track_caller]
+    pub(crate) fn launch(&self, args: &[&str], command: &[&str]) -> Fleet {
+        Fleet::launch(self.path(), args, command)
+    }
+
+    /// Writes a file into the test's directory.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a file lies in a directory")).expect("a directory");
+        fs::write(&path, text).expect("a file in the test's directory");
+        path
+    }
+
+    /// Compiles the fixture `static_server.c`: a server without any library to preload something into.
+    pub(crate) fn static_server(&self) -> String {
+        let program = self.path().join("static_server");
+        let compiled = Command::new("cc")
+            .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
+            .args([&program, Path::new(&fixture("static_server.c"))])
+            .output()
+            .expect("cc");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        program.to_str().expect("a path in UTF-8").to_owned()
+    }
+
+    /// Says one line to the fixture `report.py` in `slot`, past all that llb steers, and returns its answer.
+    #[track_caller]
+    pub(crate) fn tell(&self, slot: u32, line: &str) -> String {
+        let path = self.path().join(format!("worker.{slot}"));
+        let mut stream = UnixStream::connect(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        stream.write_all(format!("{line}\n").as_bytes()).expect("a worker that listens");
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).expect("a worker that answers");
+        answer.trim_end().to_owned()
+    }
+}
+
+/// The path of a file in `tests/fixtures`.
+pub(crate) fn fixture(name: &str) -> String {
+    format!("{}/../tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+}

@@ -1,5 +1,7 @@
 //! Does what the lives of workers demand.
 
+use nix::sys::signal::{Signal, kill};
+
 use super::{
     Engine, FORGET_AFTER, RunError, Up, diagnose,
     error::describe,
@@ -13,6 +15,10 @@ use crate::{
 
 impl Engine {
     pub(super) fn perform(&mut self, effects: Vec<Effect>, now: Instant) {
+        // A worker may say what changes nothing as often as it likes.
+        if effects.is_empty() {
+            return;
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
@@ -100,8 +106,9 @@ impl Engine {
     fn terminate(&self, id: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
         for pid in running.cgroup.processes().unwrap_or_default() {
-            // One that has just exited is what was wanted.
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            // One that has just exited is what was wanted. A stopped one must run to end in order.
+            let _ = kill(pid, Signal::SIGTERM);
+            let _ = kill(pid, Signal::SIGCONT);
         }
     }
 

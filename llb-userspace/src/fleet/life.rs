@@ -59,6 +59,8 @@ pub enum State {
     Serving,
     /// Out of its groups, finishing.
     Draining {
+        /// Not before this: it has just been told to finish up, and may end better by itself.
+        earliest: Instant,
         /// When it is sent SIGTERM even if it has not finished.
         deadline: Instant,
     },
@@ -240,6 +242,10 @@ enum Phase {
 /// Failures of one slot that end a fleet that is coming up: the second time shows what the worker writes.
 const TRIES: u32 = 2;
 
+/// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
+/// to hear it, to close what it keeps alive, and to exit by itself.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The lives of a fleet.
 #[derive(Debug)]
 pub struct Lives {
@@ -303,8 +309,9 @@ impl Lives {
                     }
                     self.terminate(id, now, &mut effects);
                 }
-                State::Draining { deadline } => {
-                    if now >= deadline || worker.seats().iter().all(|seat| drained(*seat)) {
+                State::Draining { earliest, deadline } => {
+                    let is_drained = || worker.seats().iter().all(|seat| drained(*seat));
+                    if now >= deadline || (now >= earliest && is_drained()) {
                         self.terminate(id, now, &mut effects);
                     }
                 }
@@ -506,7 +513,8 @@ impl Lives {
             for listener in &worker.listeners {
                 effects.push(Effect::Leave { cookie: listener.cookie });
             }
-            worker.state = State::Draining { deadline: now.after(self.rules.drain_timeout) };
+            worker.state =
+                State::Draining { earliest: now.after(GRACE), deadline: now.after(self.rules.drain_timeout) };
             effects.push(Effect::TellToFinish(worker.id));
         }
     }

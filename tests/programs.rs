@@ -120,6 +120,31 @@ fn a_program_that_sets_so_reuseport_itself() {
     assert_even(&fleet, &[LOOPBACK], &[LOOPBACK]);
 }
 
+/// Go's listeners are Multipath TCP sockets where the kernel has them. It takes no such socket into a map of listeners,
+/// so llb says so and fails open: the workers share the port, and the kernel's hash chooses.
+#[test]
+fn multipath_tcp_is_left_to_the_kernels_hash() {
+    let stage = Stage::new();
+    let server = fixture("listeners.py");
+    let command = ["python3", &server, "127.0.0.1@8080@mptcp"];
+    // Kept by namespace; a kernel without it has no such file, and refuses such sockets.
+    let has_mptcp = fs::read_to_string("/proc/sys/net/mptcp/enabled").is_ok_and(|enabled| enabled.trim() == "1");
+    if !has_mptcp {
+        let ended = stage.launch(&EXACT, &command).wait();
+        assert_eq!(ended.code, Some(4), "{ended:#?}");
+        assert!(ended.stderr.contains("Protocol not"), "{ended:#?}");
+        return;
+    }
+    let fleet = stage.start(&EXACT, &command);
+    // Enough that the hash leaves out one of three less than once in 10^10 times.
+    let mut tally = Tally::default();
+    tally.ask(LOOPBACK, "/", 64);
+    assert_eq!(tally.0.len(), SLOTS as usize, "{tally:?}");
+    let status = fleet.status();
+    assert_eq!((status.connections, status.groups.len()), (0, 0), "{status:#?}");
+    assert!(fleet.stderr().contains("left to the kernel's hash"), "{}", fleet.stderr());
+}
+
 /// As a server would that runs an accept loop per listener in one process. Each listener has a turn of its own.
 #[test]
 fn two_listeners_of_one_worker_on_one_port_are_two_seats() {

@@ -18,7 +18,8 @@ pub const MAX_LISTENERS: usize = 2 * MAX_SEATS * 8;
 /// "No seat" where a seat's index is expected.
 pub const NO_SEAT: u32 = u32::MAX;
 
-/// One seat's books. Only the kernel programs write them; all counters but [`settled`](Seat::settled) only grow,
+/// One seat's books. Only the kernel programs write them, but for `service_ns`, which userspace sets to 0 when what it
+/// says is of another time or worker; all counters but [`settled`](Seat::settled) only grow,
 /// so a difference of two can be read at any time without a lock and cannot wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

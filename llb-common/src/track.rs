@@ -72,6 +72,20 @@ pub fn established(now: u64) -> Step {
     Step { phase: Phase::Fresh, since: now, delta: Delta { opened: 1, ..NOTHING } }
 }
 
+/// Whether payload that comes in would begin a request; asked of every packet, before anything is read from it.
+#[must_use]
+#[inline(always)]
+pub fn may_begin(conn: &Conn) -> bool {
+    conn.phase == IDLE || conn.phase == FRESH
+}
+
+/// Whether payload that goes out would answer a request.
+#[must_use]
+#[inline(always)]
+pub fn may_answer(conn: &Conn) -> bool {
+    conn.phase == BUSY || conn.phase == FRESH
+}
+
 /// Payload has come in.
 #[must_use]
 #[inline(always)]
@@ -202,6 +216,15 @@ mod tests {
         let step = closing(&conn, true, 40);
         apply(&mut seat, take(&mut conn, step));
         assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
+    }
+
+    #[test]
+    fn what_may_step_is_what_does() {
+        for phase in 0..5 {
+            let conn = Conn { phase, ..Conn::default() };
+            assert_eq!(may_begin(&conn), bytes_in(&conn, 0).is_some());
+            assert_eq!(may_answer(&conn), bytes_out(&conn, 0).is_some());
+        }
     }
 
     #[test]

@@ -43,7 +43,13 @@ pub fn share(ctx: &SockAddrContext, endpoint: Endpoint) {
     let on: i32 = 1;
     // SAFETY: the option's value is an int on this stack.
     let refused = unsafe {
-        bpf_setsockopt(ctx.as_ptr(), SOL_SOCKET, SO_REUSEPORT, (&raw const on).cast_mut().cast(), size_of::<i32>() as i32)
+        bpf_setsockopt(
+            ctx.as_ptr(),
+            SOL_SOCKET,
+            SO_REUSEPORT,
+            (&raw const on).cast_mut().cast(),
+            size_of::<i32>() as i32,
+        )
     };
     let cgroup = worker();
     // SAFETY: the context is valid during the program's run; the socket is a full one, or the verifier refuses.
@@ -70,9 +76,7 @@ pub fn share(ctx: &SockAddrContext, endpoint: Endpoint) {
 fn worker() -> u64 {
     let level = maps::cgroup_level();
     // SAFETY: neither takes a pointer.
-    unsafe {
-        if level == 0 { bpf_get_current_cgroup_id() } else { bpf_get_current_ancestor_cgroup_id(level as i32) }
-    }
+    unsafe { if level == 0 { bpf_get_current_cgroup_id() } else { bpf_get_current_ancestor_cgroup_id(level as i32) } }
 }
 
 #[inline(always)]
@@ -97,7 +101,5 @@ pub fn mapped(ip4: u32) -> [u8; 16] {
 #[inline(always)]
 pub fn bytes(words: [u32; 4]) -> [u8; 16] {
     let [a, b, c, d] = words.map(u32::to_ne_bytes);
-    [
-        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3],
-    ]
+    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3]]
 }

@@ -57,8 +57,7 @@ fn tell(ctx: &SockOpsContext, kind: u32) {
 fn local_addr(ctx: &SockOpsContext, family: u32) -> [u8; 16] {
     // SAFETY: fields of the context, which is valid during the program's run; volatile, so that neither read moves
     // into a branch.
-    let (ip4, ip6) = unsafe {
-        (kernel::read(&raw const (*ctx.ops).local_ip4), kernel::read(&raw const (*ctx.ops).local_ip6))
-    };
+    let (ip4, ip6) =
+        unsafe { (kernel::read(&raw const (*ctx.ops).local_ip4), kernel::read(&raw const (*ctx.ops).local_ip6)) };
     if family == AF_INET { bind::mapped(ip4) } else { bind::bytes(ip6) }
 }

@@ -9,8 +9,8 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        Conn, Endpoint, Group, SocketEvent, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT,
-        Owner, Published, Seat, Seats,
+        Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT, Owner, Published, Seat, Seats,
+        SocketEvent,
     },
     outcome::Outcome,
 };

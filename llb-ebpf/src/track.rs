@@ -68,8 +68,8 @@ pub fn state_changed(ctx: &SockOpsContext) {
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
     let Some(conn) = maps::conn(full_socket(ctx)) else { return };
-    let now = kernel::now();
-    if track::bytes_in(conn, now).is_some() && has_payload(ctx) {
+    if track::may_begin(conn) && has_payload(ctx) {
+        let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         take(conn, |conn| track::bytes_in(conn, now), now);
     }
@@ -79,8 +79,8 @@ pub fn ingress(ctx: &SkBuffContext) {
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
     let Some(conn) = maps::conn(full_socket(ctx)) else { return };
-    let now = kernel::now();
-    if track::bytes_out(conn, now).is_some() && has_payload(ctx) {
+    if track::may_answer(conn) && has_payload(ctx) {
+        let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         take(conn, |conn| track::bytes_out(conn, now), now);
     }
@@ -92,9 +92,8 @@ fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool
     let seen = *conn;
     let Some(step) = step(&seen) else { return true };
     // SAFETY: the word lies in the socket's storage.
-    let (_, swapped) = unsafe {
-        atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32)
-    };
+    let (_, swapped) =
+        unsafe { atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32) };
     if swapped {
         conn.since = step.since;
         apply(seen.seat, step.delta, now);
@@ -195,16 +194,42 @@ fn full_socket(ctx: &SkBuffContext) -> *mut c_void {
     }
 }
 
-/// Whether a packet carries TCP payload. A cgroup's packets begin with the IP header; IPv6 extension headers, which
-/// Linux does not send with TCP unless told to, read as no payload.
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+const TCP_LEN: usize = 20;
+/// Where the header length, in words of four bytes in the upper half, lies in a TCP header.
+const TCP_OFFSET_AT: usize = 12;
+
+/// Whether a packet carries TCP payload. A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6
+/// extension headers, or headers that are not in the packet's linear part, none of which Linux does unless told to,
+/// are read the slow way, or read as no payload.
 #[inline(always)]
 fn has_payload(ctx: &SkBuffContext) -> bool {
+    // SAFETY: the context is valid during the program's run.
+    let (start, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    if start + IPV4_LEN + TCP_LEN > end {
+        return has_payload_slowly(ctx);
+    }
+    // SAFETY: each byte lies before `end`, as checked; the verifier checks it again.
+    let byte = |at: usize| unsafe { *((start + at) as *const u8) };
+    let (protocol, ip_len, offset) = match byte(0) {
+        0x45 => (byte(9), IPV4_LEN, byte(IPV4_LEN + TCP_OFFSET_AT)),
+        first if first >> 4 == 6 && start + IPV6_LEN + TCP_LEN <= end => {
+            (byte(6), IPV6_LEN, byte(IPV6_LEN + TCP_OFFSET_AT))
+        }
+        _ => return has_payload_slowly(ctx),
+    };
+    protocol == IPPROTO_TCP && ctx.len() as usize > ip_len + usize::from(offset >> 4) * 4
+}
+
+#[inline(always)]
+fn has_payload_slowly(ctx: &SkBuffContext) -> bool {
     let Ok(first) = ctx.load::<u8>(0) else { return false };
-    let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, 40) };
+    let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, IPV6_LEN) };
     if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
         return false;
     }
-    match ctx.load::<u8>(ip_len + 12) {
+    match ctx.load::<u8>(ip_len + TCP_OFFSET_AT) {
         Ok(offset) => ctx.len() as usize > ip_len + usize::from(offset >> 4) * 4,
         Err(_) => false,
     }

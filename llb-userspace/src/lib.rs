@@ -3,12 +3,14 @@
 //!
 //! The rooms carry the names of the two journeys' stages. Steering: [`report`], [`estimate`], [`policy`], then
 //! [`kernel`] publishes. Lifecycle: [`fleet`] spawns workers, waits until they are ready, joins, drains and buries
-//! them. [`engine`] is the one loop around both; [`control`] and [`observe`] show it, and [`cli`] is the binary.
+//! them. [`engine`] is the one loop around both; [`control`] and [`observe`] show it, [`doctor`] tries what it needs, and
+//! [`cli`] is the binary.
 
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod doctor;
 pub mod engine;
 pub mod estimate;
 pub mod fleet;

@@ -1,3 +1,42 @@
-//! llb's own chores.
+//! llb's own chores. `cargo xtask --help` lists them.
 
-fn main() {}
+mod apt;
+mod ebpf;
+mod paths;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "llb's own chores")]
+enum Chore {
+    /// Compile the kernel side and write the object that llb-userspace embeds
+    Ebpf {
+        /// Rebuild elsewhere and compare with the committed object instead of replacing it
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
+    Test,
+}
+
+fn main() -> ExitCode {
+    if ebpf::wrapper::is_wanted() {
+        return ebpf::wrapper::run();
+    }
+    let done = match Chore::parse() {
+        Chore::Ebpf { check: false } => ebpf::rebuild(),
+        Chore::Ebpf { check: true } => ebpf::check(),
+        Chore::Test => test::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

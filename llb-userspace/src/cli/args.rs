@@ -23,6 +23,10 @@ pub(super) enum Command {
     Demo(DemoArgs),
     #[command(hide = true)]
     DemoWorker(DemoWorkerArgs),
+    /// Try each thing that llb needs, and say what is missing and what to do
+    Doctor(DoctorArgs),
+    #[command(hide = true)]
+    DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
     Status(StatusArgs),
 }
@@ -80,6 +84,29 @@ pub(super) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Where fleets have their locks and control sockets
+    #[arg(long, value_name = "DIR", default_value = "/run/llb")]
+    pub runtime_dir: PathBuf,
+    /// Log level; debug shows what the kernel's verifier says
+    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    pub log: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorWorkerArgs {
+    #[arg(long)]
+    pub port: Option<u16>,
+    #[arg(long, env = "WORKER_ID")]
+    pub slot: u8,
+    #[arg(long)]
+    pub idle: bool,
 }
 
 #[derive(Debug, Args)]

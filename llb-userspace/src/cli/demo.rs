@@ -11,13 +11,11 @@ use anyhow::Context;
 use llb_common::policy::Policy;
 use tokio::{sync::oneshot, task::LocalSet};
 
-use super::{
-    args::{DemoArgs, DemoWorkerArgs},
-    run::check_machine,
-};
+use super::args::{DemoArgs, DemoWorkerArgs};
 use crate::{
     config::{Config, ReadyWhen},
     demo::{self, Plan, Summary, picture},
+    doctor::check_machine,
     engine::{self, Up},
     model::Slot,
     observe::log,

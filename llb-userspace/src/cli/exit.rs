@@ -1,6 +1,7 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
 use crate::{
+    doctor::MachineError,
     engine::RunError,
     fleet::{LockError, SpawnError},
 };
@@ -31,7 +32,7 @@ impl From<Exit> for std::process::ExitCode {
 
 /// The code of an error.
 pub(super) fn code(error: &anyhow::Error) -> Exit {
-    if error.is::<super::run::MachineError>() {
+    if error.is::<MachineError>() {
         return Exit::Machine;
     }
     match error.downcast_ref::<RunError>() {

@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod doctor;
 mod exit;
 mod run;
 mod status;
@@ -22,6 +23,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Demo(args) => demo::run(args),
         Command::DemoWorker(args) => demo::worker(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
     };
     let code = result.unwrap_or_else(|error| {

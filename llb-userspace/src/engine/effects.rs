@@ -123,8 +123,12 @@ impl Engine {
     pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
         let slot = self.slot(id);
         let pid = self.running.get(&id).map_or(0, |running| running.pid.as_raw());
-        if self.lives.is_up() {
-            tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
+        match self.lives.worker(id).map(|worker| worker.state) {
+            Some(State::Starting { .. } | State::Serving) => {
+                tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
+            }
+            // As it was told to.
+            _ => tracing::info!(%slot, pid, "worker {}", describe(epitaph.status)),
         }
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));

@@ -63,6 +63,10 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    if addresses.is_empty() {
+        stderr::line("llb: the workers listen, but none of them could be steered; the warnings above say why");
+        return;
+    }
     let Config { program, workers, name, policy, .. } = &up.config;
     stderr::line(&format!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
@@ -94,7 +98,7 @@ pub(crate) struct Engine {
     lock: RuntimeDir,
 }
 
-/// Runs a fleet until it is told to end by SIGTERM or SIGINT.
+/// Runs a fleet until it is told to end by SIGTERM, SIGINT, SIGQUIT or SIGHUP.
 ///
 /// # Errors
 /// [`RunError`] if it cannot come up. Whatever happens, no process, cgroup, map or file of it is left.
@@ -132,8 +136,10 @@ impl Engine {
     fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
         let now = now();
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
-        let leftover = lock.noted_cgroup().map_or_else(|| fleet_path(&config.name), Ok)?;
-        let killed = clear_leftover(&leftover)?;
+        let mut killed = clear_leftover(&fleet_path(&config.name)?)?;
+        if let Some(elsewhere) = lock.noted_cgroup() {
+            killed += clear_leftover(&elsewhere)?;
+        }
         if killed > 0 {
             tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
         }
@@ -178,9 +184,12 @@ impl Engine {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed("wait for SIGTERM"))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("wait for SIGINT"))?;
-        let mut hangup = hangups().map_err(failed("wait for SIGHUP"))?;
+        let listen = |kind| signal(kind).map_err(failed("wait for signals"));
+        let mut terminate = listen(SignalKind::terminate())?;
+        let mut interrupt = listen(SignalKind::interrupt())?;
+        // By default these end the process, and would leave its workers behind: a closed terminal, and Ctrl-\.
+        let mut hangup = hangups().map_err(failed("wait for signals"))?;
+        let mut quit = listen(SignalKind::quit())?;
         let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
         tokio::pin!(control);
         let mut events = self.steering.take_events();
@@ -196,6 +205,7 @@ impl Engine {
                 _ = terminate.recv() => self.stop(now()),
                 _ = interrupt.recv() => self.stop(now()),
                 () = next_hangup(&mut hangup) => self.stop(now()),
+                _ = quit.recv() => self.stop(now()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.stop(now());

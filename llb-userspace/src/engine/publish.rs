@@ -27,7 +27,7 @@ impl Engine {
         let mut views = Vec::new();
         for worker in self.lives.workers() {
             let running = self.running.get(&worker.id);
-            views.extend(worker.seats().iter().map(|seat| self.view(*seat, running, worker.takes(*seat), now)));
+            views.extend(worker.seats().map(|seat| self.view(seat, running, worker.takes(seat), now)));
         }
         let table = policy::table(&views, now, self.turn);
         self.steering.books().publish(self.config.policy, table.least, &table.cost_ns, now);

@@ -50,12 +50,12 @@ impl Engine {
     }
 
     fn slot_of(&self, seat: Seat) -> Option<Slot> {
-        self.lives.workers().find(|worker| worker.seats().contains(&seat)).map(|worker| worker.slot)
+        self.lives.workers().find(|worker| worker.seats().any(|held| held == seat)).map(|worker| worker.slot)
     }
 
     fn worker_status(&self, worker: &Worker, now: Instant) -> WorkerStatus {
         let running = self.running.get(&worker.id);
-        let seats = worker.seats();
+        let seats: Vec<Seat> = worker.seats().collect();
         let sum = |count: fn(&llb_common::abi::Seat) -> u64| -> u64 {
             seats
                 .iter()

@@ -16,7 +16,7 @@ use tokio::{
     io::AsyncReadExt,
     sync::mpsc::Sender,
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::messages::Message;
@@ -133,20 +133,14 @@ async fn listen(
     inbox: Sender<Message>,
 ) {
     let mut reader = Reader::new(BUDGET_LINES);
-    let mut refill = interval(BUDGET_EVERY);
-    refill.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut refilled = Instant::now();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
-        let read = tokio::select! {
-            biased;
-            _ = refill.tick() => {
-                reader.refill(BUDGET_LINES);
-                continue;
-            }
-            read = channel.read(&mut chunk) => read.unwrap_or(0),
-        };
-        if read == 0 {
-            break;
+        let Ok(read @ 1..) = channel.read(&mut chunk).await else { break };
+        // Renewed when something is read, not by a timer: workers that say nothing cost nothing.
+        if refilled.elapsed() >= BUDGET_EVERY {
+            refilled = Instant::now();
+            reader.refill(BUDGET_LINES);
         }
         let mut reports: Vec<Report> = Vec::new();
         reader.feed(&chunk[..read], |report| reports.push(report));

@@ -6,7 +6,7 @@
 mod tree;
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -23,6 +23,12 @@ use crate::{
 /// Why a cgroup cannot be had, or rid of.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
+    /// Another master lives in it: one of the same name with another runtime directory.
+    #[error("a fleet of this name runs already in {path}; stop it, or give this one another --name")]
+    Alive {
+        /// The fleet's cgroup.
+        path: PathBuf,
+    },
     /// It is not known where we live.
     #[error(transparent)]
     Mounts(#[from] MountsError),
@@ -72,6 +78,8 @@ pub struct FleetCgroup {
     id: u64,
     level: Option<u32>,
     made: u64,
+    /// Held while the master lives.
+    _lock: File,
 }
 
 /// The cgroup of one worker. Removed when dropped, if no process is left in it.
@@ -102,6 +110,11 @@ pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
 /// # Errors
 /// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
 pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
+    // A living master holds its cgroup's lock, also one whose runtime directory is another than ours.
+    let _lock = match lock(path) {
+        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
+        locked => locked?,
+    };
     let left = tree::processes(path)?;
     tree::kill(path)?;
     tree::wait_until_empty(path)?;
@@ -118,7 +131,8 @@ impl FleetCgroup {
         let OwnCgroup { path, level } = mounts::own_cgroup()?;
         let path = path.join(directory_name(name));
         let id = make(&path)?;
-        Ok(Self { path, id, level: level.map(|level| level + 1), made: 0 })
+        let lock = lock(&path)?;
+        Ok(Self { path, id, level: level.map(|level| level + 1), made: 0, _lock: lock })
     }
 
     /// Its directory, to attach programs to.
@@ -242,6 +256,17 @@ impl Drop for WorkerCgroup {
     fn drop(&mut self) {
         // Fails while a process is in it: then the fleet's cgroup takes it along.
         let _ = tree::remove(&self.path);
+    }
+}
+
+/// Locks a fleet's cgroup directory, as long as the file is open.
+fn lock(path: &Path) -> Result<File, CgroupError> {
+    let failed = |source| CgroupError::Io { action: "lock", path: path.to_owned(), source };
+    let directory = File::open(path).map_err(failed)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(directory),
+        Err(TryLockError::WouldBlock) => Err(CgroupError::Alive { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

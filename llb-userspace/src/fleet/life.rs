@@ -130,9 +130,8 @@ pub struct Worker {
 
 impl Worker {
     /// The seats that it holds until it exits, in the order in which it got them.
-    #[must_use]
-    pub fn seats(&self) -> &[Seat] {
-        &self.held
+    pub fn seats(&self) -> impl Iterator<Item = Seat> {
+        self.held.iter().copied()
     }
 
     /// Whether new connections may be given to it through `seat`.
@@ -310,7 +309,7 @@ impl Lives {
                     self.terminate(id, now, &mut effects);
                 }
                 State::Draining { earliest, deadline } => {
-                    let is_drained = || worker.seats().iter().all(|seat| drained(*seat));
+                    let is_drained = || worker.seats().all(&drained);
                     if now >= deadline || (now >= earliest && is_drained()) {
                         self.terminate(id, now, &mut effects);
                     }
@@ -408,7 +407,7 @@ impl Lives {
             effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
         }
         for seat in worker.seats() {
-            self.seats.release(*seat);
+            self.seats.release(seat);
         }
         effects.push(Effect::Bury(id));
         if self.phase == Phase::Ending {
@@ -601,7 +600,7 @@ fn join(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
         if listener.seat.is_some() {
             continue;
         }
-        let free_here = worker.held.iter().copied().find(|seat| {
+        let free_here = worker.seats().find(|seat| {
             !worker.listeners.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
         });
         let seat = free_here.or_else(|| seats.take().inspect(|seat| worker.held.push(*seat)));

@@ -163,7 +163,7 @@ impl World {
         let mut holders = BTreeMap::new();
         for worker in self.lives.workers() {
             for seat in worker.seats() {
-                assert_eq!(holders.insert(*seat, worker.id), None, "seat {seat} has two holders");
+                assert_eq!(holders.insert(seat, worker.id), None, "seat {seat} has two holders");
             }
         }
         for slot in (0..self.rules.slots).map(Slot) {

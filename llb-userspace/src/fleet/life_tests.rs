@@ -305,7 +305,7 @@ fn two_ports_share_a_seat_and_two_listeners_on_one_address_do_not() {
     lives.closes(1);
     assert!(!lives.worker(FIRST).unwrap().listeners.iter().any(|listener| listener.cookie == 1));
     assert_eq!(seat_of(lives.listens(FIRST, 4, address(80), at(2))), Seat(0));
-    assert_eq!(lives.worker(FIRST).unwrap().seats(), [Seat(0), Seat(1)]);
+    assert!(lives.worker(FIRST).unwrap().seats().eq([Seat(0), Seat(1)]));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn a_seat_takes_connections_only_while_it_has_a_listener() {
     lives.closes(1);
     let worker = lives.worker(FIRST).unwrap();
     assert!(!worker.takes(Seat(0)));
-    assert_eq!(worker.seats(), [Seat(0)], "what it has accepted is still counted there");
+    assert!(worker.seats().eq([Seat(0)]), "what it has accepted is still counted there");
 }
 
 #[test]

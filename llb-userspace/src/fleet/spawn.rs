@@ -125,8 +125,20 @@ fn command(order: &Order<'_>) -> Command {
         .env("LLB_GENERATION", generation)
         .env("LLB_FD", &channel)
         .env("NODE_CHANNEL_FD", &channel)
-        .env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+        .env("NODE_CHANNEL_SERIALIZATION_MODE", "json")
+        .env("GODEBUG", plain_tcp(std::env::var("GODEBUG").ok()));
     command
+}
+
+/// Go (since 1.24) listens by Multipath TCP unless this setting says otherwise. The kernel takes no such listener
+/// into a `REUSEPORT_SOCKARRAY`, so it could not be steered; by plain TCP it can. A setting of the user's own stays.
+fn plain_tcp(godebug: Option<String>) -> String {
+    const SETTING: &str = "multipathtcp=";
+    match godebug {
+        Some(own) if own.split(',').any(|setting| setting.starts_with(SETTING)) => own,
+        Some(own) if !own.is_empty() => format!("{own},{SETTING}0"),
+        _ => format!("{SETTING}0"),
+    }
 }
 
 #[cfg(test)]

@@ -30,9 +30,9 @@ pub enum KernelError {
     Attach {
         /// Its name.
         name: &'static str,
-        /// aya's word.
+        /// The system's word.
         #[source]
-        source: Box<ProgramError>,
+        source: io::Error,
     },
     /// The object is not the one that this llb was built with.
     #[error("the eBPF object has no {what} {name}; rebuild it with `cargo xtask ebpf`")]

@@ -5,9 +5,7 @@ use std::{io, net::IpAddr, os::fd::AsFd};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
-    programs::{
-        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, Program, ProgramError, SkReuseport, SockOps,
-    },
+    programs::{Program, ProgramError, SkReuseport},
 };
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener},
@@ -15,7 +13,10 @@ use llb_common::{
 };
 
 use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, value::Value};
-use crate::model::Address;
+use crate::{
+    model::Address,
+    sys::cgroup_attach::{Hook, attach},
+};
 
 /// The compiled programs; `cargo xtask ebpf` makes them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
@@ -60,23 +61,10 @@ impl Steering {
     /// # Errors
     /// [`KernelError`] naming the map or program that the kernel refused.
     pub fn load(options: &Options) -> Result<Self, KernelError> {
-        let limited = u32::from(!options.limits.is_empty());
-        let level = options.cgroup_level.unwrap_or(0);
-        let mut ebpf = EbpfLoader::new()
-            .override_global(names::ABI, &0u32, true)
-            .override_global(names::LIMITED, &limited, true)
-            .override_global(names::CGROUP_LEVEL, &level, true)
-            .load(OBJECT)
-            .map_err(|source| KernelError::Object { source: Box::new(source) })?;
-        for name in [names::BIND4, names::BIND6] {
-            load(name, program::<CgroupSockAddr>(&mut ebpf, name)?.load())?;
+        let mut ebpf = object(options)?;
+        for name in PROGRAMS {
+            load_program(&mut ebpf, name)?;
         }
-        load(names::SOCKOPS, program::<SockOps>(&mut ebpf, names::SOCKOPS)?.load())?;
-        for name in [names::INGRESS, names::EGRESS] {
-            load(name, program::<CgroupSkb>(&mut ebpf, name)?.load())?;
-        }
-        load(names::STEER, program::<SkReuseport>(&mut ebpf, names::STEER)?.load())?;
-
         let mut steered: HashMap<MapData, Value<Endpoint>, u8> = map(&mut ebpf, names::STEERED)?;
         for limit in &options.limits {
             steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
@@ -101,21 +89,22 @@ impl Steering {
     }
 
     /// Attaches the programs to the cgroup that holds the workers' cgroups. They run for everything below it, beside
-    /// whatever else is attached there.
+    /// whatever else is attached there, until the cgroup is removed: if this process dies, workers and selector go
+    /// on, and so must the books that the selector reads.
     ///
     /// # Errors
     /// [`KernelError::Attach`] naming the program.
     pub fn attach(&mut self, cgroup: impl AsFd) -> Result<(), KernelError> {
-        // A cgroup link (Linux 5.7) always allows others beside it, and takes no flags.
-        let mode = CgroupAttachMode::Single;
-        for name in [names::BIND4, names::BIND6] {
-            attach(name, program::<CgroupSockAddr>(&mut self.ebpf, name)?.attach(&cgroup, mode))?;
-        }
-        attach(names::SOCKOPS, program::<SockOps>(&mut self.ebpf, names::SOCKOPS)?.attach(&cgroup, mode))?;
-        for (name, kind) in
-            [(names::INGRESS, CgroupSkbAttachType::Ingress), (names::EGRESS, CgroupSkbAttachType::Egress)]
-        {
-            attach(name, program::<CgroupSkb>(&mut self.ebpf, name)?.attach(&cgroup, kind, mode))?;
+        for (name, hook) in [
+            (names::BIND4, Hook::Bind4),
+            (names::BIND6, Hook::Bind6),
+            (names::SOCKOPS, Hook::SockOps),
+            (names::INGRESS, Hook::Ingress),
+            (names::EGRESS, Hook::Egress),
+        ] {
+            let program = self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
+            let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
+            attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
         Ok(())
     }
@@ -152,6 +141,34 @@ impl Steering {
     }
 }
 
+/// The programs, in the order in which they are loaded.
+pub(super) const PROGRAMS: [&str; 6] =
+    [names::BIND4, names::BIND6, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+
+/// Makes the maps, and the programs ready to be loaded.
+pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
+    let limited = u32::from(!options.limits.is_empty());
+    let level = options.cgroup_level.unwrap_or(0);
+    EbpfLoader::new()
+        .override_global(names::ABI, &0u32, true)
+        .override_global(names::LIMITED, &limited, true)
+        .override_global(names::CGROUP_LEVEL, &level, true)
+        .load(OBJECT)
+        .map_err(|source| KernelError::Object { source: Box::new(source) })
+}
+
+/// Has the kernel verify one of [`PROGRAMS`].
+pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
+    let loaded = match ebpf.program_mut(name) {
+        Some(Program::CgroupSockAddr(program)) => program.load(),
+        Some(Program::SockOps(program)) => program.load(),
+        Some(Program::CgroupSkb(program)) => program.load(),
+        Some(Program::SkReuseport(program)) => program.load(),
+        _ => return Err(KernelError::Missing { what: "program", name }),
+    };
+    load(name, loaded)
+}
+
 fn endpoint(limit: &Limit) -> Endpoint {
     let (addr, any) = match limit.addr {
         Some(IpAddr::V4(v4)) => (v4.to_ipv6_mapped().octets(), 0),
@@ -159,14 +176,6 @@ fn endpoint(limit: &Limit) -> Endpoint {
         None => ([0; 16], 1),
     };
     Endpoint { addr, port: limit.port.into(), any }
-}
-
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    let program = ebpf.program_mut(name).ok_or(KernelError::Missing { what: "program", name })?;
-    program.try_into().map_err(|_| KernelError::Missing { what: "program", name })
 }
 
 fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), KernelError> {
@@ -178,10 +187,6 @@ fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), Kern
         };
         KernelError::Load { name, source }
     })
-}
-
-fn attach<L>(name: &'static str, result: Result<L, ProgramError>) -> Result<L, KernelError> {
-    result.map_err(|source| KernelError::Attach { name, source: Box::new(source) })
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {

@@ -1,13 +1,15 @@
 //! The kernel line: the only room that knows aya. Elsewhere a seat is a number and a listener a file descriptor.
 //!
-//! [`Steering`] owns the programs and maps of one fleet. Nothing is pinned: when it is dropped the cgroup programs
-//! detach, and the selectors of living groups go with the last of their listeners.
+//! [`Steering`] owns the programs and maps of one fleet. Nothing is pinned, and nothing ends with the process: the
+//! cgroup programs stay until their cgroup is removed, a group's selector until its last listener is closed, and the
+//! maps as long as a program uses them.
 
 mod books;
 mod error;
 mod events;
 mod groups;
 mod load;
+mod probe;
 mod value;
 
 pub use books::{Books, Counters};
@@ -15,3 +17,4 @@ pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;
 pub use load::{Limit, Options, Steering};
+pub use probe::{Probe, probe, programs};

@@ -1,8 +1,11 @@
 //! What llb asks of the kernel without its maps and programs. Unsafe code lives on this floor only, behind safe
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
+pub mod capabilities;
+pub mod cgroup_attach;
 pub mod child;
 pub mod clock;
+pub mod inherited;
 pub mod mmap;
 pub mod mounts;
 pub mod pidfd;

@@ -213,3 +213,12 @@ fn a_relative_program_is_relative_to_the_directory() {
     spawned.child.wait().unwrap();
     assert_eq!(Path::new(said.trim_end()), directory.path().canonicalize().unwrap());
 }
+
+#[test]
+fn go_is_told_to_listen_by_plain_tcp_unless_it_was_told_otherwise() {
+    let told = |own: &str| super::plain_tcp(Some(own.to_owned()));
+    assert_eq!(super::plain_tcp(None), "multipathtcp=0");
+    assert_eq!(told(""), "multipathtcp=0");
+    assert_eq!(told("gctrace=1"), "gctrace=1,multipathtcp=0");
+    assert_eq!(told("gctrace=1,multipathtcp=1"), "gctrace=1,multipathtcp=1");
+}

@@ -1,0 +1,146 @@
+//! What can be told of the machine without trying: the kernel's age and our rights. `llb run` asks first, too.
+
+use nix::{sys::utsname::uname, unistd::geteuid};
+
+use super::{
+    OTHER_USERS, Sheet,
+    missing::{Missing, Tried},
+};
+use crate::sys::capabilities::{self, Capabilities, Capability};
+
+/// Older kernels lack what the programs call: reading the listener in `sk_reuseport` (5.14), atomics that return
+/// (5.12). This is the oldest that llb is tried on.
+const OLDEST_KERNEL: (u32, u32) = (6, 1);
+
+/// What loading and attaching the programs takes. `CAP_PERFMON`, because without it the verifier takes no pointer
+/// whose offset is computed at run time. `CAP_SYS_ADMIN` stands in for all of them.
+const NEEDED: [Capability; 3] = [Capability::Bpf, Capability::NetAdmin, Capability::Perfmon];
+
+/// The machine lacks something that llb cannot do without.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// We may not load programs.
+    #[error(
+        "llb loads programs into the kernel and needs root for it, here it lacks {lacking}: {}; \
+         `sudo llb doctor` tells more",
+        rights_remedy(geteuid().is_root())
+    )]
+    NoRights {
+        /// The rights that are missing, separated by commas.
+        lacking: String,
+    },
+    /// The kernel is too old.
+    #[error(
+        "this kernel is {release}; llb needs Linux {}.{} or newer; `llb doctor` tells more",
+        OLDEST_KERNEL.0, OLDEST_KERNEL.1
+    )]
+    OldKernel {
+        /// As `uname -r` has it.
+        release: String,
+    },
+}
+
+/// What would otherwise fail later, and less clearly.
+///
+/// # Errors
+/// [`MachineError`].
+pub fn check() -> Result<(), MachineError> {
+    // Rights that cannot be seen are tried.
+    let lacking = capabilities::own().map(lacking).unwrap_or_default();
+    if !lacking.is_empty() {
+        return Err(MachineError::NoRights { lacking });
+    }
+    check_release(release())
+}
+
+/// The kernel's age.
+pub(super) fn kernel() -> Tried<()> {
+    let release = release();
+    let detail = format!("Linux {release}");
+    check_release(release).map(|()| ((), detail)).map_err(|error| {
+        let MachineError::OldKernel { release } = error else { return Missing::new(error, "boot a newer kernel") };
+        let (major, minor) = OLDEST_KERNEL;
+        Missing::new(format!("this kernel is {release}"), format!("boot Linux {major}.{minor} or newer"))
+    })
+}
+
+/// Our rights to load and attach programs.
+pub(super) fn rights() -> Tried<()> {
+    let held = capabilities::own().map_err(|error| {
+        Missing::new(format!("/proc/self/status: {error}"), "mount /proc: mount -t proc proc /proc")
+    })?;
+    let lacking = lacking(held);
+    if lacking.is_empty() {
+        let names = NEEDED.iter().filter(|needed| held.has(**needed));
+        let stand_in = held.has(Capability::SysAdmin).then_some(&Capability::SysAdmin);
+        return Ok(((), list(names.chain(stand_in))));
+    }
+    Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root())))
+}
+
+/// Whether workers of another user can be steered: looking into them takes a right of its own.
+pub(super) fn other_users(sheet: &mut Sheet) {
+    let right = Capability::SysPtrace;
+    if capabilities::own().is_ok_and(|held| held.has(right)) {
+        sheet.enter(OTHER_USERS, Ok(((), format!("{right}: workers may change their user"))));
+    } else {
+        let lacking = format!("{right} is missing: a worker that changes its user is left to the kernel's hash");
+        sheet.note(OTHER_USERS, lacking);
+    }
+}
+
+fn release() -> String {
+    uname().map(|name| name.release().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn check_release(release: String) -> Result<(), MachineError> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST_KERNEL => {
+            Err(MachineError::OldKernel { release })
+        }
+        // A release that cannot be read is tried.
+        _ => Ok(()),
+    }
+}
+
+/// The needed ones that are not held.
+fn lacking(held: Capabilities) -> String {
+    let lacks = |needed: &&Capability| !held.has(**needed) && !held.has(Capability::SysAdmin);
+    list(NEEDED.iter().filter(lacks))
+}
+
+fn list<'a>(capabilities: impl Iterator<Item = &'a Capability>) -> String {
+    capabilities.map(Capability::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn rights_remedy(root: bool) -> &'static str {
+    if root {
+        "give llb these capabilities (systemd: CapabilityBoundingSet=, a container: --cap-add or --privileged)"
+    } else {
+        "run it with sudo"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_release, rights_remedy};
+
+    #[test]
+    fn an_old_kernel_is_named() {
+        let error = check_release("5.10.0-28-amd64".into()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "this kernel is 5.10.0-28-amd64; llb needs Linux 6.1 or newer; `llb doctor` tells more"
+        );
+        for release in ["6.1.0-50-cloud-amd64", "6.18.44", "10.0", "strange"] {
+            assert!(check_release(release.into()).is_ok(), "{release}");
+        }
+    }
+
+    #[test]
+    fn sudo_is_no_advice_for_root() {
+        assert!(rights_remedy(false).contains("sudo"));
+        assert!(!rights_remedy(true).contains("sudo"));
+    }
+}

@@ -1,0 +1,117 @@
+//! Tries each thing that llb needs by really doing it, and says what is there, what is missing and what to do.
+//!
+//! The checks follow llb's own way: kernel and rights, a cgroup with a process in it, the programs, and then a small
+//! fleet of this very binary that shares a port, is steered, and loses a worker on which connections wait. Whatever
+//! happens, no process, cgroup or file is left, and nothing is waited for without a deadline.
+
+mod ground;
+mod machine;
+mod migrate;
+mod missing;
+mod programs;
+mod runtime_dir;
+mod sheet;
+mod steer;
+pub mod worker;
+
+use std::{ffi::OsString, path::PathBuf};
+
+pub use machine::{MachineError, check as check_machine};
+pub use missing::Missing;
+pub use sheet::{Check, Outcome, Sheet};
+
+use crate::{
+    fleet::{Name, name::NameError},
+    kernel,
+};
+use ground::Ground;
+
+/// What the names of examinations begin with; the process id follows.
+const PREFIX: &str = "doctor-";
+
+const KERNEL: &str = "kernel";
+const RIGHTS: &str = "rights";
+const OTHER_USERS: &str = "other users";
+const CGROUP: &str = "cgroup v2";
+const MAPS: &str = "maps";
+const ATTACH: &str = "attach";
+const SHARED_BIND: &str = "shared bind";
+const LISTEN_EVENT: &str = "listen event";
+const PIDFD_GETFD: &str = "pidfd_getfd";
+const JOIN: &str = "join";
+const SELECTION: &str = "selection";
+const MIGRATION: &str = "migration";
+const WAKING: &str = "waking";
+const RUNTIME_DIR: &str = "runtime dir";
+
+/// The steps that each need the one before.
+const STEERING: [&str; 8] = [ATTACH, SHARED_BIND, LISTEN_EVENT, PIDFD_GETFD, JOIN, SELECTION, MIGRATION, WAKING];
+
+/// What is to be tried.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Names the cgroup and the directory of this examination; no other one may have it at the same time.
+    pub name: Name,
+    /// Where fleets have their locks and control sockets.
+    pub runtime_dir: PathBuf,
+    /// The program and first arguments of a worker that runs [`worker::serve`].
+    pub worker: Vec<OsString>,
+}
+
+impl Wanted {
+    /// A name that no other process has.
+    ///
+    /// # Errors
+    /// None in practice: a process id is a valid part of a name.
+    pub fn own_name() -> Result<Name, NameError> {
+        format!("{PREFIX}{}", std::process::id()).parse()
+    }
+}
+
+/// Tries everything. To be called in a tokio runtime with I/O and time.
+///
+/// May be dropped at any point: what it has made goes with it.
+pub async fn examine(wanted: &Wanted) -> Sheet {
+    let mut sheet = Sheet::default();
+    sheet.enter(KERNEL, machine::kernel());
+    sheet.enter(RIGHTS, machine::rights());
+    machine::other_users(&mut sheet);
+    let ground = sheet.enter(CGROUP, ground::make(wanted).await);
+    load(&mut sheet, ground.as_ref());
+    // An old kernel that takes all the programs is tried all the same.
+    let needed = [&[RIGHTS, CGROUP, MAPS], kernel::programs(), STEERING.as_slice()].concat();
+    if let Some(mut ground) = ground
+        && !sheet.skip(&STEERING, &needed)
+    {
+        steer(&mut sheet, &mut ground).await;
+    }
+    sheet.skip(&STEERING, &needed);
+    sheet.enter(RUNTIME_DIR, runtime_dir::try_out(&wanted.runtime_dir, &wanted.name));
+    sheet
+}
+
+fn load(sheet: &mut Sheet, ground: Option<&Ground>) {
+    let names = [&[MAPS], kernel::programs()].concat();
+    // Without the rights each of them would be refused, for the reason that is already said.
+    if sheet.skip(&names, &[RIGHTS]) {
+        return;
+    }
+    let level = ground.and_then(Ground::worker_level);
+    for (name, tried) in programs::try_out(level) {
+        sheet.enter(name, tried);
+    }
+    sheet.skip(&names, &[MAPS]);
+}
+
+/// The steps of [`STEERING`]; ends at the first that fails.
+async fn steer(sheet: &mut Sheet, ground: &mut Ground) -> Option<()> {
+    let mut steering = sheet.enter(ATTACH, steer::attach(ground))?;
+    let mut crew = sheet.enter(SHARED_BIND, steer::bind(ground).await)?;
+    let cookies = sheet.enter(LISTEN_EVENT, steer::hear(&mut steering, &crew).await)?;
+    let listeners = sheet.enter(PIDFD_GETFD, steer::find(&crew, &cookies))?;
+    sheet.enter(JOIN, steer::join(&mut steering, &crew, listeners))?;
+    sheet.enter(SELECTION, steer::select(&steering, &crew).await)?;
+    let woken = sheet.enter(MIGRATION, migrate::migrate(&steering, &mut crew).await)?;
+    sheet.note(WAKING, migrate::say(woken));
+    Some(())
+}

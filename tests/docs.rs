@@ -1,0 +1,311 @@
+//! What the documentation says is true: its commands run, its examples serve, its links lead somewhere, the tests and
+//! options that it names are there.
+//!
+//! A fenced block is run if its first line says so: "sh serve" is an `llb run` that comes up and answers on port
+//! 8080; "sh run" ends with 0 beside a running fleet; "LANGUAGE worker KIND..." is a worker that answers on port 8080
+//! and writes lines of these kinds on its channel, and no others. Each runs in a network namespace of its own.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const LLB: &str = env!("CARGO_BIN_EXE_llb");
+
+const PAGES: [&str; 6] =
+    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/worker-contract.md", "docs/operating.md", "docs/metrics.md"];
+
+/// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
+const LOOKS: u32 = 600;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
+/// A server for the commands that name one.
+const SERVER_JS: &str = "require('http').createServer((q, s) => s.end('hello\\n')).listen(8080)";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+/// A fenced block.
+struct Block {
+    page: &'static str,
+    info: Vec<String>,
+    text: String,
+}
+
+/// The blocks whose information has `kind` as its second word. There is at least one, or nothing would be tested.
+fn blocks(kind: &str) -> Vec<Block> {
+    let mut found = Vec::new();
+    for page in PAGES {
+        let text = read(page);
+        let mut lines = text.lines();
+        while let Some(line) = lines.next() {
+            let Some(info) = line.strip_prefix("```") else { continue };
+            let info: Vec<String> = info.split_whitespace().map(str::to_owned).collect();
+            let text: String =
+                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            if info.get(1).is_some_and(|word| word == kind) {
+                found.push(Block { page, info, text });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no block is marked {kind:?}");
+    found
+}
+
+/// Where a block runs: a network namespace, which this thread and all that it starts is in, and a directory with
+/// `sudo` and an `llb` that is of no other fleet's name.
+struct Stage {
+    directory: TempDir,
+    name: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        // A fleet's name is its cgroup's too, so no two that run at once may have the same.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; the test needs root");
+        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip, of iproute2");
+        assert!(up.success());
+        let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
+        let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
+        let llb = format!("case $1 in run|status) c=$1; shift; exec {LLB} $c {fleet} \"$@\";; esac\nexec {LLB} \"$@\"");
+        stage.program("llb", &llb);
+        stage.program("sudo", "exec \"$@\"");
+        fs::write(stage.path("server.js"), SERVER_JS).unwrap();
+        stage
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn shell(&self, text: &str) -> Command {
+        let path = std::env::var("PATH").unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", text]).env("PATH", format!("{}:{path}", self.directory.path().display()));
+        shell.current_dir(self.directory.path()).stdin(Stdio::null());
+        shell
+    }
+
+    fn status(&self) -> Option<Value> {
+        let output = self.shell("llb status --json").output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// Starts a fleet and waits until it is up.
+    fn fleet(&self, command: &str) -> Fleet<'_> {
+        let log = fs::File::create(self.path("log")).unwrap();
+        let mut shell = self.shell(&format!("exec {}", command.trim()));
+        let master = shell.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let mut fleet = Fleet { stage: self, master };
+        fleet.until("it is up", |status| status["up"] == true);
+        fleet
+    }
+}
+
+/// A running fleet; killed, workers and all, if it has not been stopped.
+struct Fleet<'a> {
+    stage: &'a Stage,
+    master: Child,
+}
+
+impl Fleet<'_> {
+    fn until(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..LOOKS {
+            if let Some(status) = self.stage.status().filter(&holds) {
+                return status;
+            }
+            assert!(self.master.try_wait().unwrap().is_none(), "it has ended: {}", self.log());
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        panic!("not within 30 s: {what}; {:#?}\n{}", self.stage.status(), self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.stage.path("log")).unwrap()
+    }
+
+    /// Eight requests, one after the other.
+    fn ask(&self) {
+        for _ in 0..8 {
+            let mut connection = TcpStream::connect("127.0.0.1:8080").unwrap();
+            connection.set_read_timeout(Some(LOOKS * BETWEEN_LOOKS)).unwrap();
+            connection.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.") && answer.contains(" 200 OK\r\n"), "{answer}");
+        }
+    }
+
+    fn stop(mut self) {
+        kill(Pid::from_raw(self.master.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let status = wait(&mut self.master);
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+}
+
+impl Drop for Fleet<'_> {
+    fn drop(&mut self) {
+        if self.master.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
+        let pid = Pid::from_raw(self.master.id().cast_signed());
+        // Twice is at once.
+        for _ in 0..2 {
+            let _ = kill(pid, Signal::SIGTERM);
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        let _ = self.master.wait();
+    }
+}
+
+fn wait(child: &mut Child) -> ExitStatus {
+    for _ in 0..LOOKS {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    let _ = child.kill();
+    panic!("did not end within 30 s");
+}
+
+/// Runs each block in a thread, and so a namespace, of its own.
+fn each(blocks: Vec<Block>, run: fn(&Stage, &Block)) {
+    for block in blocks {
+        let shown = format!("{}:\n{}", block.page, block.text);
+        let kind = block.info.join("-");
+        let thread = thread::Builder::new().name(kind).spawn(move || run(&Stage::new(), &block)).unwrap();
+        assert!(thread.join().is_ok(), "in {shown}");
+    }
+}
+
+#[test]
+fn workers_of_the_documentation_serve_and_report() {
+    each(blocks("worker"), |stage, block| {
+        let interpreter = match block.info[0].as_str() {
+            "python" => "python3",
+            "js" => "node",
+            "sh" => "sh",
+            other => panic!("no interpreter for {other}"),
+        };
+        fs::write(stage.path("worker"), &block.text).unwrap();
+        let kinds: BTreeSet<&str> = block.info[2..].iter().map(String::as_str).collect();
+        let when = if kinds.contains("ready") { "ready" } else { "listening" };
+        let mut fleet = stage.fleet(&format!("llb run -n 2 --ready-when {when} -- {interpreter} worker"));
+        fleet.ask();
+        let reported = |status: &Value| -> BTreeSet<String> {
+            let workers = status["workers"].as_array().unwrap().iter();
+            workers.flat_map(|worker| worker["reports"].as_object().unwrap().keys().cloned()).collect()
+        };
+        let status = fleet.until("all kinds are reported", |status| reported(status).len() >= kinds.len());
+        assert!(reported(&status).iter().eq(kinds.iter()), "{status:#}");
+        assert_eq!(status["connections"], 8, "{status:#}");
+        fleet.stop();
+    });
+}
+
+#[test]
+fn fleets_of_the_documentation_come_up_and_answer() {
+    each(blocks("serve"), |stage, block| {
+        let fleet = stage.fleet(&block.text);
+        fleet.ask();
+        fleet.stop();
+    });
+}
+
+#[test]
+fn commands_of_the_documentation_succeed_beside_a_fleet() {
+    each(blocks("run"), |stage, block| {
+        let fleet = stage.fleet("llb run -n 2 -- node server.js");
+        let mut child = stage.shell(&block.text).stdout(Stdio::null()).spawn().unwrap();
+        assert!(wait(&mut child).success());
+        fleet.stop();
+    });
+}
+
+#[test]
+fn every_field_of_the_status_is_explained() {
+    let run = |stage: &Stage, _: &Block| {
+        let mut fleet = stage.fleet("llb run -n 1 -- node server.js");
+        let status = fleet.until("it is up", |status| status["up"] == true);
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let page = read("docs/metrics.md");
+        let fields = [&status, &status["workers"][0], &status["selector"], &status["groups"][0]];
+        for field in fields.into_iter().flat_map(keys) {
+            assert!(page.contains(&format!("`{field}`")), "docs/metrics.md does not explain {field}");
+        }
+        fleet.stop();
+    };
+    each(vec![Block { page: "docs/metrics.md", info: vec!["status".into()], text: String::new() }], run);
+}
+
+#[test]
+fn the_options_of_run_are_those_of_its_help() {
+    let Output { stdout, .. } = Command::new(LLB).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(stdout).unwrap();
+    let of = |text: &str, is_definition: fn(&str) -> bool| -> BTreeSet<String> {
+        let definitions = text.lines().map(str::trim_start).filter(|line| is_definition(line));
+        let option = |line: &str| line.split(['`', ' ', ',']).find(|word| word.starts_with("--")).map(str::to_owned);
+        definitions.filter_map(option).filter(|option| option != "--help").collect()
+    };
+    let helped = of(&help, |line| line.starts_with('-'));
+    let documented = of(&read("docs/operating.md"), |line| line.starts_with("| `-"));
+    assert!(helped.len() > 5, "{help}");
+    assert_eq!(documented, helped);
+}
+
+#[test]
+fn every_link_leads_somewhere_and_every_named_test_is_there() {
+    let mut tests = 0;
+    for page in PAGES {
+        let text = read(page);
+        let directory = root().join(page).parent().unwrap().to_owned();
+        for (before, target) in text.match_indices("](").map(|(at, _)| (&text[..at], &text[at + 2..])) {
+            let target = target.split(')').next().unwrap();
+            if target.contains("://") {
+                continue;
+            }
+            let path = directory.join(target.split('#').next().unwrap());
+            assert!(target.starts_with('#') || path.exists(), "{page}: there is no {target}");
+            // A link from `some_test` to a source file names a test in it.
+            let label = before.rsplit('[').next().unwrap();
+            if let Some(test) = label.strip_prefix('`').and_then(|label| label.strip_suffix('`'))
+                && target.ends_with(".rs")
+            {
+                let source = fs::read_to_string(&path).unwrap();
+                assert!(source.contains(&format!("fn {test}(")), "{page}: there is no test {test} in {target}");
+                tests += 1;
+            }
+        }
+    }
+    assert!(tests > 5, "only {tests} tests are named");
+}

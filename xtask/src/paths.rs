@@ -1,0 +1,30 @@
+//! Where things are in the repository.
+
+use std::path::{Path, PathBuf};
+
+/// The top of the repository.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// The kernel side's crate, a workspace of its own.
+pub(crate) fn ebpf_crate() -> PathBuf {
+    root().join("llb-ebpf")
+}
+
+/// The committed object. Inside llb-userspace, so that a packaged crate carries it.
+pub(crate) fn object() -> PathBuf {
+    root().join("llb-userspace/ebpf/llb.bpf.o")
+}
+
+/// What built the committed object.
+pub(crate) fn record() -> PathBuf {
+    root().join("llb-userspace/ebpf/toolchain.txt")
+}
+
+/// What `cargo xtask ebpf` builds in: apart from the workspace's own target directory, because cargo would
+/// otherwise wait for the lock of the build that started it.
+pub(crate) fn ebpf_target() -> PathBuf {
+    root().join("target/ebpf")
+}

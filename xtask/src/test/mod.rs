@@ -1,0 +1,134 @@
+//! `cargo xtask test`: everything that must hold before a change goes in, in one command.
+//!
+//! A test that does not run has not passed: what the tests need is installed or named, root is had or asked for, and a
+//! runner that says "ignored", or that ran nothing, fails the step.
+
+mod needs;
+mod results;
+mod root;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use self::results::{Rule, Suite};
+use crate::{paths, sh};
+
+/// The integration tests that say whether a compiled object works on this kernel.
+const KERNEL_TESTS: [&str; 3] = ["programs", "scale", "steering"];
+
+/// One call of cargo.
+struct Step {
+    name: &'static str,
+    args: &'static [&'static str],
+    /// What its runners' closing lines must say; none for a step that runs no tests.
+    rule: Option<Rule>,
+    as_root: bool,
+}
+
+const STEPS: [Step; 7] = [
+    Step::lint("format", &["fmt", "--all", "--check"]),
+    Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
+    Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    Step::lint("documentation", &["doc", "--workspace", "--no-deps"]),
+    Step::tests("unit and property tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]),
+    Step::tests("documentation tests", &["test", "--workspace", "--doc", "--no-fail-fast"]),
+    Step {
+        name: "integration tests",
+        args: &["test", "--package", "llb-userspace", "--test", "*", "--no-fail-fast"],
+        rule: Some(Rule::SomeTestInEverySuite),
+        as_root: true,
+    },
+];
+
+impl Step {
+    const fn lint(name: &'static str, args: &'static [&'static str]) -> Self {
+        Self { name, args, rule: None, as_root: false }
+    }
+
+    const fn tests(name: &'static str, args: &'static [&'static str]) -> Self {
+        Self { name, args, rule: Some(Rule::SomeTest), as_root: false }
+    }
+}
+
+/// Runs every step; stops at the first that fails.
+pub(crate) fn run() -> Result<()> {
+    needs::provide().context("the integration tests cannot all run")?;
+    let runner = root::runner().context("the integration tests cannot run")?;
+
+    let mut done = Vec::new();
+    for step in &STEPS {
+        println!("\n== {}", step.name);
+        let started = now();
+        let mut cargo = cargo(step.args);
+        if step.as_root {
+            cargo.envs(runner.clone());
+        }
+        let suites = finish(&mut cargo, step.rule).with_context(|| step.name)?;
+        let took = now() - started;
+        println!("{}", closing_line(step.name, took));
+        done.push((step.name, took, suites));
+    }
+    print!("{}", summary(&done));
+    Ok(())
+}
+
+/// Runs the kernel's tests with another object in the place of the committed one.
+pub(crate) fn kernel_tests_on(object: &Path) -> Result<()> {
+    needs::provide().context("the kernel tests cannot run")?;
+    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--no-fail-fast"]);
+    for target in KERNEL_TESTS {
+        cargo.args(["--test", target]);
+    }
+    cargo.env("LLB_EBPF_OBJECT", object).envs(root::runner()?);
+    finish(&mut cargo, Some(Rule::SomeTestInEverySuite)).map(drop)
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut cargo = Command::new(sh::cargo());
+    cargo
+        .current_dir(paths::root())
+        .args(args)
+        // Colours would stand between us and the runners' closing lines.
+        .env("CARGO_TERM_COLOR", "never")
+        // rustdoc's warnings fail as clippy's do.
+        .env("RUSTDOCFLAGS", "-D warnings");
+    cargo
+}
+
+fn finish(cargo: &mut Command, rule: Option<Rule>) -> Result<Vec<Suite>> {
+    let Some(rule) = rule else {
+        return sh::run(cargo).map(|()| Vec::new());
+    };
+    let (heard, verdict) = sh::tee(cargo)?;
+    verdict?;
+    let suites = results::read(&heard);
+    rule.judge(&suites)?;
+    Ok(suites)
+}
+
+fn closing_line(name: &str, took: Duration) -> String {
+    format!("ok {:7.1} s  {name}", took.as_secs_f64())
+}
+
+fn summary(done: &[(&str, Duration, Vec<Suite>)]) -> String {
+    let mut text = String::from("\n== all steps\n");
+    for (name, took, suites) in done {
+        text += &format!("{}\n", closing_line(name, *took));
+        for suite in suites {
+            text += &format!("      {}\n", suite.name);
+            text.extend(suite.closing.iter().map(|line| format!("      {line}\n")));
+        }
+    }
+    let passed: u64 = done.iter().flat_map(|(.., suites)| suites).map(|suite| suite.tally.passed).sum();
+    let took: Duration = done.iter().map(|(_, took, _)| *took).sum();
+    text += &format!("{passed} tests passed, none was skipped, in {:.0} s\n", took.as_secs_f64());
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "the only clock of xtask: how long a step took")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,59 @@
+//! The programs that the integration tests run.
+
+use anyhow::Result;
+
+use crate::{apt, sh};
+
+/// A program, and the Debian packages that have it.
+struct Need {
+    program: &'static str,
+    packages: &'static [&'static str],
+    /// The service that comes with them, and that nobody asked for.
+    service: Option<&'static str>,
+}
+
+impl Need {
+    const fn new(program: &'static str, packages: &'static [&'static str]) -> Self {
+        Self { program, packages, service: None }
+    }
+}
+
+const NEEDS: [Need; 5] = [
+    Need::new("python3", &["python3"]),
+    Need::new("node", &["nodejs"]),
+    Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
+    Need::new("ip", &["iproute2"]),
+    // libc6-dev has the archives that a statically linked worker is made of.
+    Need::new("gcc", &["gcc", "libc6-dev"]),
+];
+
+/// Installs what is missing, or says how to.
+pub(crate) fn provide() -> Result<()> {
+    let missing = missing(|program| sh::find(program).is_some());
+    apt::install(&packages_of(&missing))?;
+    for service in missing.iter().filter_map(|need| need.service) {
+        apt::disable(service)?;
+    }
+    Ok(())
+}
+
+/// The programs that are not there.
+fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static Need> {
+    NEEDS.iter().filter(|need| !is_there(need.program)).collect()
+}
+
+fn packages_of(needs: &[&Need]) -> Vec<&'static str> {
+    needs.iter().flat_map(|need| need.packages).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_missing_is_installed() {
+        assert!(missing(|_| true).is_empty());
+        let two = missing(|program| program != "node" && program != "gcc");
+        assert_eq!(packages_of(&two), ["nodejs", "gcc", "libc6-dev"]);
+    }
+}

@@ -30,7 +30,7 @@ pub struct Seat {
     pub ended: u64,
     /// When the seat last became busy or last answered, ns.
     pub progress_at: u64,
-    /// A running median of the service times, ns; 0 until the first answer.
+    /// A running centre of the service times, ns ([`crate::track::centre_after`]); 0 until the first answer.
     pub service_ns: u64,
     /// Choices charged to the seat that have not yet become requests: made.
     pub charged: u64,

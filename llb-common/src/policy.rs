@@ -13,11 +13,14 @@ pub enum Policy {
     /// The seat with the least expected completion time; see [`crate::select::expected_ns`].
     #[default]
     LeastLatency = 3,
+    /// The seat with the fewest requests in flight and charged, whatever they cost.
+    LeastInflight = 4,
 }
 
 impl Policy {
     /// All of them, by number.
-    pub const ALL: [Policy; 4] = [Policy::Hash, Policy::RoundRobin, Policy::Argmin, Policy::LeastLatency];
+    pub const ALL: [Policy; 5] =
+        [Policy::Hash, Policy::RoundRobin, Policy::Argmin, Policy::LeastLatency, Policy::LeastInflight];
 
     /// The policy's number.
     #[must_use]
@@ -33,6 +36,7 @@ impl Policy {
             1 => Policy::RoundRobin,
             2 => Policy::Argmin,
             3 => Policy::LeastLatency,
+            4 => Policy::LeastInflight,
             _ => Policy::Hash,
         }
     }
@@ -45,6 +49,7 @@ impl Policy {
             Policy::RoundRobin => "round-robin",
             Policy::Argmin => "argmin",
             Policy::LeastLatency => "least-latency",
+            Policy::LeastInflight => "least-inflight",
         }
     }
 }

@@ -107,12 +107,11 @@ struct Looking {
     fleet: Maps,
 }
 
-/// One step of the search, as `bpf_loop` calls it.
+/// One step of the search, as `bpf_loop` calls it: 1 ends the loop.
 extern "C" fn look(_: u32, looking: *mut Looking) -> i64 {
     // SAFETY: `bpf_loop` passes on what `search` below gave it.
     let looking = unsafe { &mut *looking };
-    looking.search.step(&looking.fleet, looking.fleet.now);
-    0
+    i64::from(looking.search.step(&looking.fleet, looking.fleet.now))
 }
 
 impl Fleet for Maps {

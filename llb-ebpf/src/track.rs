@@ -146,21 +146,20 @@ fn apply(seat: u32, delta: Delta, now: u64) {
     }
 }
 
-/// The service time of an answer, from the later of its request's first byte and the worker's last progress: what a
-/// request waits behind others is not held against the worker.
+/// What the seat costs after an answer or a failure.
 ///
 /// # Safety
 /// `seat` points into SEATS.
 #[inline(always)]
 unsafe fn sample(seat: *mut Seat, delta: Delta, now: u64) {
-    if delta.answered == 0 {
+    if delta.answered == 0 && delta.failed == 0 {
         return;
     }
     // SAFETY: the caller's promise.
     unsafe {
-        let since = kernel::read(&raw const (*seat).progress_at).max(delta.answered_since);
-        let median = kernel::read(&raw const (*seat).service_ns);
-        kernel::write(&raw mut (*seat).service_ns, track::median_after(median, now.saturating_sub(since).max(1)));
+        let progress_at = kernel::read(&raw const (*seat).progress_at);
+        let service = kernel::read(&raw const (*seat).service_ns);
+        kernel::write(&raw mut (*seat).service_ns, track::service_after(service, progress_at, &delta, now));
     }
 }
 

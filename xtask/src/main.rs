@@ -4,6 +4,7 @@ mod apt;
 mod ebpf;
 mod paths;
 mod sh;
+mod simulate;
 mod test;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Chore {
     },
     /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
     Test,
+    /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
+    Simulate(simulate::SimulateArgs),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Test => test::run(),
+        Chore::Simulate(args) => simulate::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

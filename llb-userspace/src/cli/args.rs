@@ -130,6 +130,8 @@ pub(super) struct DemoWorkerArgs {
 pub(super) enum PolicyArg {
     /// The one expected to answer soonest, each choice charged at once
     LeastLatency,
+    /// The one with the fewest requests in flight, each choice charged at once; costs do not count
+    LeastInflight,
     /// The published least-latency worker alone; to compare
     Argmin,
     /// Each in turn
@@ -142,6 +144,7 @@ impl From<PolicyArg> for Policy {
     fn from(arg: PolicyArg) -> Self {
         match arg {
             PolicyArg::LeastLatency => Policy::LeastLatency,
+            PolicyArg::LeastInflight => Policy::LeastInflight,
             PolicyArg::Argmin => Policy::Argmin,
             PolicyArg::RoundRobin => Policy::RoundRobin,
             PolicyArg::Hash => Policy::Hash,

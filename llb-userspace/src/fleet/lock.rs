@@ -119,8 +119,6 @@ impl Drop for RuntimeDir {
             // What stays behind does no harm: /run does not outlive the machine.
             let _ = fs::remove_dir_all(&aside);
         }
-        // The root goes with the last fleet; as long as there is another, it is not empty.
-        let _ = self.path.parent().map(fs::remove_dir);
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A seat's cost is, in this order: what its worker's reports say; nothing (0) where only the kernel's own running
 //! median is known, as the number in the kernel is fresher than any copy of it; the fleet's median, for a seat of
-//! which nothing is known, so that a new worker is neither shunned nor flooded. Whatever it is, a worker whose
-//! silence proves it slower than that costs what its silence proves.
+//! which nothing is known, so that a new worker is neither shunned nor flooded. A worker that the kernel measures as
+//! too fast to be true is not believed ([`believable_ns`]): most likely it answers errors. Whatever the cost is, a
+//! worker whose silence proves it slower than that costs what its silence proves.
 
 use crate::model::{Instant, Seat};
 use llb_common::{
     abi::MAX_SEATS,
-    select::{Load, MIN_COST_NS, clearly_better, expected_ns},
+    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns},
 };
 
 /// What is known of one seat.
@@ -50,7 +51,10 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
-            (None, Some(kernel)) => (kernel, 0),
+            (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
+                believed if believed == kernel => (kernel, 0),
+                believed => (believed, believed),
+            },
             (None, None) => (fleet_ns, fleet_ns),
         };
         if self.at_least_ns > usual { self.at_least_ns.max(MIN_COST_NS) } else { published }
@@ -149,6 +153,17 @@ mod tests {
         let views =
             [bound(3, counted(0, 5)), bound(30, counted(1, 5)), bound(30, reported(2, 5)), bound(30, unknown(3))];
         assert_eq!(table(&views, NOW, 0).cost_ns[..4], [0, 30 * MS, 30 * MS, 30 * MS]);
+    }
+
+    #[test]
+    fn a_worker_too_fast_to_be_true_is_not_believed() {
+        let fast = View { kernel_ns: Some(MS / 20), ..unknown(0) };
+        let views = [fast, counted(1, 5), counted(2, 5)];
+        for turn in 0..6 {
+            let table = table(&views, NOW, turn);
+            assert_eq!(table.cost_ns[..3], [10 * MS, 0, 0]);
+            assert_ne!(table.least, Some(Seat(0)));
+        }
     }
 
     #[test]

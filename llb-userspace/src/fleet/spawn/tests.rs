@@ -17,7 +17,7 @@ use nix::{
 use super::{Order, Output, SpawnError, Spawned, spawn};
 use crate::{
     fleet::{
-        cgroup::{FleetCgroup, WorkerCgroup, clear_leftover},
+        cgroup::{FleetCgroup, WorkerCgroup},
         name::Name,
     },
     model::{Generation, Slot},
@@ -65,15 +65,6 @@ impl Scene {
         pipes.stderr.read_to_string(&mut text).unwrap();
         assert!(spawned.child.wait().unwrap().success(), "{text}");
         text
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let cleared = clear_leftover(self.fleet.path());
-        if !std::thread::panicking() {
-            cleared.unwrap();
-        }
     }
 }
 

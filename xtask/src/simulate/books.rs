@@ -1,0 +1,154 @@
+//! The kernel's side of a run: the seats' books, kept by `llb_common::track` and read by `llb_common::select`, and
+//! around them what `llb-ebpf/src/{track,select}.rs` do with atomic words. Change one and change the other.
+
+use std::cell::Cell;
+
+use llb_common::{
+    abi::{Conn, NO_SEAT, Seat},
+    policy::Policy,
+    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, in_flight, outstanding},
+    track::{self, Delta, Step, roll},
+};
+
+/// What userspace has published: [`llb_common::abi::Published`].
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) at: u64,
+    pub(super) least: u32,
+    pub(super) cost_ns: Vec<u64>,
+}
+
+/// One group's books.
+#[derive(Clone, Debug)]
+pub(super) struct Books {
+    /// Cells, as reading a seat's load forgets charges that are due.
+    seats: Vec<Cell<Seat>>,
+    /// The seats that can be chosen.
+    pub(super) members: Vec<u32>,
+    pub(super) published: Published,
+    turn: u32,
+}
+
+impl Books {
+    pub(super) fn new(seats: usize) -> Self {
+        Books {
+            seats: vec![Cell::default(); seats],
+            members: Vec::new(),
+            published: Published { at: 0, least: NO_SEAT, cost_ns: vec![0; seats] },
+            turn: 0,
+        }
+    }
+
+    pub(super) fn seat(&self, seat: u32) -> Seat {
+        self.seats[seat as usize].get()
+    }
+
+    /// Forgets a seat's service time, as userspace may.
+    pub(super) fn renew(&self, seat: u32) {
+        self.change(seat, |seat| seat.service_ns = 0);
+    }
+
+    /// A seat's requests, in flight and charged.
+    pub(super) fn requests(&self, seat: u32, now: u64) -> u64 {
+        At { books: self, now }.load(seat).requests
+    }
+
+    /// Chooses as the selector does, `random` being what the kernel would draw; `None` for the kernel's hash.
+    pub(super) fn choose(&mut self, policy: Policy, random: u32, now: u64) -> Option<u32> {
+        let turn = if policy == Policy::RoundRobin { self.turn } else { random };
+        self.turn = self.turn.wrapping_add(1);
+        let fleet = At { books: self, now };
+        match choose(policy, &fleet, self.members.len() as u32, self.published.least, turn, now) {
+            Choice::Seat { seat, .. } => Some(seat),
+            Choice::Hash | Choice::NoSeat => None,
+        }
+    }
+
+    /// Adds a choice to its seat's load at once.
+    pub(super) fn charge(&self, seat: u32, now: u64) {
+        self.change(seat, |seat| {
+            if in_flight(seat) == 0 && outstanding(seat) == 0 {
+                seat.progress_at = now;
+            }
+            seat.charged += 1;
+            seat.chosen += 1;
+        });
+    }
+
+    /// Takes a connection's step, if there is one.
+    pub(super) fn take(&self, conn: &mut Conn, step: Option<Step>, now: u64) {
+        let Some(step) = step else { return };
+        conn.phase = step.phase as u32;
+        conn.since = step.since;
+        self.change(conn.seat, |seat| apply(seat, step.delta, now));
+    }
+
+    fn change(&self, seat: u32, change: impl FnOnce(&mut Seat)) {
+        let cell = &self.seats[seat as usize];
+        let mut seat = cell.get();
+        change(&mut seat);
+        cell.set(seat);
+    }
+}
+
+fn apply(seat: &mut Seat, delta: Delta, now: u64) {
+    if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
+        seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, &delta, now);
+        seat.progress_at = now;
+    }
+    seat.opened += delta.opened;
+    seat.closed += delta.closed;
+    seat.begun += delta.begun;
+    seat.ended += delta.ended;
+    seat.settled += delta.settled;
+    seat.answered += delta.answered;
+    seat.failed += delta.failed;
+}
+
+/// The books at a moment, as the choice reads them.
+struct At<'a> {
+    books: &'a Books,
+    now: u64,
+}
+
+impl Fleet for At<'_> {
+    fn member(&self, place: u32) -> u32 {
+        self.books.members[place as usize]
+    }
+
+    fn load(&self, index: u32) -> Load {
+        let seat = self.books.seat(index);
+        if let Some((settled, mark)) = roll(&seat, self.now) {
+            self.books.change(index, |seat| {
+                *seat = Seat { settled, mark, rolled_at: self.now, ..*seat };
+            });
+        }
+        let published = &self.books.published;
+        let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
+        Load::of(&seat, if fresh { published.cost_ns[index as usize] } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_choice_is_seen_by_the_next_one_and_its_request_settles_it() {
+        let mut books = Books::new(2);
+        books.members = vec![0, 1];
+        let first = books.choose(Policy::LeastLatency, 0, MS).unwrap();
+        books.charge(first, MS);
+        assert_eq!(books.choose(Policy::LeastLatency, 0, MS), Some(1 - first));
+        let mut conn = Conn { seat: first, ..Conn::default() };
+        books.take(&mut conn, Some(track::established(2 * MS)), 2 * MS);
+        let step = track::bytes_in(&conn, 2 * MS);
+        books.take(&mut conn, step, 2 * MS);
+        assert_eq!(books.requests(first, 2 * MS), 1);
+        let step = track::bytes_out(&conn, 7 * MS);
+        books.take(&mut conn, step, 7 * MS);
+        assert_eq!((books.requests(first, 7 * MS), books.seat(first).service_ns), (0, 5 * MS));
+    }
+}

@@ -1,0 +1,123 @@
+//! A discrete-event simulation of a fleet. It drives the very function that the kernel runs,
+//! `llb_common::select::choose`, over books that `llb_common::track` keeps, and compares it with other ways to choose
+//! on the same arrivals. This is how the policy is tuned: what is changed there must gain here in all scenarios
+//! together.
+//!
+//! ```text
+//! cargo run --release -p xtask -- simulate                every scenario: 20 s on one core
+//! cargo xtask simulate --scenario tail-8-90 --seed 7      one of them, and one seed; the same seed is the same run
+//! ```
+//!
+//! Figures are the latencies of short requests, from the SYN to the first byte back, and their ratio to those of the
+//! ideal: one queue from which every free worker takes, the fastest first. With unequal workers a ratio below 1 is
+//! possible, as the ideal gives requests to a slow free worker rather than let them wait.
+//!
+//! What is not modelled: keep-alive (a connection is one request), rescue, the cost of the choice itself, workers
+//! that compete for cores. One group has 256 seats at most ([`llb_common::abi::MAX_SEATS`]); more workers are several
+//! groups, each with books and a master of its own, among which a hash chooses.
+
+mod arrivals;
+mod books;
+mod method;
+mod publisher;
+mod random;
+mod report;
+mod scenario;
+mod scenarios;
+#[cfg(test)]
+mod tests;
+mod worker;
+mod world;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+
+use method::Method;
+use report::Line;
+use scenario::Scenario;
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000 * MS;
+
+/// What to simulate.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// Only scenarios whose name begins so; repeatable
+    #[arg(long = "scenario", value_name = "NAME")]
+    scenarios: Vec<String>,
+    /// Only ways to choose whose name begins so (the ideal is always there); repeatable
+    #[arg(long = "policy", value_name = "NAME")]
+    policies: Vec<String>,
+    /// Run this seed only
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Run seeds 1 to N; ratios are medians over them
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Workers, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=4096))]
+    workers: Option<u32>,
+    /// Load, as a part of the capacity, instead of the scenario's
+    #[arg(long, value_name = "X")]
+    load: Option<f64>,
+    /// Requests, instead of the scenario's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    requests: Option<u32>,
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs what is asked for and prints it.
+pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
+    let seeds: Vec<u64> = args.seed.map_or_else(|| (1..=args.seeds).collect(), |seed| vec![seed]);
+    let methods = methods(&args.policies)?;
+    for scenario in chosen(args)? {
+        let Scenario { name, workers, load, about, .. } = scenario;
+        println!("{name}: {workers} workers, load {load}; {about}");
+        if !args.list {
+            println!("{}", report::table(&lines(&scenario, &methods, &seeds)));
+        }
+    }
+    Ok(())
+}
+
+fn lines(scenario: &Scenario, methods: &[Method], seeds: &[u64]) -> Vec<Line> {
+    let line = |method: &Method| Line { name: method.name(), quantiles: Vec::new(), failed: Vec::new() };
+    let mut lines: Vec<Line> = methods.iter().map(line).collect();
+    for seed in seeds {
+        let arrivals = arrivals::arrivals(scenario, *seed);
+        for (line, method) in lines.iter_mut().zip(methods) {
+            let outcome = world::run(scenario, *method, &arrivals, *seed);
+            line.quantiles.push(report::quantiles(&outcome));
+            line.failed.push(outcome.failed as f64 / scenario.requests as f64);
+        }
+    }
+    lines
+}
+
+fn chosen(args: &SimulateArgs) -> anyhow::Result<Vec<Scenario>> {
+    let wanted = |scenario: &&Scenario| {
+        args.scenarios.is_empty() || args.scenarios.iter().any(|name| scenario.name.starts_with(name.as_str()))
+    };
+    let mut chosen: Vec<Scenario> = scenarios::ALL.iter().filter(wanted).copied().collect();
+    ensure!(!chosen.is_empty(), "no scenario is called {:?}; --list shows them", args.scenarios);
+    for scenario in &mut chosen {
+        scenario.workers = args.workers.map_or(scenario.workers, |workers| workers as usize);
+        scenario.load = args.load.unwrap_or(scenario.load);
+        scenario.requests = args.requests.map_or(scenario.requests, |requests| requests as usize);
+        ensure!(scenario.load > 0.0 && scenario.load < 1.0, "a load of {} has no steady state", scenario.load);
+    }
+    Ok(chosen)
+}
+
+fn methods(names: &[String]) -> anyhow::Result<Vec<Method>> {
+    let wanted = |method: &&Method| {
+        **method == Method::Central || names.is_empty() || names.iter().any(|name| method.name().starts_with(name))
+    };
+    let methods: Vec<Method> = method::ALL.iter().filter(wanted).copied().collect();
+    (names.is_empty() || methods.len() > 1).then_some(methods).with_context(|| {
+        let known: Vec<String> = method::ALL.iter().map(|method| method.name()).collect();
+        format!("no policy is called {names:?}; there are {}", known.join(", "))
+    })
+}

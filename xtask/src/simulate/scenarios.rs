@@ -1,0 +1,159 @@
+//! The settings that a policy must get right all at once.
+
+use super::{
+    MS, SECOND,
+    scenario::{BASE, Failing, Nature, Scenario, USUAL, Work},
+    worker::Serving,
+};
+
+const EXPONENTIAL: Work = Work::Exponential(5.0 * MS as f64);
+
+const fn tail(name: &'static str, workers: usize, load: f64, requests: usize) -> Scenario {
+    Scenario { name, workers, load, requests, ..BASE }
+}
+
+/// All, in the order of the report.
+pub(super) const ALL: &[Scenario] = &[
+    tail("tail-2-70", 2, 0.70, 20_000),
+    tail("tail-4-70", 4, 0.70, 20_000),
+    tail("tail-8-45", 8, 0.45, 30_000),
+    tail("tail-8-70", 8, 0.70, 30_000),
+    tail("tail-8-90", 8, 0.90, 30_000),
+    tail("tail-8-95", 8, 0.95, 30_000),
+    tail("tail-16-70", 16, 0.70, 30_000),
+    tail("tail-16-90", 16, 0.90, 30_000),
+    tail("tail-64-70", 64, 0.70, 60_000),
+    tail("tail-64-90", 64, 0.90, 60_000),
+    tail("tail-256-70", 256, 0.70, 80_000),
+    tail("tail-256-90", 256, 0.90, 80_000),
+    tail("tail-256-95", 256, 0.95, 80_000),
+    Scenario {
+        about: "16 groups of 256: the hash chooses the group",
+        requests: 150_000,
+        ..tail("tail-4096-90", 4096, 0.9, 150_000)
+    },
+    Scenario {
+        name: "pareto",
+        about: "bounded Pareto, 1 ms to 1 s; short is below 10 ms",
+        work: Work::Pareto { least: 1.0 * MS as f64, most: 1_000.0 * MS as f64 },
+        ..BASE
+    },
+    Scenario {
+        name: "hit-or-miss",
+        about: "half take 0.1 ms and half 5 ms",
+        work: Work::Half { short: 0.1 * MS as f64, long: 5.0 * MS as f64 },
+        ..BASE
+    },
+    Scenario {
+        name: "event-loop",
+        about: "each worker shares itself among all it holds",
+        serving: Serving::AllAtOnce,
+        ..BASE
+    },
+    Scenario {
+        name: "slow-one",
+        about: "exponential 5 ms; one of eight is ten times slower",
+        work: EXPONENTIAL,
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "slow-one-tail",
+        about: "the heavy tail, and one of eight is ten times slower",
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "unequal",
+        about: "exponential 5 ms; from as fast as usual to eight times slower",
+        work: EXPONENTIAL,
+        nature: |worker, workers| Nature { slowness: 1.0 + 7.0 * worker as f64 / (workers - 1).max(1) as f64, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "hang",
+        about: "one of eight hangs for 2 s, every 10 s",
+        load: 0.45,
+        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "error-fast",
+        about: "5 ms; one of eight answers errors after 50 us, from 3 s on",
+        work: Work::Fixed(5.0 * MS as f64),
+        load: 0.6,
+        nature: |worker, _| Nature { failing: (worker == 0).then_some(Failing::Answers), ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "close-fast",
+        about: "5 ms; one of eight closes after 50 us without an answer, from 3 s on",
+        work: Work::Fixed(5.0 * MS as f64),
+        load: 0.6,
+        nature: |worker, _| Nature { failing: (worker == 0).then_some(Failing::Closes), ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "burst",
+        about: "bursts of 64 within a round trip of 2 ms",
+        burst: 64,
+        round_trip: (1.0 * MS as f64, 2.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
+        name: "burst-fixed",
+        about: "5 ms each; bursts of 64 within a round trip of 2 ms",
+        work: Work::Fixed(5.0 * MS as f64),
+        burst: 64,
+        round_trip: (1.0 * MS as f64, 2.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
+        name: "burst-far",
+        about: "bursts of 64 from clients 50 ms and more away",
+        burst: 64,
+        round_trip: (50.0 * MS as f64, 80.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
+        name: "far-clients",
+        about: "20 ms to hundreds from the SYN to the first byte",
+        round_trip: (20.0 * MS as f64, 80.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
+        name: "master-dead",
+        about: "one of eight is ten times slower; nothing is published from 3 s on",
+        work: EXPONENTIAL,
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        master_dies: true,
+        ..BASE
+    },
+    Scenario {
+        name: "join",
+        about: "two of eight join at 3 s, one of them ten times slower",
+        load: 0.6,
+        work: EXPONENTIAL,
+        nature: |worker, _| Nature { joins_late: worker < 2, slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "cheap",
+        about: "50 us each",
+        work: Work::Fixed(0.05 * MS as f64),
+        round_trip: (0.02 * MS as f64, 0.05 * MS as f64),
+        ..BASE
+    },
+    Scenario {
+        name: "cheap-256",
+        about: "50 us each",
+        work: Work::Fixed(0.05 * MS as f64),
+        round_trip: (0.02 * MS as f64, 0.05 * MS as f64),
+        workers: 256,
+        load: 0.9,
+        requests: 80_000,
+        ..BASE
+    },
+    Scenario { name: "flood", about: "10,000 SYNs a second are never completed", flood: 10_000.0, ..BASE },
+    Scenario { name: "silent", about: "as many connections never send", silent: 1.0, ..BASE },
+];

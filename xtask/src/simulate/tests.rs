@@ -1,0 +1,92 @@
+//! The simulation against theory, and against itself.
+
+use llb_common::policy::Policy;
+
+use super::{
+    MS,
+    arrivals::arrivals,
+    method::{ALL, Method},
+    report::quantiles,
+    scenario::{BASE, Failing, Nature, Scenario, USUAL, Work},
+    world::run,
+};
+
+fn mean_ms(ns: &[u64]) -> f64 {
+    ns.iter().sum::<u64>() as f64 / ns.len() as f64 / MS as f64
+}
+
+const NEAR: (f64, f64) = (0.0, 0.0);
+
+#[test]
+fn one_worker_is_an_m_m_1_queue() {
+    let work = Work::Exponential(5.0 * MS as f64);
+    let scenario = Scenario { workers: 1, load: 0.7, requests: 400_000, work, round_trip: NEAR, ..BASE };
+    for method in [Method::Central, Method::Llb(Policy::LeastLatency, 10 * MS)] {
+        let outcome = run(&scenario, method, &arrivals(&scenario, 1), 1);
+        // Mean time in the system: 1 / (service rate - arrival rate) = 5 / (1 - 0.7) ms.
+        let mean = mean_ms(&outcome.all_ns);
+        assert!((mean / (5.0 / 0.3) - 1.0).abs() < 0.05, "{method:?} {mean}");
+    }
+}
+
+#[test]
+fn one_worker_with_equal_work_is_an_m_d_1_queue() {
+    let work = Work::Fixed(5.0 * MS as f64);
+    let scenario = Scenario { workers: 1, load: 0.8, requests: 400_000, work, round_trip: NEAR, ..BASE };
+    let outcome = run(&scenario, Method::Central, &arrivals(&scenario, 2), 2);
+    // Pollaczek-Khinchine: wait = load / (2 (1 - load)) services.
+    let mean = mean_ms(&outcome.all_ns);
+    assert!((mean / (5.0 + 5.0 * 0.8 / 0.4) - 1.0).abs() < 0.05, "{mean}");
+}
+
+#[test]
+fn the_central_queue_is_an_m_m_c_queue() {
+    let work = Work::Exponential(5.0 * MS as f64);
+    let scenario = Scenario { workers: 2, load: 0.8, requests: 400_000, work, round_trip: NEAR, ..BASE };
+    let outcome = run(&scenario, Method::Central, &arrivals(&scenario, 3), 3);
+    // Erlang C for two servers: mean time in the system = service / (1 - load^2).
+    let mean = mean_ms(&outcome.all_ns);
+    assert!((mean / (5.0 / (1.0 - 0.64)) - 1.0).abs() < 0.05, "{mean}");
+}
+
+#[test]
+fn a_seed_replays() {
+    let scenario = Scenario { requests: 3_000, silent: 0.5, flood: 100.0, burst: 8, ..BASE };
+    for method in ALL {
+        let once = || run(&scenario, method, &arrivals(&scenario, 5), 5);
+        assert_eq!(once(), once(), "{method:?}");
+    }
+}
+
+#[test]
+fn every_request_is_answered_once_or_fails() {
+    let nature = |worker, _| Nature { failing: (worker == 0).then_some(Failing::Closes), ..USUAL };
+    let scenario = Scenario { requests: 5_000, nature, trouble_at: 0, ..BASE };
+    for method in ALL {
+        let outcome = run(&scenario, method, &arrivals(&scenario, 5), 5);
+        assert_eq!(outcome.all_ns.len() + outcome.failed, 5_000, "{method:?}");
+    }
+}
+
+#[test]
+fn no_way_to_choose_beats_the_central_queue_with_equal_workers() {
+    for seed in 1..=3 {
+        let scenario = Scenario { requests: 20_000, load: 0.8, ..BASE };
+        let all = arrivals(&scenario, seed);
+        let mean = |method| mean_ms(&run(&scenario, method, &all, seed).all_ns);
+        let ideal = mean(Method::Central);
+        for method in &ALL[1..] {
+            assert!(mean(*method) >= ideal, "{method:?}, seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn least_latency_is_near_the_ideal_where_a_hash_is_far() {
+    let scenario = Scenario { load: 0.45, ..BASE };
+    let all = arrivals(&scenario, 1);
+    let p99 = |method| quantiles(&run(&scenario, method, &all, 1))[2];
+    let ideal = p99(Method::Central);
+    assert!(p99(Method::Llb(Policy::LeastLatency, 10 * MS)) < 2.0 * ideal);
+    assert!(p99(Method::Llb(Policy::Hash, 10 * MS)) > 10.0 * ideal);
+}

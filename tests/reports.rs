@@ -152,10 +152,12 @@ fn a_flood_drowns_nobody_else() {
         let program = stage.write("flood.py", flood);
         // The flood comes from slot 0's own children; its server serves.
         let serve = format!(
-            "[ $WORKER_ID = 0 ] && [ ! -e $STAGE/begun ] && touch $STAGE/begun && python3 {} '{line}' & \
+            "[ $WORKER_ID = 1 ] && exec python3 {} 127.0.0.1 8080; \
+             [ -e $STAGE/begun ] || {{ touch $STAGE/begun; python3 {} '{line}' & }}; \
              exec python3 {} 127.0.0.1 8080",
+            fixture("report.py"),
             program.display(),
-            fixture("report.py")
+            fixture("asyncio_server.py")
         );
         let fleet = stage.start(&TWO, &["sh", "-c", &serve]);
         until("the flood has begun", || stage.path().join("begun").exists());

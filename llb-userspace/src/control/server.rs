@@ -121,6 +121,12 @@ async fn serve(mut stream: UnixStream, answer: impl AsyncFn(Request) -> Option<S
         if (&mut lines).take(MAX_REQUEST_BYTES).read_line(&mut line).await? == 0 {
             return Ok(());
         }
+        if line.len() as u64 == MAX_REQUEST_BYTES && !line.ends_with('\n') {
+            // What follows is the rest of this line, and no request.
+            let refusal = Refusal { error: format!("a request of over {MAX_REQUEST_BYTES} bytes") };
+            write.write_all(serde_json::to_string(&refusal)?.as_bytes()).await?;
+            return write.write_all(b"\n").await;
+        }
         let reply = match serde_json::from_str(&line) {
             Ok(request) => answer(request).await.ok_or(io::ErrorKind::BrokenPipe)?,
             Err(error) => serde_json::to_string(&Refusal { error: error.to_string() })?,

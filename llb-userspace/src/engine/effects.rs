@@ -94,12 +94,24 @@ impl Engine {
             Ok(self.steering.join(address, seat, socket)?)
         });
         match joined {
-            Ok(()) => tracing::info!(slot = %self.slot(id), %address, %seat, "joined"),
+            Ok(()) => {
+                tracing::info!(slot = %self.slot(id), %address, %seat, "joined");
+                self.expect_others(address);
+            }
             Err(error) => {
                 tracing::warn!(slot = %self.slot(id), %address, "not steered, left to the kernel's hash: {error:#}");
                 let effects = self.lives.closes(cookie);
                 self.perform(effects, now);
             }
+        }
+    }
+
+    /// A listener that has not joined must not be given connections past the selector: its worker is not ready. It
+    /// may have begun to listen before anyone had joined there.
+    pub(super) fn expect_others(&mut self, address: Address) {
+        let listeners = self.lives.workers().flat_map(|worker| &worker.listeners);
+        for listener in listeners.filter(|listener| listener.address == address && listener.seat.is_none()) {
+            self.steering.expect(address, listener.cookie);
         }
     }
 

@@ -264,6 +264,9 @@ impl Engine {
             (EventKind::Listen | EventKind::Bind, None) => return,
         };
         self.perform(effects, now);
+        if event.kind == EventKind::Listen {
+            self.expect_others(event.address);
+        }
     }
 
     fn message(&mut self, message: Message, now: Instant) {

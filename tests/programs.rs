@@ -120,8 +120,8 @@ fn a_program_that_sets_so_reuseport_itself() {
     assert_even(&fleet, &[LOOPBACK], &[LOOPBACK]);
 }
 
-/// Go's listeners are Multipath TCP sockets where the kernel has them. It takes no such socket into a map of listeners,
-/// so llb says so and fails open: the workers share the port, and the kernel's hash chooses.
+/// The kernel takes no Multipath TCP socket into a map of listeners, so llb says so and fails open: the workers share
+/// the port, and the kernel's hash chooses. (Go, which would listen so by default, is told not to by its environment.)
 #[test]
 fn multipath_tcp_is_left_to_the_kernels_hash() {
     let stage = Stage::new();

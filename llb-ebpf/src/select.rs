@@ -108,10 +108,10 @@ struct Looking {
 }
 
 /// One step of the search, as `bpf_loop` calls it: 1 ends the loop.
-extern "C" fn look(_: u32, looking: *mut Looking) -> i64 {
+extern "C" fn look(index: u32, looking: *mut Looking) -> i64 {
     // SAFETY: `bpf_loop` passes on what `search` below gave it.
     let looking = unsafe { &mut *looking };
-    i64::from(looking.search.step(&looking.fleet, looking.fleet.now))
+    i64::from(looking.search.step(&looking.fleet, index, looking.fleet.now))
 }
 
 impl Fleet for Maps {

@@ -64,7 +64,9 @@ type Announce = Box<dyn FnOnce(&Up)>;
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
     if addresses.is_empty() {
-        stderr::line("llb: the workers listen, but none of them could be steered; the warnings above say why");
+        stderr::line(
+            "llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why",
+        );
         return;
     }
     let Config { program, workers, name, policy, .. } = &up.config;

@@ -135,8 +135,7 @@ async fn listen(
     let mut reader = Reader::new(BUDGET_LINES);
     let mut refilled = Instant::now();
     let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let Ok(read @ 1..) = channel.read(&mut chunk).await else { break };
+    while let Ok(read @ 1..) = channel.read(&mut chunk).await {
         // Renewed when something is read, not by a timer: workers that say nothing cost nothing.
         if refilled.elapsed() >= BUDGET_EVERY {
             refilled = Instant::now();

@@ -26,7 +26,8 @@ use crate::{
 
 /// A worker's cgroup, cleared away when the test ends, however it ends.
 struct Scene {
-    fleet: FleetCgroup,
+    /// Dropped first: its end is the end of all in it.
+    _fleet: FleetCgroup,
     cgroup: WorkerCgroup,
 }
 
@@ -36,7 +37,7 @@ impl Scene {
         let name: Name = format!("spawn-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed)).parse().unwrap();
         let mut fleet = FleetCgroup::create(&name).unwrap();
         let cgroup = fleet.worker(Slot(7), Generation(2)).unwrap();
-        Self { fleet, cgroup }
+        Self { _fleet: fleet, cgroup }
     }
 
     fn try_spawn(&self, program: &OsStr, args: &[&str], directory: Option<&Path>) -> Result<Spawned, SpawnError> {

@@ -11,6 +11,7 @@ pub(crate) mod fleet;
 pub(crate) mod http;
 mod netns;
 mod output;
+pub(crate) mod plain;
 pub(crate) mod stage;
 
 use std::{thread, time::Duration};
@@ -20,6 +21,7 @@ use llb::sys::clock;
 pub(crate) use books::Tally;
 pub(crate) use fleet::{Ended, Fleet};
 pub(crate) use http::{Answer, Client, get};
+pub(crate) use plain::Plain;
 pub(crate) use stage::Stage;
 
 /// Far longer than anything here takes, also on a machine that has a bad minute.

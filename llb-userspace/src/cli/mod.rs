@@ -13,6 +13,8 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
+use crate::observe::stderr;
+
 /// Runs the binary with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -25,11 +27,10 @@ pub fn main() -> ExitCode {
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
     };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("llb: {error:#}");
-            exit::code(&error).into()
-        }
-    }
+    let code = result.unwrap_or_else(|error| {
+        stderr::line(&format!("llb: {error:#}"));
+        exit::code(&error).into()
+    });
+    stderr::flush();
+    code
 }

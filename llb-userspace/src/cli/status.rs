@@ -1,18 +1,23 @@
 //! `llb status`.
 
-use std::process::ExitCode;
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
 
 use super::args::StatusArgs;
 use crate::{control, observe::status::Status};
 
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let status = control::status(&args.fleet.runtime_dir, args.fleet.name.as_str())?;
-    if args.json {
-        println!("{}", serde_json::to_string(&status)?);
-    } else {
-        print!("{}", table(&status));
+    let text = if args.json { serde_json::to_string(&status)? + "\n" } else { table(&status) };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Who has seen enough, as `head` has, closes.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the status"),
+        _ => Ok(ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn table(status: &Status) -> String {

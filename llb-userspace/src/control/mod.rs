@@ -4,7 +4,7 @@ mod client;
 mod server;
 
 pub use client::{ControlError, status};
-pub use server::{Server, ServerError, serve};
+pub use server::{Server, ServerError};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,7 @@
 //! Does what the lives of workers demand.
 
+use nix::sys::signal::{Signal, kill};
+
 use super::{
     Engine, FORGET_AFTER, RunError, Up, diagnose,
     error::describe,
@@ -13,6 +15,10 @@ use crate::{
 
 impl Engine {
     pub(super) fn perform(&mut self, effects: Vec<Effect>, now: Instant) {
+        // A worker may say what changes nothing as often as it likes.
+        if effects.is_empty() {
+            return;
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
@@ -40,18 +46,19 @@ impl Engine {
     }
 
     fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
-        if let Err(error) = self.try_spawn(id, slot, generation, capture) {
-            // What cannot be started now cannot be started the next time either, but a fleet that is up stays up.
-            if self.lives.is_up() {
-                tracing::error!(%error, "cannot replace a worker");
-            } else {
-                self.failure.get_or_insert(error);
-                let effects = self.lives.stop(now);
-                self.perform(effects, now);
-            }
+        // Another's failure, of a moment ago, may have ended the fleet.
+        if !self.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
             let effects = self.lives.exited(id, now);
-            self.perform(effects, now);
+            return self.perform(effects, now);
         }
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
+        let effects = self.lives.spawn_failed(id, now);
+        if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
+            self.failure.get_or_insert(error);
+        } else {
+            tracing::error!(%slot, "cannot replace a worker: {:#}", anyhow::Error::from(error));
+        }
+        self.perform(effects, now);
     }
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
@@ -79,12 +86,18 @@ impl Engine {
         let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
             let socket = find::listener(&processes, cookie)?;
             let books = self.steering.books();
-            books.renew(seat);
-            running.baseline.insert(seat, books.seat(seat));
+            // A second listener on the same seat adds to its books.
+            running.baseline.entry(seat).or_insert_with(|| {
+                books.renew(seat);
+                books.seat(seat)
+            });
             Ok(self.steering.join(address, seat, socket)?)
         });
         match joined {
-            Ok(()) => tracing::info!(slot = %self.slot(id), %address, %seat, "joined"),
+            Ok(()) => {
+                tracing::info!(slot = %self.slot(id), %address, %seat, "joined");
+                self.expect_others(address);
+            }
             Err(error) => {
                 tracing::warn!(slot = %self.slot(id), %address, "not steered, left to the kernel's hash: {error:#}");
                 let effects = self.lives.closes(cookie);
@@ -93,11 +106,21 @@ impl Engine {
         }
     }
 
+    /// A listener that has not joined must not be given connections past the selector: its worker is not ready. It
+    /// may have begun to listen before anyone had joined there.
+    pub(super) fn expect_others(&mut self, address: Address) {
+        let listeners = self.lives.workers().flat_map(|worker| &worker.listeners);
+        for listener in listeners.filter(|listener| listener.address == address && listener.seat.is_none()) {
+            self.steering.expect(address, listener.cookie);
+        }
+    }
+
     fn terminate(&self, id: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
         for pid in running.cgroup.processes().unwrap_or_default() {
-            // One that has just exited is what was wanted.
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+            // One that has just exited is what was wanted. A stopped one must run to end in order.
+            let _ = kill(pid, Signal::SIGTERM);
+            let _ = kill(pid, Signal::SIGCONT);
         }
     }
 

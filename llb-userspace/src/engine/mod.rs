@@ -18,7 +18,7 @@ use std::{
 };
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::LocalSet,
     time::{MissedTickBehavior, interval},
@@ -32,9 +32,10 @@ use crate::{
     fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
     kernel::{Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
+    observe::stderr,
     policy::Table,
     report::{Report, say},
-    sys::clock::now,
+    sys::{clock::now, procfs},
 };
 use messages::Message;
 use worker::{Epitaph, Running};
@@ -44,6 +45,9 @@ const INBOX: usize = 1_024;
 
 /// When a closed listener is forgotten: its waiting connections have migrated in the same system call, long before.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
+
+/// How long the end of llb waits for somebody to read what workers have written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A fleet of which every slot has been ready once.
 #[derive(Clone, Debug)]
@@ -60,16 +64,18 @@ type Announce = Box<dyn FnOnce(&Up)>;
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
     if addresses.is_empty() {
-        eprintln!("llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why");
+        stderr::line(
+            "llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why",
+        );
         return;
     }
     let Config { program, workers, name, policy, .. } = &up.config;
-    eprintln!(
+    stderr::line(&format!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
         addresses.join(", "),
         program.display(),
         policy.name(),
-    );
+    ));
 }
 
 /// A running fleet.
@@ -103,7 +109,10 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
-    LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()))
+    let result = LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()));
+    // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
+    runtime.shutdown_timeout(LAST_WORDS);
+    result
 }
 
 /// Runs a fleet inside a [`LocalSet`] until it is told to end by a signal, or `stop` is done. `up` is called when
@@ -181,9 +190,10 @@ impl Engine {
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
         // By default these end the process, and would leave its workers behind: a closed terminal, and Ctrl-\.
-        let mut hangup = listen(SignalKind::hangup())?;
+        let mut hangup = hangups().map_err(failed("wait for signals"))?;
         let mut quit = listen(SignalKind::quit())?;
-        let control = control::Server::open(self.lock.path())?;
+        let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
+        tokio::pin!(control);
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -196,7 +206,7 @@ impl Engine {
                 _ = tick.tick() => self.tick(now()),
                 _ = terminate.recv() => self.stop(now()),
                 _ = interrupt.recv() => self.stop(now()),
-                _ = hangup.recv() => self.stop(now()),
+                () = next_hangup(&mut hangup) => self.stop(now()),
                 _ = quit.recv() => self.stop(now()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
@@ -212,9 +222,7 @@ impl Engine {
                         self.message(message, now());
                     }
                 }
-                asker = control.accept() => {
-                    self.answer(asker.map_err(failed("accept on the control socket"))?);
-                }
+                never = &mut control => match never {},
             }
         }
         Ok(())
@@ -258,6 +266,9 @@ impl Engine {
             (EventKind::Listen | EventKind::Bind, None) => return,
         };
         self.perform(effects, now);
+        if event.kind == EventKind::Listen {
+            self.expect_others(event.address);
+        }
     }
 
     fn message(&mut self, message: Message, now: Instant) {
@@ -308,25 +319,32 @@ impl Engine {
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
     }
+}
 
-    fn answer(&self, stream: tokio::net::UnixStream) {
-        let inbox = self.inbox.clone();
-        let status = move |request| {
-            let inbox = inbox.clone();
-            async move {
-                match request {
-                    control::Request::Status => {
-                        let (reply, status) = tokio::sync::oneshot::channel();
-                        inbox.send(Message::Ask { reply }).await.ok()?;
-                        serde_json::to_string(&status.await.ok()?).ok()
-                    }
-                }
-            }
-        };
-        tokio::task::spawn_local(async move {
-            // An asker that hangs up in the middle has only itself to blame.
-            let _ = control::serve(stream, status).await;
-        });
+/// What the control socket answers.
+fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Option<String> + Clone + 'static {
+    async move |request| match request {
+        control::Request::Status => {
+            let (reply, status) = tokio::sync::oneshot::channel();
+            inbox.send(Message::Ask { reply }).await.ok()?;
+            serde_json::to_string(&status.await.ok()?).ok()
+        }
+    }
+}
+
+/// The end of the terminal is the end of the fleet, unless llb was started to outlive it (nohup): the workers, in
+/// sessions of their own, would not hear of it.
+fn hangups() -> std::io::Result<Option<Signal>> {
+    if procfs::ignores(SignalKind::hangup().as_raw_value())? {
+        return Ok(None);
+    }
+    signal(SignalKind::hangup()).map(Some)
+}
+
+async fn next_hangup(hangups: &mut Option<Signal>) {
+    match hangups {
+        Some(hangups) => drop(hangups.recv().await),
+        None => std::future::pending().await,
     }
 }
 

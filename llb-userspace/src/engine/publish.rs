@@ -6,7 +6,6 @@ use llb_common::{abi::Seat as SeatBooks, select};
 
 use super::{Engine, worker::Running};
 use crate::{
-    fleet::State,
     kernel::Books,
     model::{Instant, Seat},
     policy::{self, View},
@@ -28,8 +27,7 @@ impl Engine {
         let mut views = Vec::new();
         for worker in self.lives.workers() {
             let running = self.running.get(&worker.id);
-            let joined = worker.state == State::Serving;
-            views.extend(worker.seats().map(|seat| self.view(seat, running, joined, now)));
+            views.extend(worker.seats().map(|seat| self.view(seat, running, worker.takes(seat), now)));
         }
         let table = policy::table(&views, now, self.turn);
         self.steering.books().publish(self.config.policy, table.least, &table.cost_ns, now);

@@ -15,6 +15,9 @@
 //!
 //! Until all slots have been ready once the fleet is *coming up*: a slot that fails twice ends it, with what the
 //! worker wrote the second time. After that a slot is filled again for ever, paced by [`Pace`].
+//!
+//! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
+//! counted there, and it has not drained before they are answered.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -56,6 +59,8 @@ pub enum State {
     Serving,
     /// Out of its groups, finishing.
     Draining {
+        /// Not before this: it has just been told to finish up, and may end better by itself.
+        earliest: Instant,
         /// When it is sent SIGTERM even if it has not finished.
         deadline: Instant,
     },
@@ -79,10 +84,6 @@ impl State {
             State::Stopping { .. } => "stopping",
             State::Killed => "killed",
         }
-    }
-
-    fn is_current(self) -> bool {
-        matches!(self, State::Starting { .. } | State::Serving)
     }
 }
 
@@ -116,18 +117,36 @@ pub struct Worker {
     pub bound: Option<Address>,
     /// Whether its output goes through llb, to be shown if it fails.
     pub captured: bool,
+    /// Every seat that one of its listeners has had.
+    held: Vec<Seat>,
     said_ready: bool,
     spoke: bool,
-    /// Whether it has asked to be replaced.
+    was_ready: bool,
+    /// Whether it has asked to be replaced. One that is not ready yet is so when it is.
+    asked_to_leave: bool,
+    /// Whether its replacement has been ordered.
     leaving: bool,
 }
 
 impl Worker {
-    /// The seats that its listeners hold, each once.
+    /// The seats that it holds until it exits, in the order in which it got them.
     pub fn seats(&self) -> impl Iterator<Item = Seat> {
-        let seen = |seat, before: usize| self.listeners[..before].iter().any(|listener| listener.seat == Some(seat));
-        let seats = self.listeners.iter().enumerate();
-        seats.filter_map(move |(place, listener)| listener.seat.filter(|seat| !seen(*seat, place)))
+        self.held.iter().copied()
+    }
+
+    /// Whether new connections may be given to it through `seat`.
+    #[must_use]
+    pub fn takes(&self, seat: Seat) -> bool {
+        self.state == State::Serving && self.listeners.iter().any(|listener| listener.seat == Some(seat))
+    }
+
+    /// Whether nobody else is to fill its slot.
+    fn is_current(&self) -> bool {
+        match self.state {
+            State::Starting { .. } => true,
+            State::Serving => !self.leaving,
+            State::Draining { .. } | State::Stopping { .. } | State::Killed => false,
+        }
     }
 }
 
@@ -174,7 +193,7 @@ pub enum Effect {
     Kill(WorkerId),
     /// The worker has exited: kill what is left in its cgroup and remove it.
     Bury(WorkerId),
-    /// All slots are ready for the first time.
+    /// Every slot has been ready once.
     Up,
     /// The fleet cannot come up. It is being ended; the error is to be shown.
     Fail(Failure),
@@ -195,14 +214,21 @@ pub enum Failure {
         /// The worker.
         id: WorkerId,
     },
+    /// A worker could not even be spawned.
+    Spawn {
+        /// The worker.
+        id: WorkerId,
+    },
 }
 
 #[derive(Debug)]
 struct SlotState {
     interval: Interval,
     spawn_at: Option<Instant>,
+    /// Workers in a row that ended before they were ready.
     failures: u32,
-    restarts: u32,
+    spawned: u32,
+    was_ready: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +240,10 @@ enum Phase {
 
 /// Failures of one slot that end a fleet that is coming up: the second time shows what the worker writes.
 const TRIES: u32 = 2;
+
+/// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
+/// to hear it, to close what it keeps alive, and to exit by itself.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The lives of a fleet.
 #[derive(Debug)]
@@ -232,7 +262,8 @@ impl Lives {
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
         let pace = Pace::new(rules.respawn, rules.backoff);
-        let slot = || SlotState { interval: pace.first(), spawn_at: Some(now), failures: 0, restarts: 0 };
+        let slot =
+            || SlotState { interval: pace.first(), spawn_at: Some(now), failures: 0, spawned: 0, was_ready: false };
         Lives {
             rules,
             pace,
@@ -258,13 +289,14 @@ impl Lives {
     /// How often a slot's worker has been replaced.
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
-        self.slots.get(slot.0 as usize).map_or(0, |slot| slot.restarts)
+        self.slots.get(slot.0 as usize).map_or(0, |slot| slot.spawned.saturating_sub(1))
     }
 
     /// Time passes. `drained` tells whether a seat has neither requests nor charges left.
     pub fn tick(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
         self.seats.free(now, &drained);
         let mut effects = Vec::new();
+        self.seat_the_standing(&mut effects);
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
@@ -276,8 +308,9 @@ impl Lives {
                     }
                     self.terminate(id, now, &mut effects);
                 }
-                State::Draining { deadline } => {
-                    if now >= deadline || worker.seats().all(&drained) {
+                State::Draining { earliest, deadline } => {
+                    let is_drained = || worker.seats().all(&drained);
+                    if now >= deadline || (now >= earliest && is_drained()) {
                         self.terminate(id, now, &mut effects);
                     }
                 }
@@ -300,7 +333,10 @@ impl Lives {
     pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
-            worker.listeners.push(Listener { cookie, address, seat: None });
+            // A socket that listens once more, after shutdown(2), is still in its group.
+            if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
+                worker.listeners.push(Listener { cookie, address, seat: None });
+            }
             self.advance(id, now, &mut effects);
         }
         effects
@@ -310,11 +346,7 @@ impl Lives {
     pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
         for worker in self.workers.values_mut() {
             if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
-                let listener = worker.listeners.swap_remove(at);
-                let still_used = |seat| worker.listeners.iter().any(|other| other.seat == Some(seat));
-                if let Some(seat) = listener.seat.filter(|seat| !still_used(*seat)) {
-                    self.seats.release(seat);
-                }
+                worker.listeners.swap_remove(at);
                 return vec![Effect::Leave { cookie }, Effect::Forget { cookie }];
             }
         }
@@ -341,15 +373,11 @@ impl Lives {
     /// The worker asks to be replaced. Its replacement comes first, and only when that is ready does it go.
     pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let Some(worker) = self.workers.get_mut(&id) else { return effects };
-        if worker.leaving || !worker.state.is_current() || self.phase == Phase::Ending {
-            return effects;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.asked_to_leave = true;
+            self.order_replacement(id, now);
+            self.spawn_due(now, &mut effects);
         }
-        worker.leaving = true;
-        let slot = worker.slot;
-        let since = worker.started_at;
-        self.schedule(slot, since, now, true);
-        self.spawn_due(now, &mut effects);
         effects
     }
 
@@ -357,6 +385,18 @@ impl Lives {
     /// be replaced.
     pub fn hangs_up(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
         if self.workers.get(&id).is_some_and(|worker| worker.spoke) { self.asks_to_leave(id, now) } else { Vec::new() }
+    }
+
+    /// The worker that was to be spawned could not be.
+    pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        // What cannot be started now cannot be started the next time either; but a fleet that is up stays up.
+        if self.phase == Phase::ComingUp && self.workers.contains_key(&id) {
+            effects.push(Effect::Fail(Failure::Spawn { id }));
+            self.end(now, &mut effects);
+        }
+        effects.extend(self.exited(id, now));
+        effects
     }
 
     /// The worker's first process has exited.
@@ -376,21 +416,20 @@ impl Lives {
             }
             return effects;
         }
-        if self.has_current(worker.slot) {
-            return effects;
+        if !worker.was_ready {
+            let failures = &mut self.slots[worker.slot.0 as usize].failures;
+            *failures = failures.saturating_add(1);
+            if self.phase == Phase::ComingUp && *failures >= TRIES {
+                effects.push(Effect::Fail(Failure::Exited { id }));
+                self.end(now, &mut effects);
+                return effects;
+            }
         }
-        let was_ready = !matches!(worker.state, State::Starting { .. });
-        let slot = &mut self.slots[worker.slot.0 as usize];
-        slot.failures = if was_ready { 0 } else { slot.failures + 1 };
-        if self.phase == Phase::ComingUp && slot.failures >= TRIES {
-            effects.push(Effect::Fail(Failure::Exited { id }));
-            self.end(now, &mut effects);
-            return effects;
+        let is_filled = self.slots[worker.slot.0 as usize].spawn_at.is_some() || self.has_current(worker.slot);
+        if !is_filled {
+            self.schedule(worker.slot, worker.started_at, now, worker.was_ready);
+            self.spawn_due(now, &mut effects);
         }
-        if slot.spawn_at.is_none() {
-            self.schedule(worker.slot, worker.started_at, now, was_ready);
-        }
-        self.spawn_due(now, &mut effects);
         effects
     }
 
@@ -418,7 +457,7 @@ impl Lives {
     }
 
     fn has_current(&self, slot: Slot) -> bool {
-        self.workers.values().any(|worker| worker.slot == slot && worker.state.is_current() && !worker.leaving)
+        self.workers.values().any(|worker| worker.slot == slot && worker.is_current())
     }
 
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
@@ -433,31 +472,54 @@ impl Lives {
             return;
         }
         worker.state = State::Serving;
+        worker.was_ready = true;
         join(worker, &mut self.seats, effects);
         if starting {
             let slot = worker.slot;
-            self.retire_others(id, slot, now, effects);
+            let state = &mut self.slots[slot.0 as usize];
+            (state.was_ready, state.failures) = (true, 0);
+            self.retire_leaving(slot, now, effects);
             self.come_up(effects);
+            self.order_replacement(id, now);
+            self.spawn_due(now, effects);
         }
     }
 
-    /// A replacement is ready: those of its slot that wait for it may go.
-    fn retire_others(&mut self, id: WorkerId, slot: Slot, now: Instant, effects: &mut Vec<Effect>) {
-        for worker in self.workers.values_mut().filter(|worker| worker.slot == slot && worker.id != id) {
-            if !worker.state.is_current() {
+    /// Gives a seat to the listeners that found none free when they joined.
+    fn seat_the_standing(&mut self, effects: &mut Vec<Effect>) {
+        for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
+            join(worker, &mut self.seats, effects);
+        }
+    }
+
+    /// Orders the replacement of a worker that has asked for it.
+    fn order_replacement(&mut self, id: WorkerId, now: Instant) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let serves = worker.state == State::Serving && self.phase != Phase::Ending;
+        if worker.asked_to_leave && serves && !worker.leaving {
+            worker.leaving = true;
+            let (slot, started_at) = (worker.slot, worker.started_at);
+            self.schedule(slot, started_at, now, true);
+        }
+    }
+
+    /// A worker of this slot is ready: those that it replaces may go.
+    fn retire_leaving(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) {
+        for worker in self.workers.values_mut().filter(|worker| worker.slot == slot && worker.leaving) {
+            if worker.state != State::Serving {
                 continue;
             }
             for listener in &worker.listeners {
                 effects.push(Effect::Leave { cookie: listener.cookie });
             }
-            worker.state = State::Draining { deadline: now.after(self.rules.drain_timeout) };
+            worker.state =
+                State::Draining { earliest: now.after(GRACE), deadline: now.after(self.rules.drain_timeout) };
             effects.push(Effect::TellToFinish(worker.id));
         }
     }
 
     fn come_up(&mut self, effects: &mut Vec<Effect>) {
-        let ready = |slot| self.workers.values().any(|worker| worker.slot == slot && worker.state == State::Serving);
-        if self.phase == Phase::ComingUp && (0..self.rules.slots).map(Slot).all(ready) {
+        if self.phase == Phase::ComingUp && self.slots.iter().all(|slot| slot.was_ready) {
             self.phase = Phase::Up;
             effects.push(Effect::Up);
         }
@@ -467,7 +529,6 @@ impl Lives {
         let state = &mut self.slots[slot.0 as usize];
         let next = self.pace.after(state.interval, Life { started: started_at, ended: now, was_ready });
         (state.spawn_at, state.interval) = (Some(next.start), next.interval);
-        state.restarts += 1;
     }
 
     fn spawn_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
@@ -479,6 +540,7 @@ impl Lives {
                 continue;
             }
             slot.spawn_at = None;
+            slot.spawned = slot.spawned.saturating_add(1);
             let (id, slot_id, generation) = (self.next, Slot(index as u32), Generation(1));
             self.next = WorkerId(id.0 + 1);
             let capture = self.phase == Phase::ComingUp && slot.failures > 0;
@@ -491,8 +553,11 @@ impl Lives {
                 listeners: Vec::new(),
                 bound: None,
                 captured: capture,
+                held: Vec::new(),
                 said_ready: false,
                 spoke: false,
+                was_ready: false,
+                asked_to_leave: false,
                 leaving: false,
             };
             self.workers.insert(id, worker);
@@ -538,8 +603,9 @@ fn join(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
         let free_here = worker.seats().find(|seat| {
             !worker.listeners.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
         });
-        // Without a free seat the listener stays with the kernel's hash.
-        let Some(seat) = free_here.or_else(|| seats.take()) else { continue };
+        let seat = free_here.or_else(|| seats.take().inspect(|seat| worker.held.push(*seat)));
+        // Without a free seat the listener stays with the kernel's hash until there is one.
+        let Some(seat) = seat else { continue };
         worker.listeners[index].seat = Some(seat);
         effects.push(Effect::Join { id: worker.id, cookie: listener.cookie, address: listener.address, seat });
     }

@@ -1,1 +1,355 @@
+//! Lifecycles told event by event; what holds of all of them is in [`simulation`].
 
+use std::time::Duration;
+
+use super::*;
+
+#[path = "life_simulation.rs"]
+mod simulation;
+
+const RULES: Rules = Rules {
+    slots: 2,
+    ready_when: ReadyWhen::Listening,
+    ready_timeout: Duration::from_secs(30),
+    drain_timeout: Duration::from_secs(10),
+    respawn: Duration::from_secs(1),
+    backoff: Duration::from_secs(30),
+};
+const ONE_SLOT: Rules = Rules { slots: 1, ..RULES };
+
+fn at(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+fn address(port: u16) -> Address {
+    Address(([127, 0, 0, 1], port).into())
+}
+
+fn undrained(_: Seat) -> bool {
+    false
+}
+
+fn drained(_: Seat) -> bool {
+    true
+}
+
+fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
+    let id = |effect: &Effect| if let Effect::Spawn { id, .. } = effect { Some(*id) } else { None };
+    effects.iter().filter_map(id).collect()
+}
+
+fn joined(effects: &[Effect]) -> Vec<(WorkerId, u64, Seat)> {
+    let join = |effect: &Effect| match effect {
+        Effect::Join { id, cookie, seat, .. } => Some((*id, *cookie, *seat)),
+        _ => None,
+    };
+    effects.iter().filter_map(join).collect()
+}
+
+/// A fleet whose workers 1 to `slots` listen on port 80, each by the cookie of its own number.
+fn up(rules: Rules) -> Lives {
+    let mut lives = Lives::new(rules, at(0));
+    for id in spawned(&lives.tick(at(0), undrained)) {
+        lives.listens(id, id.0, address(80), at(1));
+    }
+    assert!(lives.is_up());
+    lives
+}
+
+const FIRST: WorkerId = WorkerId(1);
+const SECOND: WorkerId = WorkerId(2);
+const THIRD: WorkerId = WorkerId(3);
+
+#[test]
+fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
+    let mut lives = Lives::new(RULES, at(0));
+    assert_eq!(spawned(&lives.tick(at(0), undrained)), [FIRST, SECOND]);
+    let effects = lives.listens(FIRST, 1, address(80), at(1));
+    assert_eq!(effects, [Effect::Join { id: FIRST, cookie: 1, address: address(80), seat: Seat(0) }]);
+    // One that was ready and has died since has shown that the command works.
+    lives.exited(FIRST, at(2));
+    assert!(!lives.is_up());
+    let effects = lives.listens(SECOND, 2, address(80), at(3));
+    assert_eq!(effects.last(), Some(&Effect::Up));
+    assert!(!lives.listens(SECOND, 3, address(81), at(3)).contains(&Effect::Up));
+}
+
+#[test]
+fn with_ready_when_listening_a_word_is_not_enough() {
+    let mut lives = Lives::new(ONE_SLOT, at(0));
+    lives.tick(at(0), undrained);
+    assert_eq!(lives.says_ready(FIRST, at(1)), []);
+    assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
+}
+
+#[test]
+fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
+    let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
+    let mut lives = Lives::new(rules, at(0));
+    lives.tick(at(0), undrained);
+    assert_eq!(lives.listens(FIRST, 1, address(80), at(1)), []);
+    assert_eq!(joined(&lives.says_ready(FIRST, at(2))), [(FIRST, 1, Seat(0))]);
+    assert_eq!(lives.says_ready(FIRST, at(3)), [], "said again, it is nothing new");
+
+    let mut lives = Lives::new(rules, at(0));
+    lives.tick(at(0), undrained);
+    assert_eq!(lives.says_ready(FIRST, at(1)), []);
+    assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
+}
+
+#[test]
+fn a_death_is_made_good_in_the_same_slot_and_at_most_once_a_second() {
+    let mut lives = up(RULES);
+    let effects = lives.exited(SECOND, at(400));
+    assert!(effects.contains(&Effect::Bury(SECOND)));
+    assert_eq!((spawned(&effects), lives.restarts(Slot(1))), (vec![], 0));
+    assert_eq!(spawned(&lives.tick(at(999), undrained)), []);
+    let effects = lives.tick(at(1000), undrained);
+    assert_eq!(
+        effects,
+        [Effect::Spawn { id: THIRD, slot: Slot(1), generation: Generation(1), capture: false }],
+        "the fleet is up: its output is its own"
+    );
+    assert_eq!((lives.restarts(Slot(0)), lives.restarts(Slot(1))), (0, 1));
+    // A quick death again: the interval has doubled.
+    lives.exited(THIRD, at(1100));
+    assert_eq!(spawned(&lives.tick(at(2999), undrained)), []);
+    assert_eq!(spawned(&lives.tick(at(3000), undrained)), [WorkerId(4)]);
+}
+
+#[test]
+fn whoever_lived_for_long_is_replaced_at_once() {
+    let mut lives = up(RULES);
+    assert_eq!(spawned(&lives.exited(SECOND, at(60_000))), [THIRD]);
+}
+
+#[test]
+fn two_failures_in_one_slot_end_a_fleet_that_comes_up_and_the_second_is_captured() {
+    let mut lives = Lives::new(RULES, at(0));
+    lives.tick(at(0), undrained);
+    lives.exited(SECOND, at(10));
+    let effects = lives.tick(at(1000), undrained);
+    assert_eq!(effects, [Effect::Spawn { id: THIRD, slot: Slot(1), generation: Generation(1), capture: true }]);
+    let effects = lives.exited(THIRD, at(1010));
+    let failure = Effect::Fail(Failure::Exited { id: THIRD });
+    assert_eq!(effects, [Effect::Bury(THIRD), failure, Effect::Terminate(FIRST)]);
+    assert_eq!(lives.exited(FIRST, at(1020)), [Effect::Bury(FIRST), Effect::Down]);
+}
+
+#[test]
+fn one_failure_in_each_slot_does_not_end_it() {
+    let mut lives = Lives::new(RULES, at(0));
+    lives.tick(at(0), undrained);
+    lives.exited(FIRST, at(10));
+    lives.exited(SECOND, at(10));
+    assert_eq!(spawned(&lives.tick(at(1000), undrained)).len(), 2);
+}
+
+#[test]
+fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other() {
+    let mut lives = Lives::new(ONE_SLOT, at(0));
+    lives.tick(at(0), undrained);
+    lives.speaks(FIRST);
+    assert_eq!(lives.hangs_up(FIRST, at(5000)), [], "not ready, it has nothing to hand over");
+    let effects = lives.exited(FIRST, at(5000));
+    let again = Effect::Spawn { id: SECOND, slot: Slot(0), generation: Generation(1), capture: true };
+    assert_eq!(effects, [Effect::Bury(FIRST), again]);
+    lives.speaks(SECOND);
+    lives.hangs_up(SECOND, at(5010));
+    assert!(lives.exited(SECOND, at(5010)).contains(&Effect::Fail(Failure::Exited { id: SECOND })));
+}
+
+#[test]
+fn not_ready_in_time_ends_a_fleet_that_comes_up() {
+    let mut lives = Lives::new(RULES, at(0));
+    lives.tick(at(0), undrained);
+    lives.listens(FIRST, 1, address(80), at(1));
+    assert_eq!(lives.tick(at(29_999), undrained), []);
+    let failure = Effect::Fail(Failure::NotReady { id: SECOND });
+    assert_eq!(lives.tick(at(30_000), undrained), [failure, Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
+}
+
+#[test]
+fn a_replacement_that_does_not_become_ready_is_a_quick_death_and_its_elder_serves_on() {
+    let mut lives = up(ONE_SLOT);
+    assert_eq!(spawned(&lives.asks_to_leave(FIRST, at(5000))), [SECOND]);
+    assert_eq!(lives.tick(at(35_000), undrained), [Effect::Terminate(SECOND)]);
+    assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
+    // Neither a live worker in the slot nor the time that it was given is a success: the interval doubles.
+    assert_eq!(spawned(&lives.exited(SECOND, at(35_001))), [THIRD]);
+    lives.exited(THIRD, at(35_002));
+    assert_eq!(spawned(&lives.tick(at(39_000), undrained)), []);
+    assert_eq!(spawned(&lives.tick(at(39_001), undrained)), [WorkerId(4)]);
+    let effects = lives.listens(WorkerId(4), 4, address(80), at(39_100));
+    assert!(effects.ends_with(&[Effect::Leave { cookie: 1 }, Effect::TellToFinish(FIRST)]), "{effects:?}");
+}
+
+#[test]
+fn what_cannot_be_spawned_ends_a_fleet_that_comes_up_and_no_other() {
+    let mut lives = Lives::new(RULES, at(0));
+    lives.tick(at(0), undrained);
+    let effects = lives.spawn_failed(FIRST, at(1));
+    assert_eq!(effects[0], Effect::Fail(Failure::Spawn { id: FIRST }));
+    assert_eq!(lives.spawn_failed(SECOND, at(1)), [Effect::Bury(SECOND), Effect::Down]);
+
+    let mut lives = up(RULES);
+    lives.exited(FIRST, at(60_000));
+    assert_eq!(lives.spawn_failed(THIRD, at(60_000)), [Effect::Bury(THIRD)]);
+    assert_eq!(spawned(&lives.tick(at(62_000), undrained)), [WorkerId(4)]);
+}
+
+#[test]
+fn whoever_asks_to_leave_goes_when_its_replacement_is_ready() {
+    let mut lives = up(RULES);
+    assert_eq!(spawned(&lives.asks_to_leave(FIRST, at(5000))), [THIRD]);
+    assert_eq!(lives.asks_to_leave(FIRST, at(5001)), [], "asked again, it is the same wish");
+    assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
+
+    let effects = lives.listens(THIRD, 3, address(80), at(5100));
+    let join = Effect::Join { id: THIRD, cookie: 3, address: address(80), seat: Seat(2) };
+    assert_eq!(effects, [join, Effect::Leave { cookie: 1 }, Effect::TellToFinish(FIRST)]);
+
+    // It has closed its listener, and answers what it holds.
+    assert_eq!(lives.closes(1), [Effect::Leave { cookie: 1 }, Effect::Forget { cookie: 1 }]);
+    assert_eq!(lives.tick(at(5200), |seat| seat != Seat(0)), []);
+    assert_eq!(lives.tick(at(6099), drained), [], "it may not have heard yet");
+    assert_eq!(lives.tick(at(6100), |seat| seat != Seat(0)), []);
+    assert_eq!(lives.tick(at(6300), drained), [Effect::Terminate(FIRST)]);
+    assert_eq!(lives.tick(at(16_299), undrained), []);
+    assert_eq!(lives.tick(at(16_300), undrained), [Effect::Kill(FIRST)]);
+    assert_eq!(lives.tick(at(99_000), undrained), [], "once is enough");
+    assert_eq!(lives.exited(FIRST, at(99_000)), [Effect::Bury(FIRST)]);
+    assert_eq!((lives.restarts(Slot(0)), lives.workers().count()), (1, 2));
+}
+
+#[test]
+fn whoever_never_finishes_is_ended_at_the_deadline() {
+    let mut lives = up(ONE_SLOT);
+    lives.asks_to_leave(FIRST, at(5000));
+    lives.listens(SECOND, 2, address(80), at(5100));
+    assert_eq!(lives.tick(at(15_099), undrained), []);
+    assert_eq!(lives.tick(at(15_100), undrained), [Effect::Terminate(FIRST)]);
+}
+
+#[test]
+fn whoever_asks_to_leave_and_exits_before_is_replaced_once() {
+    let mut lives = up(ONE_SLOT);
+    // Too young: the replacement is due at 1 s, and its exit does not order another.
+    assert_eq!(lives.asks_to_leave(FIRST, at(200)), []);
+    assert_eq!(spawned(&lives.exited(FIRST, at(300))), []);
+    assert_eq!(spawned(&lives.tick(at(1000), undrained)), [SECOND]);
+    assert_eq!(spawned(&lives.tick(at(9000), undrained)), []);
+
+    lives.listens(SECOND, 2, address(80), at(9000));
+    assert_eq!(spawned(&lives.asks_to_leave(SECOND, at(60_000))), [THIRD]);
+    assert_eq!(spawned(&lives.exited(SECOND, at(60_001))), []);
+    assert_eq!(spawned(&lives.tick(at(80_000), undrained)), []);
+    assert_eq!(lives.restarts(Slot(0)), 2);
+}
+
+#[test]
+fn a_wish_to_leave_before_readiness_is_granted_when_it_is_ready() {
+    let mut lives = up(ONE_SLOT);
+    assert_eq!(spawned(&lives.exited(FIRST, at(60_000))), [SECOND]);
+    assert_eq!(lives.asks_to_leave(SECOND, at(60_010)), []);
+    let effects = lives.listens(SECOND, 2, address(80), at(62_000));
+    assert_eq!((joined(&effects).len(), spawned(&effects)), (1, vec![THIRD]));
+    assert_eq!(lives.worker(SECOND).unwrap().state, State::Serving, "it serves until then");
+}
+
+#[test]
+fn hanging_up_is_a_wish_to_leave_only_of_one_that_has_spoken() {
+    let mut lives = up(RULES);
+    assert_eq!(lives.hangs_up(FIRST, at(5000)), []);
+    lives.speaks(SECOND);
+    assert_eq!(spawned(&lives.hangs_up(SECOND, at(5000))), [THIRD]);
+}
+
+#[test]
+fn stopping_terminates_all_and_kills_what_is_left_at_the_deadline() {
+    let mut lives = up(RULES);
+    assert_eq!(lives.stop(at(1000)), [Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
+    assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Bury(FIRST)));
+    assert_eq!(lives.asks_to_leave(SECOND, at(1200)), []);
+    assert_eq!(lives.tick(at(11_000), undrained), [Effect::Kill(SECOND)]);
+    assert_eq!(lives.exited(SECOND, at(11_001)).last(), Some(&Effect::Down));
+    assert_eq!(lives.stop(at(11_002)), [], "it is down, and down once");
+    assert_eq!(lives.tick(at(99_000), drained), []);
+}
+
+#[test]
+fn stopping_twice_kills_at_once() {
+    let mut lives = up(RULES);
+    lives.stop(at(1000));
+    assert_eq!(lives.stop(at(1001)), [Effect::Kill(FIRST), Effect::Kill(SECOND)]);
+}
+
+#[test]
+fn a_fleet_between_two_lives_goes_down_at_once() {
+    let mut lives = up(ONE_SLOT);
+    lives.exited(FIRST, at(2));
+    assert_eq!(lives.stop(at(3)), [Effect::Down]);
+    assert_eq!(lives.tick(at(5000), drained), [], "nothing is started any more");
+}
+
+#[test]
+fn two_ports_share_a_seat_and_two_listeners_on_one_address_do_not() {
+    let mut lives = Lives::new(ONE_SLOT, at(0));
+    lives.tick(at(0), undrained);
+    let seat_of = |effects: Vec<Effect>| joined(&effects)[0].2;
+    assert_eq!(seat_of(lives.listens(FIRST, 1, address(80), at(1))), Seat(0));
+    assert_eq!(seat_of(lives.listens(FIRST, 2, address(81), at(1))), Seat(0));
+    assert_eq!(seat_of(lives.listens(FIRST, 3, address(80), at(1))), Seat(1));
+    assert_eq!(lives.listens(FIRST, 3, address(80), at(1)), [], "one socket has one seat");
+    // A listener that is opened anew finds the worker's own seat free again.
+    lives.closes(1);
+    assert!(!lives.worker(FIRST).unwrap().listeners.iter().any(|listener| listener.cookie == 1));
+    assert_eq!(seat_of(lives.listens(FIRST, 4, address(80), at(2))), Seat(0));
+    assert!(lives.worker(FIRST).unwrap().seats().eq([Seat(0), Seat(1)]));
+}
+
+#[test]
+fn a_seat_takes_connections_only_while_it_has_a_listener() {
+    let mut lives = up(ONE_SLOT);
+    assert!(lives.worker(FIRST).unwrap().takes(Seat(0)));
+    lives.closes(1);
+    let worker = lives.worker(FIRST).unwrap();
+    assert!(!worker.takes(Seat(0)));
+    assert!(worker.seats().eq([Seat(0)]), "what it has accepted is still counted there");
+}
+
+#[test]
+fn a_seat_is_not_handed_on_before_its_books_are_at_rest() {
+    let mut lives = up(ONE_SLOT);
+    lives.exited(FIRST, at(60_000));
+    assert_eq!(joined(&lives.listens(SECOND, 2, address(80), at(60_001))), [(SECOND, 2, Seat(1))]);
+    lives.exited(SECOND, at(120_000));
+    lives.tick(at(120_000), drained);
+    lives.tick(at(120_010), drained);
+    assert_eq!(joined(&lives.listens(THIRD, 3, address(80), at(120_020))), [(THIRD, 3, Seat(0))]);
+}
+
+#[test]
+fn a_listener_without_a_seat_gets_the_first_that_becomes_free() {
+    let slots = u32::try_from(llb_common::abi::MAX_SEATS).unwrap();
+    let mut lives = up(Rules { slots, ..RULES });
+    let next = spawned(&lives.exited(FIRST, at(60_000)))[0];
+    assert_eq!(joined(&lives.listens(next, 999, address(80), at(60_001))), []);
+    assert_eq!(joined(&lives.tick(at(60_010), drained)), []);
+    assert_eq!(joined(&lives.tick(at(60_020), drained)), [(next, 999, Seat(0))]);
+}
+
+#[test]
+fn nobody_knows_a_stranger() {
+    let mut lives = up(RULES);
+    let stranger = WorkerId(77);
+    lives.binds(stranger, address(80));
+    lives.speaks(stranger);
+    assert_eq!(lives.listens(stranger, 77, address(80), at(1)), []);
+    assert_eq!(lives.says_ready(stranger, at(1)), []);
+    assert_eq!(lives.asks_to_leave(stranger, at(1)), []);
+    assert_eq!(lives.hangs_up(stranger, at(1)), []);
+    assert_eq!(lives.exited(stranger, at(1)), []);
+    assert_eq!(lives.spawn_failed(stranger, at(1)), []);
+    assert_eq!(lives.closes(77), []);
+}

@@ -7,7 +7,7 @@ use std::{
 };
 
 use llb_common::{
-    abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS},
+    abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS, NO_SEAT},
     names,
 };
 
@@ -16,6 +16,9 @@ use crate::{
     model::{Address, Seat},
     sys::socket,
 };
+
+/// The map's own word for "only if the key is new".
+const BPF_NOEXIST: u64 = 1;
 
 /// One listener in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,16 @@ impl Steering {
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
         self.groups.0.insert(address, (index, members));
         Ok(())
+    }
+
+    /// Makes a listener known that has not joined: connections that the kernel's hash would give to it go through the
+    /// selector all the same. The kernel side does so itself for one that begins to listen where a group is already.
+    pub fn expect(&mut self, address: Address, cookie: u64) {
+        if let Some((index, _)) = self.groups.0.get(&address) {
+            let listener = Listener { group: *index, seat: NO_SEAT };
+            // What is known already is known better. A full map leaves the connections of this one to the hash.
+            let _ = self.listeners.insert(cookie, Value(listener), BPF_NOEXIST);
+        }
     }
 
     /// Takes a listener out of its group: it is no longer chosen. Connections that wait in it stay. The listener is

@@ -10,7 +10,8 @@ use tracing_subscriber::{EnvFilter, fmt};
 /// The filter's, if it cannot be read.
 pub fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = filter.parse()?;
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let log =
+        fmt().with_env_filter(filter).with_writer(|| super::stderr::Stderr).with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test that has one already, keeps the first.
     let _ = log.with_target(false).without_time().try_init();
     Ok(())

@@ -97,6 +97,17 @@ pub fn port_holder(port: u16) -> io::Result<Option<Process>> {
     Ok(holder.map(Process::of))
 }
 
+/// Whether we ignore signal `number`, as whoever started us may have set it.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn ignores(number: i32) -> io::Result<bool> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    let mask = u64::from_str_radix(ignored.trim(), 16).map_err(io::Error::other)?;
+    Ok(mask >> (number - 1) & 1 == 1)
+}
+
 /// What the process calls itself.
 ///
 /// # Errors

@@ -1,0 +1,272 @@
+//! Random orders of events, and what must hold in every one of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What happens next. Numbers choose among the workers and listeners that there are just then.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// Time passes, ms; bit n: seat n has drained.
+    Tick(u64, u64),
+    Listens(usize, u16),
+    Closes(usize),
+    Speaks(usize),
+    SaysReady(usize),
+    AsksToLeave(usize),
+    HangsUp(usize),
+    Exits(usize),
+    Stop,
+}
+
+/// The outside: does what it is told, and checks that it makes sense.
+struct World {
+    lives: Lives,
+    rules: Rules,
+    now: Instant,
+    alive: BTreeSet<WorkerId>,
+    buried: BTreeSet<WorkerId>,
+    /// Listeners in their groups, by cookie.
+    groups: BTreeMap<u64, (WorkerId, Address, Seat)>,
+    open: Vec<(WorkerId, u64)>,
+    next_cookie: u64,
+    last_spawn: BTreeMap<Slot, Instant>,
+    ups: u32,
+    downs: u32,
+    failures: u32,
+    stopped: bool,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        World {
+            lives: Lives::new(rules, at(0)),
+            rules,
+            now: at(0),
+            alive: BTreeSet::new(),
+            buried: BTreeSet::new(),
+            groups: BTreeMap::new(),
+            open: Vec::new(),
+            next_cookie: 1,
+            last_spawn: BTreeMap::new(),
+            ups: 0,
+            downs: 0,
+            failures: 0,
+            stopped: false,
+        }
+    }
+
+    /// A worker that lives, if any does.
+    fn pick(&self, number: usize) -> Option<WorkerId> {
+        let count = self.alive.len().max(1);
+        self.alive.iter().nth(number % count).copied()
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        let now = self.now;
+        let on = |number: usize| self.pick(number);
+        let effects = match *happening {
+            Happening::Tick(ms, seats) => {
+                self.now = now.after(Duration::from_millis(ms));
+                self.lives.tick(self.now, |seat| seats >> (seat.0 % 64) & 1 == 1)
+            }
+            Happening::Listens(number, port) => {
+                let Some(id) = on(number) else { return };
+                let cookie = self.next_cookie;
+                self.next_cookie += 1;
+                self.open.push((id, cookie));
+                self.lives.listens(id, cookie, address(port), now)
+            }
+            Happening::Closes(number) => {
+                if self.open.is_empty() {
+                    return;
+                }
+                let at = number % self.open.len();
+                let (_, cookie) = self.open.swap_remove(at);
+                self.lives.closes(cookie)
+            }
+            Happening::Speaks(number) => {
+                if let Some(id) = on(number) {
+                    self.lives.speaks(id);
+                }
+                return;
+            }
+            Happening::SaysReady(number) => on(number).map_or_else(Vec::new, |id| self.lives.says_ready(id, now)),
+            Happening::AsksToLeave(number) => on(number).map_or_else(Vec::new, |id| self.lives.asks_to_leave(id, now)),
+            Happening::HangsUp(number) => on(number).map_or_else(Vec::new, |id| self.lives.hangs_up(id, now)),
+            Happening::Exits(number) => {
+                let Some(id) = on(number) else { return };
+                self.exit(id)
+            }
+            Happening::Stop => {
+                self.stopped = true;
+                self.lives.stop(now)
+            }
+        };
+        self.obey(effects);
+        self.check();
+    }
+
+    fn exit(&mut self, id: WorkerId) -> Vec<Effect> {
+        self.alive.remove(&id);
+        self.open.retain(|(owner, _)| *owner != id);
+        self.lives.exited(id, self.now)
+    }
+
+    fn obey(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn { id, slot, .. } => {
+                    assert!(!self.stopped && self.failures == 0, "{id} is spawned while the fleet ends");
+                    assert!(self.alive.insert(id) && !self.buried.contains(&id), "{id} has lived before");
+                    let last = self.last_spawn.insert(slot, self.now);
+                    let paced = last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
+                    assert!(paced, "slot {slot} is filled too soon");
+                }
+                Effect::Join { id, cookie, address, seat } => {
+                    assert!(self.alive.contains(&id), "{id} is not there to join");
+                    assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}");
+                    for (other, there, taken) in self.groups.values() {
+                        assert!(*taken != seat || *other == id, "seat {seat} of {other} is given to {id}");
+                        assert!(*taken != seat || *there != address, "seat {seat} twice in one group");
+                    }
+                    assert!(self.groups.insert(cookie, (id, address, seat)).is_none(), "{cookie} joins twice");
+                }
+                Effect::Leave { cookie } | Effect::Forget { cookie } => {
+                    self.groups.remove(&cookie);
+                }
+                Effect::TellToFinish(id) | Effect::Terminate(id) | Effect::Kill(id) => {
+                    assert!(self.alive.contains(&id), "{id} is not there any more");
+                }
+                Effect::Bury(id) => assert!(!self.alive.contains(&id) && self.buried.insert(id), "{id} is buried"),
+                Effect::Up => {
+                    self.ups += 1;
+                    assert!(self.ups == 1 && !self.stopped && self.failures == 0);
+                }
+                Effect::Fail(_) => {
+                    self.failures += 1;
+                    assert!(self.failures == 1 && self.ups == 0, "a fleet that is up stays up");
+                }
+                Effect::Down => {
+                    self.downs += 1;
+                    assert!(self.downs == 1 && self.alive.is_empty());
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        let known: BTreeSet<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
+        assert_eq!(known, self.alive);
+        let mut holders = BTreeMap::new();
+        for worker in self.lives.workers() {
+            for seat in worker.seats() {
+                assert_eq!(holders.insert(seat, worker.id), None, "seat {seat} has two holders");
+            }
+        }
+        for slot in (0..self.rules.slots).map(Slot) {
+            let of_slot = || self.lives.workers().filter(|worker| worker.slot == slot);
+            let current = of_slot().filter(|worker| worker.is_current()).count();
+            assert!(current <= 1, "slot {slot} has {current} workers");
+            let starting = of_slot().filter(|worker| matches!(worker.state, State::Starting { .. })).count();
+            assert!(starting <= 1, "slot {slot} has {starting} workers that start");
+            let replacement_comes = current == 1 || self.lives.slots[slot.0 as usize].spawn_at.is_some();
+            let stopping = of_slot().any(|worker| matches!(worker.state, State::Stopping { .. } | State::Killed));
+            assert!(replacement_comes || stopping || self.ends(), "slot {slot} is forgotten");
+        }
+        assert!(self.downs == 1 || !self.ends() || !self.alive.is_empty(), "nobody is left, and it is not down");
+    }
+
+    fn ends(&self) -> bool {
+        self.stopped || self.failures > 0
+    }
+
+    /// Told to stop, the fleet goes down without any worker's help, in the time that it says.
+    fn bring_down(&mut self) {
+        if !self.ends() {
+            self.happen(&Happening::Stop);
+        }
+        self.happen(&Happening::Tick(u64::try_from(self.rules.drain_timeout.as_millis()).unwrap(), 0));
+        assert!(self.lives.workers().all(|worker| worker.state == State::Killed));
+        while let Some(id) = self.pick(0) {
+            let effects = self.exit(id);
+            self.obey(effects);
+            self.check();
+        }
+        assert_eq!(self.downs, 1);
+        assert_eq!(self.groups, BTreeMap::new(), "these are in a group, and nobody holds them");
+        self.happen(&Happening::Tick(1_000_000, u64::MAX));
+        self.happen(&Happening::Stop);
+        assert_eq!(self.downs, 1);
+    }
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        12 => (prop_oneof![0_u64..20, 0_u64..2_000, 0_u64..40_000], any::<u64>())
+            .prop_map(|(ms, seats)| Happening::Tick(ms, seats)),
+        12 => (any::<usize>(), 80_u16..83).prop_map(|(worker, port)| Happening::Listens(worker, port)),
+        4 => any::<usize>().prop_map(Happening::Closes),
+        3 => any::<usize>().prop_map(Happening::Speaks),
+        4 => any::<usize>().prop_map(Happening::SaysReady),
+        4 => any::<usize>().prop_map(Happening::AsksToLeave),
+        3 => any::<usize>().prop_map(Happening::HangsUp),
+        3 => any::<usize>().prop_map(Happening::Exits),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_fleet_is_in_order_and_ends(
+        slots in 1_u32..4,
+        needs_word in any::<bool>(),
+        begin_up in any::<bool>(),
+        happenings in prop::collection::vec(happening(), 0..120),
+        stop in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+    ) {
+        let ready_when = if needs_word { ReadyWhen::Ready } else { ReadyWhen::Listening };
+        let mut world = World::new(Rules { slots, ready_when, ..RULES });
+        world.happen(&Happening::Tick(0, 0));
+        // Half of the runs are of a fleet that has come up: few come up by chance.
+        for worker in 0..if begin_up { slots as usize } else { 0 } {
+            world.happen(&Happening::Listens(worker, 80));
+            world.happen(&Happening::SaysReady(worker));
+        }
+        for (index, happening) in happenings.iter().enumerate() {
+            if stop.is_some_and(|stop| stop.index(happenings.len()) == index) {
+                world.happen(&Happening::Stop);
+            }
+            world.happen(happening);
+        }
+        world.bring_down();
+    }
+
+    #[test]
+    fn a_fleet_that_is_left_in_peace_comes_up_whatever_came_before(
+        happenings in prop::collection::vec(happening(), 0..60),
+    ) {
+        let mut world = World::new(ONE_SLOT);
+        world.happen(&Happening::Tick(0, 0));
+        world.happen(&Happening::Listens(0, 80));
+        happenings.iter().for_each(|happening| world.happen(happening));
+        // The longest wait between two starts, then an end to all that is on its way out, and once more.
+        for _ in 0..4 {
+            world.happen(&Happening::Tick(30_000, u64::MAX));
+            let leaving: Vec<WorkerId> =
+                world.lives.workers().filter(|worker| !worker.is_current()).map(|worker| worker.id).collect();
+            for id in leaving {
+                let effects = world.exit(id);
+                world.obey(effects);
+            }
+            world.happen(&Happening::Tick(30_000 - 1, u64::MAX));
+            world.happen(&Happening::Listens(usize::MAX, 80));
+            let newest = world.alive.len().saturating_sub(1);
+            world.happen(&Happening::Listens(newest, 80));
+        }
+        prop_assert!(world.lives.workers().any(|worker| worker.state == State::Serving), "{:?}", world.lives);
+    }
+}

@@ -1,0 +1,69 @@
+//! llb's own words on stderr. That may be a pipe that nobody reads, or that is closed: the fleet must neither wait
+//! for it nor fall with it. So a thread of their own writes them, and what finds no room is dropped.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        LazyLock,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// Texts that may wait: more than llb has to say in a bad minute.
+const WAITING: usize = 1024;
+
+/// The end of llb waits no longer than this for somebody to read its last words.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+enum Order {
+    Write(Vec<u8>),
+    /// Answer when all before this has been written.
+    Report(SyncSender<()>),
+}
+
+static WRITER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
+    let (orders, inbox) = sync_channel(WAITING);
+    // Without a thread everything is dropped with the inbox, and llb does its work in silence.
+    let _ = thread::Builder::new().name("llb-stderr".into()).spawn(move || write_all(&inbox));
+    orders
+});
+
+fn write_all(inbox: &Receiver<Order>) {
+    for order in inbox {
+        match order {
+            // A closed stderr is no reason to stop.
+            Order::Write(text) => drop(io::stderr().write_all(&text)),
+            // Who asked has waited long enough.
+            Order::Report(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Writes one line.
+pub fn line(text: &str) {
+    let _ = WRITER.try_send(Order::Write(format!("{text}\n").into_bytes()));
+}
+
+/// Waits until all is written, or nobody reads it.
+pub fn flush() {
+    let (done, is_done) = sync_channel(1);
+    if WRITER.try_send(Order::Report(done)).is_ok() {
+        let _ = is_done.recv_timeout(LAST_WORDS);
+    }
+}
+
+/// Where the log is written; each write is a whole text.
+pub(super) struct Stderr;
+
+impl Write for Stderr {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let _ = WRITER.try_send(Order::Write(text.to_owned()));
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,6 +1,7 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
 mod apt;
+mod demo;
 mod ebpf;
 mod paths;
 mod sh;
@@ -14,6 +15,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "llb's own chores")]
 enum Chore {
+    /// Build llb and show what it does; asks for root
+    Demo,
     /// Compile the kernel side and write the object that llb-userspace embeds
     Ebpf {
         /// Rebuild elsewhere and compare with the committed object instead of replacing it
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         return ebpf::wrapper::run();
     }
     let done = match Chore::parse() {
+        Chore::Demo => demo::run(),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Test => test::run(),

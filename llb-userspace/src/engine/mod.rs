@@ -2,7 +2,7 @@
 //! does it.
 //!
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
-//! processes. What they decide is done in [`effects`], what is published in [`publish`], what is shown in [`status`].
+//! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
 mod diagnose;
 mod effects;

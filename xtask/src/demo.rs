@@ -1,0 +1,30 @@
+//! Builds llb and shows what it does.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{paths, sh};
+
+/// Builds the release binary and runs its demo, as root, which it needs to load programs into the kernel.
+pub(crate) fn run() -> Result<()> {
+    let build = ["build", "--release", "--package", "llb-userspace"];
+    sh::run(Command::new(sh::cargo()).args(build).current_dir(paths::root()))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);
+    let llb = target.join("release/llb");
+    let mut demo = if sh::is_root()? {
+        Command::new(&llb)
+    } else {
+        let sudo = sh::find("sudo").context("the demo needs root and there is no sudo here; run this as root")?;
+        let mut demo = Command::new(sudo);
+        demo.arg(&llb);
+        demo
+    };
+    if !llb.is_file() {
+        bail!(
+            "cargo has not put the binary at {}; is there a target directory in cargo's configuration?",
+            llb.display()
+        );
+    }
+    sh::run(demo.arg("demo"))
+}

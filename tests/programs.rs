@@ -135,7 +135,8 @@ fn multipath_tcp_is_left_to_the_kernels_hash() {
         assert!(ended.stderr.contains("Protocol not"), "{ended:#?}");
         return;
     }
-    let fleet = stage.start(&EXACT, &command);
+    let fleet = stage.launch(&EXACT, &command);
+    until("llb says so", || fleet.stderr().contains("no listener could be steered"));
     // Enough that the hash leaves out one of three less than once in 10^10 times.
     let mut tally = Tally::default();
     tally.ask(LOOPBACK, "/", 64);

@@ -26,9 +26,9 @@ use crate::{
 
 /// A worker's cgroup, cleared away when the test ends, however it ends.
 struct Scene {
-    /// Dropped first: its end is the end of all in it.
-    _fleet: FleetCgroup,
     cgroup: WorkerCgroup,
+    /// Dropped last, and with it whatever runs in it.
+    _fleet: FleetCgroup,
 }
 
 impl Scene {
@@ -37,7 +37,7 @@ impl Scene {
         let name: Name = format!("spawn-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed)).parse().unwrap();
         let mut fleet = FleetCgroup::create(&name).unwrap();
         let cgroup = fleet.worker(Slot(7), Generation(2)).unwrap();
-        Self { _fleet: fleet, cgroup }
+        Self { cgroup, _fleet: fleet }
     }
 
     fn try_spawn(&self, program: &OsStr, args: &[&str], directory: Option<&Path>) -> Result<Spawned, SpawnError> {

@@ -250,7 +250,8 @@ fn what_workers_write_comes_through_byte_for_byte() {
     let script = "cat $STAGE/bytes; cat $STAGE/bytes >&2; exit 1";
     let (out, err) = (stage.path().join("out"), stage.path().join("err"));
     let mut command = Command::new(LLB);
-    command.args(["run", "-n", "1", "--runtime-dir"]).arg(stage.path().join("run"));
+    // llb's own words are not to come in between.
+    command.args(["run", "-n", "1", "--log", "off", "--runtime-dir"]).arg(stage.path().join("run"));
     command.args(["--name", &format!("bytes-{}", std::process::id()), "--", "sh", "-c", script]);
     command.env("STAGE", stage.path()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
     let status = Plain::spawn(&mut command).wait(harness::DEADLINE);

@@ -11,11 +11,15 @@ pub mod name;
 pub mod pace;
 pub mod spawn;
 
+mod effect;
 mod life;
 mod seats;
+mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
-pub use life::{Effect, Failure, Lives, Rules, State, Worker};
+pub use effect::{Effect, Failure};
+pub use life::{Lives, Rules};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
+pub use worker::{Listener, State, Worker};

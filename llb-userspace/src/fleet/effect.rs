@@ -1,0 +1,74 @@
+//! What the lives of workers demand of the engine.
+
+use crate::model::{Address, Generation, Seat, Slot, WorkerId};
+
+/// Something to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a worker, with its output through llb if `capture`.
+    Spawn {
+        /// Its id.
+        id: WorkerId,
+        /// The slot to fill.
+        slot: Slot,
+        /// Its generation.
+        generation: Generation,
+        /// Whether its output is to go through llb.
+        capture: bool,
+    },
+    /// Put a listener into its group.
+    Join {
+        /// The worker.
+        id: WorkerId,
+        /// The listener's cookie.
+        cookie: u64,
+        /// Its address.
+        address: Address,
+        /// The seat to give it.
+        seat: Seat,
+    },
+    /// Take a listener out of its group.
+    Leave {
+        /// The listener's cookie.
+        cookie: u64,
+    },
+    /// A listener is gone: forget it when no connection can be migrating from it any more.
+    Forget {
+        /// The listener's cookie.
+        cookie: u64,
+    },
+    /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
+    TellToFinish(WorkerId),
+    /// Send SIGTERM to the worker's processes.
+    Terminate(WorkerId),
+    /// Kill whatever is in the worker's cgroup.
+    Kill(WorkerId),
+    /// The worker has exited: kill what is left in its cgroup and remove it.
+    Bury(WorkerId),
+    /// Every slot has been ready once.
+    Up,
+    /// The fleet cannot come up. It is being ended; the error is to be shown.
+    Fail(Failure),
+    /// The last worker is gone, as was asked for.
+    Down,
+}
+
+/// Why a fleet cannot come up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Workers exit before they are ready.
+    Exited {
+        /// The worker.
+        id: WorkerId,
+    },
+    /// A worker does not become ready in time.
+    NotReady {
+        /// The worker.
+        id: WorkerId,
+    },
+    /// A worker could not even be spawned.
+    Spawn {
+        /// The worker.
+        id: WorkerId,
+    },
+}

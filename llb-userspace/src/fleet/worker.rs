@@ -1,0 +1,106 @@
+//! One worker, as the lives of the fleet know it.
+
+use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
+
+/// Where a worker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Spawned, not ready.
+    Starting {
+        /// When it must be ready.
+        deadline: Instant,
+    },
+    /// Ready, and in its groups.
+    Serving,
+    /// Out of its groups, finishing.
+    Draining {
+        /// Not before this: it has just been told to finish up, and may end better by itself.
+        earliest: Instant,
+        /// When it is sent SIGTERM even if it has not finished.
+        deadline: Instant,
+    },
+    /// Sent SIGTERM.
+    Stopping {
+        /// When it is killed.
+        deadline: Instant,
+    },
+    /// Sent SIGKILL.
+    Killed,
+}
+
+impl State {
+    /// The name in `llb status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Starting { .. } => "starting",
+            State::Serving => "serving",
+            State::Draining { .. } => "draining",
+            State::Stopping { .. } => "stopping",
+            State::Killed => "killed",
+        }
+    }
+}
+
+/// A listening socket of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its address.
+    pub address: Address,
+    /// Its seat, once it has joined.
+    pub seat: Option<Seat>,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Whose life this is.
+    pub id: WorkerId,
+    /// The slot that it fills.
+    pub slot: Slot,
+    /// The generation that it belongs to.
+    pub generation: Generation,
+    /// Where it stands.
+    pub state: State,
+    /// When it was spawned.
+    pub started_at: Instant,
+    /// Its listeners.
+    pub listeners: Vec<Listener>,
+    /// The address that it last tried to bind.
+    pub bound: Option<Address>,
+    /// Whether its output goes through llb, to be shown if it fails.
+    pub captured: bool,
+    /// Every seat that one of its listeners has had.
+    pub(super) held: Vec<Seat>,
+    pub(super) said_ready: bool,
+    pub(super) spoke: bool,
+    pub(super) was_ready: bool,
+    /// Whether it has asked to be replaced. One that is not ready yet is so when it is.
+    pub(super) asked_to_leave: bool,
+    /// Whether its replacement has been ordered.
+    pub(super) leaving: bool,
+}
+
+impl Worker {
+    /// The seats that it holds until it exits, in the order in which it got them.
+    pub fn seats(&self) -> impl Iterator<Item = Seat> {
+        self.held.iter().copied()
+    }
+
+    /// Whether new connections may be given to it through `seat`.
+    #[must_use]
+    pub fn takes(&self, seat: Seat) -> bool {
+        self.state == State::Serving && self.listeners.iter().any(|listener| listener.seat == Some(seat))
+    }
+
+    /// Whether nobody else is to fill its slot.
+    pub(super) fn is_current(&self) -> bool {
+        match self.state {
+            State::Starting { .. } => true,
+            State::Serving => !self.leaving,
+            State::Draining { .. } | State::Stopping { .. } | State::Killed => false,
+        }
+    }
+}

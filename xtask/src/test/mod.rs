@@ -17,7 +17,7 @@ use self::results::{Rule, Suite};
 use crate::{paths, sh};
 
 /// The integration tests that say whether a compiled object works on this kernel.
-const KERNEL_TESTS: [&str; 3] = ["programs", "scale", "steering"];
+const KERNEL_TESTS: [&str; 4] = ["migration", "programs", "scale", "steering"];
 
 /// One call of cargo.
 struct Step {

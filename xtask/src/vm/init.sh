@@ -2,7 +2,7 @@
 # The first process of the virtual machine: tries llb as its user would, and says on the console what came of it, in
 # lines that begin with @vm. Everything else on the console is what llb itself says.
 /bin/busybox --install -s /bin
-export PATH=/bin
+export PATH=/bin NO_COLOR=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev

@@ -22,7 +22,7 @@ pub(super) fn provide(series: &str, cache: &Path) -> Result<Kernel> {
     find_and_fetch(series, cache).or_else(|error| {
         // The lists may be absent, or name a version that the archive has replaced.
         eprintln!("{error:#}; fetching the lists of packages");
-        apt::update()?;
+        apt::update().context("the kernels come from Debian's archive; run `sudo apt-get update` there")?;
         find_and_fetch(series, cache)
     })
 }

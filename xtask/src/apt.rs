@@ -36,12 +36,33 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     println!("installing {}", missing.join(" "));
     // An image's lists may be absent or so old that what they name is gone. One dead source among several must
     // not stop us: the install below fails if it mattered.
-    if let Err(error) = sh::run(apt_get().args(["-q", "update"])) {
+    if let Err(error) = update() {
         eprintln!("{error:#}; going on with the lists at hand");
     }
     let _quiet = NoServices::forbid()?;
     sh::run(apt_get().args(["-q", "install", "-y", "--no-install-recommends"]).args(&missing))
         .with_context(|| format!("cannot install {}; try `{}`", missing.join(" "), command_for(&missing)))
+}
+
+/// Fetches the lists of packages.
+pub(crate) fn update() -> Result<()> {
+    sh::run(apt_get().args(["-q", "update"]))
+}
+
+/// The packages in apt's lists whose names match a regular expression.
+pub(crate) fn names(pattern: &str) -> Result<Vec<String>> {
+    let found = sh::output(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
+    Ok(found.lines().filter_map(|line| line.split_once(" - ")).map(|(name, _)| name.to_owned()).collect())
+}
+
+/// Unpacks a package's files below an empty directory and installs nothing. Takes no rights.
+pub(crate) fn unpack(package: &str, dir: &Path) -> Result<()> {
+    sh::output(apt_get().current_dir(dir).args(["-q", "download", package]))?;
+    let files = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let archive =
+        files.filter_map(|file| Some(file.ok()?.path())).find(|file| file.extension().is_some_and(|e| e == "deb"));
+    let archive = archive.with_context(|| format!("apt-get download left no {package} in {}", dir.display()))?;
+    sh::output(Command::new("dpkg").arg("-x").arg(archive).arg(dir)).map(drop)
 }
 
 /// Keeps a service that a package brought from starting with the machine.

@@ -1,12 +1,14 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
 mod apt;
+mod clock;
 mod demo;
 mod ebpf;
 mod paths;
 mod sh;
 mod simulate;
 mod test;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -27,6 +29,8 @@ enum Chore {
     Test,
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
     Simulate(simulate::SimulateArgs),
+    /// Boot the oldest kernels that llb is for in virtual machines, and run it there
+    Vm,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Test => test::run(),
         Chore::Simulate(args) => simulate::run(&args),
+        Chore::Vm => vm::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

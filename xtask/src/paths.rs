@@ -28,3 +28,8 @@ pub(crate) fn record() -> PathBuf {
 pub(crate) fn ebpf_target() -> PathBuf {
     root().join("target/ebpf")
 }
+
+/// What `cargo xtask vm` has downloaded and made.
+pub(crate) fn vm() -> PathBuf {
+    root().join("target/vm")
+}

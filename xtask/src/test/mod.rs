@@ -9,11 +9,12 @@ mod root;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use self::results::{Rule, Suite};
+use crate::clock::now;
 use crate::{paths, sh};
 
 /// The integration tests that say whether a compiled object works on this kernel.
@@ -126,9 +127,4 @@ fn summary(done: &[(&str, Duration, Vec<Suite>)]) -> String {
     let took: Duration = done.iter().map(|(_, took, _)| *took).sum();
     text += &format!("{passed} tests passed, none was skipped, in {:.0} s\n", took.as_secs_f64());
     text
-}
-
-#[expect(clippy::disallowed_methods, reason = "the only clock of xtask: how long a step took")]
-fn now() -> Instant {
-    Instant::now()
 }

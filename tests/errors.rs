@@ -143,6 +143,22 @@ fn a_second_llb_of_the_name() {
     assert!(first.status().up);
 }
 
+/// The name counts, not the directory: the cgroup is the name's, and what lives in it must not be taken for a leftover.
+#[test]
+fn a_second_llb_of_the_name_in_another_runtime_directory() {
+    let stage = Stage::new();
+    let first = stage.start(&["-n", "1"], &["python3", "-m", "http.server", "8080"]);
+    let elsewhere = stage.path().join("elsewhere");
+    let second = Command::new(env!("CARGO_BIN_EXE_llb"))
+        .args(["run", "--name", first.name(), "--runtime-dir"])
+        .arg(&elsewhere)
+        .args(["--", "true"])
+        .output()
+        .unwrap();
+    assert_output(&second, 5, &["runs already", "--name"]);
+    assert_eq!(first.status().workers[0].restarts, 0, "the living fleet is left alone");
+}
+
 #[test]
 fn not_root() {
     let stage = Stage::new();

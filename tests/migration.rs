@@ -1,11 +1,12 @@
-//! A worker dies with connections waiting in its queue: others answer them.
+//! What goes on when somebody dies: a worker with connections in its queue, or llb itself.
 
 mod harness;
 
-use std::fs;
+use std::{fs, path::Path, time::Duration};
 
-use harness::{Client, Stage, until};
-use llb_common::outcome::Outcome;
+use harness::{Client, Stage, Tally, until};
+use llb::sys::clock;
+use llb_common::{outcome::Outcome, select::STALE_AFTER_NS};
 use nix::{sys::signal::Signal, sys::signal::kill, unistd::Pid};
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -42,4 +43,30 @@ fn connections_that_wait_on_a_killed_worker_are_answered_by_others() {
         fleet.status().workers.iter().any(|worker| worker.slot == 0 && worker.pid != victim.pid)
     });
     fleet.wait_until_quiet();
+}
+
+/// The workers, the selector and the books that it reads are the kernel's; only costs grow stale.
+#[test]
+fn without_llb_a_blocked_worker_still_gets_no_connection() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = stage.start(&["-n", "4"], &[&server, "8080"]);
+    fleet.wait_for_groups(&[ADDRESS], SLOTS);
+    fleet.signal(Signal::SIGKILL);
+    let proc = format!("/proc/{}/exe", fleet.pid());
+    until("llb is dead", || !Path::new(&proc).exists());
+    let killed = clock::now();
+    until("what it published is stale", || clock::now() > killed.after(Duration::from_nanos(STALE_AFTER_NS)));
+
+    let mut held = Client::connect(ADDRESS);
+    held.send_last("/ms/4000");
+    let mut tally = Tally::default();
+    tally.ask(ADDRESS, "/", 80);
+    let busy = held.receive().slot();
+
+    assert_eq!(tally.of(busy), 0, "{tally:?}");
+    assert_eq!(tally.total(), 80);
+    // The next llb of the name clears what this one has left.
+    let next = fleet.command("run").args(["-n", "1", "--", "false"]).output().expect("llb");
+    assert!(String::from_utf8_lossy(&next.stderr).contains("had left"), "{next:?}");
 }

@@ -83,7 +83,7 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
 }
 
 /// Whether an expectation of `a` is clearly better than one of `b`: by more than an eighth. Costs are estimates that
-/// wander by a sixteenth, so nearer ones are ties, and ties rotate with the start of the search.
+/// wander by some hundredths, so nearer ones are ties, and ties rotate with the start of the search.
 #[must_use]
 #[inline(always)]
 pub fn clearly_better(a: u64, b: u64) -> bool {

@@ -141,6 +141,19 @@ pub fn published() -> Option<*const Published> {
     PUBLISHED.get_ptr(0)
 }
 
+/// The cost that is published for a seat, ns; 0 if there is none.
+#[inline(always)]
+pub fn published_cost(index: u32) -> u64 {
+    match published() {
+        // SAFETY: a word of PUBLISHED; the mask keeps the index inside the array.
+        Some(published) => unsafe {
+            let costs = (&raw const (*published).cost_ns).cast::<u64>();
+            kernel::read(costs.add(index as usize & (MAX_SEATS - 1)))
+        },
+        None => 0,
+    }
+}
+
 #[inline(always)]
 pub fn group(index: u32) -> Option<*const Group> {
     GROUPS.get_ptr(index)

@@ -126,14 +126,14 @@ fn epoch(seat: u32) -> u64 {
 
 /// Adds a step's changes to a seat's books.
 #[inline(always)]
-fn apply(seat: u32, delta: Delta, now: u64) {
-    let Some(seat) = maps::seat(seat) else { return };
+fn apply(index: u32, delta: Delta, now: u64) {
+    let Some(seat) = maps::seat(index) else { return };
     // SAFETY: all words are of SEATS; the counters change by locked additions only, the other two are estimates
     // for which the last writer wins.
     unsafe {
         let busy = in_flight(seat) != 0;
         if (delta.begun != 0 && !busy) || delta.ended != 0 {
-            sample(seat, delta, now);
+            sample(seat, index, delta, now);
             kernel::write(&raw mut (*seat).progress_at, now);
         }
         add(&raw mut (*seat).opened, delta.opened);
@@ -146,19 +146,23 @@ fn apply(seat: u32, delta: Delta, now: u64) {
     }
 }
 
-/// What the seat costs after an answer or a failure.
+/// What the seat costs after an answer or a failure. A seat that has answered nothing starts from what is published
+/// for it, the fleet's median: a first request that happens to be a long one must not make its worker look slow.
 ///
 /// # Safety
-/// `seat` points into SEATS.
+/// `seat` points into SEATS, and `index` is its index.
 #[inline(always)]
-unsafe fn sample(seat: *mut Seat, delta: Delta, now: u64) {
+unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
     if delta.answered == 0 && delta.failed == 0 {
         return;
     }
     // SAFETY: the caller's promise.
     unsafe {
         let progress_at = kernel::read(&raw const (*seat).progress_at);
-        let service = kernel::read(&raw const (*seat).service_ns);
+        let service = match kernel::read(&raw const (*seat).service_ns) {
+            0 => maps::published_cost(index),
+            known => known,
+        };
         kernel::write(&raw mut (*seat).service_ns, track::service_after(service, progress_at, &delta, now));
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     doctor::MachineError,
     engine::RunError,
-    fleet::{LockError, SpawnError},
+    fleet::{CgroupError, LockError, SpawnError},
 };
 
 /// How llb ends; a wrong command line ends with clap's own code, 2.
@@ -36,6 +36,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
         return Exit::Machine;
     }
     match error.downcast_ref::<RunError>() {
+        Some(RunError::Cgroup(CgroupError::Alive { .. })) => Exit::Taken,
         Some(RunError::Kernel(_) | RunError::Cgroup(_)) => Exit::Machine,
         Some(RunError::Lock(LockError::Held { .. })) => Exit::Taken,
         Some(RunError::Exited { .. } | RunError::NotReady { .. }) => Exit::Workers,

@@ -85,8 +85,12 @@ fn a_second_signal_does_not_wait() {
     let stage = Stage::new();
     let deaf = format!("trap '' TERM; exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"));
     let fleet = stage.start(&["-n", "1", "--drain-timeout", "1h"], &["sh", "-c", &deaf]);
+    // As timeout(1) does it: two at once are one.
     fleet.signal(Signal::SIGTERM);
-    until("it is stopping", || fleet.worker(0).state == "stopping");
+    fleet.signal(Signal::SIGINT);
+    let before = now();
+    until("that was one wish", || ms_since(before) > 300);
+    assert_eq!(fleet.worker(0).state, "stopping");
     fleet.signal(Signal::SIGTERM);
     assert_eq!(fleet.wait().code, Some(0));
 }

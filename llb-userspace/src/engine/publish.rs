@@ -11,9 +11,9 @@ use crate::{
     policy::{self, View},
 };
 
-/// How often costs are published. Ten milliseconds: well below the second after which the kernel holds them for
-/// stale, and a hundredth of a percent of a core.
-pub(super) const EVERY: Duration = Duration::from_millis(10);
+/// How often costs are published: at least every ten milliseconds, and the runtime's timers may be one late. That is
+/// well below the second after which the kernel holds them for stale.
+pub(super) const EVERY: Duration = Duration::from_millis(9);
 
 /// After this long without an answer, and with nothing in flight, what the kernel has measured of a worker says
 /// nothing about it any more. Without this a worker that was slow once, as at its start, is passed over for ever,

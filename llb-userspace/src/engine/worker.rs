@@ -165,11 +165,16 @@ async fn wait(
     tail: Rc<RefCell<VecDeque<String>>>,
     inbox: Sender<Message>,
 ) {
+    if let Err(error) = pidfd.readable(|_| ()).await {
+        tracing::error!(worker = %id, %error, "cannot wait for a worker");
+        return;
+    }
     let status = loop {
-        match pidfd.readable(|_| child.try_wait()).await {
-            Ok(Ok(Some(status))) => break status,
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) | Err(error) => {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            // The descriptor tells once, and may be a moment ahead of wait(2).
+            Ok(None) => sleep(LAST_BREATH).await,
+            Err(error) => {
                 tracing::error!(worker = %id, %error, "cannot wait for a worker");
                 return;
             }

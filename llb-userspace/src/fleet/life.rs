@@ -73,12 +73,17 @@ const TRIES: u32 = 2;
 /// to hear it, to close what it keeps alive, and to exit by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Signals that come together are one wish to end: timeout(1) signals its child, and then the group that it is in.
+/// Nobody presses Ctrl-C twice that fast.
+const ONE_WISH: Duration = Duration::from_millis(200);
+
 /// The lives of a fleet.
 #[derive(Debug)]
 pub struct Lives {
     rules: Rules,
     pace: Pace,
     phase: Phase,
+    ending_since: Option<Instant>,
     slots: Vec<SlotState>,
     workers: BTreeMap<WorkerId, Worker>,
     seats: Seats,
@@ -96,6 +101,7 @@ impl Lives {
             rules,
             pace,
             phase: Phase::ComingUp,
+            ending_since: None,
             slots: (0..rules.slots).map(|_| slot()).collect(),
             workers: BTreeMap::new(),
             seats: Seats::default(),
@@ -261,15 +267,17 @@ impl Lives {
         effects
     }
 
-    /// Everything is to end. Asked a second time, it ends at once.
+    /// Everything is to end. Asked once more, after [`ONE_WISH`], it ends at once.
     pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if self.phase == Phase::Ending {
-            for id in self.ids() {
-                self.kill(id, &mut effects);
+        match self.ending_since {
+            None => self.end(now, &mut effects),
+            Some(since) if now >= since.after(ONE_WISH) => {
+                for id in self.ids() {
+                    self.kill(id, &mut effects);
+                }
             }
-        } else {
-            self.end(now, &mut effects);
+            Some(_) => {}
         }
         effects
     }
@@ -395,6 +403,7 @@ impl Lives {
 
     fn end(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         self.phase = Phase::Ending;
+        self.ending_since = Some(now);
         for id in self.ids() {
             self.terminate(id, now, effects);
         }

@@ -281,7 +281,8 @@ fn stopping_terminates_all_and_kills_what_is_left_at_the_deadline() {
 fn stopping_twice_kills_at_once() {
     let mut lives = up(RULES);
     lives.stop(at(1000));
-    assert_eq!(lives.stop(at(1001)), [Effect::Kill(FIRST), Effect::Kill(SECOND)]);
+    assert_eq!(lives.stop(at(1001)), [], "two signals that come together are one");
+    assert_eq!(lives.stop(at(1200)), [Effect::Kill(FIRST), Effect::Kill(SECOND)]);
 }
 
 #[test]

@@ -16,8 +16,9 @@ use super::arrivals::Arrival;
 use super::clock::now;
 use super::wire;
 
-/// How long after it was due a request is given up. What fails counts as this long, however soon it failed.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
+/// How long after it was due a request is given up. What fails counts as this long, however soon it failed. Longer than
+/// the slow worker's 2 s for a long request.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What became of one request.
 #[derive(Clone, Copy, Debug)]

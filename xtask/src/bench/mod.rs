@@ -24,6 +24,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -39,6 +40,9 @@ use crate::{paths, sh};
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
+
+/// A quick run begins no further round after this; a round takes up to a minute.
+const QUICK_ENOUGH: Duration = Duration::from_secs(120);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
@@ -93,9 +97,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
 /// Interleaves the scenarios, and repeats each until it has its good rounds or has had its share of tries.
 fn measure(bench: &Bench, args: &BenchArgs, report: &mut Report) -> Result<()> {
     let wanted = args.rounds.unwrap_or(if args.quick { 1 } else { 5 }).max(1);
+    let start = clock::now();
     for seed in 1..=(wanted * MOST_TIMES) as u64 {
         for (scenario, rounds) in &mut report.scenarios {
-            if round::good(rounds).len() >= wanted {
+            let too_late = args.quick && args.rounds.is_none() && seed > 1 && start.elapsed() > QUICK_ENOUGH;
+            if round::good(rounds).len() >= wanted || too_late {
                 continue;
             }
             rounds.push(Round::run(bench, *scenario, &report.peers, seed, args.quick)?);

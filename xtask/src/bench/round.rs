@@ -22,6 +22,13 @@ const CONTROL_MORE_NS: u64 = 5_000_000;
 /// No work has no ideal: there a good machine gives the shared queue at least this part of its usual connections.
 const CONTROL_PART: f64 = 0.7;
 
+/// A good machine lets the load generator begin 99 of 100 requests within this time of when they were due. The generator
+/// waits for nobody, so its lateness is the machine's, at the very time at which a peer was measured.
+const LATE_MAX_NS: u64 = 5_000_000;
+
+/// So often a peer is measured in a round until the generator was on time.
+const TRIES: usize = 2;
+
 /// What a peer did in a round.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
@@ -41,6 +48,8 @@ pub(super) struct Round {
     /// What the short requests would have seen in one ideal queue; none for no work.
     pub(super) ideal: Option<Quantiles>,
     pub(super) measured: Vec<Measured>,
+    /// Measurements that were made again because the generator was late.
+    pub(super) repeated: usize,
 }
 
 impl Round {
@@ -51,13 +60,24 @@ impl Round {
         let arrivals = poisson(RATE, duration, seed);
         let mut order = peers.to_vec();
         order.rotate_left(seed as usize % peers.len());
-        let measure = |peer: Peer| {
-            let measured = measure(bench, scenario, peer, &arrivals, duration);
-            measured.with_context(|| format!("{} in {}", peer.name(), scenario.name()))
-        };
-        let measured = order.into_iter().map(measure).collect::<Result<_>>()?;
+        let mut repeated = 0;
+        let mut measured = Vec::new();
+        for peer in order {
+            let once = || {
+                let measured = measure(bench, scenario, peer, &arrivals, duration);
+                measured.with_context(|| format!("{} in {}", peer.name(), scenario.name()))
+            };
+            let mut last = once()?;
+            for _ in 1..TRIES {
+                if last.late_p99 > LATE_MAX_NS {
+                    repeated += 1;
+                    last = once()?;
+                }
+            }
+            measured.push(last);
+        }
         let ideal = (scenario != Scenario::Cheap).then(|| ideal::quantiles(&arrivals, &scenario.slowness()));
-        Ok(Self { seed, ideal, measured })
+        Ok(Self { seed, ideal, measured, repeated })
     }
 
     pub(super) fn of(&self, peer: Peer) -> Option<&Measured> {
@@ -113,7 +133,9 @@ fn of_outcomes(peer: Peer, outcomes: &[load::Outcome], duration: Duration) -> Me
 pub(super) fn good(rounds: &[Round]) -> Vec<&Round> {
     let shared = |round: &Round| round.of(Peer::Shared).copied();
     let usual = median(rounds.iter().filter_map(shared).map(|shared| shared.per_second).collect());
+    let on_time = |round: &Round| round.measured.iter().all(|measured| measured.late_p99 <= LATE_MAX_NS);
     let is_good = |round: &&Round| match (shared(round), round.ideal) {
+        _ if !on_time(round) => false,
         (Some(shared), Some(ideal)) => shared.latency.p99 <= CONTROL_TIMES * ideal.p99 + CONTROL_MORE_NS,
         (Some(shared), None) => shared.per_second >= CONTROL_PART * usual,
         (None, _) => false,
@@ -131,7 +153,7 @@ mod tests {
         let latency = Quantiles { p99, ..Quantiles::default() };
         let shared = Measured { peer: Peer::Shared, latency, per_second, requests: 1, failed: 0, late_p99: 0 };
         let ideal = ideal_p99.map(|p99| Quantiles { p99, ..Quantiles::default() });
-        Round { seed: 1, ideal, measured: vec![shared] }
+        Round { seed: 1, ideal, measured: vec![shared], repeated: 0 }
     }
 
     #[test]
@@ -139,6 +161,13 @@ mod tests {
         let rounds = [round(Some(7 * MS), 19 * MS, 0.0), round(Some(7 * MS), 20 * MS, 0.0)];
         let good = good(&rounds);
         assert_eq!(good.iter().map(|round| round.measured[0].latency.p99).collect::<Vec<_>>(), [19 * MS]);
+    }
+
+    #[test]
+    fn a_round_in_which_the_generator_was_late_for_anybody_is_thrown_away() {
+        let mut late = round(Some(7 * MS), 8 * MS, 0.0);
+        late.measured.push(Measured { peer: Peer::Nginx, late_p99: 6 * MS, ..late.measured[0] });
+        assert!(good(&[late]).is_empty());
     }
 
     #[test]
@@ -154,6 +183,6 @@ mod tests {
         let outcome = |latency_ns| load::Outcome { arrival, late_ns: 7, latency_ns };
         let measured = of_outcomes(Peer::Plain, &[outcome(None), outcome(Some(5))], Duration::from_secs(1));
         assert_eq!((measured.failed, measured.latency.p50, measured.late_p99), (1, 5, 7));
-        assert_eq!(measured.latency.p99, 2_000 * MS);
+        assert_eq!(measured.latency.p99, 3_000 * MS);
     }
 }

@@ -134,6 +134,7 @@ mod tests {
                 measured(Peer::Shared, 8, 30_000.0),
                 measured(Peer::LeastLatency, ours, 27_000.0),
             ],
+            repeated: 0,
         };
         [10, 90, 12].map(round).to_vec()
     }

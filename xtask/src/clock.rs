@@ -1,4 +1,4 @@
-//! The only clock of xtask: how long a step took.
+//! The only clock of xtask: how long something took.
 
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
 mod apt;
+mod bench;
 mod clock;
 mod demo;
 mod ebpf;
@@ -17,6 +18,11 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "llb's own chores")]
 enum Chore {
+    /// Measure llb against its peers on this machine; asks for root
+    Bench(bench::BenchArgs),
+    /// One worker of a benchmark: blocking, single-threaded, one request per connection
+    #[command(hide = true)]
+    BenchWorker(bench::WorkerArgs),
     /// Build llb and show what it does; asks for root
     Demo,
     /// Compile the kernel side and write the object that llb-userspace embeds
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
         return ebpf::wrapper::run();
     }
     let done = match Chore::parse() {
+        Chore::Bench(args) => bench::run(&args),
+        Chore::BenchWorker(args) => bench::work(&args),
         Chore::Demo => demo::run(),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),

@@ -20,7 +20,7 @@ mod arrivals;
 mod books;
 mod method;
 mod publisher;
-mod random;
+pub(crate) mod random;
 mod report;
 mod scenario;
 mod scenarios;

@@ -2,16 +2,16 @@
 
 /// SplitMix64: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
 #[derive(Clone, Debug)]
-pub(super) struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
     /// The stream `name` of a seed: what one part of a run draws does not shift what another draws.
-    pub(super) fn stream(seed: u64, name: u64) -> Self {
+    pub(crate) fn stream(seed: u64, name: u64) -> Self {
         let mut names = SplitMix64(name);
         SplitMix64(seed ^ names.next())
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -19,22 +19,22 @@ impl SplitMix64 {
     }
 
     /// As the kernel's `bpf_get_prandom_u32`.
-    pub(super) fn next_u32(&mut self) -> u32 {
+    pub(crate) fn next_u32(&mut self) -> u32 {
         (self.next() >> 32) as u32
     }
 
     /// Uniform in [0, 1): the upper 53 bits, as many as an `f64` holds.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Exponential, by inversion.
-    pub(super) fn exponential(&mut self, mean: f64) -> f64 {
+    pub(crate) fn exponential(&mut self, mean: f64) -> f64 {
         -(1.0 - self.unit()).ln() * mean
     }
 
     /// Uniform below `count`; the bias of the multiplication is below 2^-32.
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         ((u64::from(self.next_u32()) * count as u64) >> 32) as usize
     }
 }

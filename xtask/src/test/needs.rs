@@ -27,9 +27,24 @@ const NEEDS: [Need; 5] = [
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];
 
-/// Installs what is missing, or says how to.
+/// The peers of a benchmark that are programs of their own.
+const BENCH_NEEDS: [Need; 2] = [
+    Need { program: "haproxy", packages: &["haproxy"], service: Some("haproxy") },
+    Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
+];
+
+/// Installs what the integration tests miss, or says how to.
 pub(crate) fn provide() -> Result<()> {
-    let missing = missing(|program| sh::find(program).is_some());
+    provide_these(&NEEDS)
+}
+
+/// Installs what a benchmark misses, or says how to.
+pub(crate) fn provide_for_bench() -> Result<()> {
+    provide_these(&BENCH_NEEDS)
+}
+
+fn provide_these(needs: &'static [Need]) -> Result<()> {
+    let missing = missing(needs, |program| sh::find(program).is_some());
     apt::install(&packages_of(&missing))?;
     for service in missing.iter().filter_map(|need| need.service) {
         apt::disable(service)?;
@@ -38,8 +53,8 @@ pub(crate) fn provide() -> Result<()> {
 }
 
 /// The programs that are not there.
-fn missing(is_there: impl Fn(&str) -> bool) -> Vec<&'static Need> {
-    NEEDS.iter().filter(|need| !is_there(need.program)).collect()
+fn missing(needs: &'static [Need], is_there: impl Fn(&str) -> bool) -> Vec<&'static Need> {
+    needs.iter().filter(|need| !is_there(need.program)).collect()
 }
 
 fn packages_of(needs: &[&Need]) -> Vec<&'static str> {
@@ -52,8 +67,8 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_installed() {
-        assert!(missing(|_| true).is_empty());
-        let two = missing(|program| program != "node" && program != "gcc");
+        assert!(missing(&NEEDS, |_| true).is_empty());
+        let two = missing(&NEEDS, |program| program != "node" && program != "gcc");
         assert_eq!(packages_of(&two), ["nodejs", "gcc", "libc6-dev"]);
     }
 }

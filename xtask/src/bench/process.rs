@@ -1,0 +1,85 @@
+//! Processes that end with us, whatever ends us: on drop, and by the kernel's hand if we are killed.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::clock::now;
+
+/// How long one may take to end after SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Between two looks at whether one has ended.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+
+/// The processes of one fleet.
+#[derive(Debug, Default)]
+pub(super) struct Processes(Vec<Child>);
+
+impl Processes {
+    /// Starts `command` with what it says appended to `log`, and SIGTERM for it if this thread ends first.
+    pub(super) fn start(&mut self, command: &Command, stdin: Stdio, log: &Path) -> Result<()> {
+        let open = || File::options().create(true).append(true).open(log);
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "--"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            .stdin(stdin)
+            .stdout(open().with_context(|| format!("cannot write {}", log.display()))?)
+            .stderr(open()?)
+            .spawn()
+            .with_context(|| format!("cannot start {:?} by setpriv (of util-linux)", command.get_program()))?;
+        self.0.push(child);
+        Ok(())
+    }
+
+    /// Whether one has ended though nobody asked it to.
+    pub(super) fn any_ended(&mut self) -> bool {
+        self.0.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for child in &self.0 {
+            // It may have ended already; it is not reaped before the wait below, so the number is still its own.
+            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+        }
+        let deadline = now() + PATIENCE;
+        for child in &mut self.0 {
+            while matches!(child.try_wait(), Ok(None)) {
+                if now() >= deadline {
+                    eprintln!("process {} does not end; killing it", child.id());
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    break;
+                }
+                thread::sleep(BETWEEN_LOOKS);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_started_is_ended() {
+        let mut sleep = Command::new("sleep");
+        sleep.arg("1000");
+        let mut processes = Processes::default();
+        processes.start(&sleep, Stdio::null(), Path::new("/dev/null")).unwrap();
+        assert!(!processes.any_ended());
+        let pid = Pid::from_raw(processes.0[0].id() as i32);
+        drop(processes);
+        assert!(kill(pid, None).is_err());
+    }
+}

@@ -267,7 +267,7 @@ impl Lives {
         effects
     }
 
-    /// Everything is to end. Asked once more, after [`ONE_WISH`], it ends at once.
+    /// Everything is to end. Asked once more, and not in the same breath, it ends at once.
     pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         match self.ending_since {

@@ -95,7 +95,7 @@ pub(crate) struct Engine {
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
-    // Last, as fields are dropped in order: the programs detach before the cgroup goes, and the lock goes last.
+    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, and then the lock.
     cgroup: FleetCgroup,
     lock: RuntimeDir,
 }

@@ -18,6 +18,9 @@ pub const MAX_LISTENERS: usize = 2 * MAX_SEATS * 8;
 /// "No seat" where a seat's index is expected.
 pub const NO_SEAT: u32 = u32::MAX;
 
+/// "No group" where a group's index is expected.
+pub const NO_GROUP: u32 = u32::MAX;
+
 /// One seat's books. Only the kernel programs write them, but for `service_ns`, which userspace sets to 0 when what it
 /// says is of another time or worker; all counters but [`settled`](Seat::settled) only grow,
 /// so a difference of two can be read at any time without a lock and cannot wrap.
@@ -28,20 +31,22 @@ pub struct Seat {
     pub begun: u64,
     /// Requests ended: the first byte went out, the connection closed, or it moved to another seat.
     pub ended: u64,
+    /// Connections that the selector gave to this seat, migrated ones too: each is charged at once.
+    pub charged: u64,
+    /// Charges that became requests, were closed, or have been forgotten.
+    pub settled: u64,
+    /// When charges were last rolled, ns.
+    pub rolled_at: u64,
     /// When the seat last became busy or last answered, ns.
     pub progress_at: u64,
     /// A running centre of the service times, ns ([`crate::track::centre_after`]); 0 until the first answer.
     pub service_ns: u64,
-    /// Choices charged to the seat that have not yet become requests: made.
-    pub charged: u64,
-    /// Charges that became requests, were closed, or have been forgotten.
-    pub settled: u64,
+    /// The centre of the service times of requests that found the worker idle and had to wake it, ns; 0 until the first.
+    pub woken_ns: u32,
+    /// The mean of those that the worker went on to from another, ns; 0 until the first.
+    pub awake_ns: u32,
     /// [`charged`](Seat::charged) as it stood at the last roll: what is forgotten at the next.
     pub mark: u64,
-    /// When charges were last rolled, ns.
-    pub rolled_at: u64,
-    /// Connections that the selector gave to this seat, migrated ones too.
-    pub chosen: u64,
     /// Connections established.
     pub opened: u64,
     /// Connections closed, or moved to another seat.
@@ -52,10 +57,14 @@ pub struct Seat {
     pub failed: u64,
     /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
     pub epoch: u64,
-    /// Room for two more words, so that a seat fills two cache lines exactly.
+    /// Room for two more words, so that a seat fills two cache lines exactly: the first is what a choice reads.
     pub reserved: [u64; 2],
 }
 const _: () = assert!(size_of::<Seat>() == 128);
+const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);
+
+/// A set of seats, bit by bit: seat `s` is bit `s % 64` of word `s / 64`.
+pub type SeatSet = [u64; MAX_SEATS / 64];
 
 /// The seats of a fleet: the single value of the map `SEATS`. One lookup reaches them all.
 #[repr(C)]
@@ -63,8 +72,16 @@ const _: () = assert!(size_of::<Seat>() == 128);
 pub struct Seats {
     /// By seat index.
     pub seat: [Seat; MAX_SEATS],
+    /// Seats that had nothing in flight and no charge when last looked at: a hint, so that a choice needs to look at
+    /// one of them only. The selector takes a seat out when it chooses it; an answer, or userspace when it publishes,
+    /// puts it back.
+    pub idle: SeatSet,
+    /// The seat that was chosen last.
+    pub last: u64,
+    /// Words that fill the cache line.
+    pub reserved: [u64; 3],
 }
-const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS);
+const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 64);
 
 /// What userspace publishes for the selector: the single value of the map `PUBLISHED`.
 #[repr(C)]
@@ -76,24 +93,33 @@ pub struct Published {
     pub policy: u32,
     /// The least-latency worker's seat, or [`NO_SEAT`].
     pub least: u32,
+    /// Seats whose cost is not clearly above the least of all: while one of them is idle, none can be better.
+    pub near: SeatSet,
+    /// The index of the fleet's group if it has only one, or [`NO_GROUP`]: then nobody needs to ask whose the
+    /// listener is.
+    pub only_group: u32,
+    /// Words that fill the cache line.
+    pub reserved: [u32; 3],
     /// By seat: what one request costs there, ns; 0 if userspace knows nothing and the kernel's own
     /// [`Seat::service_ns`] is to be used.
     pub cost_ns: [u64; MAX_SEATS],
 }
-const _: () = assert!(size_of::<Published>() == 16 + 8 * MAX_SEATS);
+const _: () = assert!(size_of::<Published>() == 64 + 8 * MAX_SEATS);
 
 /// The seats that have a listener in one group: a value of the map `GROUPS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Group {
+    /// The same seats as in `seats`, as a set.
+    pub members: SeatSet,
     /// How many of `seats` count.
     pub count: u32,
-    /// A word that keeps `seats` aligned.
+    /// A word that keeps the size a multiple of eight.
     pub reserved: u32,
     /// Seat indices, in no order.
     pub seats: [u8; MAX_SEATS],
 }
-const _: () = assert!(size_of::<Group>() == 8 + MAX_SEATS);
+const _: () = assert!(size_of::<Group>() == 40 + MAX_SEATS);
 
 /// Where one listening socket belongs: a value of the map `LISTENERS`, by socket cookie.
 #[repr(C)]

@@ -1,5 +1,5 @@
 //! What llb's two halves share: the layout of the maps ([`abi`]), the names of programs and maps ([`names`]),
-//! the choice of a seat ([`select`]), the books of a connection ([`track`]) and what becomes of each choice
+//! the choice of a seat ([`select`], [`set`]), the books of a connection ([`track`]) and what becomes of each choice
 //! ([`outcome`]).
 //!
 //! The kernel program, the tests and any simulation call the very same functions, so nothing here allocates,
@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use llb_common::{
-//!     abi::NO_SEAT,
+//!     abi::{NO_SEAT, SeatSet},
 //!     policy::Policy,
 //!     select::{Choice, Fleet, Load, choose},
 //! };
@@ -19,8 +19,20 @@
 //!     fn member(&self, place: u32) -> u32 {
 //!         place
 //!     }
+//!     fn has(&self, seat: u32) -> bool {
+//!         seat < 2
+//!     }
+//!     fn idle(&self, _near_only: bool) -> SeatSet {
+//!         [0b10, 0, 0, 0]
+//!     }
+//!     fn last(&self) -> u32 {
+//!         NO_SEAT
+//!     }
+//!     fn claim(&self, _seat: u32) -> bool {
+//!         true
+//!     }
 //!     fn load(&self, seat: u32) -> Load {
-//!         Load { requests: u64::from(seat == 0), since: 500_000_000, cost_ns: 1_000_000 }
+//!         Load { requests: u64::from(seat == 0), since: 500_000_000, cost_ns: 1_000_000, ..Load::default() }
 //!     }
 //! }
 //!
@@ -35,4 +47,5 @@ pub mod names;
 pub mod outcome;
 pub mod policy;
 pub mod select;
+pub mod set;
 pub mod track;

@@ -5,8 +5,9 @@
 //! request, or hangs, grows worse by the nanosecond because its progress stands still.
 
 use crate::{
-    abi::{NO_SEAT, Seat},
+    abi::{NO_SEAT, Seat, SeatSet},
     policy::Policy,
+    set,
 };
 
 /// Seats that one choice looks at before it is content with an idle one, from a random start. While all that it has
@@ -26,7 +27,7 @@ pub const ROLL_NS: u64 = 10_000_000;
 
 /// The least cost of a request, ns: below a microsecond differences are noise, and a cost of zero would make a queue
 /// of any length look free.
-pub const MIN_COST_NS: u64 = 1_000;
+pub const MIN_COST_NS: u64 = 200_000;
 
 /// [`Load::since`] of a seat that has charges only: their requests are still on their way, and the worker is not late.
 pub const NOT_SERVING: u64 = u64::MAX;
@@ -40,6 +41,10 @@ pub struct Load {
     pub since: u64,
     /// What one request costs there, ns.
     pub cost_ns: u64,
+    /// [`Seat::woken_ns`]
+    pub woken_ns: u32,
+    /// [`Seat::awake_ns`]
+    pub awake_ns: u32,
 }
 
 impl Load {
@@ -51,6 +56,8 @@ impl Load {
             requests: in_flight(seat) + outstanding(seat),
             since: if in_flight(seat) == 0 { NOT_SERVING } else { seat.progress_at },
             cost_ns: if published_ns != 0 { published_ns } else { seat.service_ns },
+            woken_ns: seat.woken_ns,
+            awake_ns: seat.awake_ns,
         }
     }
 }
@@ -90,6 +97,22 @@ pub fn clearly_better(a: u64, b: u64) -> bool {
     a < b - (b >> 3)
 }
 
+/// Whether a worker that is at work would answer a new request sooner than one that must first be woken: those before
+/// it take the mean of what they take one after the other, and the one being served at least as long as it has already
+/// taken. Where requests cost microseconds, and more so where workers wait for a processor, the queue of one that runs
+/// is shorter than the way to one that sleeps, and it saves the processor the switch.
+#[must_use]
+#[inline(always)]
+pub fn is_sooner_awake(load: Load, now: u64) -> bool {
+    let (woken, awake) = (u64::from(load.woken_ns), u64::from(load.awake_ns));
+    let busy_for = now.saturating_sub(load.since).max(awake);
+    // No request in flight: `since` lies in the future, and it is not awake.
+    load.requests != 0
+        && load.since <= now
+        && awake != 0
+        && clearly_better((load.requests & 0xffff).wrapping_mul(awake).wrapping_add(busy_for & ((1 << 62) - 1)), woken)
+}
+
 /// What a seat of kernel-measured cost `cost_ns` is taken to cost in a fleet whose median is `fleet_ns`: userspace
 /// publishes it instead. Copies of one program that are eight times faster than half of their fellows are likely not
 /// working at all: a worker that answers errors at once would draw all requests (nine of ten in the simulation, three
@@ -106,6 +129,25 @@ pub trait Fleet {
     fn member(&self, place: u32) -> u32;
     /// A seat's load.
     fn load(&self, seat: u32) -> Load;
+    /// Whether a seat is a member of the group.
+    fn has(&self, seat: u32) -> bool;
+    /// Members that were idle when last looked at, and that are [`near`] the least cost if `near_only`. It is a hint: a
+    /// seat that is missing is found by the search.
+    fn idle(&self, near_only: bool) -> SeatSet;
+    /// The seat that was chosen last, if it is a member and [`near`] the least cost; otherwise [`NO_SEAT`].
+    fn last(&self) -> u32;
+    /// Takes a seat out of the idle ones; false if it was not in, as another choice has just taken it.
+    fn claim(&self, seat: u32) -> bool;
+    /// [`is_sooner_awake`] of a seat; here and below the kernel puts a function that its verifier takes for itself.
+    #[inline(always)]
+    fn is_sooner_awake(&self, seat: u32, now: u64) -> bool {
+        is_sooner_awake(self.load(seat), now)
+    }
+    /// [`set::draw`]
+    #[inline(always)]
+    fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
+        set::draw(set, turn)
+    }
     /// Calls [`Search::step`] `times` times, or until it says that the search is over. The kernel's verifier follows
     /// every way through a loop that it can see, 4^15 of them here, so there it is a helper that loops.
     #[inline(always)]
@@ -193,34 +235,49 @@ pub fn choose(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn: 
     match policy {
         Policy::Hash => Choice::Hash,
         Policy::RoundRobin => Choice::Seat { seat: fleet.member(turn % count), first: true },
-        Policy::Argmin if least != NO_SEAT => Choice::Seat { seat: least, first: true },
+        Policy::Argmin if least != NO_SEAT && fleet.has(least) => Choice::Seat { seat: least, first: true },
         Policy::Argmin => Choice::Seat { seat: fleet.member(turn % count), first: false },
-        Policy::LeastLatency => {
-            let seat = least_latency(fleet, count, least, turn, now);
-            Choice::Seat { seat, first: seat == least }
-        }
-        Policy::LeastInflight => {
-            let seat = search(fleet, policy, count, turn, now).best;
+        Policy::LeastLatency | Policy::LeastInflight => {
+            let seat = least_loaded(policy, fleet, count, least, turn, now);
             Choice::Seat { seat, first: seat == least }
         }
     }
 }
 
 #[inline(always)]
-fn search(fleet: &impl Fleet, policy: Policy, count: u32, turn: u32, now: u64) -> Search {
+fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn: u32, now: u64) -> u32 {
+    if matches!(policy, Policy::LeastLatency) {
+        let last = fleet.last();
+        if last != NO_SEAT && fleet.is_sooner_awake(last, now) {
+            return last;
+        }
+    }
+    // An idle seat of nearly the least cost: nothing can be clearly better, so nobody else needs to be looked at.
+    let idle = fleet.draw(&fleet.idle(matches!(policy, Policy::LeastLatency)), turn);
+    if let Some(seat) = idle
+        && fleet.claim(seat)
+        && fleet.load(seat).requests == 0
+    {
+        return seat;
+    }
     let mut search = Search::start(fleet, policy, count, turn, now);
     fleet.search(&mut search, count - 1, now);
-    search
-}
-
-#[inline(always)]
-fn least_latency(fleet: &impl Fleet, count: u32, least: u32, turn: u32, now: u64) -> u32 {
-    let search = search(fleet, Policy::LeastLatency, count, turn, now);
     // The published seat is always a candidate, also where the search did not come by.
-    if least != NO_SEAT && clearly_better(expected_ns(fleet.load(least), now), search.best_ns) {
+    if matches!(policy, Policy::LeastLatency)
+        && least != NO_SEAT
+        && fleet.has(least)
+        && clearly_better(expected_ns(fleet.load(least), now), search.best_ns)
+    {
         return least;
     }
     search.best
+}
+
+/// The seats whose cost is not clearly above the least of them all.
+#[must_use]
+pub fn near(costs: impl Iterator<Item = (u32, u64)> + Clone) -> SeatSet {
+    let Some(least) = costs.clone().map(|(_, cost)| cost).min() else { return [0; 4] };
+    set::of(costs.filter(|(_, cost)| !clearly_better(least, *cost)).map(|(seat, _)| seat))
 }
 
 #[cfg(test)]
@@ -228,27 +285,46 @@ mod tests {
     extern crate std;
     use super::*;
     use proptest::prelude::*;
-    use std::vec::Vec;
+    use std::{collections::BTreeSet, vec::Vec};
 
     const MS: u64 = 1_000_000;
 
-    struct Loads(Vec<Load>);
+    struct Loads {
+        loads: Vec<Load>,
+        /// Whether the set of the idle seats is kept.
+        hinted: bool,
+    }
     impl Fleet for Loads {
         fn member(&self, place: u32) -> u32 {
             place
         }
         fn load(&self, seat: u32) -> Load {
-            self.0[seat as usize]
+            self.loads[seat as usize]
+        }
+        fn has(&self, seat: u32) -> bool {
+            (seat as usize) < self.loads.len()
+        }
+        fn idle(&self, near_only: bool) -> SeatSet {
+            let seats = self.loads.iter().enumerate().map(|(seat, load)| (seat as u32, load));
+            let near = near(seats.clone().map(|(seat, load)| (seat, load.cost_ns)));
+            let wanted = |seat: u32| self.hinted && (!near_only || set::contains(&near, seat));
+            set::of(seats.filter(|(seat, load)| load.requests == 0 && wanted(*seat)).map(|(seat, _)| seat))
+        }
+        fn last(&self) -> u32 {
+            NO_SEAT
+        }
+        fn claim(&self, _: u32) -> bool {
+            true
         }
     }
 
     fn idle(cost_ns: u64) -> Load {
-        Load { requests: 0, since: 0, cost_ns }
+        Load { cost_ns, ..Load::default() }
     }
 
     fn chosen(loads: Vec<Load>, least: u32, turn: u32, now: u64) -> u32 {
         let count = loads.len() as u32;
-        match choose(Policy::LeastLatency, &Loads(loads), count, least, turn, now) {
+        match choose(Policy::LeastLatency, &Loads { loads, hinted: true }, count, least, turn, now) {
             Choice::Seat { seat, .. } => seat,
             other => panic!("{other:?}"),
         }
@@ -257,7 +333,7 @@ mod tests {
     #[test]
     fn an_idle_seat_beats_a_busy_one() {
         for turn in 0..2 {
-            let busy = Load { requests: 1, since: 10 * MS, cost_ns: 5 * MS };
+            let busy = Load { requests: 1, since: 10 * MS, cost_ns: 5 * MS, ..Load::default() };
             assert_eq!(chosen(Vec::from([busy, idle(5 * MS)]), NO_SEAT, turn, 11 * MS), 1);
         }
     }
@@ -265,15 +341,15 @@ mod tests {
     #[test]
     fn a_busy_fast_seat_beats_an_idle_slow_one() {
         for turn in 0..2 {
-            let fast = Load { requests: 2, since: 10 * MS, cost_ns: 5 * MS };
+            let fast = Load { requests: 2, since: 10 * MS, cost_ns: 5 * MS, ..Load::default() };
             assert_eq!(chosen(Vec::from([fast, idle(50 * MS)]), NO_SEAT, turn, 11 * MS), 0);
         }
     }
 
     #[test]
     fn a_seat_without_progress_grows_worse() {
-        let hung = Load { requests: 1, since: 0, cost_ns: MS };
-        let queue = Load { requests: 4, since: 299 * MS, cost_ns: MS };
+        let hung = Load { requests: 1, since: 0, cost_ns: MS, ..Load::default() };
+        let queue = Load { requests: 4, since: 299 * MS, cost_ns: MS, ..Load::default() };
         assert_eq!(chosen(Vec::from([hung, queue]), NO_SEAT, 0, 2 * MS), 0);
         assert_eq!(chosen(Vec::from([hung, queue]), NO_SEAT, 0, 300 * MS), 1);
     }
@@ -294,8 +370,8 @@ mod tests {
 
     #[test]
     fn least_inflight_counts_and_nothing_else() {
-        let load = |requests, cost_ms| Load { requests, since: 0, cost_ns: cost_ms * MS };
-        let fleet = Loads(Vec::from([load(3, 1), load(2, 90), load(3, 1)]));
+        let load = |requests, cost_ms| Load { requests, since: 0, cost_ns: cost_ms * MS, ..Load::default() };
+        let fleet = Loads { loads: Vec::from([load(3, 1), load(2, 90), load(3, 1)]), hinted: true };
         for turn in 0..3 {
             let choice = choose(Policy::LeastInflight, &fleet, 3, 0, turn, 900 * MS);
             assert_eq!(choice, Choice::Seat { seat: 1, first: false });
@@ -304,12 +380,34 @@ mod tests {
 
     #[test]
     fn the_search_goes_on_while_all_are_busy_and_ends_with_an_idle_one() {
-        let busy = Load { requests: 1, since: 0, cost_ns: 5 * MS };
+        let busy = Load { requests: 1, since: 0, cost_ns: 5 * MS, ..Load::default() };
         let mut loads = Vec::from([busy; 200]);
         loads[150] = idle(5 * MS);
-        assert_eq!(chosen(loads.clone(), NO_SEAT, 0, MS), 150);
-        loads[170] = idle(MS);
-        assert_eq!(chosen(loads, NO_SEAT, 0, MS), 150);
+        loads[170] = idle(5 * MS);
+        let fleet = Loads { loads, hinted: false };
+        let choice = choose(Policy::LeastLatency, &fleet, 200, NO_SEAT, 0, MS);
+        assert_eq!(choice, Choice::Seat { seat: 150, first: false });
+    }
+
+    #[test]
+    fn an_idle_seat_is_drawn_only_if_no_other_costs_clearly_less() {
+        let drawn = |loads: [Load; 3]| -> BTreeSet<u32> {
+            (0..3).map(|turn| chosen(Vec::from(loads), NO_SEAT, turn, MS)).collect()
+        };
+        assert_eq!(drawn([idle(50 * MS), idle(5 * MS), idle(5 * MS)]), BTreeSet::from([1, 2]));
+        let busy = Load { requests: 1, since: MS, ..idle(5 * MS) };
+        assert_eq!(drawn([idle(50 * MS), busy, busy]), BTreeSet::from([1, 2]));
+    }
+
+    #[test]
+    fn a_worker_at_work_is_chosen_again_while_that_is_sooner_than_to_wake_another() {
+        let awake = |requests| Load { requests, since: MS, cost_ns: 20_000, woken_ns: 100_000, awake_ns: 20_000 };
+        assert!(is_sooner_awake(awake(2), MS + 5_000));
+        assert!(!is_sooner_awake(awake(5), MS + 5_000), "its queue is too long");
+        assert!(!is_sooner_awake(awake(2), MS + 70_000), "it makes no progress");
+        assert!(!is_sooner_awake(Load { since: NOT_SERVING, ..awake(2) }, MS), "it may be asleep");
+        assert!(!is_sooner_awake(Load { awake_ns: 300_000, ..awake(1) }, MS), "one of many takes long");
+        assert!(!is_sooner_awake(Load { awake_ns: 0, ..awake(1) }, MS), "nothing is known");
     }
 
     #[test]
@@ -322,7 +420,7 @@ mod tests {
 
     #[test]
     fn round_robin_takes_turns_and_argmin_stays() {
-        let fleet = Loads(Vec::from([idle(MS); 3]));
+        let fleet = Loads { loads: Vec::from([idle(MS); 3]), hinted: true };
         let seat = |policy, turn| choose(policy, &fleet, 3, 2, turn, 0);
         assert_eq!(seat(Policy::RoundRobin, 4), Choice::Seat { seat: 1, first: true });
         assert_eq!(seat(Policy::Argmin, 4), Choice::Seat { seat: 2, first: true });
@@ -335,6 +433,7 @@ mod tests {
             requests,
             since,
             cost_ns,
+            ..Load::default()
         })
     }
 
@@ -346,7 +445,7 @@ mod tests {
         ) {
             let count = loads.len() as u32;
             let least = if pick % 3 == 0 { NO_SEAT } else { pick % count };
-            match choose(Policy::from_u32(policy), &Loads(loads), count, least, turn, now) {
+            match choose(Policy::from_u32(policy), &Loads { loads, hinted: true }, count, least, turn, now) {
                 Choice::Seat { seat, .. } => prop_assert!(seat < count),
                 Choice::Hash => prop_assert!(!(1..=4).contains(&policy)),
                 Choice::NoSeat => prop_assert!(false),
@@ -359,7 +458,7 @@ mod tests {
             turn: u32,
         ) {
             let loads: Vec<Load> =
-                loads.into_iter().map(|(requests, since, cost_ns)| Load { requests, since, cost_ns }).collect();
+                loads.into_iter().map(|(requests, since, cost_ns)| Load { requests, since, cost_ns, ..Load::default() }).collect();
             let now = 1_000 * MS;
             let best = expected_ns(loads[chosen(loads.clone(), NO_SEAT, turn, now) as usize], now);
             for load in loads {

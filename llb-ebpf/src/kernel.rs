@@ -4,7 +4,7 @@ use core::{
     ffi::c_void,
     intrinsics::{
         AtomicOrdering::{AcqRel, Relaxed},
-        atomic_xadd,
+        atomic_and, atomic_or, atomic_xadd,
     },
     ptr,
 };
@@ -87,6 +87,26 @@ pub unsafe fn fetch_add(word: *mut u64, by: u64) -> u64 {
     unsafe { atomic_xadd::<u64, u64, { AcqRel }>(word, by) }
 }
 
+/// Sets bits.
+///
+/// # Safety
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn set_bits(word: *mut u64, bits: u64) {
+    // SAFETY: the caller's promise.
+    let _ = unsafe { atomic_or::<u64, u64, { Relaxed }>(word, bits) };
+}
+
+/// Clears bits; returns those of them that were set.
+///
+/// # Safety
+/// `word` points into a map value.
+#[inline(always)]
+pub unsafe fn take_bits(word: *mut u64, bits: u64) -> u64 {
+    // SAFETY: the caller's promise; the ordering as in `fetch_add`.
+    unsafe { atomic_and::<u64, u64, { AcqRel }>(word, !bits) & bits }
+}
+
 /// A word that others write at the same time.
 ///
 /// # Safety
@@ -102,7 +122,7 @@ pub unsafe fn read<T: Copy>(word: *const T) -> T {
 /// # Safety
 /// `word` points into a map value.
 #[inline(always)]
-pub unsafe fn write(word: *mut u64, value: u64) {
+pub unsafe fn write<T>(word: *mut T, value: T) {
     // SAFETY: the caller's promise.
     unsafe { word.write_volatile(value) }
 }

@@ -29,7 +29,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_1: Global<u32> = Global::new(0);
+static LLB_ABI_2: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -126,6 +126,22 @@ pub fn set_owner(sk: *mut c_void, mut owner: Owner) -> bool {
         }
         None => false,
     }
+}
+
+/// The word of the idle seats that holds a seat's bit.
+#[inline(always)]
+pub fn idle(seat: u32) -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).idle).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
+}
+
+/// The seat that was chosen last.
+#[inline(always)]
+pub fn last() -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: a field of the value.
+    Some(unsafe { &raw mut (*seats).last })
 }
 
 /// A seat's books.

@@ -1,15 +1,16 @@
 //! Picks the seat for a new connection, and for a waiting one whose listener closes. The choice itself is
 //! `llb_common::select`.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{helpers::generated::bpf_loop, programs::SkReuseportContext};
 use llb_common::{
-    abi::{Group, Listener, MAX_SEATS, NO_SEAT, Published, Seat},
+    abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet},
     outcome::Outcome,
     policy::Policy,
-    select::{Choice, Fleet, Load, STALE_AFTER_NS, Search, choose},
-    track::roll,
+    select::{Choice, Fleet, Load, STALE_AFTER_NS, Search, choose, is_sooner_awake},
+    set,
+    track::{is_due, rolled},
 };
 
 use crate::{kernel, maps, track};
@@ -17,17 +18,20 @@ use crate::{kernel, maps, track};
 /// Selects a socket; whatever the outcome, the connection goes on.
 #[inline(always)]
 pub fn steer(ctx: &SkReuseportContext) -> Outcome {
-    // SAFETY: the context is valid during the program's run, and `sk` is never null.
-    let (listener, moving) = unsafe {
-        (maps::listener(kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk)), (*ctx.md).__bindgen_anon_4.migrating_sk)
-    };
+    // SAFETY: the context is valid during the program's run.
+    let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
+    let known = if moving.is_null() { STRANGER } else { listener(ctx) };
+    let Chosen { seat, outcome } = choose_and_select(ctx, known);
     if moving.is_null() {
-        return choose_and_select(ctx, listener).map_or_else(|fallback| fallback, |(_, outcome)| outcome);
+        return outcome;
     }
-    let Ok((seat, _)) = choose_and_select(ctx, listener) else { return Outcome::MigratedByHash };
+    if seat == NO_SEAT {
+        return Outcome::MigratedByHash;
+    }
     // A connection that came to a listener which had not joined is in no seat's books.
-    let old = listener.filter(|listener| listener.seat != NO_SEAT);
-    if let Some(old) = old.and_then(|listener| maps::seat(listener.seat)) {
+    if known.seat != NO_SEAT
+        && let Some(old) = maps::seat(known.seat)
+    {
         // SAFETY: a word of SEATS, and the migrating socket of the context.
         unsafe {
             maps::set_moved(kernel::cookie_of(moving), seat);
@@ -37,58 +41,80 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
     Outcome::Migrated
 }
 
-/// The seat that was selected and how it came to it, or the reason why the kernel's hash must do.
+/// A listener of which nothing is known. Here and below a sentinel stands for an `Option`: of one that is `None` the
+/// compiler may spill the value that is not there, and the verifier takes no read of what was never written.
+const STRANGER: Listener = Listener { group: NO_GROUP, seat: NO_SEAT };
+
+/// Where the listener belongs to which the kernel's hash would give the connection.
 #[inline(always)]
-fn choose_and_select(ctx: &SkReuseportContext, listener: Option<Listener>) -> Result<(u32, Outcome), Outcome> {
-    let Some(Listener { group: index, .. }) = listener else { return Err(Outcome::FallbackUnknownListener) };
-    let (Some(group), Some(published)) = (maps::group(index), maps::published()) else {
-        return Err(Outcome::FallbackMap);
-    };
-    let now = kernel::now();
-    // SAFETY: words of GROUPS and PUBLISHED.
-    let (count, policy, least, at) = unsafe {
+fn listener(ctx: &SkReuseportContext) -> Listener {
+    // SAFETY: the context is valid during the program's run, and `sk` is never null.
+    unsafe { maps::listener(kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk)) }.unwrap_or(STRANGER)
+}
+
+/// The seat that was selected and how it came to it, or [`NO_SEAT`] and the reason why the kernel's hash must do.
+struct Chosen {
+    seat: u32,
+    outcome: Outcome,
+}
+
+#[inline(always)]
+fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
+    let hash = |outcome| Chosen { seat: NO_SEAT, outcome };
+    let Some(published) = maps::published() else { return hash(Outcome::FallbackMap) };
+    // SAFETY: words of PUBLISHED.
+    let (policy, least, at, only_group) = unsafe {
         (
-            kernel::read(&raw const (*group).count),
             Policy::from_u32(kernel::read(&raw const (*published).policy)),
             kernel::read(&raw const (*published).least),
             kernel::read(&raw const (*published).at),
+            kernel::read(&raw const (*published).only_group),
         )
     };
-    let turn = if matches!(policy, Policy::RoundRobin) { maps::turn(index) } else { kernel::random() };
+    // The selector is attached to nothing but groups, so in a fleet of one group it need not be looked up.
+    let index = match (only_group, known.group) {
+        (NO_GROUP, NO_GROUP) => listener(ctx).group,
+        (NO_GROUP, group) | (group, _) => group,
+    };
+    if index == NO_GROUP {
+        return hash(Outcome::FallbackUnknownListener);
+    }
+    let Some(group) = maps::group(index) else { return hash(Outcome::FallbackMap) };
+    // SAFETY: a word of GROUPS, and the context is valid during the program's run.
+    let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
+    let now = kernel::now();
+    // The hash of the connection's addresses is keyed with a secret, so it is as good as a random number.
+    let turn = if matches!(policy, Policy::RoundRobin) { maps::turn(index) } else { spread };
     let fleet = Maps { group, published, fresh: now.saturating_sub(at) < STALE_AFTER_NS, now };
     match choose(policy, &fleet, count, least, turn, now) {
-        Choice::Hash => Err(Outcome::Hash),
-        Choice::NoSeat => Err(Outcome::FallbackNoSeat),
+        Choice::Hash => hash(Outcome::Hash),
+        Choice::NoSeat => hash(Outcome::FallbackNoSeat),
         Choice::Seat { seat, first } => {
             if !maps::select(ctx, index, seat) {
-                return Err(Outcome::FallbackSelectFailed);
+                return hash(Outcome::FallbackSelectFailed);
             }
             charge(seat, now);
-            Ok((seat, if first { Outcome::First } else { Outcome::PassedOver }))
+            Chosen { seat, outcome: if first { Outcome::First } else { Outcome::PassedOver } }
         }
     }
 }
 
 /// Adds the choice to the seat's load at once, so that the next one sees it.
 #[inline(always)]
-fn charge(seat: u32, now: u64) {
-    let Some(seat) = maps::seat(seat) else { return };
+fn charge(index: u32, now: u64) {
+    let Some(seat) = maps::seat(index) else { return };
     // SAFETY: words of SEATS.
     unsafe {
-        if track::in_flight(seat) == 0 && outstanding(seat) == 0 {
+        if track::in_flight(seat) == 0 && track::outstanding(seat) == 0 {
             kernel::write(&raw mut (*seat).progress_at, now);
         }
         kernel::add(&raw mut (*seat).charged, 1);
-        kernel::add(&raw mut (*seat).chosen, 1);
+        if let Some(last) = maps::last()
+            && kernel::read(last) != u64::from(index)
+        {
+            kernel::write(last, index.into());
+        }
     }
-}
-
-/// # Safety
-/// `seat` points into SEATS.
-#[inline(always)]
-unsafe fn outstanding(seat: *const Seat) -> u64 {
-    // SAFETY: the caller's promise.
-    unsafe { kernel::read(&raw const (*seat).charged).saturating_sub(kernel::read(&raw const (*seat).settled)) }
 }
 
 /// The maps as the choice reads them.
@@ -114,7 +140,36 @@ extern "C" fn look(index: u32, looking: *mut Looking) -> i64 {
     i64::from(looking.search.step(&looking.fleet, index, looking.fleet.now))
 }
 
+/// [`set::draw`], [`NO_SEAT`] of nothing. A global function, as below: the verifier takes it for itself, once, and not
+/// with every way by which the selector comes to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_draw(one: u64, two: u64, three: u64, four: u64, turn: u32) -> u32 {
+    set::draw(&[one, two, three, four], turn).unwrap_or(NO_SEAT)
+}
+
+/// [`is_sooner_awake`] of a seat; 0 or 1.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_awake(seat: u32, now: u64) -> u32 {
+    u32::from(is_sooner_awake(load(seat, 0, now), now))
+}
+
 impl Fleet for Maps {
+    #[inline(always)]
+    fn is_sooner_awake(&self, seat: u32, now: u64) -> bool {
+        llb_awake(seat, now) != 0
+    }
+
+    #[inline(always)]
+    fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
+        // The compiler sees into the function and would drop the masks of the index, the verifier does not.
+        match black_box(llb_draw(set[0], set[1], set[2], set[3], turn)) {
+            NO_SEAT => None,
+            seat => Some(seat),
+        }
+    }
+
     #[inline(always)]
     fn search(&self, search: &mut Search, times: u32, _: u64) {
         let mut looking = Looking { search: *search, fleet: *self };
@@ -133,30 +188,84 @@ impl Fleet for Maps {
     }
 
     #[inline(always)]
-    fn load(&self, index: u32) -> Load {
-        let Some(books) = maps::seat(index) else { return Load::default() };
-        // SAFETY: words of SEATS and PUBLISHED; the mask keeps the index inside. Forgetting charges races with
-        // other CPUs that forget or settle; the next roll mends what is lost.
+    fn has(&self, seat: u32) -> bool {
+        // SAFETY: a word of GROUPS; the mask keeps the index inside.
         unsafe {
-            let seat = Seat {
-                charged: kernel::read(&raw const (*books).charged),
-                settled: kernel::read(&raw const (*books).settled),
-                mark: kernel::read(&raw const (*books).mark),
-                rolled_at: kernel::read(&raw const (*books).rolled_at),
-                ended: kernel::read(&raw const (*books).ended),
-                begun: kernel::read(&raw const (*books).begun),
-                progress_at: kernel::read(&raw const (*books).progress_at),
-                service_ns: kernel::read(&raw const (*books).service_ns),
-                ..Seat::default()
-            };
-            if let Some((settled, mark)) = roll(&seat, self.now) {
-                kernel::write(&raw mut (*books).rolled_at, self.now);
-                kernel::write(&raw mut (*books).settled, settled);
-                kernel::write(&raw mut (*books).mark, mark);
-            }
-            let published = (&raw const (*self.published).cost_ns).cast::<u64>();
-            let cost = kernel::read(published.add(index as usize & (MAX_SEATS - 1)));
-            Load::of(&seat, if self.fresh { cost } else { 0 })
+            let members = (&raw const (*self.group).members).cast::<u64>();
+            kernel::read(members.add((seat as usize & (MAX_SEATS - 1)) / 64)) & set::bit(seat) != 0
         }
+    }
+
+    #[inline(always)]
+    fn idle(&self, near_only: bool) -> SeatSet {
+        let Some(idle) = maps::idle(0) else { return [0; 4] };
+        // What is near is not known of stale costs.
+        if near_only && !self.fresh {
+            return [0; 4];
+        }
+        // SAFETY: words of SEATS, GROUPS and PUBLISHED, four each.
+        let word = |word: usize| unsafe {
+            let members = kernel::read((&raw const (*self.group).members).cast::<u64>().add(word));
+            let near = kernel::read((&raw const (*self.published).near).cast::<u64>().add(word));
+            kernel::read(idle.add(word)) & members & if near_only { near } else { u64::MAX }
+        };
+        [word(0), word(1), word(2), word(3)]
+    }
+
+    #[inline(always)]
+    fn last(&self) -> u32 {
+        // SAFETY: words of SEATS and PUBLISHED; the mask keeps the index inside.
+        unsafe {
+            let Some(last) = maps::last() else { return NO_SEAT };
+            let last = kernel::read(last) as u32 & (MAX_SEATS as u32 - 1);
+            let near = kernel::read((&raw const (*self.published).near).cast::<u64>().add(last as usize / 64));
+            if self.fresh && near & set::bit(last) != 0 && self.has(last) { last } else { NO_SEAT }
+        }
+    }
+
+    #[inline(always)]
+    fn claim(&self, seat: u32) -> bool {
+        // SAFETY: a word of SEATS.
+        maps::idle(seat).is_some_and(|word| unsafe { kernel::take_bits(word, set::bit(seat)) != 0 })
+    }
+
+    #[inline(always)]
+    fn load(&self, index: u32) -> Load {
+        // SAFETY: a word of PUBLISHED; the mask keeps the index inside.
+        let cost = unsafe {
+            let published = (&raw const (*self.published).cost_ns).cast::<u64>();
+            kernel::read(published.add(index as usize & (MAX_SEATS - 1)))
+        };
+        load(index, if self.fresh { cost } else { 0 }, self.now)
+    }
+}
+
+/// A seat's load, with the cost that is published for it or 0.
+#[inline(always)]
+fn load(index: u32, published_ns: u64, now: u64) -> Load {
+    let Some(books) = maps::seat(index) else { return Load::default() };
+    // SAFETY: words of SEATS. Forgetting charges races with other CPUs that forget or settle; the next roll mends what
+    // is lost.
+    unsafe {
+        let mut seat = Seat {
+            charged: kernel::read(&raw const (*books).charged),
+            settled: kernel::read(&raw const (*books).settled),
+            rolled_at: kernel::read(&raw const (*books).rolled_at),
+            ended: kernel::read(&raw const (*books).ended),
+            begun: kernel::read(&raw const (*books).begun),
+            progress_at: kernel::read(&raw const (*books).progress_at),
+            service_ns: kernel::read(&raw const (*books).service_ns),
+            woken_ns: kernel::read(&raw const (*books).woken_ns),
+            awake_ns: kernel::read(&raw const (*books).awake_ns),
+            ..Seat::default()
+        };
+        if is_due(&seat, now) {
+            seat.mark = kernel::read(&raw const (*books).mark);
+            seat = rolled(&seat, now);
+            kernel::write(&raw mut (*books).rolled_at, now);
+            kernel::write(&raw mut (*books).settled, seat.settled);
+            kernel::write(&raw mut (*books).mark, seat.mark);
+        }
+        Load::of(&seat, published_ns)
     }
 }

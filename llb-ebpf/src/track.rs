@@ -10,12 +10,12 @@ use aya_ebpf::{
         BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_CLOSE, BPF_TCP_CLOSE_WAIT, BPF_TCP_ESTABLISHED, BPF_TCP_FIN_WAIT1,
         BPF_TCP_LAST_ACK,
     },
-    helpers::generated::bpf_sk_fullsock,
     programs::{SkBuffContext, SockOpsContext},
 };
 use llb_common::{
     abi::{Conn, Seat},
-    track::{self, Delta, Step},
+    set,
+    track::{self, Delta, Pace, Step},
 };
 
 use crate::{kernel, maps};
@@ -67,8 +67,11 @@ pub fn state_changed(ctx: &SockOpsContext) {
 /// A packet comes in: payload on a connection that waits for a request begins one.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    let Some(conn) = maps::conn(full_socket(ctx)) else { return };
-    if track::may_begin(conn) && has_payload(ctx) {
+    if !has_payload(ctx) {
+        return;
+    }
+    let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
+    if track::may_begin(conn) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         take(conn, |conn| track::bytes_in(conn, now), now);
@@ -78,8 +81,11 @@ pub fn ingress(ctx: &SkBuffContext) {
 /// A packet goes out: payload on a connection with a request in flight answers it.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    let Some(conn) = maps::conn(full_socket(ctx)) else { return };
-    if track::may_answer(conn) && has_payload(ctx) {
+    if !has_payload(ctx) {
+        return;
+    }
+    let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
+    if track::may_answer(conn) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         take(conn, |conn| track::bytes_out(conn, now), now);
@@ -143,6 +149,22 @@ fn apply(index: u32, delta: Delta, now: u64) {
         add(&raw mut (*seat).settled, delta.settled);
         add(&raw mut (*seat).answered, delta.answered);
         add(&raw mut (*seat).failed, delta.failed);
+        if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
+            rest(index);
+        }
+    }
+}
+
+/// The seat has nothing to do: the next choice may take it without looking at the others. Mostly its bit is set
+/// already, as only the selector clears it, and then nothing is written.
+#[inline(always)]
+fn rest(index: u32) {
+    let Some(word) = maps::idle(index) else { return };
+    // SAFETY: a word of SEATS.
+    unsafe {
+        if kernel::read(word) & set::bit(index) == 0 {
+            kernel::set_bits(word, set::bit(index));
+        }
     }
 }
 
@@ -159,11 +181,18 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         let progress_at = kernel::read(&raw const (*seat).progress_at);
-        let service = match kernel::read(&raw const (*seat).service_ns) {
-            0 => maps::published_cost(index),
-            known => known,
+        let pace = Pace {
+            service_ns: match kernel::read(&raw const (*seat).service_ns) {
+                0 => maps::published_cost(index),
+                known => known,
+            },
+            woken_ns: kernel::read(&raw const (*seat).woken_ns),
+            awake_ns: kernel::read(&raw const (*seat).awake_ns),
         };
-        kernel::write(&raw mut (*seat).service_ns, track::service_after(service, progress_at, &delta, now));
+        let pace = track::pace_after(pace, progress_at, &delta, now);
+        kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
+        kernel::write(&raw mut (*seat).woken_ns, pace.woken_ns);
+        kernel::write(&raw mut (*seat).awake_ns, pace.awake_ns);
     }
 }
 
@@ -179,6 +208,14 @@ pub unsafe fn in_flight(seat: *const Seat) -> u64 {
 }
 
 /// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+pub unsafe fn outstanding(seat: *const Seat) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { kernel::read(&raw const (*seat).charged).saturating_sub(kernel::read(&raw const (*seat).settled)) }
+}
+
+/// # Safety
 /// `word` points into a map value.
 #[inline(always)]
 unsafe fn add(word: *mut u64, by: u64) {
@@ -188,13 +225,12 @@ unsafe fn add(word: *mut u64, by: u64) {
     }
 }
 
+/// The socket of a packet, null if there is none. It may be less than a full one; such have no storage, and the helper
+/// that looks for it says so.
 #[inline(always)]
-fn full_socket(ctx: &SkBuffContext) -> *mut c_void {
-    // SAFETY: the context is valid during the program's run, and the helper takes its socket if there is one.
-    unsafe {
-        let sk = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if sk.is_null() { core::ptr::null_mut() } else { bpf_sk_fullsock(sk).cast() }
-    }
+fn packet_socket(ctx: &SkBuffContext) -> *mut c_void {
+    // SAFETY: the context is valid during the program's run.
+    unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk }.cast()
 }
 
 const IPV4_LEN: usize = 20;

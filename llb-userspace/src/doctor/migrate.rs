@@ -28,7 +28,7 @@ pub(super) async fn migrate(steering: &Steering, crew: &mut Crew) -> Tried<bool>
     let mut waiting = connect(crew.address)
         .await
         .map_err(|error| missing(format!("cannot connect to an idle worker: {error}"), steering))?;
-    let there = steering.books().seat(idle).chosen;
+    let there = steering.books().seat(idle).charged;
     if there != WAITING as u64 {
         return Err(missing(format!("{there} of {WAITING} connections wait where they were meant to"), steering));
     }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     fleet::find,
-    kernel::{EventKind, Options, Steering},
+    kernel::{EventKind, Options, Publication, Steering},
     model::{Address, Seat, Slot},
     sys::{clock::now, socket},
 };
@@ -168,7 +168,11 @@ pub(super) async fn select(steering: &Steering, crew: &Crew) -> Tried<()> {
 
 /// Has the kernel choose `seat` from now on.
 pub(super) fn choose(steering: &Steering, seat: Seat) {
-    steering.books().publish(Policy::Argmin, Some(seat), &[0; MAX_SEATS], now());
+    steering.books().publish(
+        Policy::Argmin,
+        &Publication { least: Some(seat), near: [0; 4], cost_ns: &[0; MAX_SEATS] },
+        now(),
+    );
 }
 
 /// The number of the worker that answers a connection.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use llb_common::{abi::Seat as SeatBooks, select};
+use llb_common::{abi::Seat as SeatBooks, select, set, track};
 
 use super::{Engine, worker::Running};
 use crate::{
-    kernel::Books,
+    kernel::{Books, Publication},
     model::{Instant, Seat},
     policy::{self, View},
 };
@@ -30,7 +30,13 @@ impl Engine {
             views.extend(worker.seats().map(|seat| self.view(seat, running, worker.takes(seat), now)));
         }
         let table = policy::table(&views, now, self.turn);
-        self.steering.books().publish(self.config.policy, table.least, &table.cost_ns, now);
+        let books = self.steering.books();
+        books.publish(
+            self.config.policy,
+            &Publication { least: table.least, near: table.near, cost_ns: &table.cost_ns },
+            now,
+        );
+        books.rest(&set::of(views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
         self.table = table;
     }
 
@@ -47,7 +53,7 @@ impl Engine {
             estimate_ns: running.and_then(|running| running.estimate.get_at(now, owed)),
             at_least_ns: running.map_or(0, |running| running.estimate.at_least(now, owed)),
             kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-            in_flight: select::in_flight(&counts) + select::outstanding(&counts),
+            in_flight: select::in_flight(&counts) + track::outstanding_at(&counts, now.0),
             progress_at: Instant(counts.progress_at),
             joined,
         }

@@ -76,7 +76,7 @@ impl Engine {
             generation: worker.generation.0,
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),
-            chosen: sum(|books| books.chosen),
+            chosen: sum(|books| books.charged),
             open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
             in_flight: seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum(),
             answered: sum(|books| books.answered),

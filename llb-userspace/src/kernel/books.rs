@@ -8,7 +8,7 @@ use std::{
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
-    abi::{MAX_SEATS, NO_SEAT, Published, Seat as SeatBooks, Seats},
+    abi::{MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat as SeatBooks, SeatSet, Seats},
     names,
     outcome::{Outcome, Stage},
     policy::Policy,
@@ -24,7 +24,11 @@ use crate::{
 const SEAT_WORDS: usize = size_of::<SeatBooks>() / 8;
 const AT_WORD: usize = 0;
 const POLICY_AND_LEAST_WORD: usize = 1;
-const COST_WORD: usize = 2;
+const NEAR_WORD: usize = std::mem::offset_of!(Published, near) / 8;
+const ONLY_GROUP_WORD: usize = std::mem::offset_of!(Published, only_group) / 8;
+const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
+/// Where the set of the idle seats begins.
+const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
 /// Where `service_ns` lies within a seat.
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
@@ -58,17 +62,47 @@ impl Books {
         self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + SERVICE_WORD].store(0, Relaxed);
     }
 
-    /// Publishes the costs, then the least-latency seat, then the time, which makes them count.
-    pub fn publish(&self, policy: Policy, least: Option<Seat>, cost_ns: &[u64; MAX_SEATS], now: Instant) {
+    /// Puts seats among those that the selector takes for idle. It verifies, so one that is not is no harm.
+    pub fn rest(&self, idle: &SeatSet) {
+        for (word, seats) in self.seats.words()[IDLE_WORD..].iter().zip(idle) {
+            // Mostly they are there already, and then the kernel's cache line is left alone.
+            if seats & !word.load(Relaxed) != 0 {
+                word.fetch_or(*seats, Relaxed);
+            }
+        }
+    }
+
+    /// Says whether there is only one group, and which.
+    pub(super) fn set_only_group(&self, group: Option<u32>) {
+        let word: u64 = bytemuck::must_cast([group.unwrap_or(NO_GROUP), 0]);
+        self.published.words()[ONLY_GROUP_WORD].store(word, Release);
+    }
+
+    /// Publishes the costs, then the seats that come first, then the time, which makes them count.
+    pub fn publish(&self, policy: Policy, publication: &Publication<'_>, now: Instant) {
         let words = self.published.words();
-        for (word, cost) in words[COST_WORD..].iter().zip(cost_ns) {
+        for (word, cost) in words[COST_WORD..].iter().zip(publication.cost_ns) {
             word.store(*cost, Relaxed);
         }
-        let least = least.map_or(NO_SEAT, |seat| seat.0);
+        for (word, near) in words[NEAR_WORD..].iter().zip(publication.near) {
+            word.store(near, Relaxed);
+        }
+        let least = publication.least.map_or(NO_SEAT, |seat| seat.0);
         let word: u64 = bytemuck::must_cast([policy.as_u32(), least]);
         words[POLICY_AND_LEAST_WORD].store(word, Relaxed);
         words[AT_WORD].store(now.0, Release);
     }
+}
+
+/// What is published; see [`Published`].
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// The least-latency worker's seat.
+    pub least: Option<Seat>,
+    /// The seats whose cost is not clearly above the least.
+    pub near: SeatSet,
+    /// By seat, ns; 0 where the kernel is to use its own number.
+    pub cost_ns: &'a [u64; MAX_SEATS],
 }
 
 fn words(map: &Map, name: &'static str, bytes: usize) -> Result<SharedWords, KernelError> {

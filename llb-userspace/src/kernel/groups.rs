@@ -8,7 +8,7 @@ use std::{
 
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS, NO_SEAT},
-    names,
+    names, set,
 };
 
 use super::{KernelError, Steering, load::map_error, value::Value};
@@ -48,6 +48,7 @@ impl Steering {
             return Err(KernelError::SeatTaken { seat, address });
         }
         members.push(Member { seat, cookie });
+        self.books().set_only_group((self.groups.0.len().max(1) == 1 && index == 0).then_some(0));
         self.endpoints.insert(Value(endpoint(address)), index, 0).map_err(map_error(names::ENDPOINTS))?;
 
         // First what the selector and the connections need, last the group that makes the seat eligible.
@@ -120,7 +121,8 @@ impl Groups {
 }
 
 fn group_of(members: &[Member]) -> Group {
-    let mut group = Group { count: members.len() as u32, reserved: 0, seats: [0; MAX_SEATS] };
+    let set = set::of(members.iter().map(|member| member.seat.0));
+    let mut group = Group { members: set, count: members.len() as u32, reserved: 0, seats: [0; MAX_SEATS] };
     for (place, member) in group.seats.iter_mut().zip(members) {
         *place = member.seat.0 as u8;
     }

@@ -12,7 +12,7 @@ mod load;
 mod probe;
 mod value;
 
-pub use books::{Books, Counters};
+pub use books::{Books, Counters, Publication};
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;

@@ -8,8 +8,8 @@
 
 use crate::model::{Instant, Seat};
 use llb_common::{
-    abi::MAX_SEATS,
-    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns},
+    abi::{MAX_SEATS, SeatSet},
+    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, near},
 };
 
 /// What is known of one seat.
@@ -36,6 +36,8 @@ pub struct View {
 pub struct Table {
     /// The joined seat that would answer a new request soonest, if any is joined.
     pub least: Option<Seat>,
+    /// The joined seats whose cost is not clearly above the least of them.
+    pub near: SeatSet,
     /// By seat index, ns; 0 where the kernel is to use its own number.
     pub cost_ns: [u64; MAX_SEATS],
 }
@@ -60,10 +62,14 @@ impl View {
         if self.at_least_ns > usual { self.at_least_ns.max(MIN_COST_NS) } else { published }
     }
 
+    /// The cost that the kernel would reckon with, ns.
+    fn used_ns(&self, published_ns: u64) -> u64 {
+        if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0).max(MIN_COST_NS) }
+    }
+
     /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
-    fn expected_ns(&self, published_ns: u64, now: Instant) -> u64 {
-        let cost_ns = if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0) };
-        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns }, now.0)
+    fn expected_ns(&self, cost_ns: u64, now: Instant) -> u64 {
+        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns, ..Load::default() }, now.0)
     }
 }
 
@@ -74,15 +80,18 @@ impl View {
 pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
     let fleet_ns = median(views.iter().filter_map(View::known_ns).collect());
     let mut cost_ns = [0; MAX_SEATS];
+    let mut used = Vec::with_capacity(views.len());
     let mut expected = Vec::with_capacity(views.len());
     for view in views {
         let Some(cost) = cost_ns.get_mut(view.seat.0 as usize) else { continue };
         *cost = view.cost_ns(fleet_ns);
         if view.joined {
-            expected.push((view.seat, view.expected_ns(*cost, now)));
+            let cost = view.used_ns(*cost);
+            used.push((view.seat.0, cost));
+            expected.push((view.seat, view.expected_ns(cost, now)));
         }
     }
-    Table { least: least(&expected, turn), cost_ns }
+    Table { least: least(&expected, turn), near: near(used.iter().copied()), cost_ns }
 }
 
 /// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
@@ -144,7 +153,7 @@ mod tests {
     #[test]
     fn where_nothing_is_known_the_kernel_uses_its_own() {
         assert_eq!(table(&[unknown(0), unknown(1)], NOW, 0).cost_ns, [0; MAX_SEATS]);
-        assert_eq!(table(&[], NOW, 3), Table { least: None, cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table(&[], NOW, 3), Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]
@@ -189,7 +198,7 @@ mod tests {
     #[test]
     fn a_seat_beyond_the_kernels_room_is_left_out() {
         let table = table(&[reported(MAX_SEATS as u32, 1)], NOW, 0);
-        assert_eq!(table, Table { least: None, cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table, Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]

@@ -4,10 +4,11 @@
 use std::cell::Cell;
 
 use llb_common::{
-    abi::{Conn, NO_SEAT, Seat},
+    abi::{Conn, NO_SEAT, Seat, SeatSet},
     policy::Policy,
     select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, in_flight, outstanding},
-    track::{self, Delta, Step, roll},
+    set,
+    track::{self, Delta, Pace, Step, is_due, rolled},
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
@@ -15,6 +16,7 @@ use llb_common::{
 pub(super) struct Published {
     pub(super) at: u64,
     pub(super) least: u32,
+    pub(super) near: SeatSet,
     pub(super) cost_ns: Vec<u64>,
 }
 
@@ -23,6 +25,8 @@ pub(super) struct Published {
 pub(super) struct Books {
     /// Cells, as reading a seat's load forgets charges that are due.
     seats: Vec<Cell<Seat>>,
+    idle: Cell<SeatSet>,
+    last: Cell<u32>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
     pub(super) published: Published,
@@ -33,8 +37,10 @@ impl Books {
     pub(super) fn new(seats: usize) -> Self {
         Books {
             seats: vec![Cell::default(); seats],
+            idle: Cell::default(),
+            last: Cell::new(NO_SEAT),
             members: Vec::new(),
-            published: Published { at: 0, least: NO_SEAT, cost_ns: vec![0; seats] },
+            published: Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: vec![0; seats] },
             turn: 0,
         }
     }
@@ -66,12 +72,12 @@ impl Books {
 
     /// Adds a choice to its seat's load at once.
     pub(super) fn charge(&self, seat: u32, now: u64) {
+        self.last.set(seat);
         self.change(seat, |seat| {
             if in_flight(seat) == 0 && outstanding(seat) == 0 {
                 seat.progress_at = now;
             }
             seat.charged += 1;
-            seat.chosen += 1;
         });
     }
 
@@ -81,6 +87,17 @@ impl Books {
         conn.phase = step.phase as u32;
         conn.since = step.since;
         self.change(conn.seat, |seat| apply(seat, step.delta, now));
+        let seat = self.seat(conn.seat);
+        if (step.delta.ended != 0 || step.delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
+            self.rest(conn.seat);
+        }
+    }
+
+    /// Puts a seat among the idle ones.
+    pub(super) fn rest(&self, seat: u32) {
+        let mut idle = self.idle.get();
+        idle[seat as usize / 64] |= set::bit(seat);
+        self.idle.set(idle);
     }
 
     fn change(&self, seat: u32, change: impl FnOnce(&mut Seat)) {
@@ -93,7 +110,9 @@ impl Books {
 
 fn apply(seat: &mut Seat, delta: Delta, now: u64) {
     if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, &delta, now);
+        let pace = Pace { service_ns: seat.service_ns, woken_ns: seat.woken_ns, awake_ns: seat.awake_ns };
+        let pace = track::pace_after(pace, seat.progress_at, &delta, now);
+        (seat.service_ns, seat.woken_ns, seat.awake_ns) = (pace.service_ns, pace.woken_ns, pace.awake_ns);
         seat.progress_at = now;
     }
     seat.opened += delta.opened;
@@ -116,13 +135,39 @@ impl Fleet for At<'_> {
         self.books.members[place as usize]
     }
 
-    fn load(&self, index: u32) -> Load {
-        let seat = self.books.seat(index);
-        if let Some((settled, mark)) = roll(&seat, self.now) {
-            self.books.change(index, |seat| {
-                *seat = Seat { settled, mark, rolled_at: self.now, ..*seat };
-            });
+    fn has(&self, seat: u32) -> bool {
+        self.books.members.contains(&seat)
+    }
+
+    fn idle(&self, near_only: bool) -> SeatSet {
+        let published = &self.books.published;
+        if near_only && self.now.saturating_sub(published.at) >= STALE_AFTER_NS {
+            return [0; 4];
         }
+        let (idle, members) = (self.books.idle.get(), set::of(self.books.members.iter().copied()));
+        [0, 1, 2, 3].map(|word| idle[word] & members[word] & if near_only { published.near[word] } else { u64::MAX })
+    }
+
+    fn last(&self) -> u32 {
+        let (last, published) = (self.books.last.get(), &self.books.published);
+        let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
+        let eligible = fresh && last != NO_SEAT && set::contains(&published.near, last) && self.has(last);
+        if eligible { last } else { NO_SEAT }
+    }
+
+    fn claim(&self, seat: u32) -> bool {
+        let mut idle = self.books.idle.get();
+        let was = set::contains(&idle, seat);
+        idle[seat as usize / 64] &= !set::bit(seat);
+        self.books.idle.set(idle);
+        was
+    }
+
+    fn load(&self, index: u32) -> Load {
+        if is_due(&self.books.seat(index), self.now) {
+            self.books.change(index, |seat| *seat = rolled(seat, self.now));
+        }
+        let seat = self.books.seat(index);
         let published = &self.books.published;
         let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
         Load::of(&seat, if fresh { published.cost_ns[index as usize] } else { 0 })

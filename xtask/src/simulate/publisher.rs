@@ -3,7 +3,8 @@
 
 use llb_common::{
     abi::{NO_SEAT, Seat},
-    select::{Load, believable_ns, clearly_better, expected_ns, in_flight, outstanding},
+    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, in_flight, near, outstanding},
+    track,
 };
 
 use super::{SECOND, books::Books};
@@ -20,6 +21,7 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
         }
     }
     let fleet_ns = median(members.iter().map(|seat| books.seat(*seat).service_ns).filter(|ns| *ns != 0).collect());
+    let mut used = Vec::with_capacity(members.len());
     let mut expected = Vec::with_capacity(members.len());
     for index in members {
         let seat = books.seat(index);
@@ -30,9 +32,14 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
             (_, believed) => believed,
         };
         books.published.cost_ns[index as usize] = cost_ns;
+        used.push((index, if cost_ns != 0 { cost_ns } else { seat.service_ns.max(MIN_COST_NS) }));
+        if in_flight(&seat) == 0 && track::outstanding_at(&seat, now) == 0 {
+            books.rest(index);
+        }
         expected.push((index, expected_ns(Load::of(&seat, cost_ns), now)));
     }
     books.published.least = least(&expected, turn);
+    books.published.near = near(used.iter().copied());
     books.published.at = now;
 }
 

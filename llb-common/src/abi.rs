@@ -53,7 +53,7 @@ pub struct Seat {
     pub closed: u64,
     /// Requests that got a first byte back.
     pub answered: u64,
-    /// Connections that the worker closed without answering the request it held.
+    /// Connections that the worker closed or reset without answering the request it held, or soon and without a byte.
     pub failed: u64,
     /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
     pub epoch: u64,
@@ -65,6 +65,19 @@ const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);
 
 /// A set of seats, bit by bit: seat `s` is bit `s % 64` of word `s / 64`.
 pub type SeatSet = [u64; MAX_SEATS / 64];
+
+/// Buckets of a [`Histogram`].
+pub const BUCKETS: usize = 128;
+
+/// How long a seat's answers took, from a request's first byte in to the first byte out: a value of the map `LATENCY`.
+/// The buckets are those of [`crate::histogram`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Histogram {
+    /// Answers by bucket.
+    pub counts: [u64; BUCKETS],
+}
+const _: () = assert!(size_of::<Histogram>() == 8 * BUCKETS);
 
 /// The seats of a fleet: the single value of the map `SEATS`. One lookup reaches them all.
 #[repr(C)]

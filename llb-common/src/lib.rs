@@ -1,5 +1,5 @@
 //! What llb's two halves share: the layout of the maps ([`abi`]), the names of programs and maps ([`names`]),
-//! the choice of a seat ([`select`], [`set`]), the books of a connection ([`track`]) and what becomes of each choice
+//! the choice of a seat ([`select`], [`set`]), the books of a connection ([`track`], [`histogram`]) and what becomes of each choice
 //! ([`outcome`]).
 //!
 //! The kernel program, the tests and any simulation call the very same functions, so nothing here allocates,
@@ -43,6 +43,7 @@
 #![no_std]
 
 pub mod abi;
+pub mod histogram;
 pub mod names;
 pub mod outcome;
 pub mod policy;

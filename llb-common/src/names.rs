@@ -26,6 +26,8 @@ pub const STEER: &str = "llb_steer";
 pub const SOCKETS: &str = "SOCKETS";
 /// Array of one [`crate::abi::Seats`].
 pub const SEATS: &str = "SEATS";
+/// Array of [`crate::abi::Histogram`], by seat.
+pub const LATENCY: &str = "LATENCY";
 /// Array of one [`crate::abi::Published`].
 pub const PUBLISHED: &str = "PUBLISHED";
 /// Array of [`crate::abi::Group`].

@@ -27,7 +27,25 @@ pub enum Phase {
     Busy = 2,
     /// Closed: its books are closed as well.
     Closed = 3,
+    /// The same, by a reset while it held a request. Whose reset it was says the packet that goes out, or does not.
+    Reset = 4,
 }
+
+/// Who closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closer {
+    /// Its worker, by a FIN.
+    Worker,
+    /// Its client.
+    Client,
+    /// Either, by a reset.
+    Reset,
+}
+
+/// A worker that closes a connection within this time without a byte in either direction has failed, ns: it did not wait
+/// for the request. Later than that it has waited long enough, and the client is to blame: servers give clients
+/// seconds.
+pub const HASTY_NS: u64 = 1_000_000_000;
 
 /// Changes of a seat's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,18 +129,33 @@ pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
     Some(Step { phase: Phase::Idle, since: now, delta })
 }
 
-/// The connection closes; `by_worker` if its worker closed it before its client did.
+/// The connection closes.
 #[must_use]
 #[inline(always)]
-pub fn closing(conn: &Conn, by_worker: bool, now: u64) -> Option<Step> {
-    let (ended, settled) = match conn.phase {
-        FRESH => (0, settles(conn, now)),
-        BUSY => (1, 0),
-        IDLE => (0, 0),
+pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
+    let (ended, settled, blame) = match conn.phase {
+        FRESH => (0, settles(conn, now), now.saturating_sub(conn.since) < HASTY_NS),
+        BUSY => (1, 0, true),
+        IDLE => (0, 0, false),
         _ => return None,
     };
-    let failed = if by_worker { ended } else { 0 };
-    Some(Step { phase: Phase::Closed, since: now, delta: Delta { closed: 1, ended, settled, failed, ..NOTHING } })
+    let phase = if blame && matches!(closer, Closer::Reset) { Phase::Reset } else { Phase::Closed };
+    let failed = u64::from(blame && matches!(closer, Closer::Worker));
+    Some(Step { phase, since: now, delta: Delta { closed: 1, ended, settled, failed, ..NOTHING } })
+}
+
+/// Whether a reset that goes out would say whose fault a close was.
+#[must_use]
+#[inline(always)]
+pub fn may_fail(conn: &Conn) -> bool {
+    conn.phase == RESET
+}
+
+/// A reset goes out: so it was the worker who closed. It has always been preceded by [`closing`].
+#[must_use]
+#[inline(always)]
+pub fn reset_out(conn: &Conn, now: u64) -> Option<Step> {
+    may_fail(conn).then_some(Step { phase: Phase::Closed, since: now, delta: Delta { failed: 1, ..NOTHING } })
 }
 
 /// The connection has moved to another seat while it waited: what its old seat, and what its new one, must change.
@@ -239,6 +272,7 @@ pub fn outstanding_at(seat: &Seat, now: u64) -> u64 {
 const IDLE: u32 = Phase::Idle as u32;
 const FRESH: u32 = Phase::Fresh as u32;
 const BUSY: u32 = Phase::Busy as u32;
+const RESET: u32 = Phase::Reset as u32;
 
 /// A charge older than one roll may have been forgotten already; settling it again would hide another's.
 #[inline(always)]
@@ -283,17 +317,18 @@ mod tests {
         assert_eq!(step.unwrap().delta.answered_since, 20);
         apply(&mut seat, take(&mut conn, step));
         assert_eq!(in_flight(&seat), 0);
-        let step = closing(&conn, true, 40);
+        let step = closing(&conn, Closer::Worker, 40);
         apply(&mut seat, take(&mut conn, step));
         assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
     }
 
     #[test]
     fn what_may_step_is_what_does() {
-        for phase in 0..5 {
+        for phase in 0..6 {
             let conn = Conn { phase, ..Conn::default() };
             assert_eq!(may_begin(&conn), bytes_in(&conn, 0).is_some());
             assert_eq!(may_answer(&conn), bytes_out(&conn, 0).is_some());
+            assert_eq!(may_fail(&conn), reset_out(&conn, 0).is_some());
         }
     }
 
@@ -307,17 +342,37 @@ mod tests {
     #[test]
     fn a_preconnection_is_no_request() {
         let conn = Conn { phase: FRESH, since: 5, ..Conn::default() };
-        let step = closing(&conn, false, 10 * ROLL_NS).unwrap();
+        let step = closing(&conn, Closer::Client, 10 * ROLL_NS).unwrap();
         assert_eq!((step.delta.begun, step.delta.ended, step.delta.settled), (0, 0, 0));
     }
 
     #[test]
     fn a_close_without_an_answer_is_a_failure_of_the_worker_only() {
-        for by_worker in [true, false] {
-            let conn = Conn { phase: BUSY, ..Conn::default() };
-            let delta = closing(&conn, by_worker, 2).unwrap().delta;
-            assert_eq!((delta.ended, delta.failed), (1, u64::from(by_worker)));
+        let busy = Conn { phase: BUSY, ..Conn::default() };
+        for (closer, failed) in [(Closer::Worker, 1), (Closer::Client, 0), (Closer::Reset, 0)] {
+            let delta = closing(&busy, closer, 2).unwrap().delta;
+            assert_eq!((delta.ended, delta.failed), (1, failed));
         }
+    }
+
+    #[test]
+    fn a_reset_is_a_failure_of_the_worker_if_it_goes_out() {
+        for (phase, failed) in [(BUSY, 1), (FRESH, 1), (IDLE, 0)] {
+            let mut conn = Conn { phase, since: 1, ..Conn::default() };
+            let step = closing(&conn, Closer::Reset, 2);
+            assert_eq!(take(&mut conn, step).failed, 0);
+            let step = reset_out(&conn, 3);
+            assert_eq!(take(&mut conn, step).failed, failed);
+            assert_eq!(reset_out(&conn, 4), None, "it is counted once");
+        }
+    }
+
+    #[test]
+    fn who_does_not_wait_for_the_request_has_failed_and_who_has_waited_has_not() {
+        let fresh = Conn { phase: FRESH, since: 5, ..Conn::default() };
+        let failed = |closer, now| closing(&fresh, closer, now).unwrap().delta.failed;
+        assert_eq!((failed(Closer::Worker, 6), failed(Closer::Worker, 5 + HASTY_NS)), (1, 0));
+        assert_eq!(failed(Closer::Client, 6), 0);
     }
 
     #[test]
@@ -411,7 +466,7 @@ mod tests {
                 let step = match event {
                     0 | 1 => bytes_in(&conn, now),
                     2 | 3 => bytes_out(&conn, now),
-                    4 => closing(&conn, target == 0, now),
+                    4 => closing(&conn, [Closer::Worker, Closer::Client, Closer::Reset][target], now),
                     _ => {
                         seats[target].charged += 1;
                         let (leaves, joins) = moved(&conn);
@@ -422,13 +477,13 @@ mod tests {
                     }
                 };
                 apply(&mut seats[seat], take(&mut conn, step));
-                conns[index] = if conn.phase == Phase::Closed as u32 { None } else { Some(conn) };
+                conns[index] = if conn.phase >= Phase::Closed as u32 { None } else { Some(conn) };
                 for seat in &seats {
                     prop_assert!(seat.ended <= seat.begun && seat.closed <= seat.opened, "{seat:?}");
                 }
             }
             for conn in conns.iter_mut().flatten() {
-                let step = closing(conn, false, now);
+                let step = closing(conn, Closer::Client, now);
                 apply(&mut seats[conn.seat as usize], take(conn, step));
             }
             for seat in &seats {

@@ -9,9 +9,10 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT, Owner, Published, Seat, Seats,
-        SocketEvent,
+        BUCKETS, Conn, Endpoint, Group, Histogram, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT, Owner,
+        Published, Seat, Seats, SocketEvent,
     },
+    histogram::bucket,
     outcome::Outcome,
 };
 
@@ -39,6 +40,8 @@ static LLB_CGROUP_LEVEL: Global<u32> = Global::new(0);
 static SOCKETS: ReusePortSockArray = ReusePortSockArray::with_max_entries((MAX_GROUPS * MAX_SEATS) as u32, 0);
 #[map]
 static SEATS: Array<Seats> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static LATENCY: Array<Histogram> = Array::with_max_entries(MAX_SEATS as u32, MMAPABLE);
 #[map]
 static PUBLISHED: Array<Published> = Array::with_max_entries(1, MMAPABLE);
 #[map]
@@ -236,6 +239,18 @@ pub fn count(outcome: Outcome) {
 #[inline(always)]
 pub fn select(ctx: &aya_ebpf::programs::SkReuseportContext, group: u32, seat: u32) -> bool {
     SOCKETS.select_reuseport(ctx, group * MAX_SEATS as u32 + seat).is_ok()
+}
+
+/// Counts an answer of a seat that took `ns`.
+#[inline(always)]
+pub fn count_latency(seat: u32, ns: u64) {
+    if let Some(histogram) = LATENCY.get_ptr_mut(seat) {
+        // SAFETY: a word of LATENCY; the mask keeps the index inside.
+        unsafe {
+            let counts = (&raw mut (*histogram).counts).cast::<u64>();
+            kernel::add(counts.add(bucket(ns) as usize & (BUCKETS - 1)), 1);
+        }
+    }
 }
 
 /// Sends an event; false if the buffer is full.

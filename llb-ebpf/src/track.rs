@@ -15,7 +15,7 @@ use aya_ebpf::{
 use llb_common::{
     abi::{Conn, Seat},
     set,
-    track::{self, Delta, Pace, Step},
+    track::{self, Closer, Delta, Pace, Step},
 };
 
 use crate::{kernel, maps};
@@ -45,29 +45,32 @@ pub fn established(ctx: &SockOpsContext) {
 }
 
 /// A connection's state changes. Who closes is who leaves ESTABLISHED or CLOSE_WAIT by a FIN of its own; a reset by
-/// either side goes to CLOSE at once and is held against nobody.
+/// either side goes to CLOSE at once.
 #[inline(always)]
 pub fn state_changed(ctx: &SockOpsContext) {
     let (old, new) = (ctx.arg(0), ctx.arg(1));
-    let by_worker = new == BPF_TCP_FIN_WAIT1 || new == BPF_TCP_LAST_ACK;
-    if !by_worker && new != BPF_TCP_CLOSE {
-        return;
-    }
+    let was_open = old == BPF_TCP_ESTABLISHED || old == BPF_TCP_CLOSE_WAIT;
+    let closer = match new {
+        BPF_TCP_FIN_WAIT1 | BPF_TCP_LAST_ACK if was_open => Closer::Worker,
+        BPF_TCP_CLOSE if was_open => Closer::Reset,
+        BPF_TCP_CLOSE => Closer::Client,
+        _ => return,
+    };
     let Some(conn) = maps::conn(socket(ctx)) else { return };
     follow(conn, || kernel::cookie(ctx));
-    let by_worker = by_worker && (old == BPF_TCP_ESTABLISHED || old == BPF_TCP_CLOSE_WAIT);
     let now = kernel::now();
     // A close must not be dropped; a packet's step that comes between is tried around once.
-    let closing = |conn: &Conn| track::closing(conn, by_worker, now);
-    if !take(conn, closing, now) {
-        take(conn, closing, now);
+    let closing = |conn: &Conn| track::closing(conn, closer, now);
+    if take(conn, closing, now) || take(conn, closing, now) {
+        // Nothing more needs to be heard. A flag that stays costs a call.
+        let _ = ctx.set_cb_flags(0);
     }
 }
 
 /// A packet comes in: payload on a connection that waits for a request begins one.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    if !has_payload(ctx) {
+    if !segment(ctx).payload {
         return;
     }
     let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
@@ -78,17 +81,21 @@ pub fn ingress(ctx: &SkBuffContext) {
     }
 }
 
-/// A packet goes out: payload on a connection with a request in flight answers it.
+/// A packet goes out: payload on a connection with a request in flight answers it, and a reset says who closed it.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    if !has_payload(ctx) {
+    let Segment { payload, reset } = segment(ctx);
+    if !payload && !reset {
         return;
     }
     let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
-    if track::may_answer(conn) {
+    if payload && track::may_answer(conn) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         take(conn, |conn| track::bytes_out(conn, now), now);
+    } else if reset && track::may_fail(conn) {
+        let now = kernel::now();
+        take(conn, |conn| track::reset_out(conn, now), now);
     }
 }
 
@@ -180,6 +187,9 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
     }
     // SAFETY: the caller's promise.
     unsafe {
+        if delta.answered != 0 {
+            maps::count_latency(index, now.saturating_sub(delta.answered_since));
+        }
         let progress_at = kernel::read(&raw const (*seat).progress_at);
         let pace = Pace {
             service_ns: match kernel::read(&raw const (*seat).service_ns) {
@@ -238,38 +248,55 @@ const IPV6_LEN: usize = 40;
 const TCP_LEN: usize = 20;
 /// Where the header length, in words of four bytes in the upper half, lies in a TCP header.
 const TCP_OFFSET_AT: usize = 12;
+/// Where its flags lie, and the one of a reset.
+const TCP_FLAGS_AT: usize = 13;
+const TCP_RST: u8 = 4;
 
-/// Whether a packet carries TCP payload. A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6
-/// extension headers, or headers that are not in the packet's linear part, none of which Linux does unless told to,
-/// are read the slow way, or read as no payload.
+/// What matters of a TCP segment.
+#[derive(Clone, Copy)]
+struct Segment {
+    payload: bool,
+    reset: bool,
+}
+
+const NOTHING: Segment = Segment { payload: false, reset: false };
+
+/// A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6 extension headers, or headers that are not
+/// in the packet's linear part, none of which Linux does unless told to, are read the slow way, or read as nothing.
 #[inline(always)]
-fn has_payload(ctx: &SkBuffContext) -> bool {
+fn segment(ctx: &SkBuffContext) -> Segment {
     // SAFETY: the context is valid during the program's run.
     let (start, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
     if start + IPV4_LEN + TCP_LEN > end {
-        return has_payload_slowly(ctx);
+        return segment_slowly(ctx);
     }
     // SAFETY: each byte lies before `end`, as checked; the verifier checks it again.
     let byte = |at: usize| unsafe { *((start + at) as *const u8) };
-    let (protocol, ip_len, offset) = match byte(0) {
-        0x45 => (byte(9), IPV4_LEN, byte(IPV4_LEN + TCP_OFFSET_AT)),
+    let (protocol, ip_len, offset, flags) = match byte(0) {
+        0x45 => (byte(9), IPV4_LEN, byte(IPV4_LEN + TCP_OFFSET_AT), byte(IPV4_LEN + TCP_FLAGS_AT)),
         first if first >> 4 == 6 && start + IPV6_LEN + TCP_LEN <= end => {
-            (byte(6), IPV6_LEN, byte(IPV6_LEN + TCP_OFFSET_AT))
+            (byte(6), IPV6_LEN, byte(IPV6_LEN + TCP_OFFSET_AT), byte(IPV6_LEN + TCP_FLAGS_AT))
         }
-        _ => return has_payload_slowly(ctx),
+        _ => return segment_slowly(ctx),
     };
-    protocol == IPPROTO_TCP && ctx.len() as usize > ip_len + usize::from(offset >> 4) * 4
+    if protocol == IPPROTO_TCP { segment_of(ctx, ip_len, offset, flags) } else { NOTHING }
 }
 
 #[inline(always)]
-fn has_payload_slowly(ctx: &SkBuffContext) -> bool {
-    let Ok(first) = ctx.load::<u8>(0) else { return false };
+fn segment_of(ctx: &SkBuffContext, ip_len: usize, offset: u8, flags: u8) -> Segment {
+    let headers = ip_len + usize::from(offset >> 4) * 4;
+    Segment { payload: ctx.len() as usize > headers, reset: flags & TCP_RST != 0 }
+}
+
+#[inline(always)]
+fn segment_slowly(ctx: &SkBuffContext) -> Segment {
+    let Ok(first) = ctx.load::<u8>(0) else { return NOTHING };
     let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, IPV6_LEN) };
     if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
-        return false;
+        return NOTHING;
     }
-    match ctx.load::<u8>(ip_len + TCP_OFFSET_AT) {
-        Ok(offset) => ctx.len() as usize > ip_len + usize::from(offset >> 4) * 4,
-        Err(_) => false,
+    match (ctx.load::<u8>(ip_len + TCP_OFFSET_AT), ctx.load::<u8>(ip_len + TCP_FLAGS_AT)) {
+        (Ok(offset), Ok(flags)) => segment_of(ctx, ip_len, offset, flags),
+        _ => NOTHING,
     }
 }

@@ -145,7 +145,7 @@ impl World<'_> {
     fn happen(&mut self, event: Event, now: u64) {
         match event {
             Event::FirstByte(job) => self.first_byte(job, now),
-            Event::Close(job) => self.step(job, now, |conn, now| track::closing(conn, false, now)),
+            Event::Close(job) => self.step(job, now, |conn, now| track::closing(conn, track::Closer::Client, now)),
             Event::Done { worker, version } => {
                 if self.workers[worker as usize].version == version {
                     self.done(worker, now);

@@ -2,7 +2,7 @@
 
 use llb_common::{
     abi::{Conn, MAX_SEATS},
-    track,
+    track::{self, Closer},
 };
 
 use super::{Event, SILENT_FOR, World};
@@ -60,10 +60,10 @@ impl World<'_> {
         let Some(job) = done else { return };
         let failing = self.fails(worker, now);
         if failing == Some(Failing::Closes) {
-            self.step(job, now, |conn, now| track::closing(conn, true, now));
+            self.step(job, now, |conn, now| track::closing(conn, Closer::Worker, now));
         } else {
             self.step(job, now, track::bytes_out);
-            self.step(job, now, |conn, now| track::closing(conn, false, now));
+            self.step(job, now, |conn, now| track::closing(conn, Closer::Client, now));
         }
         let latency = now - self.arrivals[job as usize].at;
         if failing != Some(Failing::Closes) {

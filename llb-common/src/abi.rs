@@ -52,8 +52,13 @@ pub struct Seat {
     pub failed: u64,
     /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
     pub epoch: u64,
-    /// Room for two more words, so that a seat fills two cache lines exactly.
-    pub reserved: [u64; 2],
+    /// A running mean of the times between two answers while requests waited, ns ([`crate::track::pace_after`]); 0 while
+    /// none has. What one more request costs a worker that is awake.
+    pub queued_ns: u64,
+    /// How often answers overtake, of [`crate::track::OVERTAKING_ALWAYS`]: whether the worker serves several at a time.
+    pub overtaking: u32,
+    /// A running centre of the handshakes' round trips, us ([`crate::track::handshake_after`]); 0 until the first.
+    pub handshake_us: u32,
 }
 const _: () = assert!(size_of::<Seat>() == 128);
 

@@ -63,7 +63,7 @@ impl View {
     /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
     fn expected_ns(&self, published_ns: u64, now: Instant) -> u64 {
         let cost_ns = if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0) };
-        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns }, now.0)
+        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns, ..Load::default() }, now.0)
     }
 }
 

@@ -7,7 +7,7 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat},
     policy::Policy,
     select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, in_flight, outstanding},
-    track::{self, Delta, Step, roll},
+    track::{self, Delta, Pace, Step, roll},
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
@@ -80,7 +80,21 @@ impl Books {
         let Some(step) = step else { return };
         conn.phase = step.phase as u32;
         conn.since = step.since;
-        self.change(conn.seat, |seat| apply(seat, step.delta, now));
+        let start_ns = self.published_ns(conn.seat, now);
+        self.change(conn.seat, |seat| apply(seat, step.delta, start_ns, now));
+    }
+
+    /// Takes a connection's establishment, `handshake_ns` after its SYN.
+    pub(super) fn establish(&self, conn: &mut Conn, handshake_ns: u64, now: u64) {
+        let sample_us = u32::try_from(handshake_ns / 1_000).unwrap_or(u32::MAX);
+        self.change(conn.seat, |seat| seat.handshake_us = track::handshake_after(seat.handshake_us, sample_us));
+        self.take(conn, Some(track::established(now)), now);
+    }
+
+    /// The published cost of a seat, or 0 where there is none that is fresh.
+    fn published_ns(&self, seat: u32, now: u64) -> u64 {
+        let fresh = now.saturating_sub(self.published.at) < STALE_AFTER_NS;
+        if fresh { self.published.cost_ns[seat as usize] } else { 0 }
     }
 
     fn change(&self, seat: u32, change: impl FnOnce(&mut Seat)) {
@@ -91,9 +105,14 @@ impl Books {
     }
 }
 
-fn apply(seat: &mut Seat, delta: Delta, now: u64) {
+fn apply(seat: &mut Seat, delta: Delta, start_ns: u64, now: u64) {
     if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, &delta, now);
+        if delta.answered != 0 || delta.failed != 0 {
+            let pace = track::pace_after(Pace::of(seat, start_ns), seat.progress_at, &delta, now);
+            seat.service_ns = pace.service_ns;
+            seat.queued_ns = pace.queued_ns;
+            seat.overtaking = pace.overtaking;
+        }
         seat.progress_at = now;
     }
     seat.opened += delta.opened;
@@ -123,9 +142,7 @@ impl Fleet for At<'_> {
                 *seat = Seat { settled, mark, rolled_at: self.now, ..*seat };
             });
         }
-        let published = &self.books.published;
-        let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
-        Load::of(&seat, if fresh { published.cost_ns[index as usize] } else { 0 })
+        Load::of(&seat, self.books.published_ns(index, self.now))
     }
 }
 

@@ -20,7 +20,7 @@
 //!         place
 //!     }
 //!     fn load(&self, seat: u32) -> Load {
-//!         Load { requests: u64::from(seat == 0), since: 500_000_000, cost_ns: 1_000_000 }
+//!         Load { requests: u64::from(seat == 0), since: 500_000_000, cost_ns: 1_000_000, ..Load::default() }
 //!     }
 //! }
 //!

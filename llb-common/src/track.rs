@@ -199,9 +199,10 @@ pub fn pace_after(pace: Pace, progress_at: u64, delta: &Delta, now: u64) -> Pace
     let Pace { service_ns, queued_ns, overtaking } = pace;
     let began = delta.answered_since;
     if delta.answered != 0 && progress_at > began {
-        let so_far = if queued_ns == 0 { service_ns } else { queued_ns };
-        let queued_ns = mean_after(so_far, now.saturating_sub(progress_at).max(1));
-        Pace { queued_ns, overtaking: overtaking - (overtaking >> 7), ..pace }
+        let sample = now.saturating_sub(progress_at).max(1);
+        let known_ns = if service_ns == 0 { sample } else { service_ns };
+        let queued_ns = mean_after(if queued_ns == 0 { known_ns } else { queued_ns }, sample);
+        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8) }
     } else if delta.answered != 0 {
         // A server that speaks first begins and answers at once. And what comes in the very moment of an answer may find
         // the seat busy or not.
@@ -219,10 +220,10 @@ pub fn pace_after(pace: Pace, progress_at: u64, delta: &Delta, now: u64) -> Pace
 }
 
 /// [`Seat::overtaking`] if every answer overtakes. It grows by an eighth of what is missing with each that does, and sinks
-/// by a 128th with each that waited.
+/// by a 256th with each that waited.
 pub const OVERTAKING_ALWAYS: u32 = 1 << 16;
 
-/// Above this a worker counts as one that serves several requests at a time: if one answer of a hundred overtakes. Where
+/// Above this a worker counts as one that serves several requests at a time: if one answer of two hundred overtakes. Where
 /// requests are served in turn none does.
 pub const CONCURRENT: u32 = OVERTAKING_ALWAYS / 8;
 
@@ -427,13 +428,13 @@ mod tests {
         let found_idle = [(1_000_000, 1_000_000, 2_000_000); 50];
         let waited = [(5_000_000, 1_000_000, 5_020_000); 400];
         let pace = pace_of(found_idle.into_iter().chain(waited));
-        assert_eq!((pace.service_ns, pace.overtaking), (1_000_000, 0));
+        assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
         assert!((19_000..22_000).contains(&pace.queued_ns), "{pace:?}");
     }
 
     #[test]
     fn one_long_request_does_not_spoil_what_one_more_costs() {
-        let waited = |ns| (5_000_000, 1_000_000, 5_000_000 + ns);
+        let waited = |ns: u64| (5_000_000, 1_000_000, 5_000_000 + ns);
         let pace = pace_of([waited(4_000_000); 100].into_iter().chain([waited(200_000_000)]));
         assert!((4_000_000..4_600_000).contains(&pace.queued_ns), "{pace:?}");
     }
@@ -444,7 +445,7 @@ mod tests {
         let one_in = |every| pace_of((1..2_000).map(|turn| if turn % every == 0 { overtook } else { waited }));
         assert!(one_in(20).overtaking > CONCURRENT);
         assert_eq!(one_in(3_000).overtaking, 0);
-        assert!(pace_of([overtook; 100].into_iter().chain([waited; 400])).overtaking < CONCURRENT);
+        assert!(pace_of([overtook; 100].into_iter().chain([waited; 700])).overtaking < CONCURRENT);
         assert!(pace_of([overtook; 1_000]).overtaking <= OVERTAKING_ALWAYS);
     }
 
@@ -452,7 +453,7 @@ mod tests {
     fn a_server_that_speaks_first_overtakes_nobody() {
         let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ..NOTHING };
         let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1, &speaks, 6_000_000));
-        assert_eq!((pace.service_ns, pace.overtaking), (1_000_000, 0));
+        assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
     }
 
     #[test]

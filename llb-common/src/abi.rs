@@ -35,16 +35,17 @@ pub struct Seat {
     pub charged: u64,
     /// Charges that became requests, were closed, or have been forgotten.
     pub settled: u64,
-    /// When charges were last rolled, ns.
-    pub rolled_at: u64,
+    /// When charges are to be rolled next, ns.
+    pub due_at: u64,
     /// When the seat last became busy or last answered, ns.
     pub progress_at: u64,
     /// A running centre of the service times, ns ([`crate::track::centre_after`]); 0 until the first answer.
     pub service_ns: u64,
-    /// The centre of the service times of requests that found the worker idle and had to wake it, ns; 0 until the first.
-    pub woken_ns: u32,
-    /// The mean of those that the worker went on to from another, ns; 0 until the first.
-    pub awake_ns: u32,
+    /// A running mean of the times between two answers while requests waited, ns, at most 4 s
+    /// ([`crate::track::pace_after`]); 0 while none has. What one more request costs a worker that is awake.
+    pub queued_ns: u32,
+    /// How often answers overtake, of [`crate::track::OVERTAKING_ALWAYS`]: whether the worker serves several at a time.
+    pub overtaking: u32,
     /// [`charged`](Seat::charged) as it stood at the last roll: what is forgotten at the next.
     pub mark: u64,
     /// Connections established.
@@ -57,8 +58,12 @@ pub struct Seat {
     pub failed: u64,
     /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
     pub epoch: u64,
-    /// Room for two more words, so that a seat fills two cache lines exactly: the first is what a choice reads.
-    pub reserved: [u64; 2],
+    /// A running centre of the handshakes' round trips, us ([`crate::track::handshake_after`]); 0 until the first.
+    pub handshake_us: u32,
+    /// A word that keeps the size a multiple of eight.
+    pub reserved: u32,
+    /// Room for another word, so that a seat fills two cache lines exactly: the first is what a choice reads.
+    pub reserved_too: u64,
 }
 const _: () = assert!(size_of::<Seat>() == 128);
 const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);

@@ -72,7 +72,9 @@ pub fn llb_egress(ctx: SkBuffContext) -> i32 {
 /// kernel's hash takes over.
 #[sk_reuseport(migrate)]
 pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
-    maps::count(select::steer(&ctx));
+    if !select::is_stray(&ctx) {
+        maps::count(select::steer(&ctx));
+    }
     SK_PASS
 }
 

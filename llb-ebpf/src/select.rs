@@ -8,12 +8,29 @@ use llb_common::{
     abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet},
     outcome::Outcome,
     policy::Policy,
-    select::{Choice, Fleet, Load, STALE_AFTER_NS, Search, choose, is_sooner_awake},
+    select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, awake, choose},
     set,
     track::{is_due, rolled},
 };
 
 use crate::{kernel, maps, track};
+
+/// Where the flags lie in a TCP header.
+const TCP_FLAGS_AT: usize = 13;
+const FIN_OR_RST: u8 = 1 | 4;
+
+/// Whether this is the last packet of a connection that is gone: with no socket of its own it comes to the listener,
+/// but no connection will come of it. An ACK may be the answer to a cookie, so it is not stray.
+#[inline(always)]
+pub fn is_stray(ctx: &SkReuseportContext) -> bool {
+    // SAFETY: the context is valid during the program's run; its data begin with the transport header.
+    unsafe {
+        let start = (*ctx.md).__bindgen_anon_1.data as usize;
+        let end = (*ctx.md).__bindgen_anon_2.data_end as usize;
+        // A migration in a process has no packet.
+        start + TCP_FLAGS_AT < end && *((start + TCP_FLAGS_AT) as *const u8) & FIN_OR_RST != 0
+    }
+}
 
 /// Selects a socket; whatever the outcome, the connection goes on.
 #[inline(always)]
@@ -148,17 +165,21 @@ pub extern "C" fn llb_draw(one: u64, two: u64, three: u64, four: u64, turn: u32)
     set::draw(&[one, two, three, four], turn).unwrap_or(NO_SEAT)
 }
 
-/// [`is_sooner_awake`] of a seat; 0 or 1.
+/// [`awake`] of a seat, as a number.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn llb_awake(seat: u32, now: u64) -> u32 {
-    u32::from(is_sooner_awake(load(seat, 0, now), now))
+    awake(load(seat, 0, now), now) as u32
 }
 
 impl Fleet for Maps {
     #[inline(always)]
-    fn is_sooner_awake(&self, seat: u32, now: u64) -> bool {
-        llb_awake(seat, now) != 0
+    fn awake(&self, seat: u32, now: u64) -> Awake {
+        match llb_awake(seat, now) {
+            0 => Awake::Never,
+            1 => Awake::Elsewhere,
+            _ => Awake::Here,
+        }
     }
 
     #[inline(always)]
@@ -250,19 +271,20 @@ fn load(index: u32, published_ns: u64, now: u64) -> Load {
         let mut seat = Seat {
             charged: kernel::read(&raw const (*books).charged),
             settled: kernel::read(&raw const (*books).settled),
-            rolled_at: kernel::read(&raw const (*books).rolled_at),
+            due_at: kernel::read(&raw const (*books).due_at),
             ended: kernel::read(&raw const (*books).ended),
             begun: kernel::read(&raw const (*books).begun),
             progress_at: kernel::read(&raw const (*books).progress_at),
             service_ns: kernel::read(&raw const (*books).service_ns),
-            woken_ns: kernel::read(&raw const (*books).woken_ns),
-            awake_ns: kernel::read(&raw const (*books).awake_ns),
+            queued_ns: kernel::read(&raw const (*books).queued_ns),
+            overtaking: kernel::read(&raw const (*books).overtaking),
             ..Seat::default()
         };
         if is_due(&seat, now) {
             seat.mark = kernel::read(&raw const (*books).mark);
+            seat.handshake_us = kernel::read(&raw const (*books).handshake_us);
             seat = rolled(&seat, now);
-            kernel::write(&raw mut (*books).rolled_at, now);
+            kernel::write(&raw mut (*books).due_at, seat.due_at);
             kernel::write(&raw mut (*books).settled, seat.settled);
             kernel::write(&raw mut (*books).mark, seat.mark);
         }

@@ -38,22 +38,45 @@ pub fn established(ctx: &SockOpsContext) {
         return;
     }
     let now = kernel::now();
+    if let Some(seat) = maps::seat(conn.seat) {
+        // SAFETY: a word of SEATS: an estimate for which the last writer wins. The context is valid during the run.
+        unsafe {
+            // Eighths of microseconds (`tcp_sock.srtt_us`); the handshake is the only sample yet.
+            let known = kernel::read(&raw const (*seat).handshake_us);
+            let after = track::handshake_after(known, (*ctx.ops).srtt_us >> 3);
+            kernel::write(&raw mut (*seat).handshake_us, after);
+        }
+    }
     let step = track::established(now);
     conn.phase = step.phase as u32;
     conn.since = step.since;
     apply(conn.seat, step.delta, now);
+    // The packet that completes the handshake passes the filter as one of the listener's.
+    if has_brought_payload(ctx) {
+        take(conn, |conn| track::bytes_in(conn, now), now);
+    }
 }
 
-/// A connection's state changes. Who closes is who leaves ESTABLISHED or CLOSE_WAIT by a FIN of its own; a reset by
-/// either side goes to CLOSE at once.
+/// Whether the packet that the callback is called for carries payload; its data begin with the TCP header.
+#[inline(always)]
+fn has_brought_payload(ctx: &SockOpsContext) -> bool {
+    // SAFETY: the context is valid during the program's run, and the byte lies before the end, as checked.
+    unsafe {
+        let start = (*ctx.ops).__bindgen_anon_3.skb_data as usize;
+        let end = (*ctx.ops).__bindgen_anon_4.skb_data_end as usize;
+        start + TCP_LEN <= end && (*ctx.ops).skb_len > u32::from(*((start + TCP_OFFSET_AT) as *const u8) >> 4) * 4
+    }
+}
+
+/// A connection's state changes. Who closes is who sends the first FIN; a reset by either side goes to CLOSE at once.
 #[inline(always)]
 pub fn state_changed(ctx: &SockOpsContext) {
     let (old, new) = (ctx.arg(0), ctx.arg(1));
     let was_open = old == BPF_TCP_ESTABLISHED || old == BPF_TCP_CLOSE_WAIT;
     let closer = match new {
-        BPF_TCP_FIN_WAIT1 | BPF_TCP_LAST_ACK if was_open => Closer::Worker,
+        BPF_TCP_FIN_WAIT1 if old == BPF_TCP_ESTABLISHED => Closer::Worker,
         BPF_TCP_CLOSE if was_open => Closer::Reset,
-        BPF_TCP_CLOSE => Closer::Client,
+        BPF_TCP_LAST_ACK | BPF_TCP_CLOSE => Closer::Client,
         _ => return,
     };
     let Some(conn) = maps::conn(socket(ctx)) else { return };
@@ -191,18 +214,17 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
             maps::count_latency(index, now.saturating_sub(delta.answered_since));
         }
         let progress_at = kernel::read(&raw const (*seat).progress_at);
-        let pace = Pace {
-            service_ns: match kernel::read(&raw const (*seat).service_ns) {
-                0 => maps::published_cost(index),
-                known => known,
-            },
-            woken_ns: kernel::read(&raw const (*seat).woken_ns),
-            awake_ns: kernel::read(&raw const (*seat).awake_ns),
+        let books = Seat {
+            service_ns: kernel::read(&raw const (*seat).service_ns),
+            queued_ns: kernel::read(&raw const (*seat).queued_ns),
+            overtaking: kernel::read(&raw const (*seat).overtaking),
+            ..Seat::default()
         };
-        let pace = track::pace_after(pace, progress_at, &delta, now);
+        let start_ns = if books.service_ns == 0 { maps::published_cost(index) } else { 0 };
+        let pace = track::pace_after(Pace::of(&books, start_ns), progress_at, &delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
-        kernel::write(&raw mut (*seat).woken_ns, pace.woken_ns);
-        kernel::write(&raw mut (*seat).awake_ns, pace.awake_ns);
+        kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
+        kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS, NO_SEAT},
     names, set,
+    track::Phase,
 };
 
 use super::{KernelError, Steering, load::map_error, value::Value};
@@ -54,7 +55,9 @@ impl Steering {
         // First what the selector and the connections need, last the group that makes the seat eligible.
         let listener = Listener { group: index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
-        let conn = Conn { seat: seat.0, epoch: self.books().seat(seat).epoch, ..Conn::default() };
+        // The listener's own packets are nobody's requests; each connection opens its books when it is established.
+        let phase = Phase::Closed as u32;
+        let conn = Conn { seat: seat.0, phase, epoch: self.books().seat(seat).epoch, ..Conn::default() };
         let fd = socket.as_raw_fd();
         self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;

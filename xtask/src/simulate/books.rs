@@ -86,7 +86,8 @@ impl Books {
         let Some(step) = step else { return };
         conn.phase = step.phase as u32;
         conn.since = step.since;
-        self.change(conn.seat, |seat| apply(seat, step.delta, now));
+        let start_ns = self.published_ns(conn.seat, now);
+        self.change(conn.seat, |seat| apply(seat, step.delta, start_ns, now));
         let seat = self.seat(conn.seat);
         if (step.delta.ended != 0 || step.delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
@@ -100,6 +101,19 @@ impl Books {
         self.idle.set(idle);
     }
 
+    /// Takes a connection's establishment, `handshake_ns` after its SYN.
+    pub(super) fn establish(&self, conn: &mut Conn, handshake_ns: u64, now: u64) {
+        let sample_us = u32::try_from(handshake_ns / 1_000).unwrap_or(u32::MAX);
+        self.change(conn.seat, |seat| seat.handshake_us = track::handshake_after(seat.handshake_us, sample_us));
+        self.take(conn, Some(track::established(now)), now);
+    }
+
+    /// The published cost of a seat, or 0 where there is none that is fresh.
+    fn published_ns(&self, seat: u32, now: u64) -> u64 {
+        let fresh = now.saturating_sub(self.published.at) < STALE_AFTER_NS;
+        if fresh { self.published.cost_ns[seat as usize] } else { 0 }
+    }
+
     fn change(&self, seat: u32, change: impl FnOnce(&mut Seat)) {
         let cell = &self.seats[seat as usize];
         let mut seat = cell.get();
@@ -108,11 +122,14 @@ impl Books {
     }
 }
 
-fn apply(seat: &mut Seat, delta: Delta, now: u64) {
+fn apply(seat: &mut Seat, delta: Delta, start_ns: u64, now: u64) {
     if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        let pace = Pace { service_ns: seat.service_ns, woken_ns: seat.woken_ns, awake_ns: seat.awake_ns };
-        let pace = track::pace_after(pace, seat.progress_at, &delta, now);
-        (seat.service_ns, seat.woken_ns, seat.awake_ns) = (pace.service_ns, pace.woken_ns, pace.awake_ns);
+        if delta.answered != 0 || delta.failed != 0 {
+            let pace = track::pace_after(Pace::of(seat, start_ns), seat.progress_at, &delta, now);
+            seat.service_ns = pace.service_ns;
+            seat.queued_ns = pace.queued_ns;
+            seat.overtaking = pace.overtaking;
+        }
         seat.progress_at = now;
     }
     seat.opened += delta.opened;
@@ -168,9 +185,7 @@ impl Fleet for At<'_> {
             self.books.change(index, |seat| *seat = rolled(seat, self.now));
         }
         let seat = self.books.seat(index);
-        let published = &self.books.published;
-        let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
-        Load::of(&seat, if fresh { published.cost_ns[index as usize] } else { 0 })
+        Load::of(&seat, self.books.published_ns(index, self.now))
     }
 }
 

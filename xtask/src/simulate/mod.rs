@@ -12,12 +12,14 @@
 //! ideal: one queue from which every free worker takes, the fastest first. With unequal workers a ratio below 1 is
 //! possible, as the ideal gives requests to a slow free worker rather than let them wait.
 //!
-//! What is not modelled: keep-alive (a connection is one request), rescue, the cost of the choice itself, workers
-//! that compete for cores. One group has 256 seats at most ([`llb_common::abi::MAX_SEATS`]); more workers are several
+//! Workers that compete for cores, and what waking one costs, are simulated apart ([`machine`]).
+//!
+//! What is not modelled: keep-alive (a connection is one request), rescue, the cost of the choice itself. One group has 256 seats at most ([`llb_common::abi::MAX_SEATS`]); more workers are several
 //! groups, each with books and a master of its own, among which a hash chooses.
 
 mod arrivals;
 mod books;
+mod machine;
 mod method;
 mod publisher;
 pub(crate) mod random;
@@ -32,6 +34,7 @@ mod world;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
+use machine::Machine;
 use method::Method;
 use report::Line;
 use scenario::Scenario;
@@ -57,7 +60,7 @@ pub(crate) struct SimulateArgs {
     /// Workers, instead of the scenario's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=4096))]
     workers: Option<u32>,
-    /// Load, as a part of the capacity, instead of the scenario's
+    /// Load, as a part of the capacity, instead of the scenario's; a machine has none
     #[arg(long, value_name = "X")]
     load: Option<f64>,
     /// Requests, instead of the scenario's
@@ -72,11 +75,19 @@ pub(crate) struct SimulateArgs {
 pub(crate) fn run(args: &SimulateArgs) -> anyhow::Result<()> {
     let seeds: Vec<u64> = args.seed.map_or_else(|| (1..=args.seeds).collect(), |seed| vec![seed]);
     let methods = methods(&args.policies)?;
-    for scenario in chosen(args)? {
+    let (scenarios, machines) = chosen(args)?;
+    for scenario in scenarios {
         let Scenario { name, workers, load, about, .. } = scenario;
         println!("{name}: {workers} workers, load {load}; {about}");
         if !args.list {
             println!("{}", report::table(&lines(&scenario, &methods, &seeds)));
+        }
+    }
+    for machine in machines {
+        let Machine { name, workers, cores, about, .. } = machine;
+        println!("{name}: {workers} workers on {cores} cores; {about}");
+        if !args.list {
+            println!("{}", machine::table(&machine, &methods, &seeds));
         }
     }
     Ok(())
@@ -96,19 +107,26 @@ fn lines(scenario: &Scenario, methods: &[Method], seeds: &[u64]) -> Vec<Line> {
     lines
 }
 
-fn chosen(args: &SimulateArgs) -> anyhow::Result<Vec<Scenario>> {
-    let wanted = |scenario: &&Scenario| {
-        args.scenarios.is_empty() || args.scenarios.iter().any(|name| scenario.name.starts_with(name.as_str()))
-    };
-    let mut chosen: Vec<Scenario> = scenarios::ALL.iter().filter(wanted).copied().collect();
-    ensure!(!chosen.is_empty(), "no scenario is called {:?}; --list shows them", args.scenarios);
+fn chosen(args: &SimulateArgs) -> anyhow::Result<(Vec<Scenario>, Vec<Machine>)> {
+    let wanted = |name: &str| args.scenarios.is_empty() || args.scenarios.iter().any(|begin| name.starts_with(begin));
+    let mut chosen: Vec<Scenario> = scenarios::ALL.iter().filter(|scenario| wanted(scenario.name)).copied().collect();
+    let mut machines: Vec<Machine> = machine::ALL.iter().filter(|machine| wanted(machine.name)).copied().collect();
+    ensure!(
+        !chosen.is_empty() || !machines.is_empty(),
+        "no scenario is called {:?}; --list shows them",
+        args.scenarios
+    );
     for scenario in &mut chosen {
         scenario.workers = args.workers.map_or(scenario.workers, |workers| workers as usize);
         scenario.load = args.load.unwrap_or(scenario.load);
         scenario.requests = args.requests.map_or(scenario.requests, |requests| requests as usize);
         ensure!(scenario.load > 0.0 && scenario.load < 1.0, "a load of {} has no steady state", scenario.load);
     }
-    Ok(chosen)
+    for machine in &mut machines {
+        machine.workers = args.workers.map_or(machine.workers, |workers| workers as usize);
+        machine.requests = args.requests.map_or(machine.requests, |requests| requests as usize);
+    }
+    Ok((chosen, machines))
 }
 
 fn methods(names: &[String]) -> anyhow::Result<Vec<Method>> {

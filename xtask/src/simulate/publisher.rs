@@ -20,7 +20,8 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
             books.renew(*seat);
         }
     }
-    let fleet_ns = median(members.iter().map(|seat| books.seat(*seat).service_ns).filter(|ns| *ns != 0).collect());
+    let known: Vec<u64> = members.iter().map(|seat| books.seat(*seat).service_ns).filter(|ns| *ns != 0).collect();
+    let fleet_ns = if 2 * known.len() > members.len() { median(known) } else { 0 };
     let mut used = Vec::with_capacity(members.len());
     let mut expected = Vec::with_capacity(members.len());
     for index in members {

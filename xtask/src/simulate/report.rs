@@ -12,8 +12,13 @@ const WARM_UP: f64 = 0.05;
 
 /// The quantiles of one run's short requests, ns.
 pub(super) fn quantiles(outcome: &Outcome) -> [f64; 4] {
-    let first = (outcome.short_ns.len() as f64 * WARM_UP) as usize;
-    let mut sorted = outcome.short_ns[first..].to_vec();
+    quantiles_of(&outcome.short_ns)
+}
+
+/// The quantiles of latencies in the order of the requests, ns.
+pub(super) fn quantiles_of(latencies_ns: &[u64]) -> [f64; 4] {
+    let first = (latencies_ns.len() as f64 * WARM_UP) as usize;
+    let mut sorted = latencies_ns[first..].to_vec();
     sorted.sort_unstable();
     QUANTILES.map(|quantile| {
         let place = (quantile * sorted.len() as f64).ceil() as usize;
@@ -56,7 +61,7 @@ pub(super) fn table(lines: &[Line]) -> String {
     text
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }

@@ -135,8 +135,9 @@ impl Scenario {
 
     /// Requests a second that make the load.
     pub(super) fn rate(&self) -> f64 {
-        let capacity: f64 = self.natures().iter().map(|nature| 1.0 / nature.slowness).sum();
-        self.load * capacity / self.work.mean() * SECOND as f64
+        let speeds: f64 = self.natures().iter().map(|nature| 1.0 / nature.slowness).sum();
+        let threads = if let Serving::Threads(count) = self.serving { count } else { 1 };
+        self.load * speeds * threads as f64 / self.work.mean() * SECOND as f64
     }
 }
 

@@ -51,6 +51,51 @@ pub(super) const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "event-loop-even",
+        about: "each worker shares itself among all it holds; exponential 5 ms",
+        serving: Serving::AllAtOnce,
+        work: EXPONENTIAL,
+        ..BASE
+    },
+    Scenario { name: "threads", about: "each worker has four threads", serving: Serving::Threads(4), ..BASE },
+    Scenario {
+        name: "threads-slow-one",
+        about: "each worker has four threads; one of eight is ten times slower",
+        serving: Serving::Threads(4),
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "threads-90",
+        about: "each worker has four threads",
+        load: 0.9,
+        serving: Serving::Threads(4),
+        ..BASE
+    },
+    Scenario {
+        name: "threads-hang",
+        about: "each worker has four threads; one of eight hangs for 2 s, every 10 s",
+        load: 0.45,
+        serving: Serving::Threads(4),
+        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "event-loop-slow",
+        about: "each worker shares itself among all it holds; one of eight is ten times slower",
+        serving: Serving::AllAtOnce,
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        ..BASE
+    },
+    Scenario {
+        name: "event-loop-hang",
+        about: "each worker shares itself among all it holds; one of eight hangs for 2 s, every 10 s",
+        load: 0.45,
+        serving: Serving::AllAtOnce,
+        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        ..BASE
+    },
+    Scenario {
         name: "slow-one",
         about: "exponential 5 ms; one of eight is ten times slower",
         work: EXPONENTIAL,
@@ -155,5 +200,19 @@ pub(super) const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario { name: "flood", about: "10,000 SYNs a second are never completed", flood: 10_000.0, ..BASE },
+    Scenario {
+        name: "silent-far",
+        about: "as many connections never send; all clients are 50 ms and more away",
+        round_trip: (50.0 * MS as f64, 80.0 * MS as f64),
+        silent: 1.0,
+        ..BASE
+    },
+    Scenario {
+        name: "flood-far",
+        about: "10,000 SYNs a second are never completed; clients are 50 ms and more away",
+        round_trip: (50.0 * MS as f64, 80.0 * MS as f64),
+        flood: 10_000.0,
+        ..BASE
+    },
     Scenario { name: "silent", about: "as many connections never send", silent: 1.0, ..BASE },
 ];

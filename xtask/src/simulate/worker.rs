@@ -10,6 +10,24 @@ pub(super) enum Serving {
     /// All that it holds share it equally (processor sharing), as in an event loop whose handlers are cut in
     /// small pieces.
     AllAtOnce,
+    /// So many at a time, each at full speed: a pool of threads that mostly wait for others.
+    Threads(usize),
+}
+
+impl Serving {
+    /// How many requests are served at a time.
+    fn width(self) -> usize {
+        match self {
+            Serving::InTurn => 1,
+            Serving::AllAtOnce => usize::MAX,
+            Serving::Threads(count) => count,
+        }
+    }
+
+    /// How many times longer each takes when `active` are served.
+    fn share(self, active: usize) -> f64 {
+        if self == Serving::AllAtOnce { active as f64 } else { 1.0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +53,15 @@ impl Worker {
         Worker { serving, active: Vec::new(), waiting: VecDeque::new(), hung: false, updated_at: 0, version: 0 }
     }
 
-    /// Whether a request would be begun at once and alone.
+    /// Whether a request would be begun at once.
     pub(super) fn is_free(&self) -> bool {
-        self.active.is_empty() && !self.hung
+        self.active.len() < self.serving.width() && !self.hung
     }
 
     /// Takes a request of `work_ns`.
     pub(super) fn push(&mut self, job: u32, work_ns: u64, now: u64) {
         let new = Active { job, left_ns: work_ns as f64 };
-        if self.serving == Serving::InTurn && !self.active.is_empty() {
+        if self.active.len() >= self.serving.width() {
             self.waiting.push_back(new);
             return;
         }
@@ -63,7 +81,7 @@ impl Worker {
             return None;
         }
         let least = self.active.iter().map(|active| active.left_ns).min_by(f64::total_cmp)?;
-        Some(self.updated_at + (least.max(0.0) * self.active.len() as f64).ceil() as u64)
+        Some(self.updated_at + (least.max(0.0) * self.serving.share(self.active.len())).ceil() as u64)
     }
 
     /// The request that is done now: to be called at [`Worker::next_done_at`].
@@ -79,7 +97,7 @@ impl Worker {
 
     fn advance(&mut self, now: u64) {
         if !self.hung && !self.active.is_empty() {
-            let each = (now - self.updated_at) as f64 / self.active.len() as f64;
+            let each = (now - self.updated_at) as f64 / self.serving.share(self.active.len());
             for active in &mut self.active {
                 active.left_ns -= each;
             }
@@ -107,6 +125,17 @@ mod tests {
         worker.push(1, 100, 0);
         worker.push(2, 10, 5);
         assert_eq!(all_done(worker), [(100, 1), (110, 2)]);
+    }
+
+    #[test]
+    fn threads_serve_so_many_at_full_speed() {
+        let mut worker = Worker::new(Serving::Threads(2));
+        worker.push(1, 100, 0);
+        assert!(worker.is_free());
+        worker.push(2, 10, 0);
+        assert!(!worker.is_free());
+        worker.push(3, 20, 5);
+        assert_eq!(all_done(worker), [(10, 2), (30, 3), (100, 1)]);
     }
 
     #[test]

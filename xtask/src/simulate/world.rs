@@ -81,7 +81,10 @@ struct World<'a> {
 pub(super) fn run(scenario: &Scenario, method: Method, arrivals: &[Arrival], seed: u64) -> Outcome {
     let natures = scenario.natures();
     // The ideal works off requests in turn: one that shares each worker is another ideal, and better for no tail.
-    let serving = if method == Method::Central { Serving::InTurn } else { scenario.serving };
+    let serving = match (method, scenario.serving) {
+        (Method::Central, Serving::AllAtOnce) => Serving::InTurn,
+        (_, serving) => serving,
+    };
     let count = scenario.workers;
     let mut world = World {
         scenario,

@@ -17,7 +17,11 @@ use crate::simulate::{
 impl World<'_> {
     /// The handshake is complete, and with it comes the first byte if one ever does.
     pub(super) fn first_byte(&mut self, job: u32, now: u64) {
-        self.step(job, now, |_, now| Some(track::established(now)));
+        if self.method != Method::Central {
+            let journey = &mut self.journeys[job as usize];
+            let handshake_ns = now - self.arrivals[job as usize].at;
+            self.groups[journey.worker as usize / MAX_SEATS].establish(&mut journey.conn, handshake_ns, now);
+        }
         let Kind::Request { .. } = self.arrivals[job as usize].kind else {
             return self.plan(now + SILENT_FOR, Event::Close(job));
         };

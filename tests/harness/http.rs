@@ -1,9 +1,12 @@
 //! A small HTTP/1.1 client. It connects where its thread is: in the namespace of the test's stage.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::Duration,
 };
+
+use socket2::SockRef;
 
 use super::DEADLINE;
 
@@ -33,11 +36,16 @@ impl Client {
     /// Connects, and sends nothing yet.
     #[track_caller]
     pub(crate) fn connect(addr: &str) -> Self {
+        Self::try_connect(addr).unwrap_or_else(|error| panic!("{addr}: {error}"))
+    }
+
+    /// Connects, and sends nothing yet; an error also if nobody takes the connection.
+    pub(crate) fn try_connect(addr: &str) -> io::Result<Self> {
         let addr: SocketAddr = addr.parse().expect("an address and port");
-        let stream = TcpStream::connect_timeout(&addr, DEADLINE).unwrap_or_else(|error| panic!("{addr}: {error}"));
-        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        Client(BufReader::new(stream))
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client(BufReader::new(stream)))
     }
 
     /// Sends a request that keeps the connection alive.
@@ -49,7 +57,25 @@ impl Client {
     /// Sends a request after which the worker is to close.
     #[track_caller]
     pub(crate) fn send_last(&mut self, path: &str) {
-        self.write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        self.try_send_last(path).expect("a connection that takes a request");
+    }
+
+    /// Sends a request after which the worker is to close; an error if it has done so already.
+    pub(crate) fn try_send_last(&mut self, path: &str) -> io::Result<()> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes())
+    }
+
+    /// Sends no more, and can still receive.
+    #[track_caller]
+    pub(crate) fn shut_down_sending(&mut self) {
+        self.0.get_ref().shutdown(Shutdown::Write).expect("a connection");
+    }
+
+    /// Ends the connection by a reset.
+    #[track_caller]
+    pub(crate) fn reset(self) {
+        SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     }
 
     /// Sends any bytes.
@@ -65,8 +91,8 @@ impl Client {
     }
 
     /// Waits for the answer; an error also if the worker closes without one.
-    pub(crate) fn try_receive(&mut self) -> std::io::Result<Answer> {
-        let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+    pub(crate) fn try_receive(&mut self) -> io::Result<Answer> {
+        let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let first = self.line()?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad(&first))?;
         let mut length = None;
@@ -97,10 +123,10 @@ impl Client {
         self.0.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
-    fn line(&mut self) -> std::io::Result<String> {
+    fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.0.read_line(&mut line)? {
-            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(line.trim_end().to_owned()),
         }
     }

@@ -9,6 +9,7 @@
 pub(crate) mod books;
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod load;
 mod netns;
 mod output;
 pub(crate) mod plain;

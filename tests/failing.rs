@@ -19,8 +19,9 @@ const REQUESTS: u32 = 600;
 /// Requests after which the kernel knows what each worker costs.
 const WARM_UP: u32 = 200;
 
-/// What a worker of which nothing is known is asked first: several publications long.
-const FIRST: &str = "/ms/50";
+/// What workers of which nothing is known are asked first: many publications long.
+const LONG: Duration = Duration::from_millis(300);
+const LONG_PATH: &str = "/ms/300";
 
 #[test]
 fn a_worker_that_closes_without_reading_is_no_magnet() {
@@ -76,8 +77,9 @@ fn assert_no_magnet(fault: &str, before: u32) {
 
     stage.write("faulty", "");
     if before == 0 {
-        // One for each worker, so that the one that fails is the first of which anything is known.
-        open_loop(ADDRESS, Duration::ZERO, SLOTS, |_| FIRST.into());
+        // Each worker gets a long one, and those that come meanwhile go to the one that fails at once: it is the only
+        // one of which anything is known for a while.
+        open_loop(ADDRESS, LONG / 60, 50, |turn| if turn < SLOTS { LONG_PATH } else { "/" }.into());
     }
     let samples = open_loop(ADDRESS, EVERY, REQUESTS, |_| "/".into());
 

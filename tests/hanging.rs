@@ -90,13 +90,13 @@ fn assert_passed_over(samples: &[Sample]) {
     let during = samples.iter().filter(|sample| sample.begun > Instant(hung_at) && sample.begun < hung_until);
     let (given, others): (Vec<&Sample>, Vec<&Sample>) = during.partition(|sample| sample.slot() == Some(slot));
     let held_by_others = |at: Instant| others.iter().filter(|held| held.begun < at && at < held.ended).count();
-    let late = given.iter().filter(|sample| {
-        ms_after(sample) > PASSED_OVER_AFTER_MS && held_by_others(sample.begun) <= LIGHTLY_LOADED
-    });
+    let late = given
+        .iter()
+        .filter(|sample| ms_after(sample) > PASSED_OVER_AFTER_MS && held_by_others(sample.begun) <= LIGHTLY_LOADED);
     let late: Vec<u64> = late.map(|sample| ms_after(sample)).collect();
-    let considered = others.iter().filter(|sample| {
-        ms_after(sample) > PASSED_OVER_AFTER_MS && held_by_others(sample.begun) <= LIGHTLY_LOADED
-    });
+    let considered = others
+        .iter()
+        .filter(|sample| ms_after(sample) > PASSED_OVER_AFTER_MS && held_by_others(sample.begun) <= LIGHTLY_LOADED);
     let considered = considered.count();
 
     eprintln!(

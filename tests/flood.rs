@@ -1,0 +1,194 @@
+//! Connections that come faster than anybody can answer them: a burst from far away, and a flood that never completes.
+
+mod harness;
+
+use std::{
+    net::Ipv4Addr,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use harness::{
+    Client, Far, Fleet, Stage, Tally,
+    far::{FAR, NEAR, ip},
+    load::{Sample, open_loop},
+    reporting::{report, reporting},
+    until,
+};
+use llb::sys::clock;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Every address: the near one for whom is far, and loopback.
+const LISTENING: &str = "0.0.0.0:8080";
+const LOOPBACK: &str = "127.0.0.1:8080";
+const PORT: u16 = 8080;
+const SLOTS: u32 = 8;
+
+/// How long a packet is on its way. No connection of a burst is established, and no request has come, before the last
+/// worker for it has been chosen.
+const DELAY: Duration = Duration::from_millis(40);
+const BURST: u32 = 64;
+
+/// One is the least, so without charges it would get all of them.
+#[test]
+fn a_burst_within_one_round_trip_spreads() {
+    let (tally, _) = burst(&[], |slot| if slot == 3 { 5 } else { 8 });
+    for slot in 0..SLOTS {
+        assert!((1..=2 * u64::from(BURST / SLOTS)).contains(&tally.of(slot)), "slot {slot}: {tally:?}");
+    }
+}
+
+/// The contrast. The others are so much worse that the least stays the least with a queue of all of them.
+#[test]
+fn a_burst_within_one_round_trip_is_a_herd_with_argmin() {
+    let (tally, _) = burst(&["--policy", "argmin"], |slot| if slot == 3 { 1 } else { 1_000 });
+    assert_eq!(tally.of(3), u64::from(BURST), "{tally:?}");
+}
+
+#[track_caller]
+fn burst(args: &[&str], report_ms: impl Fn(u32) -> u32) -> (Tally, Vec<Sample>) {
+    let stage = Stage::new();
+    let far = Far::distant(DELAY);
+    let fleet = reporting(&stage, LISTENING, SLOTS, args);
+    report(&stage, &fleet, SLOTS, 3, report_ms);
+    let samples = far.run(|| open_loop(&format!("{NEAR}:{PORT}"), Duration::ZERO, BURST, |_| "/".into()));
+    let tally: Tally = samples.iter().map(|sample| sample.slot().expect("an answer")).collect();
+    tally.assert_steered(&fleet.status());
+    // The handshake takes a round trip, and the request another.
+    let (first, last) = (samples.iter().map(|s| s.begun).min(), samples.iter().map(|s| s.begun).max());
+    let took_ms = last.expect("a last one").since(first.expect("a first one")) / 1_000_000;
+    eprintln!("{BURST} connections began within {took_ms} ms: {tally:?}");
+    assert!(took_ms < 2 * DELAY.as_millis() as u64, "the burst took longer than a round trip: {took_ms} ms");
+    assert!(samples.iter().all(|s| s.ended.since(s.begun) >= 4 * DELAY.as_nanos() as u64), "the line is too short");
+    fleet.wait_until_quiet();
+    (tally, samples)
+}
+
+/// SYNs of a flood.
+const FLOOD: u64 = 100_000;
+
+/// Where it comes from: addresses at which nobody answers, not even by a reset, which would end a half-open connection.
+const NOWHERE: &str = "10.66.0.0/16";
+
+/// For so long after it the flood may be felt, ms.
+const FELT_FOR: Duration = Duration::from_secs(1);
+
+/// How long a worker takes, how long one is busy while the others share its load, and how many requests they share.
+const WORK_MS: &str = "3";
+const BLOCKED_MS: u32 = 1_000;
+const SHARED: u32 = 84;
+
+/// Bursts of four for each worker: then the kernel knows of each, and not only of the first it tried, what it costs.
+const WARM_UPS: u32 = 6;
+
+/// Sysctls are left as they are by default, as what happens then is what happens to users: a listener holds as many
+/// half-open connections as its backlog, 128, and answers by SYN cookies beyond.
+#[test]
+fn a_flood_of_syns_is_forgotten_within_a_second() {
+    let stage = Stage::new();
+    let far = Far::adjacent();
+    ip(&["route", "add", NOWHERE, "via", FAR]);
+    far.run(|| ip(&["route", "add", "blackhole", NOWHERE]));
+    let server = stage.faulty_server();
+    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "0.0.0.0", &PORT.to_string(), WORK_MS]);
+    fleet.wait_for_groups(&[LISTENING], SLOTS);
+    assert_steers(&fleet);
+
+    let before = fleet.status().connections;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut answered = 0;
+    let (sent, took) = thread::scope(|scope| {
+        let until_over = over.clone();
+        let flood = scope.spawn(|| far.run(move || flood(&until_over)));
+        let begun = clock::now();
+        until("the flood has been seen", || {
+            let sample = &open_loop(LOOPBACK, Duration::ZERO, 1, |_| "/".into())[0];
+            assert!(sample.slot().is_some(), "no answer while the flood goes on");
+            answered += 1;
+            fleet.status().connections - before > FLOOD
+        });
+        over.store(true, Relaxed);
+        (flood.join().expect("a flood"), clock::now().since(begun) / 1_000_000)
+    });
+    let ended = clock::now();
+    eprintln!("{sent} SYNs in {took} ms, {answered} requests answered meanwhile");
+    eprintln!("{}", nstat());
+    assert!(sent >= FLOOD && answered >= 5, "{sent} sent, {answered} answered");
+
+    until("it may no longer be felt", || clock::now() >= ended.after(FELT_FOR));
+    assert_steers(&fleet);
+    fleet.wait_until_quiet();
+}
+
+/// Sends SYNs until it is told to stop; how many.
+fn flood(over: &AtomicBool) -> u64 {
+    let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(nix::libc::IPPROTO_RAW))).expect("a raw socket");
+    let near: Ipv4Addr = NEAR.parse().expect("an address");
+    let to = std::net::SocketAddr::from((near, PORT)).into();
+    let mut sent = 0;
+    while !over.load(Relaxed) {
+        let [.., port_high, high, low] = (sent as u32).to_be_bytes();
+        let from = Ipv4Addr::new(10, 66, high, low);
+        // A full queue loses some, as it would on any line.
+        let _ = raw.send_to(&syn(from, 1024 + u16::from(port_high), near), &to);
+        sent += 1;
+    }
+    sent
+}
+
+/// A SYN from any address. The kernel completes the IP header.
+fn syn(from: Ipv4Addr, from_port: u16, to: Ipv4Addr) -> [u8; 40] {
+    let mut packet = [0; 40];
+    packet[0] = 0x45;
+    packet[8] = 64;
+    packet[9] = 6;
+    packet[12..16].copy_from_slice(&from.octets());
+    packet[16..20].copy_from_slice(&to.octets());
+    packet[20..22].copy_from_slice(&from_port.to_be_bytes());
+    packet[22..24].copy_from_slice(&PORT.to_be_bytes());
+    // A header of five words, SYN, a window.
+    packet[32] = 5 << 4;
+    packet[33] = 2;
+    packet[34..36].copy_from_slice(&[0xff, 0xff]);
+    // The checksum: of both addresses, the protocol, the length and the TCP header.
+    let words = packet[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum::<u32>() + 6 + 20;
+    let folded = (sum & 0xffff) + (sum >> 16);
+    let checksum = !((folded & 0xffff) + (folded >> 16)) as u16;
+    packet[36..38].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
+/// That with one worker blocked, it gets nothing, and the idle ones share evenly.
+#[track_caller]
+fn assert_steers(fleet: &Fleet) {
+    for _ in 0..WARM_UPS {
+        open_loop(LOOPBACK, Duration::ZERO, 4 * SLOTS, |_| "/".into());
+    }
+    let mut held = Client::connect(LOOPBACK);
+    held.send_last(&format!("/ms/{BLOCKED_MS}"));
+    until("a worker is busy", || fleet.status().workers.iter().any(|worker| worker.in_flight == 1));
+    let mut tally = Tally::default();
+    tally.ask(LOOPBACK, "/", SHARED);
+    let in_flight: u64 = fleet.status().workers.iter().map(|worker| worker.in_flight).sum();
+    assert_eq!(in_flight, 1, "it was blocked all the time");
+    let blocked = held.receive().slot();
+    eprintln!("slot {blocked} is blocked: {tally:?}");
+    for slot in (0..SLOTS).filter(|slot| *slot != blocked) {
+        let share = u64::from(SHARED / (SLOTS - 1));
+        assert!((share / 4..=3 * share).contains(&tally.of(slot)), "slot {slot}: {tally:?}");
+    }
+    assert_eq!(tally.of(blocked), 0, "{tally:?}");
+}
+
+/// What the kernel counts of half-open connections.
+fn nstat() -> String {
+    let names = ["TcpExtSyncookiesSent", "TcpExtSyncookiesRecv", "TcpExtTCPReqQFullDoCookies", "TcpExtListenDrops"];
+    let output = Command::new("nstat").arg("-asz").args(names).output().expect("nstat, of iproute2");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

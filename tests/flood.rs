@@ -15,6 +15,7 @@ use std::{
 
 use harness::{
     Client, Far, Fleet, Stage, Tally,
+    books::chosen,
     far::{FAR, NEAR, ip},
     load::{Sample, open_loop},
     reporting::{report, reporting},
@@ -72,6 +73,12 @@ fn burst(args: &[&str], report_ms: impl Fn(u32) -> u32) -> (Tally, Vec<Sample>) 
 /// SYNs of a flood.
 const FLOOD: u64 = 100_000;
 
+/// Flags of a TCP packet.
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
 /// Where it comes from: addresses at which nobody answers, not even by a reset, which would end a half-open connection.
 const NOWHERE: &str = "10.66.0.0/16";
 
@@ -91,12 +98,7 @@ const WARM_UPS: u32 = 6;
 #[test]
 fn a_flood_of_syns_is_forgotten_within_a_second() {
     let stage = Stage::new();
-    let far = Far::adjacent();
-    ip(&["route", "add", NOWHERE, "via", FAR]);
-    far.run(|| ip(&["route", "add", "blackhole", NOWHERE]));
-    let server = stage.faulty_server();
-    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "0.0.0.0", &PORT.to_string(), WORK_MS]);
-    fleet.wait_for_groups(&[LISTENING], SLOTS);
+    let (far, fleet) = beside_nowhere(&stage);
     assert_steers(&fleet);
 
     let before = fleet.status().connections;
@@ -104,7 +106,7 @@ fn a_flood_of_syns_is_forgotten_within_a_second() {
     let mut answered = 0;
     let (sent, took) = thread::scope(|scope| {
         let until_over = over.clone();
-        let flood = scope.spawn(|| far.run(move || flood(&until_over)));
+        let flood = scope.spawn(|| far.run(move || flood(SYN, |_| !until_over.load(Relaxed))));
         let begun = clock::now();
         until("the flood has been seen", || {
             let sample = &open_loop(LOOPBACK, Duration::ZERO, 1, |_| "/".into())[0];
@@ -125,24 +127,52 @@ fn a_flood_of_syns_is_forgotten_within_a_second() {
     fleet.wait_until_quiet();
 }
 
-/// Sends SYNs until it is told to stop; how many.
-fn flood(over: &AtomicBool) -> u64 {
+/// What is left of a connection that a worker has reset, or that nobody ever had, is no connection, and is charged to
+/// nobody.
+#[test]
+fn a_stray_packet_is_no_connection() {
+    let stage = Stage::new();
+    let (far, fleet) = beside_nowhere(&stage);
+    for (name, flags) in [("FIN", FIN | ACK), ("RST", RST), ("RST and ACK", RST | ACK), ("ACK", ACK)] {
+        let before = fleet.status();
+        far.run(move || flood(flags, |sent| sent < 100));
+        let after = fleet.status();
+        let strays = after.connections - before.connections;
+        assert_eq!(strays, 0, "{name}: {strays} of 100 strays were counted as connections");
+        assert_eq!(chosen(&after), chosen(&before), "{name}");
+    }
+}
+
+/// A fleet, and beside it a place from which packets come that nobody answers for.
+#[track_caller]
+fn beside_nowhere(stage: &Stage) -> (Far, Fleet) {
+    let far = Far::adjacent();
+    ip(&["route", "add", NOWHERE, "via", FAR]);
+    far.run(|| ip(&["route", "add", "blackhole", NOWHERE]));
+    let server = stage.faulty_server();
+    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "0.0.0.0", &PORT.to_string(), WORK_MS]);
+    fleet.wait_for_groups(&[LISTENING], SLOTS);
+    (far, fleet)
+}
+
+/// Sends packets of these flags, each from an address of its own, until it is told to stop; how many.
+fn flood(flags: u8, mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let raw = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(nix::libc::IPPROTO_RAW))).expect("a raw socket");
     let near: Ipv4Addr = NEAR.parse().expect("an address");
     let to = std::net::SocketAddr::from((near, PORT)).into();
     let mut sent = 0;
-    while !over.load(Relaxed) {
+    while goes_on(sent) {
         let [.., port_high, high, low] = (sent as u32).to_be_bytes();
         let from = Ipv4Addr::new(10, 66, high, low);
         // A full queue loses some, as it would on any line.
-        let _ = raw.send_to(&syn(from, 1024 + u16::from(port_high), near), &to);
+        let _ = raw.send_to(&packet(flags, from, 1024 + u16::from(port_high), near), &to);
         sent += 1;
     }
     sent
 }
 
-/// A SYN from any address. The kernel completes the IP header.
-fn syn(from: Ipv4Addr, from_port: u16, to: Ipv4Addr) -> [u8; 40] {
+/// A TCP packet without options or payload, from any address. The kernel completes the IP header.
+fn packet(flags: u8, from: Ipv4Addr, from_port: u16, to: Ipv4Addr) -> [u8; 40] {
     let mut packet = [0; 40];
     packet[0] = 0x45;
     packet[8] = 64;
@@ -151,9 +181,9 @@ fn syn(from: Ipv4Addr, from_port: u16, to: Ipv4Addr) -> [u8; 40] {
     packet[16..20].copy_from_slice(&to.octets());
     packet[20..22].copy_from_slice(&from_port.to_be_bytes());
     packet[22..24].copy_from_slice(&PORT.to_be_bytes());
-    // A header of five words, SYN, a window.
+    // A header of five words, the flags, a window.
     packet[32] = 5 << 4;
-    packet[33] = 2;
+    packet[33] = flags;
     packet[34..36].copy_from_slice(&[0xff, 0xff]);
     // The checksum: of both addresses, the protocol, the length and the TCP header.
     let words = packet[12..].chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));

@@ -62,14 +62,14 @@ impl Client {
 
     /// Sends a request after which the worker is to close; an error if it has done so already.
     pub(crate) fn try_send_last(&mut self, path: &str) -> io::Result<()> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes())
+        self.try_write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     }
 
     /// Sends no more, and can still receive.
     #[track_caller]
     pub(crate) fn shut_down_sending(&mut self) {
-        self.0.get_ref().shutdown(Shutdown::Write).expect("a connection");
+        // Too late if the worker has ended it.
+        let _ = self.0.get_ref().shutdown(Shutdown::Write);
     }
 
     /// Ends the connection by a reset.
@@ -81,7 +81,12 @@ impl Client {
     /// Sends any bytes.
     #[track_caller]
     pub(crate) fn write(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("a connection that takes a request");
+        self.try_write(text).expect("a connection that takes a request");
+    }
+
+    /// Sends any bytes; an error if the connection has ended.
+    pub(crate) fn try_write(&mut self, text: &str) -> io::Result<()> {
+        self.0.get_mut().write_all(text.as_bytes())
     }
 
     /// Waits for the answer.
@@ -123,7 +128,13 @@ impl Client {
         self.0.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    /// Waits until the other side has closed, or all is over.
+    pub(crate) fn await_close(&mut self) {
+        let _ = self.is_closed();
+    }
+
+    /// Waits for a line.
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.0.read_line(&mut line)? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),

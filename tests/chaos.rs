@@ -27,7 +27,7 @@ const SLOTS: u32 = 5;
 const CLIENTS: u64 = 12;
 
 /// Workers that are stopped, and of how many each is the one that is killed then.
-const STOPS: u32 = 12;
+const STOPS: u32 = 9;
 const KILL_EVERY: u32 = 3;
 
 /// How long a worker stays stopped, and how long it is left in peace between two blows, ms at the most.

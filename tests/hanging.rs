@@ -2,11 +2,12 @@
 
 mod harness;
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use harness::{
     Fleet, Stage,
     load::{Sample, open_loop},
+    process::is_stopped,
     until,
 };
 use llb::{model::Instant, sys::clock};
@@ -71,10 +72,6 @@ fn start(stage: &Stage) -> Fleet {
 
 fn load(hang: &str) -> Vec<Sample> {
     open_loop(ADDRESS, EVERY, REQUESTS, |turn| if turn == HANGS_AT { hang } else { "/" }.into())
-}
-
-fn is_stopped(pid: Pid) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process").contains(") T ")
 }
 
 /// That of the connections that came when the worker had made no progress for some time, and while others had next to

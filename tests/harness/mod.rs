@@ -15,6 +15,7 @@ pub(crate) mod load;
 mod netns;
 mod output;
 pub(crate) mod plain;
+pub(crate) mod process;
 pub(crate) mod reporting;
 pub(crate) mod stage;
 

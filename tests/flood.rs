@@ -15,13 +15,19 @@ use std::{
 
 use harness::{
     Client, Far, Fleet, Stage, Tally,
-    books::chosen,
+    balance::assert_balanced,
+    books::{chosen, count},
     far::{FAR, NEAR, ip},
     load::{Sample, open_loop},
     reporting::{report, reporting},
     until,
 };
 use llb::sys::clock;
+use llb_common::outcome::Outcome;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Every address: the near one for whom is far, and loopback.
@@ -49,6 +55,31 @@ fn a_burst_within_one_round_trip_spreads() {
 fn a_burst_within_one_round_trip_is_a_herd_with_argmin() {
     let (tally, _) = burst(&["--policy", "argmin"], |slot| if slot == 3 { 1 } else { 1_000 });
     assert_eq!(tally.of(3), u64::from(BURST), "{tally:?}");
+}
+
+/// Half-open connections have no socket of their own yet; when their listener closes they are moved as well.
+#[test]
+fn handshakes_outlive_the_worker_that_they_were_meant_for() {
+    let stage = Stage::new();
+    let far = Far::distant(DELAY);
+    let server = stage.faulty_server();
+    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "0.0.0.0", &PORT.to_string(), WORK_MS]);
+    fleet.wait_for_groups(&[LISTENING], SLOTS);
+    let samples = thread::scope(|scope| {
+        let burst = || far.run(|| open_loop(&format!("{NEAR}:{PORT}"), Duration::ZERO, BURST, |_| "/".into()));
+        let burst = scope.spawn(burst);
+        until("all SYNs have come", || fleet.status().connections >= u64::from(BURST));
+        let victim = fleet.worker(0);
+        kill(Pid::from_raw(victim.pid.cast_signed()), Signal::SIGKILL).expect("a worker");
+        eprintln!("the dead was chosen for {} connections, of which {} were established", victim.chosen, victim.open);
+        burst.join().expect("a burst")
+    });
+    let lost = samples.iter().filter(|sample| sample.slot().is_none()).count();
+    let status = fleet.status();
+    eprintln!("{lost} lost, {} migrated", count(&status, Outcome::Migrated) + count(&status, Outcome::MigratedByHash));
+    assert_eq!(lost, 0, "of {BURST} connections {lost} were not answered: {status:#?}");
+    until("it is replaced", || fleet.status().workers.iter().all(|worker| worker.state == "serving"));
+    assert_balanced(&fleet, LOOPBACK);
 }
 
 #[track_caller]

@@ -81,12 +81,13 @@ impl Far {
 
 impl Drop for Far {
     fn drop(&mut self) {
+        // First, as the namespace takes its device along.
+        drop(self.relay.take());
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take() {
             // What it panicked of has been said by `run`.
             let _ = thread.join();
         }
-        drop(self.relay.take());
     }
 }
 

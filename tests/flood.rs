@@ -18,7 +18,8 @@ use harness::{
     balance::assert_balanced,
     books::{chosen, count},
     far::{FAR, NEAR, ip},
-    load::{Sample, open_loop},
+    load::open_loop,
+    process::{Stopped, is_stopped},
     reporting::{report, reporting},
     until,
 };
@@ -44,7 +45,7 @@ const BURST: u32 = 64;
 /// One is the least, so without charges it would get all of them.
 #[test]
 fn a_burst_within_one_round_trip_spreads() {
-    let (tally, _) = burst(&[], |slot| if slot == 3 { 5 } else { 8 });
+    let tally = burst(&[], |slot| if slot == 3 { 5 } else { 8 });
     for slot in 0..SLOTS {
         assert!((1..=2 * u64::from(BURST / SLOTS)).contains(&tally.of(slot)), "slot {slot}: {tally:?}");
     }
@@ -53,7 +54,7 @@ fn a_burst_within_one_round_trip_spreads() {
 /// The contrast. The others are so much worse that the least stays the least with a queue of all of them.
 #[test]
 fn a_burst_within_one_round_trip_is_a_herd_with_argmin() {
-    let (tally, _) = burst(&["--policy", "argmin"], |slot| if slot == 3 { 1 } else { 1_000 });
+    let tally = burst(&["--policy", "argmin"], |slot| if slot == 3 { 1 } else { 1_000 });
     assert_eq!(tally.of(3), u64::from(BURST), "{tally:?}");
 }
 
@@ -65,40 +66,48 @@ fn handshakes_outlive_the_worker_that_they_were_meant_for() {
     let server = stage.faulty_server();
     let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "0.0.0.0", &PORT.to_string(), WORK_MS]);
     fleet.wait_for_groups(&[LISTENING], SLOTS);
-    let samples = thread::scope(|scope| {
-        let burst = || far.run(|| open_loop(&format!("{NEAR}:{PORT}"), Duration::ZERO, BURST, |_| "/".into()));
-        let burst = scope.spawn(burst);
+    let slots = thread::scope(|scope| {
+        let burst = scope.spawn(|| far.run(burst_from_afar));
         until("all SYNs have come", || fleet.status().connections >= u64::from(BURST));
         let victim = fleet.worker(0);
         kill(Pid::from_raw(victim.pid.cast_signed()), Signal::SIGKILL).expect("a worker");
         eprintln!("the dead was chosen for {} connections, of which {} were established", victim.chosen, victim.open);
-        burst.join().expect("a burst")
+        burst.join().expect("a burst of which every connection is answered")
     });
-    let lost = samples.iter().filter(|sample| sample.slot().is_none()).count();
     let status = fleet.status();
-    eprintln!("{lost} lost, {} migrated", count(&status, Outcome::Migrated) + count(&status, Outcome::MigratedByHash));
-    assert_eq!(lost, 0, "of {BURST} connections {lost} were not answered: {status:#?}");
+    let moved = count(&status, Outcome::Migrated) + count(&status, Outcome::MigratedByHash);
+    eprintln!("{moved} of {BURST} were moved: {:?}", slots.into_iter().collect::<Tally>());
+    assert!(moved > 0, "the worker died too late: {status:#?}");
     until("it is replaced", || fleet.status().workers.iter().all(|worker| worker.state == "serving"));
     assert_balanced(&fleet, LOOPBACK);
 }
 
+/// Who gets a burst, with these reports.
 #[track_caller]
-fn burst(args: &[&str], report_ms: impl Fn(u32) -> u32) -> (Tally, Vec<Sample>) {
+fn burst(args: &[&str], report_ms: impl Fn(u32) -> u32) -> Tally {
     let stage = Stage::new();
     let far = Far::distant(DELAY);
     let fleet = reporting(&stage, LISTENING, SLOTS, args);
     report(&stage, &fleet, SLOTS, 3, report_ms);
-    let samples = far.run(|| open_loop(&format!("{NEAR}:{PORT}"), Duration::ZERO, BURST, |_| "/".into()));
-    let tally: Tally = samples.iter().map(|sample| sample.slot().expect("an answer")).collect();
+    let tally: Tally = far.run(burst_from_afar).into_iter().collect();
+    eprintln!("{tally:?}");
     tally.assert_steered(&fleet.status());
-    // The handshake takes a round trip, and the request another.
-    let (first, last) = (samples.iter().map(|s| s.begun).min(), samples.iter().map(|s| s.begun).max());
-    let took_ms = last.expect("a last one").since(first.expect("a first one")) / 1_000_000;
-    eprintln!("{BURST} connections began within {took_ms} ms: {tally:?}");
-    assert!(took_ms < 2 * DELAY.as_millis() as u64, "the burst took longer than a round trip: {took_ms} ms");
-    assert!(samples.iter().all(|s| s.ended.since(s.begun) >= 4 * DELAY.as_nanos() as u64), "the line is too short");
     fleet.wait_until_quiet();
-    (tally, samples)
+    tally
+}
+
+/// Connections that all begin before the first can be established; who answers each.
+fn burst_from_afar() -> Vec<u32> {
+    let address = format!("{NEAR}:{PORT}");
+    let begun = clock::now();
+    let mut clients: Vec<Client> = (0..BURST).map(|_| Client::begin(&address)).collect();
+    let took = Duration::from_nanos(clock::now().since(begun));
+    assert!(took < 2 * DELAY, "the burst takes {took:?}, longer than a round trip");
+    clients.iter_mut().for_each(|client| client.send_last("/"));
+    let slots = clients.iter_mut().map(|client| client.receive().slot()).collect();
+    // The handshake is a round trip, and the request another.
+    assert!(Duration::from_nanos(clock::now().since(begun)) >= 4 * DELAY, "the line is too short");
+    slots
 }
 
 /// SYNs of a flood.
@@ -116,9 +125,8 @@ const NOWHERE: &str = "10.66.0.0/16";
 /// For so long after it the flood may be felt, ms.
 const FELT_FOR: Duration = Duration::from_secs(1);
 
-/// How long a worker takes, how long one is busy while the others share its load, and how many requests they share.
+/// How long a worker takes, and how many requests the others share while one is blocked.
 const WORK_MS: &str = "3";
-const BLOCKED_MS: u32 = 1_000;
 const SHARED: u32 = 84;
 
 /// Bursts of four for each worker: then the kernel knows of each, and not only of the first it tried, what it costs.
@@ -143,7 +151,8 @@ fn a_flood_of_syns_is_forgotten_within_a_second() {
             let sample = &open_loop(LOOPBACK, Duration::ZERO, 1, |_| "/".into())[0];
             assert!(sample.slot().is_some(), "no answer while the flood goes on");
             answered += 1;
-            fleet.status().connections - before > FLOOD
+            // What is answered by a SYN cookie is chosen for twice: at the SYN, and when the cookie comes back.
+            fleet.status().connections - before >= FLOOD + 2 * answered
         });
         over.store(true, Relaxed);
         (flood.join().expect("a flood"), clock::now().since(begun) / 1_000_000)
@@ -231,14 +240,20 @@ fn assert_steers(fleet: &Fleet) {
     for _ in 0..WARM_UPS {
         open_loop(LOOPBACK, Duration::ZERO, 4 * SLOTS, |_| "/".into());
     }
+    let pids: Vec<Pid> = fleet.status().workers.iter().map(|worker| Pid::from_raw(worker.pid.cast_signed())).collect();
     let mut held = Client::connect(LOOPBACK);
-    held.send_last(&format!("/ms/{BLOCKED_MS}"));
-    until("a worker is busy", || fleet.status().workers.iter().any(|worker| worker.in_flight == 1));
+    held.send_last("/stop");
+    let mut stopped = None;
+    until("a worker has stopped itself", || {
+        stopped = pids.iter().find(|pid| is_stopped(**pid));
+        stopped.is_some()
+    });
+    let goes_on = Stopped::stop(*stopped.expect("a worker"));
     let mut tally = Tally::default();
     tally.ask(LOOPBACK, "/", SHARED);
-    let in_flight: u64 = fleet.status().workers.iter().map(|worker| worker.in_flight).sum();
-    assert_eq!(in_flight, 1, "it was blocked all the time");
-    let blocked = held.receive().slot();
+    drop(goes_on);
+    let answer = held.receive();
+    let blocked: u32 = answer.body.split(' ').next().and_then(|slot| slot.parse().ok()).expect("a slot");
     eprintln!("slot {blocked} is blocked: {tally:?}");
     for slot in (0..SLOTS).filter(|slot| *slot != blocked) {
         let share = u64::from(SHARED / (SLOTS - 1));

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use nix::libc;
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
 
@@ -46,6 +47,20 @@ impl Client {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
         Ok(Client(BufReader::new(stream)))
+    }
+
+    /// Begins to connect, and does not wait for it: what is sent does.
+    #[track_caller]
+    pub(crate) fn begin(addr: &str) -> Self {
+        let addr: SocketAddr = addr.parse().expect("an address and port");
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("a socket that does not block");
+        let begun = socket.connect(&addr.into()).expect_err("a connection that takes its time");
+        assert_eq!(begun.raw_os_error(), Some(libc::EINPROGRESS), "{addr}: {begun}");
+        socket.set_nonblocking(false).expect("a socket that blocks");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        Client(BufReader::new(stream))
     }
 
     /// Sends a request that keeps the connection alive.

@@ -5,7 +5,10 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Client, Fleet, Stage, balance::assert_balanced, holds_within, process::Stopped, stage::fixture, until};
+use harness::{
+    Client, Far, Fleet, Stage, balance::assert_balanced, far::NEAR, holds_within, process::Stopped, stage::fixture,
+    until,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -186,6 +189,45 @@ fn a_worker_that_speaks_first_answers_at_once() {
     assert_books(&fleet, "talking", books(1, 0, 2, 0));
     drop(client);
     assert_books(&fleet, "closed", books(0, 0, 2, 0));
+}
+
+/// Its bytes come before there is a socket of its own: with the last packet of the handshake, as a client sends it that
+/// has something to say by then.
+#[test]
+fn a_request_that_completes_the_handshake() {
+    let stage = Stage::new();
+    let far = Far::distant(Duration::from_millis(20));
+    let server = stage.faulty_server();
+    let fleet = stage.start(&["-n", "1"], &[&server, "0.0.0.0", "8080", "0"]);
+    fleet.wait_for_groups(&["0.0.0.0:8080"], 1);
+    for answered in 0..3 {
+        let mut client = far.run(|| {
+            let mut client = Client::begin(&format!("{NEAR}:8080"));
+            client.send_last("/ms/500");
+            client
+        });
+        assert_books(&fleet, "in a request", books(1, 1, answered, 0));
+        client.receive().slot();
+        drop(client);
+        assert_books(&fleet, "closed", books(0, 0, answered + 1, 0));
+    }
+}
+
+/// The kernel drops the handshake's last packet, and the request completes it.
+#[test]
+fn a_worker_that_defers_its_accept() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "1"], &["python3", &fixture("listeners.py"), "127.0.0.1@8080@defer"]);
+    fleet.wait_for_groups(&[HTTP], 1);
+    for answered in 0..3 {
+        let mut client = Client::connect(HTTP);
+        client.write("GET / HTTP/1.1\r\n");
+        assert_books(&fleet, "in a request", books(1, 1, answered, 0));
+        client.write("\r\n");
+        client.receive().slot();
+        drop(client);
+        assert_books(&fleet, "closed", books(0, 0, answered + 1, 0));
+    }
 }
 
 /// Several requests in one packet have one first byte: the books see one request at least, and none that stays.

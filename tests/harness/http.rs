@@ -3,10 +3,14 @@
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
+    os::fd::AsFd,
     time::Duration,
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
@@ -49,7 +53,8 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
-    /// Begins to connect, and does not wait for it: what is sent does.
+    /// Begins to connect, and does not wait for it. What is sent before waits itself, and goes out with the packet that
+    /// completes the handshake.
     #[track_caller]
     pub(crate) fn begin(addr: &str) -> Self {
         let addr: SocketAddr = addr.parse().expect("an address and port");
@@ -61,6 +66,14 @@ impl Client {
         let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         Client(BufReader::new(stream))
+    }
+
+    /// Waits until the connection is established.
+    #[track_caller]
+    pub(crate) fn await_established(&self) {
+        let mut writable = [PollFd::new(self.0.get_ref().as_fd(), PollFlags::POLLOUT)];
+        let timeout = PollTimeout::try_from(DEADLINE).expect("a timeout");
+        assert_eq!(poll(&mut writable, timeout), Ok(1), "nobody takes the connection");
     }
 
     /// Sends a request that keeps the connection alive.

@@ -4,8 +4,12 @@ mod harness;
 
 use std::collections::HashSet;
 
-use harness::{Client, Fleet, Stage, Tally, books::count, stage::fixture, until};
-use llb::observe::status::Status;
+use harness::{
+    Client, Fleet, Stage, Tally,
+    books::count,
+    reporting::{report, reporting},
+    until,
+};
 use llb_common::outcome::Outcome;
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,16 +19,13 @@ use nix::{
 const ADDRESS: &str = "127.0.0.1:8080";
 const SLOTS: u32 = 8;
 
-/// Reports that a worker is told to write at once: far more than the eight of the past that an estimate holds on to.
-const REPORTS: u32 = 40;
-
 #[test]
 fn idle_connections_all_go_to_the_least_latency_worker() {
     let stage = Stage::new();
-    let fleet = reporting(&stage, 4, &[]);
+    let fleet = reporting(&stage, ADDRESS, 4, &[]);
     for least in 0..4 {
         let before = fleet.status();
-        report(&stage, &fleet, 4, least, 1, 80);
+        report(&stage, &fleet, 4, least, |slot| if slot == least { 1 } else { 80 });
         let mut tally = Tally::default();
         tally.ask(ADDRESS, "/", 25);
         let after = fleet.status();
@@ -38,9 +39,9 @@ fn idle_connections_all_go_to_the_least_latency_worker() {
 #[test]
 fn argmin_sends_all_to_the_least_latency_worker() {
     let stage = Stage::new();
-    let fleet = reporting(&stage, 4, &["--policy", "argmin"]);
+    let fleet = reporting(&stage, ADDRESS, 4, &["--policy", "argmin"]);
     // So much better than the others that a queue of all these connections still looks best: it stays the least.
-    report(&stage, &fleet, 4, 2, 1, 1_000);
+    report(&stage, &fleet, 4, 2, |slot| if slot == 2 { 1 } else { 1_000 });
     let tally = burst(32, "/wait/20");
     assert_eq!(tally.of(2), 32, "{tally:?}");
     let status = fleet.status();
@@ -82,8 +83,8 @@ fn hash_is_the_kernels() {
 #[test]
 fn a_burst_spreads_although_one_is_least() {
     let stage = Stage::new();
-    let fleet = reporting(&stage, SLOTS, &[]);
-    report(&stage, &fleet, SLOTS, 3, 40, 60);
+    let fleet = reporting(&stage, ADDRESS, SLOTS, &[]);
+    report(&stage, &fleet, SLOTS, 3, |slot| if slot == 3 { 40 } else { 60 });
     let tally = burst(64, "/wait/50");
     let status = fleet.status();
     tally.assert_steered(&status);
@@ -138,20 +139,6 @@ fn a_slow_worker_that_says_nothing_gets_nearly_nothing() {
     fleet.wait_until_quiet();
 }
 
-/// A fleet of workers that write reports when told to, and say nothing else: an unanswered ping says that a worker is
-/// slow, which on a machine that has a bad minute it is.
-#[track_caller]
-fn reporting(stage: &Stage, slots: u32, args: &[&str]) -> Fleet {
-    let slots_arg = slots.to_string();
-    let args = [&["-n", &slots_arg], args].concat();
-    let fleet = stage.start(&args, &["python3", &fixture("report.py"), "127.0.0.1", "8080"]);
-    fleet.wait_for_groups(&[ADDRESS], slots);
-    for slot in 0..slots {
-        assert_eq!(stage.tell(slot, "mute"), "ok");
-    }
-    fleet
-}
-
 /// A fleet of workers that report nothing; `args` is what the server gets.
 #[track_caller]
 fn silent(stage: &Stage, args: &[&str], server_args: &str) -> Fleet {
@@ -161,28 +148,6 @@ fn silent(stage: &Stage, args: &[&str], server_args: &str) -> Fleet {
     let fleet = stage.start(&args, &["sh", "-c", &serve]);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     fleet
-}
-
-/// Has `least` report `least_ms` and all others `others_ms`, until llb has taken it in.
-#[track_caller]
-fn report(stage: &Stage, fleet: &Fleet, slots: u32, least: u32, least_ms: u32, others_ms: u32) {
-    let ms = |slot: u32| if slot == least { least_ms } else { others_ms };
-    let costs = |status: &Status| {
-        status.workers.iter().all(|worker| {
-            // Estimates are told apart by an eighth; see the widths of the median's buckets.
-            let expected_us = f64::from(ms(worker.slot)) * 1e3;
-            (worker.cost_us - expected_us).abs() <= expected_us / 8.0
-        })
-    };
-    let is_least = || {
-        for slot in 0..slots {
-            let line = format!(r#"say {REPORTS} {{"cmd":"latency","us":{}}}"#, ms(slot) * 1_000);
-            assert_eq!(stage.tell(slot, &line), "ok");
-        }
-        let status = fleet.status();
-        status.least_slot == Some(least) && costs(&status)
-    };
-    until(&format!("slot {least} is the least"), is_least);
 }
 
 /// That many connections, all of them made before the first sends its request.

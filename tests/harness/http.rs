@@ -1,9 +1,17 @@
 //! A small HTTP/1.1 client. It connects where its thread is: in the namespace of the test's stage.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    os::fd::AsFd,
+    time::Duration,
 };
+
+use nix::{
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::DEADLINE;
 
@@ -33,11 +41,39 @@ impl Client {
     /// Connects, and sends nothing yet.
     #[track_caller]
     pub(crate) fn connect(addr: &str) -> Self {
+        Self::try_connect(addr).unwrap_or_else(|error| panic!("{addr}: {error}"))
+    }
+
+    /// Connects, and sends nothing yet; an error also if nobody takes the connection.
+    pub(crate) fn try_connect(addr: &str) -> io::Result<Self> {
         let addr: SocketAddr = addr.parse().expect("an address and port");
-        let stream = TcpStream::connect_timeout(&addr, DEADLINE).unwrap_or_else(|error| panic!("{addr}: {error}"));
+        let stream = TcpStream::connect_timeout(&addr, DEADLINE)?;
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_nodelay(true)?;
+        Ok(Client(BufReader::new(stream)))
+    }
+
+    /// Begins to connect, and does not wait for it. What is sent before waits itself, and goes out with the packet that
+    /// completes the handshake.
+    #[track_caller]
+    pub(crate) fn begin(addr: &str) -> Self {
+        let addr: SocketAddr = addr.parse().expect("an address and port");
+        let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+        socket.set_nonblocking(true).expect("a socket that does not block");
+        let begun = socket.connect(&addr.into()).expect_err("a connection that takes its time");
+        assert_eq!(begun.raw_os_error(), Some(libc::EINPROGRESS), "{addr}: {begun}");
+        socket.set_nonblocking(false).expect("a socket that blocks");
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
         Client(BufReader::new(stream))
+    }
+
+    /// Waits until the connection is established.
+    #[track_caller]
+    pub(crate) fn await_established(&self) {
+        let mut writable = [PollFd::new(self.0.get_ref().as_fd(), PollFlags::POLLOUT)];
+        let timeout = PollTimeout::try_from(DEADLINE).expect("a timeout");
+        assert_eq!(poll(&mut writable, timeout), Ok(1), "nobody takes the connection");
     }
 
     /// Sends a request that keeps the connection alive.
@@ -49,13 +85,36 @@ impl Client {
     /// Sends a request after which the worker is to close.
     #[track_caller]
     pub(crate) fn send_last(&mut self, path: &str) {
-        self.write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"));
+        self.try_send_last(path).expect("a connection that takes a request");
+    }
+
+    /// Sends a request after which the worker is to close; an error if it has done so already.
+    pub(crate) fn try_send_last(&mut self, path: &str) -> io::Result<()> {
+        self.try_write(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// Sends no more, and can still receive.
+    #[track_caller]
+    pub(crate) fn shut_down_sending(&mut self) {
+        // Too late if the worker has ended it.
+        let _ = self.0.get_ref().shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection by a reset.
+    #[track_caller]
+    pub(crate) fn reset(self) {
+        SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
     }
 
     /// Sends any bytes.
     #[track_caller]
     pub(crate) fn write(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("a connection that takes a request");
+        self.try_write(text).expect("a connection that takes a request");
+    }
+
+    /// Sends any bytes; an error if the connection has ended.
+    pub(crate) fn try_write(&mut self, text: &str) -> io::Result<()> {
+        self.0.get_mut().write_all(text.as_bytes())
     }
 
     /// Waits for the answer.
@@ -65,8 +124,8 @@ impl Client {
     }
 
     /// Waits for the answer; an error also if the worker closes without one.
-    pub(crate) fn try_receive(&mut self) -> std::io::Result<Answer> {
-        let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
+    pub(crate) fn try_receive(&mut self) -> io::Result<Answer> {
+        let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let first = self.line()?;
         let status = first.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| bad(&first))?;
         let mut length = None;
@@ -97,10 +156,16 @@ impl Client {
         self.0.fill_buf().is_ok_and(<[u8]>::is_empty)
     }
 
-    fn line(&mut self) -> std::io::Result<String> {
+    /// Waits until the other side has closed, or all is over.
+    pub(crate) fn await_close(&mut self) {
+        let _ = self.is_closed();
+    }
+
+    /// Waits for a line.
+    pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.0.read_line(&mut line)? {
-            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(line.trim_end().to_owned()),
         }
     }

@@ -6,12 +6,17 @@
 
 #![allow(dead_code, unused_imports, reason = "each test target uses a part of the harness")]
 
+pub(crate) mod balance;
 pub(crate) mod books;
+pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod load;
 mod netns;
 mod output;
 pub(crate) mod plain;
+pub(crate) mod process;
+pub(crate) mod reporting;
 pub(crate) mod stage;
 
 use std::{thread, time::Duration};
@@ -19,6 +24,7 @@ use std::{thread, time::Duration};
 use llb::sys::clock;
 
 pub(crate) use books::Tally;
+pub(crate) use far::Far;
 pub(crate) use fleet::{Ended, Fleet};
 pub(crate) use http::{Answer, Client, get};
 pub(crate) use plain::Plain;

@@ -54,10 +54,19 @@ impl Stage {
 
     /// Compiles the fixture `static_server.c`: a server without any library to preload something into.
     pub(crate) fn static_server(&self) -> String {
-        let program = self.path().join("static_server");
+        self.compile("static_server")
+    }
+
+    /// Compiles the fixture `faulty_server.c`: one of its workers may hang or fail.
+    pub(crate) fn faulty_server(&self) -> String {
+        self.compile("faulty_server")
+    }
+
+    fn compile(&self, name: &str) -> String {
+        let program = self.path().join(name);
         let compiled = Command::new("cc")
             .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
-            .args([&program, Path::new(&fixture("static_server.c"))])
+            .args([&program, Path::new(&fixture(&format!("{name}.c")))])
             .output()
             .expect("cc");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));

@@ -3,6 +3,7 @@
 mod apt;
 mod bench;
 mod clock;
+mod costs;
 mod demo;
 mod ebpf;
 mod paths;
@@ -23,6 +24,8 @@ enum Chore {
     /// One worker of a benchmark: blocking, single-threaded, one request per connection
     #[command(hide = true)]
     BenchWorker(bench::WorkerArgs),
+    /// Measure what llb itself costs: its programs a run, its master in CPU and memory; asks for root
+    Costs(costs::CostsArgs),
     /// Build llb and show what it does; asks for root
     Demo,
     /// Compile the kernel side and write the object that llb-userspace embeds
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Bench(args) => bench::run(&args),
         Chore::BenchWorker(args) => bench::work(&args),
+        Chore::Costs(args) => costs::run(&args),
         Chore::Demo => demo::run(),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),

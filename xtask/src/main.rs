@@ -6,6 +6,7 @@ mod clock;
 mod costs;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod paths;
 mod sh;
 mod simulate;
@@ -34,6 +35,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Look for cases that break the report parser, the choice or the books
+    Fuzz(fuzz::FuzzArgs),
     /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
     Test,
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Chore::Demo => demo::run(),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Test => test::run(),
         Chore::Simulate(args) => simulate::run(&args),
         Chore::Vm => vm::run(),

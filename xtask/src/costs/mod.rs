@@ -1,8 +1,8 @@
 //! `cargo xtask costs`: what llb itself costs on this machine, beside what it may cost.
 //!
 //! The kernel's programs: time a run, from the kernel's own run-time statistics, at several numbers of seats, while a
-//! closed loop of cheap connections runs. What the statistics cost is measured with an empty program ([`overhead`]) and
-//! taken off. The master: time on the CPU, and memory ([`master`]). All of it in a network namespace of its own.
+//! closed loop of cheap connections runs. What the statistics cost is measured at the same time with an empty program
+//! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). All of it in a network namespace of its own.
 
 mod empty;
 mod master;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
     sh::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
 
-    let mut report = Report { machine: Machine::look()?, overhead_ns: overhead::measure()?, ..Report::default() };
+    let mut report = Report { machine: Machine::look()?, ..Report::default() };
     for policy in POLICIES {
         for seats in SEATS {
             let costs = programs::measure(&bench, policy, seats);

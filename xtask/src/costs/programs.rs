@@ -10,8 +10,9 @@ use aya::programs::loaded_programs;
 use aya::sys::{Stats, enable_stats};
 use nix::unistd::Pid;
 
-use super::runs::{Runs, Shown};
-use crate::bench::closed::{self, Seen};
+use super::overhead::Empty;
+use super::runs::{Runs, Shown, net_ns};
+use crate::bench::closed;
 use crate::bench::fleet::{Bench, Fleet};
 use crate::bench::quantiles::median;
 use crate::bench::scenario::CLIENTS;
@@ -29,44 +30,67 @@ pub(super) struct Costs {
     pub(super) policy: &'static str,
     pub(super) seats: usize,
     pub(super) per_second: f64,
+    /// What the statistics say of an empty program in the same seconds, ns a run.
+    pub(super) empty_ns: f64,
     pub(super) programs: Vec<Program>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Program {
     pub(super) name: String,
-    /// Time a run, the statistics' own included.
+    /// Time a run by the statistics, and without their own.
     pub(super) mean_ns: f64,
+    pub(super) net_ns: f64,
     pub(super) runs_per_connection: f64,
 }
 
 pub(super) fn measure(bench: &Bench, policy: &'static str, seats: usize) -> Result<Costs> {
     let fleet = Fleet::steered(bench, policy, seats)?;
     let held = held_by(fleet.first().context("the fleet has no process")?)?;
+    let empty = Empty::new()?;
     closed::run(fleet.addr, CLIENTS, WARM_UP);
     // They end when this is closed, also by our own end.
     let statistics = enable_stats(Stats::RunTime)?;
     let (seen, slices) = thread::scope(|scope| {
         let load = scope.spawn(|| closed::run(fleet.addr, CLIENTS, SLICE * SLICES));
-        let slices: Vec<Vec<Runs>> = (0..SLICES).map(|_| slice(&held)).collect::<Result<_>>()?;
-        let seen: Seen = load.join().expect("the load does not panic");
-        anyhow::Ok((seen, slices))
+        let beside = scope.spawn(|| empty.load(SLICE * SLICES));
+        let slices: Vec<Slice> = (0..SLICES).map(|_| Slice::take(&held, &empty)).collect::<Result<_>>()?;
+        beside.join().expect("the load does not panic")?;
+        anyhow::Ok((load.join().expect("the load does not panic"), slices))
     })?;
     drop(statistics);
     if seen.latencies.is_empty() {
         bail!("nobody answers at {}", fleet.addr);
     }
     let answers = seen.latencies.len() as f64;
-    let program = |(index, held): (usize, &Held)| {
-        let runs: Vec<Runs> = slices.iter().map(|slice| slice[index]).collect();
-        Program {
-            name: held.name.clone(),
-            mean_ns: median(runs.iter().filter_map(|runs| runs.mean_ns()).collect()),
-            runs_per_connection: runs.iter().map(|runs| runs.count).sum::<u64>() as f64 / answers,
-        }
+    let median_of = |of: &dyn Fn(&Slice) -> Option<f64>| median(slices.iter().filter_map(of).collect());
+    let program = |(index, held): (usize, &Held)| Program {
+        name: held.name.clone(),
+        mean_ns: median_of(&|slice| slice.runs[index].mean_ns()),
+        net_ns: median_of(&|slice| Some(net_ns(slice.runs[index].mean_ns()?, slice.empty.mean_ns()?))),
+        runs_per_connection: slices.iter().map(|slice| slice.runs[index].count).sum::<u64>() as f64 / answers,
     };
     let programs = held.iter().enumerate().map(program).filter(|program| program.runs_per_connection > 0.0).collect();
-    Ok(Costs { policy, seats, per_second: answers / (SLICE * SLICES).as_secs_f64(), programs })
+    let per_second = answers / (SLICE * SLICES).as_secs_f64();
+    Ok(Costs { policy, seats, per_second, empty_ns: median_of(&|slice| slice.empty.mean_ns()), programs })
+}
+
+/// Runs within one second.
+struct Slice {
+    /// Of each program, in the order in which they are held.
+    runs: Vec<Runs>,
+    empty: Runs,
+}
+
+impl Slice {
+    fn take(held: &[Held], empty: &Empty) -> Result<Self> {
+        let look = || anyhow::Ok((held.iter().map(Held::runs).collect::<Result<Vec<_>>>()?, empty.runs()?));
+        let (before, empty_before) = look()?;
+        thread::sleep(SLICE);
+        let (after, empty_after) = look()?;
+        let runs = after.iter().zip(before).map(|(after, before)| after.since(before)).collect();
+        Ok(Self { runs, empty: empty_after.since(empty_before) })
+    }
 }
 
 /// A program that a process holds open.
@@ -102,10 +126,4 @@ fn held_by(pid: Pid) -> Result<Vec<Held>> {
     }
     held.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(held)
-}
-
-fn slice(held: &[Held]) -> Result<Vec<Runs>> {
-    let before = held.iter().map(Held::runs).collect::<Result<Vec<_>>>()?;
-    thread::sleep(SLICE);
-    held.iter().zip(before).map(|(held, before)| Ok(held.runs()?.since(before))).collect()
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::master::{self, Usage};
 use super::programs::{Costs, Program};
-use super::runs::net_ns;
 use crate::bench::machine::Machine;
+use crate::bench::scenario::CLIENTS;
 
 /// What the master may take: part of one core, and KiB at any time.
 const MASTER_CORES: f64 = 0.01;
@@ -15,8 +15,6 @@ const MASTER_KIB: u64 = 20 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Report {
     pub(super) machine: Machine,
-    /// What the statistics themselves cost a run, ns.
-    pub(super) overhead_ns: f64,
     pub(super) programs: Vec<Costs>,
     pub(super) master: Vec<Usage>,
 }
@@ -39,24 +37,20 @@ fn verdict(value: f64, target: f64) -> String {
 impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = format!(
-            "{}\n\nPrograms, ns a run, under {} clients that connect anew for each request. The statistics' own {:.0} ns, \
-             which they say of an empty program, are taken off.\n\n\
+            "{}\n\nPrograms, ns a run, under {} clients that connect anew for each request. What the statistics say of an \
+             empty program in the same seconds is their own, and is taken off.\n\n\
              policy         seats  program      ns a run  with stats  target  verdict      runs a connection\n",
             self.machine.line(),
-            crate::bench::scenario::CLIENTS,
-            self.overhead_ns,
+            CLIENTS,
         );
         for costs in &self.programs {
             for program in &costs.programs {
-                text += &self.row(costs, program);
+                text += &row(costs, program);
             }
-            text += &format!(
-                "{:13} {:6}  all          {:8.0} ns a connection, {:.0} connections/s\n",
-                costs.policy,
-                costs.seats,
-                self.connection_ns(costs),
-                costs.per_second
-            );
+            let Costs { policy, seats, per_second, empty_ns, .. } = costs;
+            text += &format!("{policy:13} {seats:6}  (empty)             {empty_ns:12.0}\n");
+            let all = connection_ns(costs);
+            text += &format!("{policy:13} {seats:6}  all: {all:.0} ns a connection, {per_second:.0} connections/s\n");
         }
         text += &format!("\nThe master of {} workers\n\n", master::WORKERS);
         for Usage { load, cores, memory } in &self.master {
@@ -74,33 +68,12 @@ impl Report {
         text
     }
 
-    fn row(&self, costs: &Costs, program: &Program) -> String {
-        let ns = net_ns(program.mean_ns, self.overhead_ns);
-        let target = target_ns(&program.name, costs.seats);
-        format!(
-            "{:13} {:6}  {:12} {ns:8.0}  {:10.0}  {:>6}  {:11}  {:.1}\n",
-            costs.policy,
-            costs.seats,
-            program.name,
-            program.mean_ns,
-            target.map_or(String::new(), |target| format!("{target:.0}")),
-            target.map_or(String::new(), |target| verdict(ns, target)),
-            program.runs_per_connection,
-        )
-    }
-
-    /// What all programs together cost a connection from its handshake to its end, ns.
-    fn connection_ns(&self, costs: &Costs) -> f64 {
-        let cost = |program: &Program| net_ns(program.mean_ns, self.overhead_ns) * program.runs_per_connection;
-        costs.programs.iter().map(cost).sum()
-    }
-
     pub(super) fn json(&self) -> Value {
         let Machine { cores, cpu, kernel, date } = &self.machine;
         let program = |costs: &Costs, program: &Program| {
             json!({
                 "name": program.name,
-                "ns": net_ns(program.mean_ns, self.overhead_ns),
+                "ns": program.net_ns,
                 "ns_with_statistics": program.mean_ns,
                 "target_ns": target_ns(&program.name, costs.seats),
                 "runs_per_connection": program.runs_per_connection,
@@ -111,7 +84,8 @@ impl Report {
                 "policy": costs.policy,
                 "seats": costs.seats,
                 "connections_per_second": costs.per_second,
-                "ns_per_connection": self.connection_ns(costs),
+                "ns_per_connection": connection_ns(costs),
+                "statistics_ns": costs.empty_ns,
                 "programs": costs.programs.iter().map(|one| program(costs, one)).collect::<Vec<_>>(),
             })
         };
@@ -127,12 +101,28 @@ impl Report {
         json!({
             "machine": { "cores": cores, "cpu": cpu, "kernel": kernel },
             "date": date,
-            "statistics_ns": self.overhead_ns,
             "programs": self.programs.iter().map(costs).collect::<Vec<_>>(),
             "master": self.master.iter().map(master).collect::<Vec<_>>(),
             "master_targets": { "cores": MASTER_CORES, "peak_kib": MASTER_KIB },
         })
     }
+}
+
+fn row(costs: &Costs, program: &Program) -> String {
+    let Program { name, mean_ns, net_ns, runs_per_connection } = program;
+    let target = target_ns(name, costs.seats);
+    format!(
+        "{:13} {:6}  {name:12} {net_ns:8.0}  {mean_ns:10.0}  {:>6}  {:11}  {runs_per_connection:.1}\n",
+        costs.policy,
+        costs.seats,
+        target.map_or(String::new(), |target| format!("{target:.0}")),
+        target.map_or(String::new(), |target| verdict(*net_ns, target)),
+    )
+}
+
+/// What all programs together cost a connection from its handshake to its end, ns.
+fn connection_ns(costs: &Costs) -> f64 {
+    costs.programs.iter().map(|program| program.net_ns * program.runs_per_connection).sum()
 }
 
 #[cfg(test)]
@@ -141,17 +131,21 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let program =
-            |name: &str, mean_ns, runs_per_connection| Program { name: name.into(), mean_ns, runs_per_connection };
-        let programs = vec![program("llb_egress", 80.0, 5.0), program("llb_steer", 330.0, 1.0)];
-        let costs = Costs { policy: "hash", seats: 8, per_second: 1.0, programs };
+        let program = |name: &str, net_ns, runs_per_connection| Program {
+            name: name.into(),
+            mean_ns: net_ns + 30.0,
+            net_ns,
+            runs_per_connection,
+        };
+        let programs = vec![program("llb_egress", 50.0, 5.0), program("llb_steer", 300.0, 1.0)];
+        let costs = Costs { policy: "hash", seats: 8, per_second: 1.0, empty_ns: 30.0, programs };
         let memory = Memory { resident: 8 * 1024, peak: 30 * 1024 };
         let master = vec![Usage { load: "idle", cores: 0.004, memory }];
-        Report { overhead_ns: 30.0, programs: vec![costs], master, ..Report::default() }
+        Report { programs: vec![costs], master, ..Report::default() }
     }
 
     #[test]
-    fn the_statistics_are_taken_off_before_a_cost_is_held_against_its_target() {
+    fn a_cost_without_the_statistics_own_is_held_against_its_target() {
         let json = report().json();
         let programs = &json["programs"][0];
         assert_eq!((&programs["programs"][1]["ns"], &programs["ns_per_connection"]), (&json!(300.0), &json!(550.0)));

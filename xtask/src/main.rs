@@ -3,8 +3,10 @@
 mod apt;
 mod bench;
 mod clock;
+mod costs;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod paths;
 mod sh;
 mod simulate;
@@ -23,6 +25,8 @@ enum Chore {
     /// One worker of a benchmark: blocking, single-threaded, one request per connection
     #[command(hide = true)]
     BenchWorker(bench::WorkerArgs),
+    /// Measure what llb itself costs: its programs a run, its master in CPU and memory; asks for root
+    Costs(costs::CostsArgs),
     /// Build llb and show what it does; asks for root
     Demo,
     /// Compile the kernel side and write the object that llb-userspace embeds
@@ -31,6 +35,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Look for cases that break the report parser, the choice or the books
+    Fuzz(fuzz::FuzzArgs),
     /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
     Test,
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
@@ -46,9 +52,11 @@ fn main() -> ExitCode {
     let done = match Chore::parse() {
         Chore::Bench(args) => bench::run(&args),
         Chore::BenchWorker(args) => bench::work(&args),
+        Chore::Costs(args) => costs::run(&args),
         Chore::Demo => demo::run(),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Test => test::run(),
         Chore::Simulate(args) => simulate::run(&args),
         Chore::Vm => vm::run(),

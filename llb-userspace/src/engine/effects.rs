@@ -42,6 +42,7 @@ impl Engine {
                 Effect::Down => self.down = true,
             }
         }
+        self.arrange();
         self.publish(now);
     }
 
@@ -157,6 +158,7 @@ impl Engine {
     fn bury(&mut self, id: WorkerId) {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
+        self.spoken.remove(&id);
         tokio::task::spawn_local(worker::bury(running));
     }
 

@@ -13,7 +13,7 @@ mod status;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     time::Duration,
 };
 
@@ -33,7 +33,7 @@ use crate::{
     kernel::{Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
-    policy::Table,
+    policy::{Table, View},
     report::{Report, say},
     sys::{clock::now, procfs},
 };
@@ -87,7 +87,13 @@ pub(crate) struct Engine {
     running: HashMap<WorkerId, Running>,
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
+    /// Workers that have written something that llb understands. The others are not pinged, and have no estimate.
+    spoken: BTreeSet<WorkerId>,
     epitaphs: BTreeMap<Slot, Epitaph>,
+    /// Who sits where: see [`Engine::arrange`].
+    seated: Vec<publish::Seated>,
+    /// What was known when this was last published; kept for its memory.
+    views: Vec<View>,
     table: Table,
     turn: u64,
     forget: VecDeque<(Instant, u64)>,
@@ -167,7 +173,10 @@ impl Engine {
             lives: Lives::new(rules, now),
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
+            spoken: BTreeSet::new(),
             epitaphs: BTreeMap::new(),
+            seated: Vec::new(),
+            views: Vec::new(),
             table: crate::policy::table(&[], now, 0),
             turn: 0,
             forget: VecDeque::new(),
@@ -235,9 +244,10 @@ impl Engine {
             lives.tick(now, |seat| publish::is_drained(books, seat))
         };
         self.perform(effects, now);
-        for running in self.running.values_mut() {
-            if let Some(id) = running.pinger.due(now) {
-                running.say(&say::ping(id));
+        for id in &self.spoken {
+            let Some(running) = self.running.get_mut(id) else { continue };
+            if let Some(ping) = running.pinger.due(now) {
+                running.say(&say::ping(ping));
             }
         }
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
@@ -294,8 +304,14 @@ impl Engine {
 
     /// A worker's word; it can only speak for itself.
     fn report(&mut self, id: WorkerId, report: Report, now: Instant) {
-        let Some(running) = self.running.get_mut(&id) else { return };
+        if !self.running.contains_key(&id) {
+            return;
+        }
         self.lives.speaks(id);
+        if self.spoken.insert(id) {
+            self.arrange();
+        }
+        let Some(running) = self.running.get_mut(&id) else { return };
         if !matches!(report, Report::Pong { .. }) {
             running.pinger.spoke(now);
         }

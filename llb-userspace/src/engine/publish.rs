@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use llb_common::{abi::Seat as SeatBooks, select, set, track};
 
-use super::{Engine, worker::Running};
+use super::Engine;
 use crate::{
     kernel::{Books, Publication},
-    model::{Instant, Seat},
-    policy::{self, View},
+    model::{Instant, Seat, WorkerId},
+    policy::{self, Table, View},
 };
 
 /// How often costs are published: at least every ten milliseconds, and the runtime's timers may be one late. That is
@@ -20,33 +20,48 @@ pub(super) const EVERY: Duration = Duration::from_millis(9);
 /// because only an answer could mend its name.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
+/// A worker's seat, as the publisher needs it a hundred times a second: a fleet's worth of them fits into some lines of
+/// memory, where its workers and what runs them lie all over it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seated {
+    seat: Seat,
+    joined: bool,
+    /// Whose reports and pongs say something about it, if any do.
+    spoken: Option<WorkerId>,
+}
+
 impl Engine {
+    /// Notes who sits where: after each change of the workers' lives.
+    pub(super) fn arrange(&mut self) {
+        self.seated.clear();
+        for worker in self.lives.workers() {
+            let spoken = self.spoken.contains(&worker.id).then_some(worker.id);
+            self.seated.extend(worker.seats().map(|seat| Seated { seat, joined: worker.takes(seat), spoken }));
+        }
+    }
+
     /// Publishes what is known now.
     pub(super) fn publish(&mut self, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
-        let mut views = Vec::new();
-        for worker in self.lives.workers() {
-            let running = self.running.get(&worker.id);
-            views.extend(worker.seats().map(|seat| self.view(seat, running, worker.takes(seat), now)));
-        }
-        let table = policy::table(&views, now, self.turn);
+        let mut views = std::mem::take(&mut self.views);
+        views.clear();
+        views.extend(self.seated.iter().map(|seated| self.view(*seated, now)));
+        self.table = policy::table(&views, now, self.turn);
+        let Table { least, near, cost_ns } = &self.table;
         let books = self.steering.books();
-        books.publish(
-            self.config.policy,
-            &Publication { least: table.least, near: table.near, cost_ns: &table.cost_ns },
-            now,
-        );
+        books.publish(self.config.policy, &Publication { least: *least, near: *near, cost_ns }, now);
         books.rest(&set::of(views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
-        self.table = table;
+        self.views = views;
     }
 
-    fn view(&self, seat: Seat, running: Option<&Running>, joined: bool, now: Instant) -> View {
+    fn view(&self, Seated { seat, joined, spoken }: Seated, now: Instant) -> View {
         let books = self.steering.books();
-        let mut counts = books.seat(seat);
+        let mut counts = books.load(seat);
         if is_forgotten(&counts, now) {
             books.renew(seat);
             counts.service_ns = 0;
         }
+        let running = spoken.and_then(|id| self.running.get(&id));
         let owed = running.and_then(|running| running.pinger.outstanding());
         View {
             seat,
@@ -62,7 +77,7 @@ impl Engine {
 
 /// Whether a seat has neither requests nor charges left.
 pub(super) fn is_drained(books: &Books, seat: Seat) -> bool {
-    let books = books.seat(seat);
+    let books = books.load(seat);
     select::in_flight(&books) == 0 && select::outstanding(&books) == 0
 }
 

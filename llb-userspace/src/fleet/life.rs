@@ -49,7 +49,7 @@ pub struct Rules {
     pub backoff: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct SlotState {
     interval: Interval,
     spawn_at: Option<Instant>,
@@ -78,7 +78,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// The lives of a fleet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lives {
     rules: Rules,
     pace: Pace,
@@ -88,7 +88,12 @@ pub struct Lives {
     workers: BTreeMap<WorkerId, Worker>,
     seats: Seats,
     next: WorkerId,
+    /// Before this, time alone changes nothing.
+    due: Instant,
 }
+
+/// As soon as anybody looks.
+const AT_ONCE: Instant = Instant(0);
 
 impl Lives {
     /// A fleet of empty slots, each due at once.
@@ -106,6 +111,7 @@ impl Lives {
             workers: BTreeMap::new(),
             seats: Seats::default(),
             next: WorkerId(1),
+            due: AT_ONCE,
         }
     }
 
@@ -126,8 +132,12 @@ impl Lives {
         self.slots.get(slot.0 as usize).map_or(0, |slot| slot.spawned.saturating_sub(1))
     }
 
-    /// Time passes. `drained` tells whether a seat has neither requests nor charges left.
+    /// Time passes. `drained` tells whether a seat has neither requests nor charges left. Costs next to nothing while
+    /// nothing is due: a fleet that serves is asked a hundred times a second.
     pub fn tick(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+        if now < self.due {
+            return Vec::new();
+        }
         self.seats.free(now, &drained);
         let mut effects = Vec::new();
         self.seat_the_standing(&mut effects);
@@ -153,6 +163,7 @@ impl Lives {
             }
         }
         self.spawn_due(now, &mut effects);
+        self.due = self.next_due();
         effects
     }
 
@@ -165,6 +176,7 @@ impl Lives {
 
     /// The worker listens.
     pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             // A socket that listens once more, after shutdown(2), is still in its group.
@@ -178,6 +190,7 @@ impl Lives {
 
     /// A listener has closed, or could not be joined.
     pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
+        self.due = AT_ONCE;
         for worker in self.workers.values_mut() {
             if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
                 worker.listeners.swap_remove(at);
@@ -196,6 +209,7 @@ impl Lives {
 
     /// The worker says that it is ready.
     pub fn says_ready(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.said_ready = true;
@@ -206,6 +220,7 @@ impl Lives {
 
     /// The worker asks to be replaced. Its replacement comes first, and only when that is ready does it go.
     pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.asked_to_leave = true;
@@ -235,6 +250,7 @@ impl Lives {
 
     /// The worker's first process has exited.
     pub fn exited(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
         let mut effects = Vec::new();
         let Some(worker) = self.workers.remove(&id) else { return effects };
         for Listener { cookie, .. } in worker.listeners.iter().copied() {
@@ -269,6 +285,7 @@ impl Lives {
 
     /// Everything is to end. Asked once more, and not in the same breath, it ends at once.
     pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
         let mut effects = Vec::new();
         match self.ending_since {
             None => self.end(now, &mut effects),
@@ -286,6 +303,21 @@ impl Lives {
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.phase == Phase::Up
+    }
+
+    /// When time alone may next change something.
+    fn next_due(&self) -> Instant {
+        let waits_for_seat = |worker: &Worker| worker.listeners.iter().any(|listener| listener.seat.is_none());
+        let workers = self.workers.values().filter_map(|worker| match worker.state {
+            State::Starting { deadline } | State::Stopping { deadline } => Some(deadline),
+            // The books of their seats tell, and those change at any time.
+            State::Draining { .. } => Some(AT_ONCE),
+            State::Serving if waits_for_seat(worker) => Some(AT_ONCE),
+            State::Serving | State::Killed => None,
+        });
+        let seats = self.seats.any_rests().then_some(AT_ONCE);
+        let slots = self.slots.iter().filter_map(|slot| slot.spawn_at);
+        workers.chain(seats).chain(slots).min().unwrap_or(Instant(u64::MAX))
     }
 
     fn ids(&self) -> Vec<WorkerId> {

@@ -70,7 +70,7 @@ impl World {
         let effects = match *happening {
             Happening::Tick(ms, seats) => {
                 self.now = now.after(Duration::from_millis(ms));
-                self.lives.tick(self.now, |seat| seats >> (seat.0 % 64) & 1 == 1)
+                self.tick(|seat| seats >> (seat.0 % 64) & 1 == 1)
             }
             Happening::Listens(number, port) => {
                 let Some(id) = on(number) else { return };
@@ -107,6 +107,17 @@ impl World {
         };
         self.obey(effects);
         self.check();
+    }
+
+    /// One that looks at everything, however little is due, must come to the same.
+    fn tick(&mut self, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+        let mut thorough = Lives { due: AT_ONCE, ..self.lives.clone() };
+        let expected = thorough.tick(self.now, &drained);
+        let effects = self.lives.tick(self.now, drained);
+        assert_eq!(effects, expected, "something was due");
+        let state = |lives: &Lives| format!("{:?}", Lives { due: AT_ONCE, ..lives.clone() });
+        assert_eq!(state(&self.lives), state(&thorough), "something was due");
+        effects
     }
 
     fn exit(&mut self, id: WorkerId) -> Vec<Effect> {

@@ -22,7 +22,7 @@ enum State {
 }
 
 /// The seats of a fleet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Seats([State; MAX_SEATS]);
 
 impl Default for Seats {
@@ -42,6 +42,11 @@ impl Seats {
     /// Gives a seat back.
     pub(super) fn release(&mut self, seat: Seat) {
         self.0[seat.0 as usize % MAX_SEATS] = State::Released;
+    }
+
+    /// Whether one has been given back and is not free yet.
+    pub(super) fn any_rests(&self) -> bool {
+        self.0.iter().any(|state| matches!(state, State::Released | State::Resting { .. }))
     }
 
     /// Frees the seats that have come to rest.

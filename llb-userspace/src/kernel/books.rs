@@ -29,6 +29,8 @@ const ONLY_GROUP_WORD: usize = std::mem::offset_of!(Published, only_group) / 8;
 const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
 /// Where the set of the idle seats begins.
 const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
+/// Words of a seat up to `settled`: all that a load is made of.
+const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where `service_ns` lies within a seat.
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
@@ -49,10 +51,22 @@ impl Books {
     /// A seat's books as they stand.
     #[must_use]
     pub fn seat(&self, seat: Seat) -> SeatBooks {
+        self.read::<SEAT_WORDS>(seat)
+    }
+
+    /// What a seat's load is made of ([`llb_common::select::Load::of`]); the rest is 0. That is one line of memory, which
+    /// another core has written last, instead of two.
+    #[must_use]
+    pub fn load(&self, seat: Seat) -> SeatBooks {
+        self.read::<LOAD_WORDS>(seat)
+    }
+
+    fn read<const WORDS: usize>(&self, seat: Seat) -> SeatBooks {
         let mut words = [0u64; SEAT_WORDS];
         let base = (seat.0 as usize % MAX_SEATS) * SEAT_WORDS;
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = self.seats.words()[base + index].load(Relaxed);
+        let shared = &self.seats.words()[base..base + WORDS];
+        for (word, shared) in words.iter_mut().zip(shared) {
+            *word = shared.load(Relaxed);
         }
         bytemuck::must_cast(words)
     }
@@ -78,11 +92,14 @@ impl Books {
         self.published.words()[ONLY_GROUP_WORD].store(word, Release);
     }
 
-    /// Publishes the costs, then the seats that come first, then the time, which makes them count.
+    /// Publishes the costs, then the seats that come first, then the time, which makes them count. Costs that have not
+    /// changed are not stored: every other core would have to fetch them anew for its next choice.
     pub fn publish(&self, policy: Policy, publication: &Publication<'_>, now: Instant) {
         let words = self.published.words();
         for (word, cost) in words[COST_WORD..].iter().zip(publication.cost_ns) {
-            word.store(*cost, Relaxed);
+            if word.load(Relaxed) != *cost {
+                word.store(*cost, Relaxed);
+            }
         }
         for (word, near) in words[NEAR_WORD..].iter().zip(publication.near) {
             word.store(near, Relaxed);

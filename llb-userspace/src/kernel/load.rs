@@ -3,7 +3,7 @@
 use std::{io, net::IpAddr, os::fd::AsFd};
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
     programs::{Program, ProgramError, SkReuseport},
 };
@@ -12,7 +12,7 @@ use llb_common::{
     names,
 };
 
-use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, value::Value};
+use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, loader::loader, value::Value};
 use crate::{
     model::Address,
     sys::cgroup_attach::{Hook, attach},
@@ -149,7 +149,7 @@ pub(super) const PROGRAMS: [&str; 6] =
 pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
     let limited = u32::from(!options.limits.is_empty());
     let level = options.cgroup_level.unwrap_or(0);
-    EbpfLoader::new()
+    loader()
         .override_global(names::ABI, &0u32, true)
         .override_global(names::LIMITED, &limited, true)
         .override_global(names::CGROUP_LEVEL, &level, true)

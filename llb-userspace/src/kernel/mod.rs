@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod groups;
 mod load;
+mod loader;
 mod probe;
 mod value;
 

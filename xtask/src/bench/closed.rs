@@ -12,14 +12,14 @@ use crate::clock::now;
 
 /// What the clients saw.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// One per answer, ns.
-    pub(super) latencies: Vec<u64>,
-    pub(super) failed: usize,
+    pub(crate) latencies: Vec<u64>,
+    pub(crate) failed: usize,
 }
 
 /// Asks for no work from `clients` threads for `duration`.
-pub(super) fn run(addr: SocketAddr, clients: usize, duration: Duration) -> Seen {
+pub(crate) fn run(addr: SocketAddr, clients: usize, duration: Duration) -> Seen {
     thread::scope(|scope| {
         let clients: Vec<_> = (0..clients).map(|_| scope.spawn(|| client(addr, duration))).collect();
         let mut all = Seen::default();

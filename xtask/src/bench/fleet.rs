@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::Pid;
 
 use super::peer::{self, Peer};
 use super::process::Processes;
@@ -23,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where the programs are, and where fleets may write.
 #[derive(Clone, Debug)]
-pub(super) struct Bench {
+pub(crate) struct Bench {
     pub(super) xtask: PathBuf,
     pub(super) llb: PathBuf,
     pub(super) scratch: PathBuf,
@@ -31,9 +32,9 @@ pub(super) struct Bench {
 
 /// It ends when it is dropped.
 #[derive(Debug)]
-pub(super) struct Fleet {
-    pub(super) addr: SocketAddr,
-    _processes: Processes,
+pub(crate) struct Fleet {
+    pub(crate) addr: SocketAddr,
+    processes: Processes,
 }
 
 impl Fleet {
@@ -47,7 +48,28 @@ impl Fleet {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("{} does not serve; it said:\n{said}", peer.name())
         })?;
-        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), _processes: processes })
+        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), processes })
+    }
+
+    /// llb under this policy, with so many workers that do no work.
+    pub(crate) fn steered(bench: &Bench, policy: &str, workers: usize) -> Result<Self> {
+        let log = bench.scratch.join("llb.log");
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+        let port = free_port()?;
+        let mut processes = Processes::default();
+        let ready = worker::listen(0, false).context("cannot listen for the workers' word")?;
+        let worker = peer::worker(&bench.xtask, Scenario::Cheap, Some(port), ready.local_addr()?.port());
+        processes.start(&peer::llb(&bench.llb, policy, workers, &bench.scratch, port, &worker), Stdio::null(), &log)?;
+        wait_for_workers(&mut processes, &ready, workers).with_context(|| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("llb does not serve; it said:\n{said}")
+        })?;
+        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), processes })
+    }
+
+    /// The process that was started first; of a steered fleet that is llb.
+    pub(crate) fn first(&self) -> Option<Pid> {
+        self.processes.first()
     }
 }
 
@@ -65,7 +87,7 @@ fn start(
     let slots = 0..WORKERS;
 
     if let Some(policy) = peer.policy() {
-        let llb = peer::llb(&bench.llb, policy, &bench.scratch, port, &worker(Some(port)));
+        let llb = peer::llb(&bench.llb, policy, WORKERS, &bench.scratch, port, &worker(Some(port)));
         processes.start(&llb, Stdio::null(), log)?;
     } else if peer == Peer::Plain {
         for slot in slots {
@@ -88,7 +110,7 @@ fn start(
         }
         processes.start(&proxy(bench, peer, port, &ports)?, Stdio::null(), log)?;
     }
-    wait_for_workers(processes, &ready)?;
+    wait_for_workers(processes, &ready, WORKERS)?;
     wait_for_port(processes, port)
 }
 
@@ -107,13 +129,13 @@ fn proxy(bench: &Bench, peer: Peer, port: u16, workers: &[u16]) -> Result<Comman
     Ok(command)
 }
 
-fn wait_for_workers(processes: &mut Processes, ready: &TcpListener) -> Result<()> {
+fn wait_for_workers(processes: &mut Processes, ready: &TcpListener, workers: usize) -> Result<()> {
     ready.set_nonblocking(true)?;
     let mut said = 0;
-    wait(processes, &format!("{WORKERS} workers to listen"), || match ready.accept() {
+    wait(processes, &format!("{workers} workers to listen"), || match ready.accept() {
         Ok(_) => {
             said += 1;
-            Ok(said == WORKERS)
+            Ok(said == workers)
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error.into()),

@@ -7,16 +7,16 @@ use anyhow::Result;
 
 use crate::sh;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Machine {
-    pub(super) cores: usize,
-    pub(super) cpu: String,
-    pub(super) kernel: String,
-    pub(super) date: String,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) cores: usize,
+    pub(crate) cpu: String,
+    pub(crate) kernel: String,
+    pub(crate) date: String,
 }
 
 impl Machine {
-    pub(super) fn look() -> Result<Self> {
+    pub(crate) fn look() -> Result<Self> {
         let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         Ok(Self {
             cores: std::thread::available_parallelism()?.get(),
@@ -26,7 +26,7 @@ impl Machine {
         })
     }
 
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let Self { cores, cpu, kernel, date } = self;
         format!("{cores} cores ({cpu}), Linux {kernel}, {date}")
     }

@@ -4,20 +4,20 @@
 //! [`round`], with the [`ideal`] for the same requests -> [`table`] -> [`report`].
 
 mod arrivals;
-mod closed;
-mod fleet;
+pub(crate) mod closed;
+pub(crate) mod fleet;
 mod ideal;
 mod load;
-mod machine;
+pub(crate) mod machine;
 mod peer;
 mod process;
-mod quantiles;
+pub(crate) mod quantiles;
 mod report;
 mod round;
-mod scenario;
+pub(crate) mod scenario;
 mod table;
 mod wire;
-mod worker;
+pub(crate) mod worker;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         peers,
         scenarios: scenarios.into_iter().map(|scenario| (scenario, Vec::new())).collect(),
     };
-    measure(&bench()?, args, &mut report)?;
+    measure(&bench("bench")?, args, &mut report)?;
     println!("{}", report.machine.line());
     print!("{}", report.text());
     if let Some(file) = &args.json {
@@ -111,14 +111,14 @@ fn measure(bench: &Bench, args: &BenchArgs, report: &mut Report) -> Result<()> {
 }
 
 /// Builds this and llb for release, and runs this again as root. It takes our place, so a signal meant for us is its.
-fn start_over() -> Result<()> {
+pub(crate) fn start_over() -> Result<()> {
     let build = ["build", "--release", "--package", "llb-userspace", "--package", "xtask"];
     sh::run(Command::new(sh::cargo()).args(build).current_dir(paths::root()))?;
     let xtask = release().join("xtask");
     let mut again = if sh::is_root()? {
         Command::new(&xtask)
     } else {
-        let sudo = sh::find("sudo").context("the benchmark needs root and there is no sudo here; run this as root")?;
+        let sudo = sh::find("sudo").context("measuring needs root and there is no sudo here; run this as root")?;
         let mut again = Command::new(sudo);
         again.arg(&xtask);
         again
@@ -127,13 +127,14 @@ fn start_over() -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", xtask.display()))
 }
 
-fn bench() -> Result<Bench> {
+/// The programs beside this one, and a directory of this name to write in.
+pub(crate) fn bench(name: &str) -> Result<Bench> {
     let xtask = std::env::current_exe().context("where am I?")?;
     let llb = xtask.with_file_name("llb");
     if !llb.is_file() {
-        bail!("there is no {}; start the benchmark with `cargo xtask bench`", llb.display());
+        bail!("there is no {}; start this by `cargo xtask`", llb.display());
     }
-    let scratch = xtask.with_file_name("bench");
+    let scratch = xtask.with_file_name(name);
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     Ok(Bench { xtask, llb, scratch })
 }
@@ -147,6 +148,6 @@ fn is_there(peer: Peer) -> bool {
     peer.program().is_none_or(|program| sh::find(program).is_some())
 }
 
-fn write(file: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
     fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::scenario::{SLOW_FACTOR, SLOW_SLOT, Scenario, WORKERS};
+use super::scenario::{SLOW_FACTOR, SLOW_SLOT, Scenario};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
@@ -66,9 +66,9 @@ pub(super) fn worker(xtask: &Path, scenario: Scenario, port: Option<u16>, ready:
 }
 
 /// llb with its workers.
-pub(super) fn llb(llb: &Path, policy: &str, runtime: &Path, port: u16, worker: &Command) -> Command {
+pub(super) fn llb(llb: &Path, policy: &str, workers: usize, runtime: &Path, port: u16, worker: &Command) -> Command {
     let mut command = Command::new(llb);
-    command.args(["run", "--name", &format!("bench-{}", std::process::id()), "--workers", &WORKERS.to_string()]);
+    command.args(["run", "--name", &format!("bench-{}", std::process::id()), "--workers", &workers.to_string()]);
     command.args(["--policy", policy, "--port", &format!("127.0.0.1:{port}"), "--drain-timeout", "500ms"]);
     command.arg("--runtime-dir").arg(runtime).arg("--").arg(worker.get_program()).args(worker.get_args());
     command
@@ -120,7 +120,7 @@ mod tests {
         let worker = worker(Path::new("xtask"), Scenario::SlowOne, Some(80), 81);
         let alone = "bench-worker --ready 81 --port 80 --slow-slot 3 --slow-factor 10";
         assert_eq!(shown(&worker), alone);
-        let steered = shown(&llb(Path::new("llb"), "argmin", Path::new("/r"), 80, &worker));
+        let steered = shown(&llb(Path::new("llb"), "argmin", 8, Path::new("/r"), 80, &worker));
         assert!(steered.ends_with(&format!("--runtime-dir /r -- xtask {alone}")), "{steered}");
     }
 

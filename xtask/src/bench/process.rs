@@ -40,6 +40,10 @@ impl Processes {
         Ok(())
     }
 
+    pub(super) fn first(&self) -> Option<Pid> {
+        self.0.first().map(|child| Pid::from_raw(child.id() as i32))
+    }
+
     /// Whether one has ended though nobody asked it to.
     pub(super) fn any_ended(&mut self) -> bool {
         self.0.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)))

@@ -31,7 +31,7 @@ fn at(sorted: &[u64], permille: usize) -> u64 {
 }
 
 /// The median, the mean of the middle two if there is no middle one; 0 of none.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

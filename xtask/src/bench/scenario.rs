@@ -13,7 +13,7 @@ pub(super) const SLOW_FACTOR: u32 = 10;
 pub(super) const RATE: u32 = 400;
 
 /// Clients of the closed loop.
-pub(super) const CLIENTS: usize = 32;
+pub(crate) const CLIENTS: usize = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {

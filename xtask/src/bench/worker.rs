@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections that may wait for a worker. More than any scenario sends before its requests are given up, so that no
 /// peer looks better by refusing.
-pub(super) const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 
 /// What a worker is told.
 #[derive(Debug, clap::Args)]
@@ -51,7 +51,7 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<()> {
 }
 
 /// A listener on this port, 0 for any.
-pub(super) fn listen(port: u16, reuseport: bool) -> io::Result<TcpListener> {
+pub(crate) fn listen(port: u16, reuseport: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     if reuseport {
         socket.set_reuse_port(true)?;
@@ -63,7 +63,7 @@ pub(super) fn listen(port: u16, reuseport: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-pub(super) fn serve(listener: &TcpListener, slowness: u32) -> Result<()> {
+pub(crate) fn serve(listener: &TcpListener, slowness: u32) -> Result<()> {
     loop {
         match listener.accept() {
             // A client that left is its own affair.

@@ -18,7 +18,7 @@ use crate::clock::now;
 use crate::{paths, sh};
 
 /// The integration tests that say whether a compiled object works on this kernel.
-const KERNEL_TESTS: [&str; 4] = ["migration", "programs", "scale", "steering"];
+const KERNEL_TESTS: [&str; 5] = ["migration", "programs", "scale", "steering", "tracking"];
 
 /// One call of cargo.
 struct Step {
@@ -29,9 +29,10 @@ struct Step {
     as_root: bool,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step::lint("format", &["fmt", "--all", "--check"]),
     Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
+    Step::lint("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     Step::lint("documentation", &["doc", "--workspace", "--no-deps"]),
     Step::tests("unit and property tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]),

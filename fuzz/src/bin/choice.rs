@@ -1,0 +1,203 @@
+//! Any life of connections on a few seats, by the functions that the kernel runs: after every event the books are in
+//! order, and every choice is a member of its group that nobody looked at is clearly better than.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use llb_common::{
+    abi::{Conn, NO_SEAT, Seat},
+    policy::Policy,
+    select::{Choice, Fleet, Load, VISIT, choose, expected_ns, in_flight, outstanding},
+    track::{self, Delta, Phase, Step},
+};
+
+/// As many as one choice looks at, so that it has looked at all.
+const SEATS: usize = VISIT as usize;
+
+#[derive(Arbitrary, Debug)]
+enum Event {
+    /// A connection is chosen for, and established.
+    Connect {
+        policy: u8,
+        turn: u32,
+        least: u8,
+    },
+    BytesIn(u8),
+    BytesOut(u8),
+    Close {
+        conn: u8,
+        by_worker: bool,
+    },
+    Move {
+        conn: u8,
+        to: u8,
+    },
+    /// Time passes, in 2^exponent ns.
+    Wait {
+        exponent: u8,
+    },
+    /// Userspace thinks again: [`cost_ns`].
+    Publish {
+        seat: u8,
+        exponent: u8,
+    },
+}
+
+#[derive(Default)]
+struct World {
+    seats: [Seat; SEATS],
+    published_ns: [u64; SEATS],
+    conns: Vec<Conn>,
+    now: u64,
+}
+
+impl Fleet for World {
+    fn member(&self, place: u32) -> u32 {
+        place
+    }
+    fn load(&self, seat: u32) -> Load {
+        Load::of(&self.seats[seat as usize], self.published_ns[seat as usize])
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+struct Story {
+    /// What is published at first.
+    exponents: [u8; SEATS],
+    events: Vec<Event>,
+}
+
+fuzz_target!(|story: Story| {
+    // The kernel's clock is never at its beginning.
+    let mut world = World { published_ns: story.exponents.map(cost_ns), now: 1 << 40, ..World::default() };
+    for event in story.events {
+        world.happen(event);
+        world.check();
+    }
+    world.end();
+});
+
+/// Up to some minutes, ns; 0 publishes nothing.
+fn cost_ns(exponent: u8) -> u64 {
+    (1 << (exponent % 40)) & !1
+}
+
+impl World {
+    fn happen(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Connect { policy, turn, least } => self.connect(Policy::from_u32((policy % 6).into()), turn, least),
+            Event::BytesIn(conn) => self.step(conn, |conn| track::bytes_in(conn, now)),
+            Event::BytesOut(conn) => self.step(conn, |conn| track::bytes_out(conn, now)),
+            Event::Close { conn, by_worker } => self.step(conn, |conn| track::closing(conn, by_worker, now)),
+            Event::Move { conn, to } => self.migrate(conn, usize::from(to) % SEATS),
+            // Up to some minutes.
+            Event::Wait { exponent } => self.now += 1 << (exponent % 38),
+            Event::Publish { seat, exponent } => {
+                self.published_ns[usize::from(seat) % SEATS] = cost_ns(exponent);
+            }
+        }
+        self.conns.retain(|conn| conn.phase != Phase::Closed as u32);
+    }
+
+    fn connect(&mut self, policy: Policy, turn: u32, least: u8) {
+        let least = if usize::from(least) < SEATS { u32::from(least) } else { NO_SEAT };
+        let seat = match choose(policy, self, SEATS as u32, least, turn, self.now) {
+            Choice::Seat { seat, .. } => seat,
+            Choice::Hash => turn % SEATS as u32,
+            Choice::NoSeat => panic!("there are seats"),
+        };
+        if policy == Policy::LeastLatency {
+            let best = expected_ns(self.load(seat), self.now);
+            for other in 0..SEATS as u32 {
+                // Each replacement gains an eighth at least, so what was passed over is not better by two eighths.
+                assert!(
+                    expected_ns(self.load(other), self.now) >= best - best / 4,
+                    "seat {other} is better than {seat}"
+                );
+            }
+        }
+        self.charge(seat as usize);
+        let mut conn = Conn { seat, ..Conn::default() };
+        let delta = take(&mut conn, Some(track::established(self.now)));
+        apply(&mut self.seats[seat as usize], &delta, self.now);
+        self.conns.push(conn);
+    }
+
+    /// As the kernel does: what is due is forgotten first.
+    fn charge(&mut self, seat: usize) {
+        let books = &mut self.seats[seat];
+        if let Some((settled, mark)) = track::roll(books, self.now) {
+            assert!(settled >= books.settled, "{books:?}");
+            (books.settled, books.mark, books.rolled_at) = (settled, mark, self.now);
+        }
+        books.charged += 1;
+    }
+
+    fn step(&mut self, index: u8, step: impl Fn(&Conn) -> Option<Step>) {
+        let count = self.conns.len().max(1);
+        let Some(conn) = self.conns.get_mut(usize::from(index) % count) else { return };
+        let taken = step(conn);
+        let delta = take(conn, taken);
+        apply(&mut self.seats[conn.seat as usize], &delta, self.now);
+    }
+
+    fn migrate(&mut self, index: u8, to: usize) {
+        if self.conns.is_empty() {
+            return;
+        }
+        self.charge(to);
+        let index = usize::from(index) % self.conns.len();
+        let conn = &mut self.conns[index];
+        let (leaves, joins) = track::moved(conn);
+        apply(&mut self.seats[conn.seat as usize], &leaves, self.now);
+        apply(&mut self.seats[to], &joins, self.now);
+        conn.seat = to as u32;
+    }
+
+    fn check(&self) {
+        let mut held = [(0, 0); SEATS];
+        for conn in &self.conns {
+            let (open, busy) = &mut held[conn.seat as usize];
+            *open += 1;
+            *busy += u64::from(conn.phase == Phase::Busy as u32);
+        }
+        for (seat, (open, busy)) in self.seats.iter().zip(held) {
+            assert_eq!(seat.opened - seat.closed, open, "{seat:?}");
+            assert_eq!(in_flight(seat), busy, "{seat:?}");
+            assert!(seat.settled <= seat.charged, "more charges settled than made: {seat:?}");
+        }
+    }
+
+    /// Whatever has happened, nothing is left when all connections are closed and charges have had their time.
+    fn end(&mut self) {
+        for _ in 0..self.conns.len() {
+            self.happen(Event::Close { conn: 0, by_worker: false });
+        }
+        for seat in &mut self.seats {
+            assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed), "{seat:?}");
+            (seat.settled, _) = track::roll(seat, self.now + (1 << 38)).expect("it is long since the last roll");
+            assert_eq!(outstanding(seat), 0, "{seat:?}");
+        }
+    }
+}
+
+fn take(conn: &mut Conn, step: Option<Step>) -> Delta {
+    let Some(step) = step else { return Delta::default() };
+    (conn.phase, conn.since) = (step.phase as u32, step.since);
+    step.delta
+}
+
+fn apply(seat: &mut Seat, delta: &Delta, now: u64) {
+    seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, delta, now);
+    seat.opened += delta.opened;
+    seat.closed += delta.closed;
+    seat.begun += delta.begun;
+    seat.ended += delta.ended;
+    seat.settled += delta.settled;
+    seat.answered += delta.answered;
+    seat.failed += delta.failed;
+    if delta.begun + delta.answered > 0 {
+        seat.progress_at = now;
+    }
+}

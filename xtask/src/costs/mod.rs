@@ -1,0 +1,64 @@
+//! `cargo xtask costs`: what llb itself costs on this machine, beside what it may cost.
+//!
+//! The kernel's programs: time a run, from the kernel's own run-time statistics, at several numbers of seats, while a
+//! closed loop of cheap connections runs. What the statistics cost is measured at the same time with an empty program
+//! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). All of it in a network namespace of its own.
+
+mod empty;
+mod master;
+mod overhead;
+mod programs;
+mod report;
+mod runs;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use self::report::Report;
+use crate::bench::machine::Machine;
+use crate::{bench, sh};
+
+/// Few, many, and as many as there can be.
+const SEATS: [usize; 3] = [8, 64, 256];
+
+/// The policy under which the selector does next to nothing, and the usual one.
+const POLICIES: [&str; 2] = ["hash", "least-latency"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CostsArgs {
+    /// Write the figures to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// Runs it as root in a release build, whatever this is.
+pub(crate) fn run(args: &CostsArgs) -> Result<()> {
+    if cfg!(debug_assertions) || !sh::is_root()? {
+        return bench::start_over();
+    }
+    let bench = bench::bench("costs")?;
+    // A fleet of 256 has more descriptors than a shell usually grants.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+    // Before there is any thread, so that all of us is in there.
+    unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+    sh::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
+
+    let mut report = Report { machine: Machine::look()?, ..Report::default() };
+    for policy in POLICIES {
+        for seats in SEATS {
+            let costs = programs::measure(&bench, policy, seats);
+            report.programs.push(costs.with_context(|| format!("{policy} with {seats} seats"))?);
+        }
+    }
+    report.master = master::measure(&bench)?;
+    print!("{}", report.text());
+    match &args.json {
+        Some(file) => bench::write(file, &format!("{:#}\n", report.json())),
+        None => Ok(()),
+    }
+}

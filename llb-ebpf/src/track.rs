@@ -168,8 +168,10 @@ fn apply(index: u32, delta: Delta, now: u64) {
     // for which the last writer wins.
     unsafe {
         let busy = in_flight(seat) != 0;
-        if (delta.begun != 0 && !busy) || delta.ended != 0 {
+        if delta.answered != 0 || delta.failed != 0 {
             sample(seat, index, delta, now);
+        }
+        if (delta.begun != 0 && !busy) || delta.ended != 0 {
             kernel::write(&raw mut (*seat).progress_at, now);
         }
         add(&raw mut (*seat).opened, delta.opened);
@@ -205,9 +207,6 @@ fn rest(index: u32) {
 /// `seat` points into SEATS, and `index` is its index.
 #[inline(always)]
 unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
-    if delta.answered == 0 && delta.failed == 0 {
-        return;
-    }
     // SAFETY: the caller's promise.
     unsafe {
         if delta.answered != 0 {

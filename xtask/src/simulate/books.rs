@@ -123,13 +123,13 @@ impl Books {
 }
 
 fn apply(seat: &mut Seat, delta: Delta, start_ns: u64, now: u64) {
+    if delta.answered != 0 || delta.failed != 0 {
+        let pace = track::pace_after(Pace::of(seat, start_ns), seat.progress_at, &delta, now);
+        seat.service_ns = pace.service_ns;
+        seat.queued_ns = pace.queued_ns;
+        seat.overtaking = pace.overtaking;
+    }
     if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        if delta.answered != 0 || delta.failed != 0 {
-            let pace = track::pace_after(Pace::of(seat, start_ns), seat.progress_at, &delta, now);
-            seat.service_ns = pace.service_ns;
-            seat.queued_ns = pace.queued_ns;
-            seat.overtaking = pace.overtaking;
-        }
         seat.progress_at = now;
     }
     seat.opened += delta.opened;

@@ -56,14 +56,12 @@ pub struct Seat {
     pub answered: u64,
     /// Connections that the worker closed or reset without answering the request it held, or soon and without a byte.
     pub failed: u64,
-    /// Grows with every connection that leaves the seat by migration: see [`Conn::epoch`].
-    pub epoch: u64,
     /// A running centre of the handshakes' round trips, us ([`crate::track::handshake_after`]); 0 until the first.
     pub handshake_us: u32,
     /// A word that keeps the size a multiple of eight.
     pub reserved: u32,
-    /// Room for another word, so that a seat fills two cache lines exactly: the first is what a choice reads.
-    pub reserved_too: u64,
+    /// Room for two more words, so that a seat fills two cache lines exactly: the first is what a choice reads.
+    pub reserved_too: [u64; 2],
 }
 const _: () = assert!(size_of::<Seat>() == 128);
 const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);
@@ -116,8 +114,11 @@ pub struct Published {
     /// The index of the fleet's group if it has only one, or [`NO_GROUP`]: then nobody needs to ask whose the
     /// listener is.
     pub only_group: u32,
-    /// Words that fill the cache line.
-    pub reserved: [u32; 3],
+    /// A word that keeps the size a multiple of eight.
+    pub reserved: u32,
+    /// Grows with every migration of a connection: see [`Conn::epoch`]. The kernel's word, here because it is read with
+    /// every request and changes as rarely as its neighbours.
+    pub epoch: u64,
     /// By seat: what one request costs there, ns; 0 if userspace knows nothing and the kernel's own
     /// [`Seat::service_ns`] is to be used.
     pub cost_ns: [u64; MAX_SEATS],
@@ -159,7 +160,7 @@ pub struct Conn {
     pub seat: u32,
     /// A [`crate::track::Phase`] as a number.
     pub phase: u32,
-    /// The seat's epoch when this connection was last seen: an older one says that connections have been migrated
+    /// The fleet's epoch when this connection was last seen: an older one says that connections have been migrated
     /// away since, and that the map `MOVED` knows whether this is one of them.
     pub epoch: u64,
     /// When the present request began, or the connection was established, ns.

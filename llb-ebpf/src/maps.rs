@@ -160,6 +160,13 @@ pub fn published() -> Option<*const Published> {
     PUBLISHED.get_ptr(0)
 }
 
+/// How many connections have been migrated.
+#[inline(always)]
+pub fn epoch() -> u64 {
+    // SAFETY: a word of PUBLISHED.
+    published().map_or(0, |published| unsafe { kernel::read(&raw const (*published).epoch) })
+}
+
 /// The cost that is published for a seat, ns; 0 if there is none.
 #[inline(always)]
 pub fn published_cost(index: u32) -> u64 {
@@ -205,11 +212,15 @@ pub fn expect(cookie: u64, endpoint: &Endpoint) {
     }
 }
 
-/// Remembers where a connection was moved to.
+/// Remembers where a connection was moved to, and then says that one was.
 #[inline(always)]
 pub fn set_moved(cookie: u64, seat: u32) {
     // A full LRU map drops its oldest entry; an entry that is lost leaves a count with the old seat until it closes.
     let _ = MOVED.insert(cookie, seat, 0);
+    if let Some(published) = PUBLISHED.get_ptr_mut(0) {
+        // SAFETY: a word of PUBLISHED.
+        unsafe { kernel::add(&raw mut (*published).epoch, 1) };
+    }
 }
 
 /// Where a connection was moved to, once.

@@ -46,14 +46,9 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
         return Outcome::MigratedByHash;
     }
     // A connection that came to a listener which had not joined is in no seat's books.
-    if known.seat != NO_SEAT
-        && let Some(old) = maps::seat(known.seat)
-    {
-        // SAFETY: a word of SEATS, and the migrating socket of the context.
-        unsafe {
-            maps::set_moved(kernel::cookie_of(moving), seat);
-            kernel::add(&raw mut (*old).epoch, 1);
-        }
+    if known.seat != NO_SEAT {
+        // SAFETY: the migrating socket of the context, which is not null.
+        maps::set_moved(unsafe { kernel::cookie_of(moving) }, seat);
     }
     Outcome::Migrated
 }

@@ -14,6 +14,7 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{Conn, Seat},
+    select::ROLL_NS,
     set,
     track::{self, Closer, Delta, Pace, Step},
 };
@@ -38,15 +39,10 @@ pub fn established(ctx: &SockOpsContext) {
         return;
     }
     let now = kernel::now();
-    if let Some(seat) = maps::seat(conn.seat) {
-        // SAFETY: a word of SEATS: an estimate for which the last writer wins. The context is valid during the run.
-        unsafe {
-            // Eighths of microseconds (`tcp_sock.srtt_us`); the handshake is the only sample yet.
-            let known = kernel::read(&raw const (*seat).handshake_us);
-            let after = track::handshake_after(known, (*ctx.ops).srtt_us >> 3);
-            kernel::write(&raw mut (*seat).handshake_us, after);
-        }
-    }
+    // SAFETY: the context is valid during the program's run. Eighths of microseconds (`tcp_sock.srtt_us`); the handshake
+    // is the only sample yet.
+    greet(conn.seat, unsafe { (*ctx.ops).srtt_us } >> 3);
+    conn.epoch = maps::epoch();
     let step = track::established(now);
     conn.phase = step.phase as u32;
     conn.since = step.since;
@@ -54,6 +50,21 @@ pub fn established(ctx: &SockOpsContext) {
     // The packet that completes the handshake passes the filter as one of the listener's.
     if has_brought_payload(ctx) {
         take(conn, |conn| track::bytes_in(conn, now), now);
+    }
+}
+
+/// Takes a handshake's round trip into the seat's estimate. Where all are near nothing is written: charges live for
+/// [`ROLL_NS`] at least.
+#[inline(always)]
+fn greet(index: u32, round_trip_us: u32) {
+    const NEAR_US: u32 = (ROLL_NS / 1_000) as u32;
+    let Some(seat) = maps::seat(index) else { return };
+    // SAFETY: a word of SEATS: an estimate for which the last writer wins.
+    unsafe {
+        let known = kernel::read(&raw const (*seat).handshake_us);
+        if known >= NEAR_US || round_trip_us >= NEAR_US {
+            kernel::write(&raw mut (*seat).handshake_us, track::handshake_after(known, round_trip_us));
+        }
     }
 }
 
@@ -140,7 +151,7 @@ fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool
 /// If the connection was migrated since it was last seen, its books follow it to the new seat.
 #[inline(always)]
 fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
-    let epoch = epoch(conn.seat);
+    let epoch = maps::epoch();
     if epoch == conn.epoch {
         return;
     }
@@ -151,13 +162,6 @@ fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
     apply(conn.seat, leaves, now);
     apply(seat, joins, now);
     conn.seat = seat;
-    conn.epoch = self::epoch(seat);
-}
-
-#[inline(always)]
-fn epoch(seat: u32) -> u64 {
-    // SAFETY: a word of SEATS.
-    maps::seat(seat).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).epoch) })
 }
 
 /// Adds a step's changes to a seat's books.

@@ -57,7 +57,7 @@ impl Steering {
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
         // The listener's own packets are nobody's requests; each connection opens its books when it is established.
         let phase = Phase::Closed as u32;
-        let conn = Conn { seat: seat.0, phase, epoch: self.books().seat(seat).epoch, ..Conn::default() };
+        let conn = Conn { seat: seat.0, phase, ..Conn::default() };
         let fd = socket.as_raw_fd();
         self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;

@@ -139,13 +139,14 @@ pub enum Awake {
 
 /// Whether a seat that is busy would answer a new request sooner than it would if it were idle, and so sooner than any
 /// that is near it. That is so where requests are cheap and workers must be woken and wait for a processor: the queue of
-/// one that runs is shorter than the way to one that sleeps, and it saves the processor the switch.
+/// one that runs is shorter than the way to one that sleeps, and it saves the processor the switch. For the same reason a
+/// tie is its.
 #[must_use]
 #[inline(always)]
 pub fn awake(load: Load, now: u64) -> Awake {
     if load.queued_ns == 0 || !clearly_better(2 * load.queued_ns.max(MIN_COST_NS), load.cost_ns) {
         Awake::Never
-    } else if load.requests != 0 && clearly_better(expected_ns(load, now), load.cost_ns) {
+    } else if load.requests != 0 && !clearly_better(load.cost_ns, expected_ns(load, now)) {
         Awake::Here
     } else {
         Awake::Elsewhere

@@ -480,8 +480,9 @@ mod tests {
     fn a_worker_at_work_is_chosen_again_while_that_is_sooner_than_to_wake_another() {
         let awake = |requests| Load { queued_ns: 20_000, ..busy(requests, MS, 100_000) };
         assert_eq!(super::awake(awake(2), MS + 5_000), Awake::Here);
+        assert_eq!(super::awake(awake(4), MS), Awake::Here, "a tie");
         assert_eq!(super::awake(awake(5), MS + 5_000), Awake::Elsewhere, "its queue is too long");
-        assert_eq!(super::awake(awake(2), MS + 70_000), Awake::Elsewhere, "it makes no progress");
+        assert_eq!(super::awake(awake(2), MS + 90_000), Awake::Elsewhere, "it makes no progress");
         assert_eq!(super::awake(Load { queued_ns: 300_000, ..awake(1) }, MS), Awake::Never, "one of many takes long");
         assert_eq!(super::awake(Load { queued_ns: 0, ..awake(1) }, MS), Awake::Never, "nothing is known");
     }

@@ -40,6 +40,14 @@ impl Processes {
         Ok(())
     }
 
+    /// Sends this signal to each that is left.
+    pub(super) fn signal(&self, signal: Signal) {
+        for child in &self.0 {
+            // It may have ended already; it is not reaped before a wait below, so the number is still its own.
+            let _ = kill(Pid::from_raw(child.id() as i32), signal);
+        }
+    }
+
     /// Whether one has ended though nobody asked it to.
     pub(super) fn any_ended(&mut self) -> bool {
         self.0.iter_mut().any(|child| !matches!(child.try_wait(), Ok(None)))
@@ -48,10 +56,9 @@ impl Processes {
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        for child in &self.0 {
-            // It may have ended already; it is not reaped before the wait below, so the number is still its own.
-            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-        }
+        self.signal(Signal::SIGTERM);
+        // Whoever is stopped hears of it only now.
+        self.signal(Signal::SIGCONT);
         let deadline = now() + PATIENCE;
         for child in &mut self.0 {
             while matches!(child.try_wait(), Ok(None)) {
@@ -79,6 +86,7 @@ mod tests {
         processes.start(&sleep, Stdio::null(), Path::new("/dev/null")).unwrap();
         assert!(!processes.any_ended());
         let pid = Pid::from_raw(processes.0[0].id() as i32);
+        processes.signal(Signal::SIGSTOP);
         drop(processes);
         assert!(kill(pid, None).is_err());
     }

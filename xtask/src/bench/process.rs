@@ -1,6 +1,7 @@
 //! Processes that end with us, whatever ends us: on drop, and by the kernel's hand if we are killed.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,6 +32,9 @@ impl Processes {
             .arg(command.get_program())
             .args(command.get_args())
             .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            // A group of its own. If we are killed while it is stopped, the kernel lets it go on, as it does with every
+            // orphaned group, so that it hears of SIGTERM.
+            .process_group(0)
             .stdin(stdin)
             .stdout(open().with_context(|| format!("cannot write {}", log.display()))?)
             .stderr(open()?)

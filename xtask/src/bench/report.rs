@@ -75,7 +75,10 @@ impl Report {
         }
         for section in &self.sections {
             let (name, about) = (section.scenario.name(), section.scenario.about());
-            page += &format!("\n## {name}\n\n{about}\n\n{}{}", self.body(section), picture(section.scenario));
+            page += &format!("\n## {name}\n\n{about}\n\n{}", self.body(section));
+            if !section.good().is_empty() {
+                page += &picture(section.scenario);
+            }
         }
         page
     }

@@ -21,9 +21,6 @@ use crate::clock::now;
 /// Load that is not measured: every worker has been touched and llb has seen it answer.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// So often a peer is measured in a round until the generator was on time.
-const TRIES: usize = 2;
-
 #[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) seed: u64,
@@ -36,10 +33,10 @@ pub(super) struct Round {
 
 impl Round {
     /// Measures every peer, a different one first in each round: what the machine does at the time must not always
-    /// hit the same one.
-    pub(super) fn run(bench: &Bench, spec: &Spec, peers: &[Peer], seed: u64) -> Result<Self> {
-        let mut order = peers.to_vec();
-        order.rotate_left(seed as usize % peers.len().max(1));
+    /// hit the same one. So often as `tries` says a peer is measured until the generator was on time.
+    pub(super) fn run(bench: &Bench, spec: &Spec, seed: u64, tries: usize) -> Result<Self> {
+        let mut order = spec.peers.clone();
+        order.rotate_left(seed as usize % spec.peers.len().max(1));
         if let Load::Closed { clients, requests_each } = spec.load {
             let measured = slices::run(bench, spec, &order, clients, requests_each)?;
             return Ok(Self { seed, ideal: None, measured, repeated: 0 });
@@ -50,7 +47,7 @@ impl Round {
         for peer in order {
             let once = || measure(bench, spec, peer, &requests).with_context(|| peer.name());
             let mut last = once()?;
-            for _ in 1..TRIES {
+            for _ in 1..tries {
                 if control::is_late(&last) {
                     repeated += 1;
                     last = once()?;

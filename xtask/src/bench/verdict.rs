@@ -80,12 +80,10 @@ fn targets(scenario: Scenario) -> Vec<Vec<Target>> {
 
 /// The bound of the ratio to this peer, to draw it.
 pub(super) fn bound(scenario: Scenario, figure: Figure, to: Peer) -> Option<f64> {
-    let targets = targets(scenario).into_iter().flatten();
-    targets.filter(|target| target.figure == figure && target.to == To::Peer(to)).find_map(|target| {
-        match target.bound {
-            Bound::AtMost(bound) | Bound::AtLeast(bound) => Some(bound),
-        }
-    })
+    let mut targets = targets(scenario).into_iter().flatten();
+    let Target { bound: Bound::AtMost(bound) | Bound::AtLeast(bound), .. } =
+        targets.find(|target| target.figure == figure && target.to == To::Peer(to))?;
+    Some(bound)
 }
 
 /// A line for every target.

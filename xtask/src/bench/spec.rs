@@ -137,10 +137,10 @@ fn in_full(scenario: Scenario) -> Spec {
         Scenario::HeavyTail64 => sized(64, 3200.0, 3.0),
         Scenario::SlowOne => Spec {
             slowness: vec![1.0, 1.0, 1.0, 10.0, 1.0, 1.0, 1.0, 1.0],
-            ..base(6.0, single(400.0, tail), &[&ours[..], &[Haproxy, Nginx]].concat())
+            ..base(5.0, single(400.0, tail), &[&ours[..], &[Haproxy, Nginx]].concat())
         },
         Scenario::Unequal => {
-            Spec { slowness: vec![1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 4.0, 4.0], ..base(7.0, single(240.0, tail), &ours) }
+            Spec { slowness: vec![1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 4.0, 4.0], ..base(6.0, single(240.0, tail), &ours) }
         }
         Scenario::Stopped => Spec {
             stop: Some(Stop { slot: 3, after: Duration::from_secs(2), lasts: Duration::from_secs(2) }),
@@ -151,7 +151,7 @@ fn in_full(scenario: Scenario) -> Spec {
             slowness: vec![1.0; 4],
             control: Control::OnTime,
             ..base(
-                6.0,
+                5.0,
                 single(300.0, Work::Tail { short_us: 2_000, long_us: 40_000, long_one_in: 25 }),
                 &[NodeRr, Haproxy, Nginx],
             )
@@ -165,10 +165,10 @@ fn in_full(scenario: Scenario) -> Spec {
             control: Control::Usual,
             ..base(4.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[Hash])
         },
-        Scenario::HermesHighCheap => hermes(base(4.0, single(4000.0, Work::Exponential(500.0)), &[])),
-        Scenario::HermesHighDear => hermes(base(4.0, single(500.0, Work::Exponential(8_000.0)), &[])),
-        Scenario::HermesLowCheap => hermes(base(4.0, long(40.0, Work::Exponential(500.0)), &[])),
-        Scenario::HermesLowDear => hermes(base(6.0, long(8.0, Work::Exponential(8_000.0)), &[])),
+        Scenario::HermesHighCheap => hermes(base(3.0, single(4000.0, Work::Exponential(500.0)), &[])),
+        Scenario::HermesHighDear => hermes(base(3.0, single(500.0, Work::Exponential(8_000.0)), &[])),
+        Scenario::HermesLowCheap => hermes(base(3.0, long(40.0, Work::Exponential(500.0)), &[])),
+        Scenario::HermesLowDear => hermes(base(5.0, long(8.0, Work::Exponential(8_000.0)), &[])),
     }
 }
 

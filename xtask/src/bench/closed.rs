@@ -31,11 +31,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn add(&mut self, more: Seen) {
-        self.latencies.extend(more.latencies);
-        self.failed += more.failed;
-        self.lasted += more.lasted;
-        self.busy += more.busy;
+    pub(super) fn per_second(&self) -> f64 {
+        self.latencies.len() as f64 / self.lasted.as_secs_f64()
+    }
+
+    /// CPU time for an answer, ns.
+    pub(super) fn cpu_ns(&self) -> f64 {
+        self.busy.as_nanos() as f64 / self.latencies.len().max(1) as f64
     }
 }
 

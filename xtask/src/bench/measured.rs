@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::closed::Seen;
 use super::load::{self, Outcome};
 use super::peer::Peer;
-use super::quantiles::{Distribution, Quantiles, sorted};
+use super::quantiles::{Distribution, Quantiles, median, sorted};
 
 /// A request that waits longer is one too many while a worker is stopped.
 pub(super) const WAITED_TOO_LONG: Duration = Duration::from_millis(300);
@@ -43,10 +43,16 @@ impl Measured {
         )
     }
 
+    /// Rate and CPU time are the medians over the slices: what disturbs the machine for a moment spoils one of them.
     /// Clients of a closed loop are never late.
-    pub(super) fn of_seen(peer: Peer, seen: Seen) -> Self {
-        let tally = (seen.latencies.len(), seen.failed);
-        Self::of(peer, seen.latencies, tally, seen.lasted, seen.busy, 0)
+    pub(super) fn of_slices(peer: Peer, slices: &[Seen]) -> Self {
+        let latencies: Vec<u64> = slices.iter().flat_map(|seen| &seen.latencies).copied().collect();
+        let tally = (latencies.len(), slices.iter().map(|seen| seen.failed).sum());
+        Self {
+            per_second: median(slices.iter().map(Seen::per_second).collect()),
+            cpu_ns: median(slices.iter().map(Seen::cpu_ns).collect()),
+            ..Self::of(peer, latencies, tally, Duration::ZERO, Duration::ZERO, 0)
+        }
     }
 
     fn of(
@@ -76,12 +82,26 @@ impl Measured {
 #[cfg(test)]
 pub(super) fn example(peer: Peer, p99_ms: u64, per_second: f64) -> Measured {
     let seen = Seen { latencies: vec![p99_ms * 1_000_000; 10], lasted: Duration::from_secs(1), ..Seen::default() };
-    Measured { per_second, requests: 10, failed: 1, ..Measured::of_seen(peer, seen) }
+    Measured { per_second, requests: 10, failed: 1, ..Measured::of_slices(peer, &[seen]) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_disturbed_slice_changes_no_rate_but_its_latencies_count() {
+        let slice = |answers: usize, latency| Seen {
+            latencies: vec![latency; answers],
+            failed: 1,
+            lasted: Duration::from_millis(500),
+            busy: Duration::from_micros(100),
+        };
+        let measured = Measured::of_slices(Peer::Plain, &[slice(100, 1), slice(10, 7), slice(100, 1)]);
+        assert_eq!((measured.per_second, measured.cpu_ns), (200.0, 1_000.0));
+        assert_eq!((measured.requests, measured.failed), (213, 3));
+        assert_eq!((measured.latency.p50, measured.latency.p99), (1, 7));
+    }
 
     #[test]
     fn what_fails_counts_as_given_up_and_as_waiting() {

@@ -2,7 +2,7 @@
 //!
 //! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`load`], or
 //! [`closed`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`control`] ->
-//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`].
+//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`], [`pictures`].
 
 mod arrivals;
 mod busy;
@@ -19,6 +19,8 @@ mod machine;
 mod measured;
 mod netns;
 mod peer;
+mod pictures;
+mod plot;
 mod process;
 mod quantiles;
 mod report;
@@ -41,6 +43,7 @@ use clap::ValueEnum;
 
 use self::fleet::Bench;
 use self::machine::Machine;
+use self::pictures::Pictures;
 use self::report::{Report, Section};
 use self::round::Round;
 use self::scenario::Scenario;
@@ -78,6 +81,9 @@ pub(crate) struct BenchArgs {
     /// Write the tables as a page to this file
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Write pictures into this directory; the page shows them
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
 /// Runs it as root in a release build, whatever this is.
@@ -116,8 +122,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if let Some(file) = &args.json {
         write(file, &format!("{}\n", json::json(&report)))?;
     }
+    let pictures = args.plots.clone().map(Pictures);
+    if let Some(pictures) = &pictures {
+        pictures.write(&report)?;
+    }
     if let Some(file) = &args.markdown {
-        write(file, &report.page(|_| String::new()))?;
+        let shown = |scenario| pictures.as_ref().map_or_else(String::new, |all| all.shown_on(file, scenario));
+        write(file, &report.page(shown))?;
     }
     Ok(())
 }

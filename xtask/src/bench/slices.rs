@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::closed::{self, Seen};
+use super::closed;
 use super::fleet::{Bench, Fleet};
 use super::measured::Measured;
 use super::peer::Peer;
@@ -28,7 +28,7 @@ pub(super) fn run(
             bail!("nobody answers at {}, {}", fleet.addr, peer.name());
         }
         fleet.rest(true);
-        fleets.push((*peer, fleet, Seen::default()));
+        fleets.push((*peer, fleet, Vec::new()));
     }
     let turns = spec.duration.as_millis().div_ceil(SLICE.as_millis()).max(1) as usize;
     for turn in 0..turns {
@@ -36,12 +36,12 @@ pub(super) fn run(
         let there = turn % 2 == 0;
         for at in 0..fleets.len() {
             let at = if there { at } else { fleets.len() - 1 - at };
-            let (peer, fleet, seen) = &mut fleets[at];
+            let (peer, fleet, slices) = &mut fleets[at];
             fleet.rest(false);
             let slice = closed::run(fleet.addr, clients, requests_each, SLICE).with_context(|| peer.name());
             fleet.rest(true);
-            seen.add(slice?);
+            slices.push(slice?);
         }
     }
-    Ok(fleets.into_iter().map(|(peer, _fleet, seen)| Measured::of_seen(peer, seen)).collect())
+    Ok(fleets.into_iter().map(|(peer, _fleet, slices)| Measured::of_slices(peer, &slices)).collect())
 }

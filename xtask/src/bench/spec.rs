@@ -158,12 +158,12 @@ fn in_full(scenario: Scenario) -> Spec {
         },
         Scenario::Cheap => Spec {
             control: Control::Usual,
-            ..base(4.0, Load::Closed { clients: CLIENTS, requests_each: 1 }, &[RoundRobin, Hash, Haproxy, Nginx])
+            ..base(5.0, Load::Closed { clients: CLIENTS, requests_each: 1 }, &[RoundRobin, Hash, Haproxy, Nginx])
         },
         Scenario::KeepAlive => Spec {
             kind: Kind::Events,
             control: Control::Usual,
-            ..base(4.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[Hash])
+            ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[Hash])
         },
         Scenario::HermesHighCheap => hermes(base(3.0, single(4000.0, Work::Exponential(500.0)), &[])),
         Scenario::HermesHighDear => hermes(base(3.0, single(500.0, Work::Exponential(8_000.0)), &[])),

@@ -38,6 +38,7 @@ fn section(section: &Section) -> Value {
         "scenario": section.scenario.name(),
         "about": section.scenario.about(),
         "seconds": section.spec.duration.as_secs_f64(),
+        "failures": section.failures,
         "rounds": section.rounds.iter().map(round).collect::<Vec<_>>(),
     })
 }

@@ -109,48 +109,59 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         let mut spec = spec::spec(*scenario, args.quick);
         report.left_out.extend(start::leave_out(&mut spec));
         if !spec.peers.is_empty() {
-            report.sections.push(Section { scenario: *scenario, spec, rounds: Vec::new() });
+            report.sections.push(Section { scenario: *scenario, spec, rounds: Vec::new(), failures: Vec::new() });
         }
     }
     report.left_out.dedup();
     for line in &report.left_out {
         println!("{line}");
     }
-    measure(&bench, args, &mut report.sections)?;
+    measure(&bench, args, &mut report)?;
     println!("{}", report.machine.line());
     print!("{}", report.text());
-    if let Some(file) = &args.json {
-        write(file, &format!("{}\n", json::json(&report)))?;
-    }
-    let pictures = args.plots.clone().map(Pictures);
-    if let Some(pictures) = &pictures {
-        pictures.write(&report)?;
-    }
-    if let Some(file) = &args.markdown {
-        let shown = |scenario| pictures.as_ref().map_or_else(String::new, |all| all.shown_on(file, scenario));
-        write(file, &report.page(shown))?;
-    }
     Ok(())
 }
 
 /// Interleaves the scenarios, and repeats each until it has its good rounds or has had its share of tries.
-fn measure(bench: &Bench, args: &BenchArgs, sections: &mut [Section]) -> Result<()> {
+fn measure(bench: &Bench, args: &BenchArgs, report: &mut Report) -> Result<()> {
     let wanted = args.rounds.unwrap_or(if args.quick { 1 } else { ROUNDS }).max(1);
-    let most = if args.quick { QUICK_ENOUGH } else { LONG_ENOUGH };
-    let tries = if args.quick { 1 } else { TRIES };
+    let (most, tries) = if args.quick { (QUICK_ENOUGH, 1) } else { (LONG_ENOUGH, TRIES) };
     let start = now();
     for seed in 1..=(wanted * MOST_TIMES) as u64 {
-        for section in &mut *sections {
+        for section in &mut report.sections {
             let is_late = args.rounds.is_none() && start.elapsed() > most;
             if section.good().len() >= wanted || is_late {
                 continue;
             }
             let name = section.scenario.name();
-            let round = Round::run(bench, &section.spec, seed, tries).context(name)?;
-            section.rounds.push(round);
+            // One that fails must not cost what half an hour has measured.
+            match Round::run(bench, &section.spec, seed, tries) {
+                Ok(round) => section.rounds.push(round),
+                Err(error) => {
+                    eprintln!("{name}: {error:#}");
+                    section.failures.push(format!("{error:#}"));
+                }
+            }
             let (good, seconds) = (section.good().len(), start.elapsed().as_secs());
             println!("{:02}:{:02} {name}: round {seed}, {good} good of {wanted} wanted", seconds / 60, seconds % 60);
         }
+        leave(args, report)?;
+    }
+    Ok(())
+}
+
+/// Writes what was asked for.
+fn leave(args: &BenchArgs, report: &Report) -> Result<()> {
+    if let Some(file) = &args.json {
+        write(file, &format!("{}\n", json::json(report)))?;
+    }
+    let pictures = args.plots.clone().map(Pictures);
+    if let Some(pictures) = &pictures {
+        pictures.write(report)?;
+    }
+    if let Some(file) = &args.markdown {
+        let shown = |scenario| pictures.as_ref().map_or_else(String::new, |all| all.shown_on(file, scenario));
+        write(file, &report.page(shown))?;
     }
     Ok(())
 }

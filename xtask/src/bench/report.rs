@@ -13,6 +13,8 @@ pub(super) struct Section {
     pub(super) scenario: Scenario,
     pub(super) spec: Spec,
     pub(super) rounds: Vec<Round>,
+    /// Why rounds came to nothing.
+    pub(super) failures: Vec<String>,
 }
 
 impl Section {
@@ -67,8 +69,7 @@ impl Report {
             self.command
         );
         if self.quick {
-            page +=
-                "\nThis was a quick run: fewer peers, and a quarter of the time for each. Take it as a first look.\n";
+            page += "\nThis was a quick run: four peers, and a third of the time for each. Take it as a first look.\n";
         }
         for line in &self.left_out {
             page += &format!("\n{line}\n");
@@ -90,15 +91,18 @@ impl Report {
     }
 
     fn body(&self, section: &Section) -> String {
-        let Section { scenario, spec, rounds } = section;
+        let Section { scenario, spec, rounds, failures } = section;
         let good = section.good();
         let repeated: usize = rounds.iter().map(|round| round.repeated).sum();
-        let tally = format!(
+        let mut tally = format!(
             "Rounds: {} good, {} of {} thrown away; {repeated} single measurements made again, as the generator was late.\n",
             good.len(),
             rounds.len() - good.len(),
             rounds.len()
         );
+        for failure in failures {
+            tally += &format!("A round failed: {}\n", failure.lines().next().unwrap_or_default());
+        }
         if good.is_empty() {
             return tally + "Nothing can be said about this scenario.\n";
         }
@@ -132,7 +136,12 @@ pub(super) fn example(shared_p99_ms: u64) -> Report {
         quick: false,
         left_out: vec!["nginx is not installed.".into()],
         node_shares: false,
-        sections: vec![Section { scenario, spec: spec(scenario, false), rounds: vec![round] }],
+        sections: vec![Section {
+            scenario,
+            spec: spec(scenario, false),
+            rounds: vec![round],
+            failures: vec!["port 80\nis taken".into()],
+        }],
     }
 }
 
@@ -150,6 +159,7 @@ mod tests {
             "## slow-one",
             "Rounds: 1 good, 0 of 1",
             "[slow-one]",
+            "\nA round failed: port 80\n",
         ] {
             assert!(page.contains(part), "{part}: {page}");
         }

@@ -97,14 +97,14 @@ impl Spec {
     }
 }
 
-/// `quick` leaves everybody out that need not be there, and measures a quarter as long.
+/// `quick` leaves everybody out that need not be there, and measures a third as long.
 pub(super) fn spec(scenario: Scenario, quick: bool) -> Spec {
     let mut spec = in_full(scenario);
     if quick {
         spec.peers.retain(|peer| Peer::ALWAYS.contains(peer));
-        spec.duration /= 4;
+        spec.duration /= 3;
         if let Some(stop) = &mut spec.stop {
-            (stop.after, stop.lasts) = (stop.after / 4, stop.lasts / 4);
+            (stop.after, stop.lasts) = (stop.after / 3, stop.lasts / 3);
         }
     }
     spec

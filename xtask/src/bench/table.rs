@@ -93,7 +93,11 @@ pub(super) fn who_does_better(spec: &Spec, rounds: &[&Round]) -> String {
             }
         }
     }
-    if lines.is_empty() { format!("Nobody does better than {} by 5% in every round.\n", ours.name()) } else { lines }
+    match (lines.is_empty(), rounds.len()) {
+        (true, _) => format!("Nobody does better than {} by 5% in every round.\n", ours.name()),
+        (false, 1) => format!("Of one round, so noise is among these:\n\n{lines}"),
+        (false, _) => format!("By more than 5%, in every round:\n\n{lines}"),
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +144,9 @@ mod tests {
             ),
             "{said}"
         );
+        assert!(said.starts_with("By more than 5%, in every round"), "{said}");
+        let said = who_does_better(&spec(Scenario::HeavyTail, false), &[&all[0]]);
+        assert!(said.starts_with("Of one round, so noise"), "{said}");
         let some = rounds([10, 8, 12]);
         let said = who_does_better(&spec(Scenario::HeavyTail, false), &some.iter().collect::<Vec<_>>());
         assert!(said.starts_with("Nobody does better"), "{said}");

@@ -38,12 +38,23 @@ impl Pictures {
 fn distributions(section: &Section) -> String {
     let rounds = section.good();
     let curve = |peer: Peer| {
-        let all: Vec<_> = rounds.iter().filter_map(|round| Some(&round.of(peer)?.distribution)).collect();
-        let points = medians(&all).into_iter().map(|(quantile, ns)| (quantile, ns / 1e6)).collect();
-        (!all.is_empty()).then(|| Curve { name: peer.name().to_owned(), points, kind: kind(peer) })
+        let all: Vec<_> = rounds.iter().filter_map(|round| round.of(peer)).collect();
+        let requests = all.iter().map(|measured| measured.requests).min()?;
+        let points = medians(&all.iter().map(|measured| &measured.distribution).collect::<Vec<_>>())
+            .into_iter()
+            .filter(|(quantile, _)| has_slower(*quantile, requests))
+            .map(|(quantile, ns)| (quantile, ns / 1e6))
+            .collect();
+        Some(Curve { name: peer.name().to_owned(), points, kind: kind(peer) })
     };
     let curves: Vec<_> = Peer::ALL.into_iter().filter_map(curve).collect();
     plot::distributions(section.scenario.name(), section.scenario.about(), &curves)
+}
+
+/// Whether one of so many requests is slower than this quantile. Where none is, there is only the slowest of all to show.
+fn has_slower(quantile: f64, requests: usize) -> bool {
+    // 1 - 0.9 is a little less than 0.1.
+    (1.0 - quantile) * requests as f64 > 1.0 - 1e-6
 }
 
 /// The median at each quantile, with the quantile.
@@ -77,6 +88,12 @@ fn kind(peer: Peer) -> Kind {
 mod tests {
     use super::*;
     use crate::bench::report::example;
+
+    #[test]
+    fn a_curve_ends_where_its_requests_do() {
+        assert!(has_slower(0.9, 10) && has_slower(0.9999, 10_000) && has_slower(0.0, 1));
+        assert!(!has_slower(0.91, 10) && !has_slower(0.9999, 9_999) && !has_slower(0.0, 0));
+    }
 
     #[test]
     fn a_curve_is_the_median_at_each_quantile() {

@@ -48,7 +48,9 @@ kernel's softirqs included.
 Rounds in which the machine itself was in the way are thrown away: those whose shared accept queue, the control, had a \
 p99 above twice the ideal's and 5 ms, or, where there is no work, less than 0.7 of its usual answers; and those whose load \
 generator began a request in a hundred more than 5 ms late, for whomever it was, even when that peer was measured a second \
-time. The ideal is computed: one queue for the same requests, and no machine.
+time. The ideal is computed: one queue for the same requests, and no machine. Where there is no work and \
+a hundredth matters, plain SO_REUSEPORT is measured a second time as if it were somebody else: its ratio to itself says how \
+far to trust the other ratios.
 
 Except in `node` the workers sleep instead of computing, and share their cores with the load generator: so this compares \
 the choice of a worker, not what a larger machine could serve. Plain, shared and two policies of llb take part in every \
@@ -69,7 +71,7 @@ impl Report {
             self.command
         );
         if self.quick {
-            page += "\nThis was a quick run: four peers, and a third of the time for each. Take it as a first look.\n";
+            page += "\nThis was a quick run: few peers, and a third of the time for each. Take it as a first look.\n";
         }
         for line in &self.left_out {
             page += &format!("\n{line}\n");

@@ -81,11 +81,12 @@ pub(super) fn who_does_better(spec: &Spec, rounds: &[&Round]) -> String {
     let mut lines = String::new();
     for figure in Figure::of(spec) {
         for peer in Peer::ALL.into_iter().filter(|peer| ![ours, Peer::PlainAgain].contains(peer)) {
-            let Some(Spread { median, min, max, .. }) = ratio(rounds, *figure, ours, peer) else { continue };
+            let Some(Spread { median, min, max, rounds }) = ratio(rounds, *figure, ours, peer) else { continue };
             let is_better = if figure.more_is_better() { max * WORTH_SAYING < 1.0 } else { min > WORTH_SAYING };
             if is_better {
+                let ends = if rounds == 1 { String::new() } else { format!(" ({min:.2} to {max:.2})") };
                 lines += &format!(
-                    "- {} does better: {}'s {} is {median:.2} times its ({min:.2} to {max:.2}).\n",
+                    "- {} does better: {}'s {} is {median:.2} times its{ends}.\n",
                     peer.name(),
                     ours.name(),
                     figure.name()
@@ -146,7 +147,7 @@ mod tests {
         );
         assert!(said.starts_with("By more than 5%, in every round"), "{said}");
         let said = who_does_better(&spec(Scenario::HeavyTail, false), &[&all[0]]);
-        assert!(said.starts_with("Of one round, so noise"), "{said}");
+        assert!(said.starts_with("Of one round, so noise") && said.contains("p99 is 1.25 times its.\n"), "{said}");
         let some = rounds([10, 8, 12]);
         let said = who_does_better(&spec(Scenario::HeavyTail, false), &some.iter().collect::<Vec<_>>());
         assert!(said.starts_with("Nobody does better"), "{said}");

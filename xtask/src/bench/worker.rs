@@ -1,5 +1,5 @@
 //! One worker, single-threaded like many servers that share a port: blocking here, an event loop in
-//! [`events`](super::events). It knows nothing of its peers, llb among them.
+//! [`events`]. It knows nothing of its peers, llb among them.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,6 +1,6 @@
 //! Pictures of what was measured: pure functions from figures to SVG, and from SVG to PNG.
 //!
-//! The flow: figures -> [`distributions`] or [`bars`], which place things by [`scale`] and [`labels`] -> [`svg`] -> [`png`].
+//! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`scale`] and [`labels`] -> [`svg`] -> [`png()`].
 
 mod bars;
 mod distributions;

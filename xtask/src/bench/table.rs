@@ -148,6 +148,10 @@ mod tests {
         assert!(said.starts_with("By more than 5%, in every round"), "{said}");
         let said = who_does_better(&spec(Scenario::HeavyTail, false), &[&all[0]]);
         assert!(said.starts_with("Of one round, so noise") && said.contains("p99 is 1.25 times its.\n"), "{said}");
+        let mut twice = all[0].clone();
+        twice.measured.push(example(Peer::PlainAgain, 1, 1.0));
+        let said = who_does_better(&spec(Scenario::HeavyTail, false), &[&twice]);
+        assert!(!said.contains("again"), "a control is nobody's rival: {said}");
         let some = rounds([10, 8, 12]);
         let said = who_does_better(&spec(Scenario::HeavyTail, false), &some.iter().collect::<Vec<_>>());
         assert!(said.starts_with("Nobody does better"), "{said}");

@@ -22,7 +22,7 @@ use clap::Parser;
 enum Chore {
     /// Measure llb against its peers on this machine; asks for root
     Bench(bench::BenchArgs),
-    /// One worker of a benchmark: blocking, single-threaded, one request per connection
+    /// One worker of a benchmark: single-threaded, blocking or an event loop
     #[command(hide = true)]
     BenchWorker(bench::WorkerArgs),
     /// Measure what llb itself costs: its programs a run, its master in CPU and memory; asks for root

@@ -2,67 +2,103 @@
 
 use std::time::Duration;
 
+use super::spec::{Load, Work};
 use crate::simulate::random::SplitMix64;
-
-/// Work of most requests, ms.
-pub(super) const SHORT_MS: u64 = 5;
-
-/// Work of the few long ones, ms.
-pub(super) const LONG_MS: u64 = 200;
-
-/// One request in this many is long (2%).
-const LONG_ONE_IN: u64 = 50;
 
 /// One request: due so many ns after the run's start, whatever became of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
     pub(super) due_ns: u64,
-    pub(super) work_ms: u64,
-}
-
-impl Arrival {
+    pub(super) work_us: u64,
     /// Whether its latency counts: a long one's is mostly its own work.
-    pub(super) fn is_short(&self) -> bool {
-        self.work_ms == SHORT_MS
-    }
+    pub(super) counts: bool,
+    pub(super) connection: usize,
+    /// Whether it is its connection's last.
+    pub(super) is_last: bool,
 }
 
-/// A Poisson process of `rate` requests a second: the gaps are independent and exponential, as those of many clients
-/// that do not wait for each other.
-pub(super) fn poisson(rate: u32, duration: Duration, seed: u64) -> Vec<Arrival> {
+/// A Poisson process of connections: the gaps are independent and exponential, as those of many clients that do not wait
+/// for each other; so are the gaps between a connection's requests. In the order in which they are due. A closed loop
+/// has none.
+pub(super) fn arrivals(load: &Load, duration: Duration, seed: u64) -> Vec<Arrival> {
+    let Load::Open { connections_per_second, requests_each, gap, work } = *load else { return Vec::new() };
     let mut random = SplitMix64::stream(seed, 1);
     let end = duration.as_nanos() as f64;
-    let mut due = 0.0;
     let mut arrivals = Vec::new();
-    loop {
-        due += random.exponential(1e9 / f64::from(rate));
-        if due >= end {
-            return arrivals;
+    let mut opens = 0.0;
+    for connection in 0.. {
+        opens += random.exponential(1e9 / connections_per_second);
+        if opens >= end {
+            break;
         }
-        let work_ms = if random.next().is_multiple_of(LONG_ONE_IN) { LONG_MS } else { SHORT_MS };
-        arrivals.push(Arrival { due_ns: due as u64, work_ms });
+        let first = arrivals.len();
+        let mut due = opens;
+        for _ in 0..requests_each {
+            let (work_us, counts) = draw(work, &mut random);
+            arrivals.push(Arrival { due_ns: due as u64, work_us, counts, connection, is_last: false });
+            if requests_each > 1 {
+                due += random.exponential(gap.as_nanos() as f64);
+            }
+            if due >= end {
+                break;
+            }
+        }
+        if let Some(last) = arrivals[first..].last_mut() {
+            last.is_last = true;
+        }
+    }
+    arrivals.sort_by_key(|arrival| arrival.due_ns);
+    arrivals
+}
+
+fn draw(work: Work, random: &mut SplitMix64) -> (u64, bool) {
+    match work {
+        Work::Always(us) => (us, true),
+        Work::Tail { long_us, long_one_in, .. } if random.next().is_multiple_of(long_one_in) => (long_us, false),
+        Work::Tail { short_us, .. } => (short_us, true),
+        Work::Exponential(mean) => (random.exponential(mean) as u64, true),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::scenario::Scenario;
+    use crate::bench::spec::spec;
 
     const LONG_RUN: Duration = Duration::from_secs(100);
 
+    fn of(scenario: Scenario, seed: u64) -> Vec<Arrival> {
+        arrivals(&spec(scenario, false).load, LONG_RUN, seed)
+    }
+
     #[test]
     fn a_seed_gives_one_run_and_another_seed_another() {
-        assert_eq!(poisson(400, LONG_RUN, 1), poisson(400, LONG_RUN, 1));
-        assert_ne!(poisson(400, LONG_RUN, 1), poisson(400, LONG_RUN, 2));
+        assert_eq!(of(Scenario::HeavyTail, 1), of(Scenario::HeavyTail, 1));
+        assert_ne!(of(Scenario::HeavyTail, 1), of(Scenario::HeavyTail, 2));
     }
 
     #[test]
     fn the_rate_and_the_share_of_long_ones_are_right_and_they_come_in_order() {
-        let arrivals = poisson(400, LONG_RUN, 1);
+        let arrivals = of(Scenario::HeavyTail, 1);
         // Standard deviations: 200 arrivals, 28 long ones. Four of them either way.
         assert!(arrivals.len().abs_diff(40_000) < 800, "{}", arrivals.len());
-        let long = arrivals.iter().filter(|arrival| !arrival.is_short()).count();
+        let long = arrivals.iter().filter(|arrival| !arrival.counts).count();
         assert!(long.abs_diff(800) < 112, "{long}");
         assert!(arrivals.is_sorted_by_key(|arrival| arrival.due_ns));
+        assert!(arrivals.iter().all(|arrival| arrival.is_last));
+    }
+
+    #[test]
+    fn a_connection_has_its_requests_and_one_last_one() {
+        let arrivals = of(Scenario::HermesLowDear, 1);
+        let of_first: Vec<_> = arrivals.iter().filter(|arrival| arrival.connection == 0).collect();
+        assert_eq!(of_first.len(), 50);
+        assert!(of_first[..49].iter().all(|arrival| !arrival.is_last) && of_first[49].is_last);
+        assert!(arrivals.is_sorted_by_key(|arrival| arrival.due_ns));
+        let mean = arrivals.iter().map(|arrival| arrival.work_us).sum::<u64>() as f64 / arrivals.len() as f64;
+        assert!((mean - 8_000.0).abs() < 250.0, "{mean}");
+        let connections = arrivals.iter().map(|arrival| arrival.connection).max().unwrap();
+        assert_eq!(arrivals.iter().filter(|arrival| arrival.is_last).count(), connections + 1);
     }
 }

@@ -1,7 +1,7 @@
 //! A fleet that serves: a peer's workers, and what stands before them.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::peer::{self, Peer};
+use super::command::{self, Listens, Programs};
+use super::peer::{Arrangement, Peer, Proxy};
 use super::process::Processes;
-use super::scenario::{Scenario, WORKERS};
+use super::scenario::Scenario;
+use super::spec::{Spec, spec};
 use super::worker;
 use crate::clock::now;
 use crate::sh;
@@ -22,128 +25,160 @@ use crate::sh;
 /// How long a fleet may take until every worker listens.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Longest word of a worker that it listens: two numbers.
+const WORD_MAX: u64 = 64;
+
 /// Where the programs are, and where fleets may write.
 #[derive(Clone, Debug)]
 pub(crate) struct Bench {
     pub(super) xtask: PathBuf,
     pub(super) llb: PathBuf,
     pub(super) scratch: PathBuf,
+    /// Whether Node can set SO_REUSEPORT itself.
+    pub(super) node_shares: bool,
+}
+
+impl Bench {
+    pub(super) fn node_worker(&self) -> PathBuf {
+        self.scratch.join("worker.js")
+    }
 }
 
 /// It ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) addr: SocketAddr,
+    /// Each slot's process.
+    workers: Vec<Option<Pid>>,
     processes: Processes,
 }
 
 impl Fleet {
     /// Starts it and waits until every worker listens.
-    pub(super) fn start(bench: &Bench, peer: Peer, scenario: Scenario) -> Result<Self> {
-        let log = bench.scratch.join("peer.log");
-        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
-        let port = free_port()?;
-        let mut processes = Processes::default();
-        start(&mut processes, bench, peer, scenario, port, &log).with_context(|| {
-            let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("{} does not serve; it said:\n{said}", peer.name())
-        })?;
-        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), processes })
+    pub(super) fn start(bench: &Bench, peer: Peer, spec: &Spec) -> Result<Self> {
+        Self::arranged(bench, peer.name(), peer.arrangement(spec.kind, bench.node_shares), spec)
     }
 
-    /// llb under this policy, with so many workers that do no work.
-    pub(crate) fn steered(bench: &Bench, policy: &str, workers: usize) -> Result<Self> {
-        let log = bench.scratch.join("llb.log");
-        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+    /// llb under this policy, with so many workers that block.
+    pub(crate) fn steered(bench: &Bench, policy: &'static str, workers: usize) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], ..spec(Scenario::Cheap, true) };
+        Self::arranged(bench, "llb", Arrangement::Steered(policy), &spec)
+    }
+
+    fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
         let port = free_port()?;
-        let mut processes = Processes::default();
-        let ready = worker::listen(0, false).context("cannot listen for the workers' word")?;
-        let worker = peer::worker(&bench.xtask, Scenario::Cheap, Some(port), ready.local_addr()?.port());
-        processes.start(&peer::llb(&bench.llb, policy, workers, &bench.scratch, port, &worker), Stdio::null(), &log)?;
-        wait_for_workers(&mut processes, &ready, workers).with_context(|| {
+        let log = bench.scratch.join("peer.log");
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+        let mut fleet = Self {
+            addr: (Ipv4Addr::LOCALHOST, port).into(),
+            workers: vec![None; spec.workers()],
+            processes: Processes::default(),
+        };
+        fleet.come_up(bench, arrangement, spec, &log).with_context(|| {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            format!("llb does not serve; it said:\n{said}")
+            format!("{name} does not serve; it said:\n{said}")
         })?;
-        Ok(Self { addr: (Ipv4Addr::LOCALHOST, port).into(), processes })
+        Ok(fleet)
+    }
+
+    /// The process of the worker of this slot.
+    pub(super) fn worker(&self, slot: usize) -> Result<Pid> {
+        self.workers.get(slot).copied().flatten().with_context(|| format!("nothing was heard of worker {slot}"))
     }
 
     /// The process that was started first; of a steered fleet that is llb.
     pub(crate) fn first(&self) -> Option<Pid> {
         self.processes.first()
     }
-}
 
-fn start(
-    processes: &mut Processes,
-    bench: &Bench,
-    peer: Peer,
-    scenario: Scenario,
-    port: u16,
-    log: &Path,
-) -> Result<()> {
-    let ready = worker::listen(0, false).context("cannot listen for the workers' word")?;
-    let ready_port = ready.local_addr()?.port();
-    let worker = |port| peer::worker(&bench.xtask, scenario, port, ready_port);
-    let slots = 0..WORKERS;
-
-    if let Some(policy) = peer.policy() {
-        let llb = peer::llb(&bench.llb, policy, WORKERS, &bench.scratch, port, &worker(Some(port)));
-        processes.start(&llb, Stdio::null(), log)?;
-    } else if peer == Peer::Plain {
-        for slot in slots {
-            processes.start(
-                worker(Some(port)).arg("--reuseport").env("WORKER_ID", slot.to_string()),
-                Stdio::null(),
-                log,
-            )?;
-        }
-    } else if peer == Peer::Shared {
-        let listener = worker::listen(port, false).context("cannot make the shared listener")?;
-        for slot in slots {
-            let inherited = OwnedFd::from(listener.try_clone().context("cannot copy the shared listener")?);
-            processes.start(worker(None).env("WORKER_ID", slot.to_string()), inherited.into(), log)?;
-        }
-    } else {
-        let ports = slots.clone().map(|_| free_port()).collect::<Result<Vec<_>>>()?;
-        for slot in slots {
-            processes.start(worker(Some(ports[slot])).env("WORKER_ID", slot.to_string()), Stdio::null(), log)?;
-        }
-        processes.start(&proxy(bench, peer, port, &ports)?, Stdio::null(), log)?;
+    /// Stops all that we started of it, or lets it go on: a fleet that waits for its turn costs nothing. llb's workers
+    /// go on, as idle as the others'.
+    pub(super) fn rest(&self, rest: bool) {
+        self.processes.signal(if rest { Signal::SIGSTOP } else { Signal::SIGCONT });
     }
-    wait_for_workers(processes, &ready, WORKERS)?;
-    wait_for_port(processes, port)
-}
 
-fn proxy(bench: &Bench, peer: Peer, port: u16, workers: &[u16]) -> Result<Command> {
-    let name = peer.program().context("this peer is no proxy")?;
-    let mut command = Command::new(sh::find(name).with_context(|| format!("{name} is not installed"))?);
-    let file = bench.scratch.join(format!("{name}.conf"));
-    let text = if peer == Peer::Nginx {
-        command.arg("-c").arg(&file);
-        peer::nginx_config(&bench.scratch, port, workers)
-    } else {
-        command.args(["-db", "-f"]).arg(&file);
-        peer::haproxy_config(port, workers)
-    };
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(command)
-}
+    fn come_up(&mut self, bench: &Bench, arrangement: Arrangement, spec: &Spec, log: &Path) -> Result<()> {
+        let ready = worker::listen(0, false).context("cannot listen for the workers' word")?;
+        let ready_port = ready.local_addr()?.port();
+        let node_worker = bench.node_worker();
+        let programs = Programs { xtask: &bench.xtask, llb: &bench.llb, node_worker: &node_worker };
+        let worker = |listens| command::worker(&programs, spec, listens, ready_port);
+        let port = self.addr.port();
+        let slots = 0..spec.workers();
+        let mut start = |command: &mut Command, slot: usize, stdin| {
+            self.processes.start(command.env("WORKER_ID", slot.to_string()), stdin, log)
+        };
 
-fn wait_for_workers(processes: &mut Processes, ready: &TcpListener, workers: usize) -> Result<()> {
-    ready.set_nonblocking(true)?;
-    let mut said = 0;
-    wait(processes, &format!("{workers} workers to listen"), || match ready.accept() {
-        Ok(_) => {
-            said += 1;
-            Ok(said == workers)
+        match arrangement {
+            Arrangement::Steered(policy) => {
+                let worker = worker(Listens::On(port));
+                let mut llb = command::llb(&programs, spec, policy, &bench.scratch, port, &worker);
+                start(&mut llb, 0, Stdio::null())?;
+            }
+            Arrangement::OwnListeners => {
+                for slot in slots {
+                    start(&mut worker(Listens::Sharing(port)), slot, Stdio::null())?;
+                }
+            }
+            Arrangement::OneListener => {
+                let listener = worker::listen(port, false).context("cannot make the shared listener")?;
+                for slot in slots {
+                    let inherited = OwnedFd::from(listener.try_clone().context("cannot copy the shared listener")?);
+                    start(&mut worker(Listens::Inherited), slot, inherited.into())?;
+                }
+            }
+            Arrangement::Cluster(schedule) => {
+                start(&mut command::cluster(&programs, spec, schedule, port, ready_port), 0, Stdio::null())?;
+            }
+            Arrangement::Proxied(kind) => {
+                let ports = slots.clone().map(|_| free_port()).collect::<Result<Vec<_>>>()?;
+                for slot in slots {
+                    start(&mut worker(Listens::On(ports[slot])), slot, Stdio::null())?;
+                }
+                start(&mut proxy(bench, kind, port, &ports)?, 0, Stdio::null())?;
+            }
         }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) => Err(error.into()),
-    })
+        self.hear_workers(&ready)?;
+        let port = self.addr;
+        wait(&mut self.processes, &format!("{port}"), || Ok(TcpStream::connect(port).is_ok()))
+    }
+
+    fn hear_workers(&mut self, ready: &TcpListener) -> Result<()> {
+        ready.set_nonblocking(true)?;
+        let workers = &mut self.workers;
+        wait(&mut self.processes, &format!("{} workers to listen", workers.len()), || match ready.accept() {
+            Ok((stream, _)) => {
+                let (slot, pid) = word(stream)?;
+                *workers.get_mut(slot).with_context(|| format!("there is no slot {slot}"))? = Some(pid);
+                Ok(workers.iter().all(Option::is_some))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        })
+    }
 }
 
-fn wait_for_port(processes: &mut Processes, port: u16) -> Result<()> {
-    wait(processes, &format!("port {port}"), || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()))
+/// Slot and process of the worker that listens.
+fn word(stream: TcpStream) -> Result<(usize, Pid)> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut said = String::new();
+    stream.take(WORD_MAX).read_to_string(&mut said)?;
+    let (slot, pid) = said.trim().split_once(' ').with_context(|| format!("a worker said {said:?}"))?;
+    Ok((slot.parse()?, Pid::from_raw(pid.parse()?)))
+}
+
+fn proxy(bench: &Bench, kind: Proxy, port: u16, workers: &[u16]) -> Result<Command> {
+    let (program, options, text) = match kind {
+        Proxy::Haproxy { one_each } => {
+            ("haproxy", &["-db", "-f"][..], command::haproxy_config(port, workers, one_each))
+        }
+        Proxy::Nginx => ("nginx", &["-c"][..], command::nginx_config(&bench.scratch, port, workers)),
+    };
+    let file = bench.scratch.join(format!("{program}.conf"));
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let mut command = Command::new(sh::find(program).with_context(|| format!("{program} is not installed"))?);
+    command.args(options).arg(&file);
+    Ok(command)
 }
 
 fn wait(processes: &mut Processes, what: &str, mut is_there: impl FnMut() -> Result<bool>) -> Result<()> {

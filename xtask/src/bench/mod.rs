@@ -1,54 +1,79 @@
 //! `cargo xtask bench`: llb beside its peers, on this machine, in one run.
 //!
-//! The flow: [`scenario`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`load`] or [`closed`]) ->
-//! [`round`], with the [`ideal`] for the same requests -> [`table`] -> [`report`].
+//! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`load`], or
+//! [`closed`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`control`] ->
+//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`], [`pictures`].
 
 mod arrivals;
+mod busy;
 pub(crate) mod closed;
+mod command;
+mod control;
+#[cfg(feature = "plots")]
+mod draw;
+mod events;
+mod figure;
 pub(crate) mod fleet;
 mod ideal;
+mod json;
 mod load;
 pub(crate) mod machine;
+mod measured;
+pub(crate) mod netns;
 mod peer;
+mod pictures;
+#[cfg(feature = "plots")]
+mod plot;
 mod process;
 pub(crate) mod quantiles;
 mod report;
 mod round;
-pub(crate) mod scenario;
+mod scenario;
+mod slices;
+pub(crate) mod spec;
+pub(crate) mod start;
 mod table;
+mod verdict;
 mod wire;
 pub(crate) mod worker;
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use clap::ValueEnum;
 
 use self::fleet::Bench;
 use self::machine::Machine;
-use self::peer::Peer;
-use self::report::Report;
+use self::pictures::Pictures;
+use self::report::{Report, Section};
 use self::round::Round;
 use self::scenario::Scenario;
 pub(crate) use self::worker::{WorkerArgs, work};
+use crate::clock::now;
 use crate::test::needs;
-use crate::{paths, sh};
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
 
-/// A quick run begins no further round after this; a round takes up to a minute.
-const QUICK_ENOUGH: Duration = Duration::from_secs(120);
+/// Good rounds that are wanted; three tell a difference from noise.
+const ROUNDS: usize = 3;
+
+/// So often a peer is measured in a round until the load generator was on time. A quick run has no time to try again.
+const TRIES: usize = 2;
+
+/// Unless rounds are asked for, no further one is begun after this; the last takes up to a minute and a half, or twice
+/// that where much is measured again, and 12 s in a quick run.
+const LONG_ENOUGH: Duration = Duration::from_secs(32 * 60);
+const QUICK_ENOUGH: Duration = Duration::from_secs(165);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BenchArgs {
-    /// Short runs and one good round: under three minutes, for a first look
+    /// One short round with the peers that matter most: under three minutes, for a first look
     #[arg(long)]
     quick: bool,
-    /// Good rounds to measure [default: 5, or 1 with --quick]
+    /// Good rounds to measure [default: 3, or 1 with --quick]
     #[arg(long)]
     rounds: Option<usize>,
     /// This scenario only; repeatable
@@ -60,92 +85,92 @@ pub(crate) struct BenchArgs {
     /// Write the tables as a page to this file
     #[arg(long)]
     markdown: Option<PathBuf>,
+    /// Write pictures into this directory; the page shows them
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
 /// Runs it as root in a release build, whatever this is.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    if cfg!(debug_assertions) || !sh::is_root()? {
-        return start_over();
+    let lacks_plots = args.plots.is_some() && !cfg!(feature = "plots");
+    if start::must_start_over()? || lacks_plots {
+        return start::over(if args.plots.is_some() { &["plots"] } else { &[] });
     }
     if let Err(error) = needs::provide_for_bench() {
         eprintln!("{error:#}; going on without");
     }
-    let (peers, missing): (Vec<_>, Vec<_>) = Peer::ALL.into_iter().partition(|peer| is_there(*peer));
-    for peer in missing {
-        println!("{} is not installed and is left out", peer.name());
-    }
-    let scenarios = if args.scenario.is_empty() { Scenario::ALL.to_vec() } else { args.scenario.clone() };
+    netns::enter()?;
+    let bench = start::bench("bench")?;
     let mut report = Report {
         machine: Machine::look()?,
         command: std::iter::once("cargo xtask".into()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" "),
-        peers,
-        scenarios: scenarios.into_iter().map(|scenario| (scenario, Vec::new())).collect(),
+        quick: args.quick,
+        left_out: Vec::new(),
+        node_shares: bench.node_shares,
+        sections: Vec::new(),
     };
-    measure(&bench("bench")?, args, &mut report)?;
+    let all = Scenario::value_variants();
+    for scenario in if args.scenario.is_empty() { all } else { &args.scenario } {
+        let mut spec = spec::spec(*scenario, args.quick);
+        report.left_out.extend(start::leave_out(&mut spec));
+        if !spec.peers.is_empty() {
+            report.sections.push(Section { scenario: *scenario, spec, rounds: Vec::new(), failures: Vec::new() });
+        }
+    }
+    report.left_out.dedup();
+    for line in &report.left_out {
+        println!("{line}");
+    }
+    measure(&bench, args, &mut report)?;
     println!("{}", report.machine.line());
     print!("{}", report.text());
-    if let Some(file) = &args.json {
-        write(file, &format!("{:#}\n", report.json()))?;
-    }
-    if let Some(file) = &args.markdown {
-        write(file, &report.page())?;
-    }
     Ok(())
 }
 
 /// Interleaves the scenarios, and repeats each until it has its good rounds or has had its share of tries.
 fn measure(bench: &Bench, args: &BenchArgs, report: &mut Report) -> Result<()> {
-    let wanted = args.rounds.unwrap_or(if args.quick { 1 } else { 5 }).max(1);
-    let start = crate::clock::now();
+    let wanted = args.rounds.unwrap_or(if args.quick { 1 } else { ROUNDS }).max(1);
+    let (most, tries) = if args.quick { (QUICK_ENOUGH, 1) } else { (LONG_ENOUGH, TRIES) };
+    let start = now();
     for seed in 1..=(wanted * MOST_TIMES) as u64 {
-        for (scenario, rounds) in &mut report.scenarios {
-            let too_late = args.quick && args.rounds.is_none() && seed > 1 && start.elapsed() > QUICK_ENOUGH;
-            if round::good(rounds).len() >= wanted || too_late {
+        for section in &mut report.sections {
+            let is_late = args.rounds.is_none() && start.elapsed() > most;
+            if section.good().len() >= wanted || is_late {
                 continue;
             }
-            rounds.push(Round::run(bench, *scenario, &report.peers, seed, args.quick)?);
-            println!("{}: round {seed}, {} good of {wanted} wanted", scenario.name(), round::good(rounds).len());
+            let name = section.scenario.name();
+            // One that fails must not cost what half an hour has measured.
+            match Round::run(bench, &section.spec, seed, tries) {
+                Ok(round) => section.rounds.push(round),
+                Err(error) => {
+                    eprintln!("{name}: {error:#}");
+                    section.failures.push(format!("{error:#}"));
+                }
+            }
+            let (good, seconds) = (section.good().len(), start.elapsed().as_secs());
+            println!("{:02}:{:02} {name}: round {seed}, {good} good of {wanted} wanted", seconds / 60, seconds % 60);
         }
+        leave(args, report)?;
     }
     Ok(())
 }
 
-/// Builds this and llb for release, and runs this again as root. It takes our place, so a signal meant for us is its.
-pub(crate) fn start_over() -> Result<()> {
-    let build = ["build", "--release", "--package", "llb-userspace", "--package", "xtask"];
-    sh::run(Command::new(sh::cargo()).args(build).current_dir(paths::root()))?;
-    let xtask = release().join("xtask");
-    let mut again = if sh::is_root()? {
-        Command::new(&xtask)
-    } else {
-        let sudo = sh::find("sudo").context("measuring needs root and there is no sudo here; run this as root")?;
-        let mut again = Command::new(sudo);
-        again.arg(&xtask);
-        again
-    };
-    let error = again.args(std::env::args_os().skip(1)).exec();
-    Err(error).with_context(|| format!("cannot start {}", xtask.display()))
-}
-
-/// The programs beside this one, and a directory of this name to write in.
-pub(crate) fn bench(name: &str) -> Result<Bench> {
-    let xtask = std::env::current_exe().context("where am I?")?;
-    let llb = xtask.with_file_name("llb");
-    if !llb.is_file() {
-        bail!("there is no {}; start this by `cargo xtask`", llb.display());
+/// Writes what was asked for.
+fn leave(args: &BenchArgs, report: &Report) -> Result<()> {
+    if let Some(file) = &args.json {
+        write(file, &format!("{}\n", json::json(report)))?;
     }
-    let scratch = xtask.with_file_name(name);
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    Ok(Bench { xtask, llb, scratch })
-}
-
-fn release() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);
-    target.join("release")
-}
-
-fn is_there(peer: Peer) -> bool {
-    peer.program().is_none_or(|program| sh::find(program).is_some())
+    let pictures = args.plots.clone().map(Pictures);
+    // Without the feature we have started over, with it.
+    #[cfg(feature = "plots")]
+    if let Some(pictures) = &pictures {
+        pictures.write(report)?;
+    }
+    if let Some(file) = &args.markdown {
+        let shown = |scenario| pictures.as_ref().map_or_else(String::new, |all| all.shown_on(file, scenario));
+        write(file, &report.page(shown))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn write(file: &Path, text: &str) -> Result<()> {

@@ -1,137 +1,135 @@
-//! The ways to put several workers behind one port, and the command lines that start each.
+//! The ways to put several workers behind one port.
 
-use std::path::Path;
-use std::process::Command;
-
-use super::scenario::{SLOW_FACTOR, SLOW_SLOT, Scenario};
+use super::spec::Kind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     Plain,
+    PlainAgain,
     Shared,
     LeastLatency,
     LeastInflight,
     Argmin,
+    RoundRobin,
+    Hash,
     Haproxy,
+    HaproxyOne,
+    Nginx,
+    NodeRr,
+    NodeNone,
+}
+
+/// What stands where for a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrangement {
+    /// Every worker has a listener of its own on the port, and the kernel's hash chooses.
+    OwnListeners,
+    /// One listener, which every worker inherits.
+    OneListener,
+    /// llb with this policy.
+    Steered(&'static str),
+    /// Every worker has a port of its own behind this program.
+    Proxied(Proxy),
+    /// Node's cluster: `rr` or `none`.
+    Cluster(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proxy {
+    /// With `one_each` every worker gets one request at a time.
+    Haproxy {
+        one_each: bool,
+    },
     Nginx,
 }
 
 impl Peer {
-    pub(super) const ALL: [Peer; 7] =
-        [Peer::Plain, Peer::Shared, Peer::LeastLatency, Peer::LeastInflight, Peer::Argmin, Peer::Haproxy, Peer::Nginx];
+    pub(super) const ALL: [Peer; 13] = [
+        Peer::Plain,
+        Peer::PlainAgain,
+        Peer::Shared,
+        Peer::LeastLatency,
+        Peer::LeastInflight,
+        Peer::Argmin,
+        Peer::RoundRobin,
+        Peer::Hash,
+        Peer::Haproxy,
+        Peer::HaproxyOne,
+        Peer::Nginx,
+        Peer::NodeRr,
+        Peer::NodeNone,
+    ];
+
+    /// They take part in every scenario.
+    pub(super) const ALWAYS: [Peer; 4] = [Peer::Plain, Peer::Shared, Peer::LeastLatency, Peer::LeastInflight];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Peer::Plain => "plain SO_REUSEPORT",
+            Peer::PlainAgain => "plain SO_REUSEPORT again",
             Peer::Shared => "one shared accept queue",
             Peer::LeastLatency => "llb least-latency",
             Peer::LeastInflight => "llb least-inflight",
             Peer::Argmin => "llb argmin",
-            Peer::Haproxy => "HAProxy leastconn, maxconn 1",
+            Peer::RoundRobin => "llb round-robin",
+            Peer::Hash => "llb hash",
+            Peer::Haproxy => "HAProxy leastconn",
+            Peer::HaproxyOne => "HAProxy leastconn, maxconn 1",
             Peer::Nginx => "nginx least_conn",
+            Peer::NodeRr => "Node cluster, SCHED_RR",
+            Peer::NodeNone => "Node cluster, SCHED_NONE",
         }
     }
 
-    /// llb's policy, if llb steers.
-    pub(super) fn policy(self) -> Option<&'static str> {
-        match self {
-            Peer::LeastLatency => Some("least-latency"),
-            Peer::LeastInflight => Some("least-inflight"),
-            Peer::Argmin => Some("argmin"),
-            Peer::Plain | Peer::Shared | Peer::Haproxy | Peer::Nginx => None,
+    /// `node_shares`: whether this machine's Node can set SO_REUSEPORT itself.
+    pub(super) fn arrangement(self, kind: Kind, node_shares: bool) -> Arrangement {
+        match (self, kind) {
+            // llb's hash is the kernel's, with SO_REUSEPORT set for a Node that cannot.
+            (Peer::Plain | Peer::PlainAgain, Kind::Node) if !node_shares => Arrangement::Steered("hash"),
+            (Peer::Plain | Peer::PlainAgain, _) => Arrangement::OwnListeners,
+            (Peer::Shared, Kind::Node) | (Peer::NodeNone, _) => Arrangement::Cluster("none"),
+            (Peer::Shared, _) => Arrangement::OneListener,
+            (Peer::NodeRr, _) => Arrangement::Cluster("rr"),
+            (Peer::LeastLatency, _) => Arrangement::Steered("least-latency"),
+            (Peer::LeastInflight, _) => Arrangement::Steered("least-inflight"),
+            (Peer::Argmin, _) => Arrangement::Steered("argmin"),
+            (Peer::RoundRobin, _) => Arrangement::Steered("round-robin"),
+            (Peer::Hash, _) => Arrangement::Steered("hash"),
+            (Peer::Haproxy, _) => Arrangement::Proxied(Proxy::Haproxy { one_each: false }),
+            (Peer::HaproxyOne, _) => Arrangement::Proxied(Proxy::Haproxy { one_each: true }),
+            (Peer::Nginx, _) => Arrangement::Proxied(Proxy::Nginx),
         }
     }
 
-    /// The program that it needs and that is not ours.
-    pub(super) fn program(self) -> Option<&'static str> {
+    pub(super) fn is_ours(self) -> bool {
+        matches!(self, Peer::LeastLatency | Peer::LeastInflight | Peer::Argmin | Peer::RoundRobin | Peer::Hash)
+    }
+
+    /// The program that it needs for workers of this kind, if that is not ours.
+    pub(super) fn program(self, kind: Kind) -> Option<&'static str> {
         match self {
-            Peer::Haproxy => Some("haproxy"),
+            Peer::Haproxy | Peer::HaproxyOne => Some("haproxy"),
             Peer::Nginx => Some("nginx"),
+            Peer::NodeRr | Peer::NodeNone => Some("node"),
+            _ if kind == Kind::Node => Some("node"),
             _ => None,
         }
     }
-}
-
-/// One worker; without a port its listener is its standard input.
-pub(super) fn worker(xtask: &Path, scenario: Scenario, port: Option<u16>, ready: u16) -> Command {
-    let mut command = Command::new(xtask);
-    command.args(["bench-worker", "--ready", &ready.to_string()]);
-    if let Some(port) = port {
-        command.args(["--port", &port.to_string()]);
-    }
-    if scenario == Scenario::SlowOne {
-        command.args(["--slow-slot", &SLOW_SLOT.to_string(), "--slow-factor", &SLOW_FACTOR.to_string()]);
-    }
-    command
-}
-
-/// llb with its workers.
-pub(super) fn llb(llb: &Path, policy: &str, workers: usize, runtime: &Path, port: u16, worker: &Command) -> Command {
-    let mut command = Command::new(llb);
-    command.args(["run", "--name", &format!("bench-{}", std::process::id()), "--workers", &workers.to_string()]);
-    command.args(["--policy", policy, "--port", &format!("127.0.0.1:{port}"), "--drain-timeout", "500ms"]);
-    command.arg("--runtime-dir").arg(runtime).arg("--").arg(worker.get_program()).args(worker.get_args());
-    command
-}
-
-/// One request at a time for each worker, the others wait in HAProxy: its best setting for workers that block.
-pub(super) fn haproxy_config(port: u16, workers: &[u16]) -> String {
-    let mut config = format!(
-        "global\n  maxconn 8192\ndefaults\n  mode http\n  timeout connect 5s\n  timeout client 10s\n  timeout server 10s\n  \
-         timeout queue 10s\nlisten bench\n  bind 127.0.0.1:{port} backlog 4096\n  balance leastconn\n"
-    );
-    for (slot, worker) in workers.iter().enumerate() {
-        config += &format!("  server w{slot} 127.0.0.1:{worker} maxconn 1\n");
-    }
-    config
-}
-
-/// One process, so that its counts of connections are those of all.
-pub(super) fn nginx_config(directory: &Path, port: u16, workers: &[u16]) -> String {
-    let directory = directory.display();
-    let mut config = format!(
-        "daemon off;\nmaster_process off;\npid {directory}/nginx.pid;\nerror_log stderr crit;\n\
-         events {{ worker_connections 8192; }}\nhttp {{\n  access_log off;\n"
-    );
-    for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-        config += &format!("  {kind}_temp_path {directory}/nginx-{kind};\n");
-    }
-    config += "  upstream workers {\n    least_conn;\n";
-    for worker in workers {
-        config += &format!("    server 127.0.0.1:{worker} max_fails=0;\n");
-    }
-    config += &format!(
-        "  }}\n  server {{\n    listen 127.0.0.1:{port} backlog=4096;\n    location / {{\n      proxy_pass http://workers;\n      \
-         proxy_next_upstream off;\n    }}\n  }}\n}}\n"
-    );
-    config
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shown(command: &Command) -> String {
-        command.get_args().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    #[test]
+    fn a_node_that_cannot_share_a_port_is_shared_by_llb() {
+        assert_eq!(Peer::Plain.arrangement(Kind::Node, false), Arrangement::Steered("hash"));
+        assert_eq!(Peer::Plain.arrangement(Kind::Node, true), Arrangement::OwnListeners);
+        assert_eq!(Peer::Plain.arrangement(Kind::Blocking, false), Arrangement::OwnListeners);
     }
 
     #[test]
-    fn llb_starts_the_workers_that_the_others_start() {
-        let worker = worker(Path::new("xtask"), Scenario::SlowOne, Some(80), 81);
-        let alone = "bench-worker --ready 81 --port 80 --slow-slot 3 --slow-factor 10";
-        assert_eq!(shown(&worker), alone);
-        let steered = shown(&llb(Path::new("llb"), "argmin", 8, Path::new("/r"), 80, &worker));
-        assert!(steered.ends_with(&format!("--runtime-dir /r -- xtask {alone}")), "{steered}");
-    }
-
-    #[test]
-    fn the_proxies_know_every_worker() {
-        assert!(
-            haproxy_config(1, &[2, 3])
-                .ends_with("server w0 127.0.0.1:2 maxconn 1\n  server w1 127.0.0.1:3 maxconn 1\n")
-        );
-        let nginx = nginx_config(Path::new("/d"), 1, &[2, 3]);
-        assert!(nginx.contains("server 127.0.0.1:2 ") && nginx.contains("server 127.0.0.1:3 "), "{nginx}");
-        assert_eq!(nginx.matches('{').count(), nginx.matches('}').count());
+    fn all_are_listed_once() {
+        assert!(Peer::ALL.iter().enumerate().all(|(at, peer)| *peer as usize == at));
     }
 }

@@ -1,6 +1,7 @@
 //! Processes that end with us, whatever ends us: on drop, and by the kernel's hand if we are killed.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -31,6 +32,9 @@ impl Processes {
             .arg(command.get_program())
             .args(command.get_args())
             .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+            // A group of its own. If we are killed while it is stopped, the kernel lets it go on, as it does with every
+            // orphaned group, so that it hears of SIGTERM.
+            .process_group(0)
             .stdin(stdin)
             .stdout(open().with_context(|| format!("cannot write {}", log.display()))?)
             .stderr(open()?)
@@ -40,8 +44,17 @@ impl Processes {
         Ok(())
     }
 
+    /// The one that was started first.
     pub(super) fn first(&self) -> Option<Pid> {
-        self.0.first().map(|child| Pid::from_raw(child.id() as i32))
+        self.0.first().map(pid)
+    }
+
+    /// Sends this signal to each that is left.
+    pub(super) fn signal(&self, signal: Signal) {
+        for child in &self.0 {
+            // It may have ended already; it is not reaped before a wait below, so the number is still its own.
+            let _ = kill(pid(child), signal);
+        }
     }
 
     /// Whether one has ended though nobody asked it to.
@@ -50,12 +63,15 @@ impl Processes {
     }
 }
 
+fn pid(child: &Child) -> Pid {
+    Pid::from_raw(child.id() as i32)
+}
+
 impl Drop for Processes {
     fn drop(&mut self) {
-        for child in &self.0 {
-            // It may have ended already; it is not reaped before the wait below, so the number is still its own.
-            let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-        }
+        self.signal(Signal::SIGTERM);
+        // Whoever is stopped hears of it only now.
+        self.signal(Signal::SIGCONT);
         let deadline = now() + PATIENCE;
         for child in &mut self.0 {
             while matches!(child.try_wait(), Ok(None)) {
@@ -82,7 +98,8 @@ mod tests {
         let mut processes = Processes::default();
         processes.start(&sleep, Stdio::null(), Path::new("/dev/null")).unwrap();
         assert!(!processes.any_ended());
-        let pid = Pid::from_raw(processes.0[0].id() as i32);
+        let pid = processes.first().unwrap();
+        processes.signal(Signal::SIGSTOP);
         drop(processes);
         assert!(kill(pid, None).is_err());
     }

@@ -11,10 +11,9 @@ pub(super) struct Quantiles {
 
 impl Quantiles {
     /// Zeros if there are none.
-    pub(super) fn of(mut latencies: Vec<u64>) -> Self {
-        latencies.sort_unstable();
-        let at = |permille| at(&latencies, permille);
-        Self { p50: at(500), p90: at(900), p99: at(990), p999: at(999) }
+    pub(super) fn of(sorted: &[u64]) -> Self {
+        let at = |quantile| at(sorted, quantile);
+        Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), p999: at(0.999) }
     }
 
     /// The median of each quantile.
@@ -24,10 +23,36 @@ impl Quantiles {
     }
 }
 
-/// The nearest-rank quantile of a sorted slice.
-fn at(sorted: &[u64], permille: usize) -> u64 {
-    let rank = (sorted.len() * permille).div_ceil(1000);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+/// Latencies at the quantiles of [`grid`], ns: enough to draw them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Distribution(pub(super) Vec<u64>);
+
+impl Distribution {
+    pub(super) fn of(sorted: &[u64]) -> Self {
+        Self(grid().into_iter().map(|quantile| at(sorted, quantile)).collect())
+    }
+}
+
+/// Quantiles ever closer to 1, where the peers differ: in each decade, steps of a hundredth of what is left at its start.
+pub(super) fn grid() -> Vec<f64> {
+    let mut grid: Vec<f64> = (0..90).map(|at| f64::from(at) / 100.0).collect();
+    for decade in 1..4 {
+        let left = 0.1_f64.powi(decade);
+        grid.extend((0..90).map(|at| 1.0 - left + left * f64::from(at) / 100.0));
+    }
+    grid.push(0.9999);
+    grid
+}
+
+pub(super) fn sorted(mut values: Vec<u64>) -> Vec<u64> {
+    values.sort_unstable();
+    values
+}
+
+/// The nearest-rank quantile of a sorted slice. Ranks are rounded to a millionth: 0.07 times 100 is a little more than 7.
+fn at(sorted: &[u64], quantile: f64) -> u64 {
+    let rank = (sorted.len() as f64 * quantile * 1e6).round() / 1e6;
+    sorted.get((rank.ceil() as usize).saturating_sub(1)).copied().unwrap_or(0)
 }
 
 /// The median, the mean of the middle two if there is no middle one; 0 of none.
@@ -47,10 +72,19 @@ mod tests {
 
     #[test]
     fn the_quantiles_are_the_nearest_ranks() {
-        let quantiles = Quantiles::of((1..=1000).rev().collect());
+        let quantiles = Quantiles::of(&sorted((1..=1000).rev().collect()));
         assert_eq!(quantiles, Quantiles { p50: 500, p90: 900, p99: 990, p999: 999 });
-        assert_eq!(Quantiles::of(vec![7]), Quantiles { p50: 7, p90: 7, p99: 7, p999: 7 });
-        assert_eq!(Quantiles::of(vec![]), Quantiles::default());
+        assert_eq!(Quantiles::of(&[]), Quantiles::default());
+        assert_eq!(Quantiles::of(&[7]).p50, 7);
+        assert_eq!(at(&(1..=100).collect::<Vec<_>>(), 0.07), 7);
+    }
+
+    #[test]
+    fn a_distribution_is_finest_at_its_end() {
+        let grid = grid();
+        assert!(grid.len() == 361 && grid.is_sorted_by(|one, next| one < next), "{grid:?}");
+        let one = Distribution::of(&(1..=10_000).collect::<Vec<_>>());
+        assert_eq!((one.0[50], one.0[360]), (5_000, 9_999));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! One worker: single-threaded and blocking, like many servers that share a port. It knows nothing of its peers, llb
-//! among them.
+//! One worker, single-threaded like many servers that share a port: blocking here, an event loop in
+//! [`events`]. It knows nothing of its peers, llb among them.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -10,14 +10,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
-use super::wire;
+use super::events;
+use super::wire::{self, Wish};
 
 /// How long a peer may keep the worker waiting for a byte: this worker serves nobody else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections that may wait for a worker. More than any scenario sends before its requests are given up, so that no
 /// peer looks better by refusing.
-pub(crate) const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// What a worker is told.
 #[derive(Debug, clap::Args)]
@@ -28,15 +29,15 @@ pub(crate) struct WorkerArgs {
     /// Set SO_REUSEPORT before binding
     #[arg(long)]
     reuseport: bool,
-    /// Port on 127.0.0.1 that is connected to once this worker listens
+    /// Serve many connections in an event loop
+    #[arg(long)]
+    events: bool,
+    /// Port on 127.0.0.1 that hears of this worker once it listens
     #[arg(long)]
     ready: u16,
-    /// The worker whose WORKER_ID is this is slow
-    #[arg(long)]
-    slow_slot: Option<String>,
-    /// How many times longer the slow worker's work takes
-    #[arg(long, default_value_t = 1)]
-    slow_factor: u32,
+    /// How many times longer than usual work takes, for each WORKER_ID
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    slowness: Vec<f64>,
 }
 
 /// Serves until the listener breaks.
@@ -45,9 +46,12 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<()> {
         Some(port) => listen(port, args.reuseport).with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?,
         None => TcpListener::from(io::stdin().as_fd().try_clone_to_owned().context("no listener was inherited")?),
     };
-    let is_slow = args.slow_slot.is_some() && args.slow_slot == std::env::var("WORKER_ID").ok();
-    TcpStream::connect((Ipv4Addr::LOCALHOST, args.ready)).context("cannot say that this worker is ready")?;
-    serve(&listener, if is_slow { args.slow_factor } else { 1 })
+    let slot: usize = std::env::var("WORKER_ID").unwrap_or_default().parse().unwrap_or(0);
+    let slowness = args.slowness.get(slot).copied().unwrap_or(1.0);
+    let mut ready = TcpStream::connect((Ipv4Addr::LOCALHOST, args.ready)).context("nobody hears that we listen")?;
+    writeln!(ready, "{slot} {}", std::process::id()).context("cannot say that this worker listens")?;
+    drop(ready);
+    if args.events { events::serve(&listener, slowness) } else { serve(&listener, slowness) }
 }
 
 /// A listener on this port, 0 for any.
@@ -63,18 +67,23 @@ pub(crate) fn listen(port: u16, reuseport: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-pub(crate) fn serve(listener: &TcpListener, slowness: u32) -> Result<()> {
+pub(crate) fn serve(listener: &TcpListener, slowness: f64) -> Result<()> {
     loop {
         match listener.accept() {
             // A client that left is its own affair.
             Ok((mut peer, _)) => drop(answer(&mut peer, slowness)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+            Err(error) if is_passing(&error) => {}
             Err(error) => return Err(error).context("cannot accept connections any more"),
         }
     }
 }
 
-fn answer(peer: &mut TcpStream, slowness: u32) -> io::Result<()> {
+/// Whether the listener is as good as before.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted | io::ErrorKind::WouldBlock)
+}
+
+fn answer(peer: &mut TcpStream, slowness: f64) -> io::Result<()> {
     peer.set_read_timeout(Some(PATIENCE))?;
     let mut head = [0; wire::HEAD_MAX];
     let mut length = 0;
@@ -84,12 +93,16 @@ fn answer(peer: &mut TcpStream, slowness: u32) -> io::Result<()> {
             read => length += read,
         }
     }
-    let Some(work_ms) = wire::work_of(&head[..length]) else { return peer.write_all(wire::REFUSAL) };
-    if work_ms > 0 {
-        // Sleeping stands for computing: eight workers that computed would measure the machine's cores.
-        thread::sleep(Duration::from_millis(work_ms) * slowness);
+    let Some(Wish { work_us, .. }) = wire::wish(&head[..length]) else { return peer.write_all(wire::REFUSAL) };
+    pretend(work_us, slowness);
+    peer.write_all(wire::LAST_ANSWER)
+}
+
+/// Sleeping stands for computing: eight workers that computed would measure the machine's cores.
+pub(super) fn pretend(work_us: u64, slowness: f64) {
+    if work_us > 0 {
+        thread::sleep(Duration::from_micros(work_us).mul_f64(slowness));
     }
-    peer.write_all(wire::ANSWER)
 }
 
 #[cfg(test)]
@@ -98,18 +111,21 @@ mod tests {
 
     #[test]
     fn it_works_as_long_as_asked_times_its_slowness_and_outlives_garbage() {
-        let listener = listen(0, false).unwrap();
-        let addr = listener.local_addr().unwrap();
-        thread::spawn(move || serve(&listener, 4));
-        drop(TcpStream::connect(addr).unwrap());
-        for (sent, expected) in [("what\r\n\r\n".to_owned(), "HTTP/1.1 400 "), (wire::request(5), "HTTP/1.1 200 ")] {
-            let begun = crate::clock::now();
-            let mut stream = TcpStream::connect(addr).unwrap();
-            stream.write_all(sent.as_bytes()).unwrap();
-            let mut heard = String::new();
-            stream.read_to_string(&mut heard).unwrap();
-            assert!(heard.starts_with(expected), "{heard}");
-            assert!(expected.contains("400") || begun.elapsed() >= Duration::from_millis(20));
+        for serve in [serve, events::serve] {
+            let listener = listen(0, false).unwrap();
+            let addr = listener.local_addr().unwrap();
+            thread::spawn(move || serve(&listener, 4.0));
+            drop(TcpStream::connect(addr).unwrap());
+            let asked = wire::request(5_000, true);
+            for (sent, expected) in [("what\r\n\r\n".to_owned(), "HTTP/1.1 400 "), (asked, "HTTP/1.1 200 ")] {
+                let begun = crate::clock::now();
+                let mut stream = TcpStream::connect(addr).unwrap();
+                stream.write_all(sent.as_bytes()).unwrap();
+                let mut heard = String::new();
+                stream.read_to_string(&mut heard).unwrap();
+                assert!(heard.starts_with(expected), "{heard}");
+                assert!(expected.contains("400") || begun.elapsed() >= Duration::from_millis(20));
+            }
         }
     }
 }

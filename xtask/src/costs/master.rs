@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use crate::bench::closed;
 use crate::bench::fleet::{Bench, Fleet};
-use crate::bench::scenario::CLIENTS;
+use crate::bench::spec::CLIENTS;
 use crate::clock::now;
 
 /// As many workers as cores of a large machine.
@@ -44,16 +44,19 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
     let master = fleet.first().context("the fleet has no process")?;
     thread::sleep(SETTLED);
     Ok(vec![
-        watch(master, "idle", || thread::sleep(DURATION))?,
-        watch(master, "full load", || drop(closed::run(fleet.addr, CLIENTS, DURATION)))?,
+        watch(master, "idle", || {
+            thread::sleep(DURATION);
+            Ok(())
+        })?,
+        watch(master, "full load", || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
     ])
 }
 
-fn watch(pid: Pid, load: &'static str, during: impl FnOnce()) -> Result<Usage> {
+fn watch(pid: Pid, load: &'static str, during: impl FnOnce() -> Result<()>) -> Result<Usage> {
     let clock = clock_getcpuclockid(pid).context("llb has ended")?;
     let used = || clock_gettime(clock).map(Duration::from).context("llb has ended");
     let (begun, before) = (now(), used()?);
-    during();
+    during()?;
     let cores = (used()? - before).as_secs_f64() / begun.elapsed().as_secs_f64();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("llb has ended")?;
     Ok(Usage { load, cores, memory: Memory::read(&status).context("/proc tells nothing of llb's memory")? })
@@ -84,6 +87,7 @@ mod tests {
         let spin = || {
             let begun = now();
             while begun.elapsed() < Duration::from_millis(100) {}
+            Ok(())
         };
         let busy = watch(Pid::this(), "busy", spin).unwrap();
         assert!(busy.cores > 0.0 && busy.memory.peak >= busy.memory.resident, "{busy:?}");

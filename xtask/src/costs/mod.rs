@@ -12,15 +12,13 @@ mod report;
 mod runs;
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use anyhow::{Context, Result};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::report::Report;
 use crate::bench::machine::Machine;
-use crate::{bench, sh};
+use crate::bench::{self, netns, start};
 
 /// Few, many, and as many as there can be.
 const SEATS: [usize; 3] = [8, 64, 256];
@@ -37,16 +35,15 @@ pub(crate) struct CostsArgs {
 
 /// Runs it as root in a release build, whatever this is.
 pub(crate) fn run(args: &CostsArgs) -> Result<()> {
-    if cfg!(debug_assertions) || !sh::is_root()? {
-        return bench::start_over();
+    if start::must_start_over()? {
+        return start::over(&[]);
     }
-    let bench = bench::bench("costs")?;
+    // Before there is any thread, so that all of us is in there.
+    netns::enter()?;
+    let bench = start::bench("costs")?;
     // A fleet of 256 has more descriptors than a shell usually grants.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
-    // Before there is any thread, so that all of us is in there.
-    unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
-    sh::run(Command::new("ip").args(["link", "set", "lo", "up"]))?;
 
     let mut report = Report { machine: Machine::look()?, ..Report::default() };
     for policy in POLICIES {

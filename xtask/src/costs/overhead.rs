@@ -42,12 +42,16 @@ impl Empty {
         thread::scope(|scope| {
             for listener in &self.listeners {
                 // It ends by the shutdown below, which it takes for a broken listener.
-                scope.spawn(|| worker::serve(listener, 1));
+                scope.spawn(|| worker::serve(listener, 1.0));
             }
-            closed::run(self.addr, CLIENTS, duration);
-            self.listeners.iter().try_for_each(|listener| SockRef::from(listener).shutdown(Shutdown::Both))
+            // The listeners must end whatever became of the load: the scope waits for who serves on them.
+            let load = closed::run(self.addr, CLIENTS, 1, duration);
+            self.listeners
+                .iter()
+                .try_for_each(|listener| SockRef::from(listener).shutdown(Shutdown::Both))
+                .context("cannot close a listener")?;
+            load.map(drop)
         })
-        .context("cannot close a listener")
     }
 
     pub(super) fn runs(&self) -> Result<Runs> {

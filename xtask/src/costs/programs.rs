@@ -15,7 +15,7 @@ use super::runs::{Runs, Shown, net_ns};
 use crate::bench::closed;
 use crate::bench::fleet::{Bench, Fleet};
 use crate::bench::quantiles::median;
-use crate::bench::scenario::CLIENTS;
+use crate::bench::spec::CLIENTS;
 
 /// Load that is not counted: every worker has joined, and the caches are warm.
 const WARM_UP: Duration = Duration::from_secs(1);
@@ -48,15 +48,15 @@ pub(super) fn measure(bench: &Bench, policy: &'static str, seats: usize) -> Resu
     let fleet = Fleet::steered(bench, policy, seats)?;
     let held = held_by(fleet.first().context("the fleet has no process")?)?;
     let empty = Empty::new()?;
-    closed::run(fleet.addr, CLIENTS, WARM_UP);
+    closed::run(fleet.addr, CLIENTS, 1, WARM_UP)?;
     // They end when this is closed, also by our own end.
     let statistics = enable_stats(Stats::RunTime)?;
     let (seen, slices) = thread::scope(|scope| {
-        let load = scope.spawn(|| closed::run(fleet.addr, CLIENTS, SLICE * SLICES));
+        let load = scope.spawn(|| closed::run(fleet.addr, CLIENTS, 1, SLICE * SLICES));
         let beside = scope.spawn(|| empty.load(SLICE * SLICES));
         let slices: Vec<Slice> = (0..SLICES).map(|_| Slice::take(&held, &empty)).collect::<Result<_>>()?;
         beside.join().expect("the load does not panic")?;
-        anyhow::Ok((load.join().expect("the load does not panic"), slices))
+        anyhow::Ok((load.join().expect("the load does not panic")?, slices))
     })?;
     drop(statistics);
     if seen.latencies.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::master::{self, Usage};
 use super::programs::{Costs, Program};
 use crate::bench::machine::Machine;
-use crate::bench::scenario::CLIENTS;
+use crate::bench::spec::CLIENTS;
 
 /// What the master may take: part of one core, and KiB at any time.
 const MASTER_CORES: f64 = 0.01;

@@ -33,9 +33,12 @@ const STEPS: [Step; 8] = [
     Step::lint("format", &["fmt", "--all", "--check"]),
     Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
     Step::lint("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
-    Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
-    Step::lint("documentation", &["doc", "--workspace", "--no-deps"]),
-    Step::tests("unit and property tests", &["test", "--workspace", "--lib", "--bins", "--no-fail-fast"]),
+    Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+    Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
+    Step::tests(
+        "unit and property tests",
+        &["test", "--workspace", "--all-features", "--lib", "--bins", "--no-fail-fast"],
+    ),
     Step::tests("documentation tests", &["test", "--workspace", "--doc", "--no-fail-fast"]),
     Step {
         name: "integration tests",

@@ -27,10 +27,12 @@ const NEEDS: [Need; 5] = [
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];
 
-/// The peers of a benchmark that are programs of their own.
-const BENCH_NEEDS: [Need; 2] = [
+/// The peers of a benchmark that are programs of their own, and what makes its network.
+const BENCH_NEEDS: [Need; 4] = [
     Need { program: "haproxy", packages: &["haproxy"], service: Some("haproxy") },
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
+    Need::new("node", &["nodejs"]),
+    Need::new("ip", &["iproute2"]),
 ];
 
 /// Installs what the integration tests miss, or says how to.

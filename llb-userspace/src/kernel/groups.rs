@@ -55,11 +55,13 @@ impl Steering {
         // First what the selector and the connections need, last the group that makes the seat eligible.
         let listener = Listener { group: index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
-        // The listener's own packets are nobody's requests; each connection opens its books when it is established.
-        let phase = Phase::Closed as u32;
-        let conn = Conn { seat: seat.0, phase, epoch: self.books().seat(seat).epoch, ..Conn::default() };
         let fd = socket.as_raw_fd();
-        self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
+        let epoch = self.books().seat(seat).epoch;
+        if let Some(storage) = &mut self.conn {
+            // The listener's own packets are nobody's requests; each connection opens its books when it is established.
+            let conn = Conn { seat: seat.0, phase: Phase::Closed as u32, epoch, ..Conn::default() };
+            storage.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
+        }
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
         self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;

@@ -95,7 +95,9 @@ fn without_books_waiting_connections_move_as_well() {
         clients.iter_mut().for_each(|client| client.send_last("/"));
         assert_eq!(fleet.worker(0).chosen, u64::from(WAITING));
         kill(pid, Signal::SIGKILL).expect("a worker");
-        clients.iter_mut().for_each(|client| drop(client.receive().slot()));
+        for client in &mut clients {
+            client.receive().slot();
+        }
         let status = fleet.status();
         assert!(status.selector[Outcome::Migrated.name()] > 0, "{mode}: {status:#?}");
         until("it is replaced", || {

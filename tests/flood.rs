@@ -71,7 +71,7 @@ fn handshakes_outlive_the_worker_that_they_were_meant_for() {
         until("all SYNs have come", || fleet.status().connections >= u64::from(BURST));
         let victim = fleet.worker(0);
         kill(Pid::from_raw(victim.pid.cast_signed()), Signal::SIGKILL).expect("a worker");
-        eprintln!("the dead was chosen for {} connections, of which {} were established", victim.chosen, victim.open);
+        eprintln!("the dead was chosen for {} connections, of which {:?} were established", victim.chosen, victim.open);
         burst.join().expect("a burst of which every connection is answered")
     });
     let status = fleet.status();

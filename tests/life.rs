@@ -153,7 +153,7 @@ fn whoever_asks_to_leave_is_replaced_without_a_refused_connection() {
     let old = pid(&fleet, 0);
     let mut slow = Client::connect(ADDR);
     slow.send("/wait/3000");
-    until("it is in flight", || fleet.worker(0).in_flight == 1);
+    until("it is in flight", || fleet.worker(0).in_flight == Some(1));
     stage.tell(0, DISCONNECT);
     until("both are there", || fleet.status().workers.len() == 2);
     until("it is draining", || {
@@ -185,7 +185,7 @@ fn a_closed_listener_is_no_end_of_the_requests_in_flight() {
     let old = pid(&fleet, 0);
     let mut slow = Client::connect(ADDR);
     slow.send_last("/slow");
-    until("it is in flight", || fleet.worker(0).in_flight == 1);
+    until("it is in flight", || fleet.worker(0).in_flight == Some(1));
     get(ADDR, "/leave");
     assert_eq!(slow.receive().slot(), 0);
     until("it is replaced", || is_replaced(&fleet.status(), 0, old));

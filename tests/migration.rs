@@ -27,7 +27,7 @@ fn connections_that_wait_on_a_killed_worker_are_answered_by_others() {
     until("it has stopped", || state().contains(") T "));
     let mut clients: Vec<Client> = (0..SLOTS * WAITING).map(|_| Client::connect(ADDRESS)).collect();
     clients.iter_mut().for_each(|client| client.send_last("/"));
-    until("a quarter waits on the stopped worker", || fleet.worker(0).in_flight == u64::from(WAITING));
+    until("a quarter waits on the stopped worker", || fleet.worker(0).in_flight == Some(u64::from(WAITING)));
 
     kill(pid, Signal::SIGKILL).expect("a worker");
 

@@ -87,7 +87,7 @@ fn asyncio_answers_several_requests_on_one_connection() {
     let status = fleet.status();
     tally.assert_steered(&status);
     for worker in &status.workers {
-        assert_eq!((worker.chosen, worker.answered), (1, 3), "{worker:#?}");
+        assert_eq!((worker.chosen, worker.answered), (1, Some(3)), "{worker:#?}");
     }
     fleet.wait_until_quiet();
 }

@@ -16,6 +16,42 @@ pub enum ReadyWhen {
     Ready,
 }
 
+/// What the choice of a worker goes by, besides its charges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tracking {
+    /// What the kernel sees of every connection, and what workers report.
+    #[default]
+    Full,
+    /// What workers report.
+    Reports,
+    /// Nothing.
+    Off,
+}
+
+impl Tracking {
+    /// The name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Tracking::Full => "full",
+            Tracking::Reports => "reports",
+            Tracking::Off => "off",
+        }
+    }
+
+    /// Whether the kernel keeps books of connections and requests.
+    #[must_use]
+    pub const fn keeps_books(self) -> bool {
+        matches!(self, Tracking::Full)
+    }
+
+    /// Whether what workers report, or do not, makes their cost.
+    #[must_use]
+    pub const fn counts_reports(self) -> bool {
+        matches!(self, Tracking::Full | Tracking::Reports)
+    }
+}
+
 /// What one fleet is to be.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -29,6 +65,8 @@ pub struct Config {
     pub workers: u32,
     /// How the kernel chooses.
     pub policy: Policy,
+    /// What it goes by.
+    pub tracking: Tracking,
     /// Only these addresses are steered; empty: every TCP port that workers listen on.
     pub limits: Vec<Limit>,
     /// When a worker counts as ready.

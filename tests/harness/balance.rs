@@ -17,13 +17,13 @@ const HELD_MAX: usize = 500;
 pub(crate) fn assert_balanced(fleet: &Fleet, address: &str) {
     let sums = || {
         let workers = fleet.status().workers;
-        (workers.iter().map(|w| w.open).sum::<u64>(), workers.iter().map(|w| w.in_flight).sum::<u64>())
+        (workers.iter().filter_map(|w| w.open).sum::<u64>(), workers.iter().filter_map(|w| w.in_flight).sum::<u64>())
     };
     let quiet = holds_within(PATIENCE, || sums() == (0, 0));
     assert!(quiet, "all clients have closed: {:#?}", fleet.status());
 
     let mut held: Vec<Client> = Vec::new();
-    while fleet.status().workers.iter().any(|worker| worker.open == 0) {
+    while fleet.status().workers.iter().any(|worker| worker.open == Some(0)) {
         let mut client = Client::connect(address);
         client.write("GET / HTTP/1.1\r\n");
         held.push(client);

@@ -125,7 +125,7 @@ impl Fleet {
     #[track_caller]
     pub(crate) fn wait_until_quiet(&self) {
         until("all connections are closed", || {
-            self.status().workers.iter().all(|worker| (worker.open, worker.in_flight) == (0, 0))
+            self.status().workers.iter().all(|worker| (worker.open, worker.in_flight) == (Some(0), Some(0)))
         });
     }
 

@@ -5,7 +5,11 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
-use crate::{config::ReadyWhen, fleet::Name, kernel::Limit};
+use crate::{
+    config::{ReadyWhen, Tracking},
+    fleet::Name,
+    kernel::Limit,
+};
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
 #[derive(Debug, Parser)]
@@ -42,6 +46,9 @@ pub(super) struct RunArgs {
     /// How the worker of a new connection is chosen
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyArg::LeastLatency)]
     pub policy: PolicyArg,
+    /// What the choice goes by, besides the connections that it has just given away
+    #[arg(long, value_name = "MODE", value_enum, default_value_t = TrackingArg::Full)]
+    pub tracking: TrackingArg,
     /// When a worker counts as ready
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Listening)]
     pub ready_when: ReadyWhenArg,
@@ -148,6 +155,26 @@ impl From<PolicyArg> for Policy {
             PolicyArg::Argmin => Policy::Argmin,
             PolicyArg::RoundRobin => Policy::RoundRobin,
             PolicyArg::Hash => Policy::Hash,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TrackingArg {
+    /// What the kernel sees of every connection, and what workers report
+    Full,
+    /// What workers report; the kernel looks at no packets
+    Reports,
+    /// Neither
+    Off,
+}
+
+impl From<TrackingArg> for Tracking {
+    fn from(arg: TrackingArg) -> Self {
+        match arg {
+            TrackingArg::Full => Tracking::Full,
+            TrackingArg::Reports => Tracking::Reports,
+            TrackingArg::Off => Tracking::Off,
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use super::args::{DemoArgs, DemoWorkerArgs};
 use crate::{
-    config::{Config, ReadyWhen},
+    config::{Config, ReadyWhen, Tracking},
     demo::{self, Plan, Summary, picture},
     doctor::check_machine,
     engine::{self, Up},
@@ -59,6 +59,7 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
             .into(),
         workers: plan.workers,
         policy,
+        tracking: Tracking::Full,
         limits: Vec::new(),
         ready_when: ReadyWhen::Listening,
         ready_timeout: Duration::from_secs(10),

@@ -19,6 +19,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         args: command.collect(),
         workers: args.workers.unwrap_or(u32::try_from(cores.get())?),
         policy: args.policy.into(),
+        tracking: args.tracking.into(),
         limits: args.ports,
         ready_when: args.ready_when.into(),
         ready_timeout: args.ready_timeout,

@@ -20,16 +20,18 @@ pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// All columns but the last, which says as much as there is to say, fit into a terminal of 100.
 fn table(status: &Status) -> String {
+    let tracking = if status.tracking == "full" { String::new() } else { format!(", tracking {}", status.tracking) };
     let mut text = format!(
-        "{}: {}, pid {}, up {:.0} s, {} connections\n",
+        "{}: {}{tracking}, pid {}, up {:.0} s, {} connections\n",
         status.name, status.policy, status.pid, status.uptime_s, status.connections
     );
     for group in &status.groups {
         text += &format!("  {} on slots {:?}\n", group.address, group.slots);
     }
     text += &format!(
-        "{:>4} {:>8} {:>9} {:>8} {:>6} {:>10} {:>6} {:>9} {:>6} {:>10} {:>8}  {}\n",
+        "{:>4} {:>7} {:>8} {:>6} {:>6} {:>9} {:>6} {:>9} {:>6} {:>8} {:>8} {:>8}  {}\n",
         "slot",
         "pid",
         "state",
@@ -39,29 +41,40 @@ fn table(status: &Status) -> String {
         "share",
         "answered",
         "failed",
-        "cost",
+        "p99 ms",
+        "cost ms",
         "restarts",
         "last exit"
     );
     for worker in &status.workers {
         let share = 100.0 * worker.chosen as f64 / status.connections.max(1) as f64;
         text += &format!(
-            "{:>4} {:>8} {:>9} {:>8.0} {:>6} {:>10} {:>5.1}% {:>9} {:>6} {:>7.2} ms {:>8}  {}\n",
+            "{:>4} {:>7} {:>8} {:>6.0} {:>6} {:>9} {:>5.1}% {:>9} {:>6} {:>8} {:>8} {:>8}  {}\n",
             worker.slot,
             worker.pid,
             worker.state,
             worker.uptime_s,
-            worker.open,
-            worker.in_flight,
+            counted(worker.open),
+            counted(worker.in_flight),
             share,
-            worker.answered,
-            worker.failed,
-            worker.cost_us / 1e3,
+            counted(worker.answered),
+            counted(worker.failed),
+            ms(worker.latency_us.map(|latency| latency.p99)),
+            ms(Some(worker.cost_us).filter(|us| *us > 0.0)),
             worker.restarts,
             worker.last_exit.as_deref().unwrap_or("-"),
         );
     }
-    let counted: Vec<String> =
+    let outcomes: Vec<String> =
         status.selector.iter().filter(|(_, n)| **n > 0).map(|(outcome, n)| format!("{outcome} {n}")).collect();
-    text + &format!("chosen: {}\n", counted.join(", "))
+    text + &format!("chosen: {}\n", outcomes.join(", "))
+}
+
+/// What nobody counts is not 0.
+fn counted(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
+fn ms(us: Option<f64>) -> String {
+    us.map_or_else(|| "-".to_owned(), |us| format!("{:.2}", us / 1e3))
 }

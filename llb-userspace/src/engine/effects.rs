@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use super::{
     Engine, FORGET_AFTER, RunError, Up, diagnose,
     error::describe,
-    worker::{self, Epitaph, Running},
+    worker::{self, Baseline, Epitaph, Running},
 };
 use crate::{
     fleet::{Effect, Failure, Order, Output, State, find, spawn},
@@ -90,7 +90,7 @@ impl Engine {
             // A second listener on the same seat adds to its books.
             running.baseline.entry(seat).or_insert_with(|| {
                 books.renew(seat);
-                books.seat(seat)
+                Box::new(Baseline { books: books.seat(seat), latencies: books.latencies(seat) })
             });
             Ok(self.steering.join(address, seat, socket)?)
         });

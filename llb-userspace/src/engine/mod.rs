@@ -87,7 +87,8 @@ pub(crate) struct Engine {
     running: HashMap<WorkerId, Running>,
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
-    /// Workers that have written something that llb understands. The others are not pinged, and have no estimate.
+    /// Workers that have written something that llb understands, if reports count. The others are not pinged, and have
+    /// no estimate.
     spoken: BTreeSet<WorkerId>,
     epitaphs: BTreeMap<Slot, Epitaph>,
     /// Who sits where: see [`Engine::arrange`].
@@ -153,7 +154,11 @@ impl Engine {
         }
         let cgroup = FleetCgroup::create(&config.name)?;
         lock.note_cgroup(cgroup.path())?;
-        let options = Options { cgroup_level: cgroup.worker_level(), limits: config.limits.clone() };
+        let options = Options {
+            cgroup_level: cgroup.worker_level(),
+            limits: config.limits.clone(),
+            keeps_books: config.tracking.keeps_books(),
+        };
         let mut steering = Steering::load(&options)?;
         let directory = std::fs::File::open(cgroup.path())
             .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
@@ -241,7 +246,7 @@ impl Engine {
         let effects = {
             let Engine { lives, steering, .. } = self;
             let books = steering.books();
-            lives.tick(now, |seat| publish::is_drained(books, seat))
+            lives.tick(now, |seat| publish::is_drained(books, seat, now))
         };
         self.perform(effects, now);
         for id in &self.spoken {
@@ -308,7 +313,7 @@ impl Engine {
             return;
         }
         self.lives.speaks(id);
-        if self.spoken.insert(id) {
+        if self.config.tracking.counts_reports() && self.spoken.insert(id) {
             self.arrange();
         }
         let Some(running) = self.running.get_mut(&id) else { return };

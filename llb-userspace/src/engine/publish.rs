@@ -75,10 +75,11 @@ impl Engine {
     }
 }
 
-/// Whether a seat has neither requests nor charges left.
-pub(super) fn is_drained(books: &Books, seat: Seat) -> bool {
-    let books = books.load(seat);
-    select::in_flight(&books) == 0 && select::outstanding(&books) == 0
+/// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,
+/// so charges that no request has settled are forgotten here only.
+pub(super) fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
+    let books = books.seat(seat);
+    select::in_flight(&books) == 0 && track::outstanding_at(&books, now.0) == 0
 }
 
 fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use llb_common::{
+    abi::{BUCKETS, MAX_SEATS},
     outcome::{Outcome, Stage},
     select,
 };
@@ -10,9 +11,9 @@ use llb_common::{
 use super::{Engine, error::describe, worker::Running};
 use crate::{
     fleet::Worker,
-    kernel::KernelError,
+    kernel::{KernelError, Latencies},
     model::{Instant, Seat, Slot},
-    observe::status::{GroupStatus, Status, WorkerStatus},
+    observe::status::{GroupStatus, LatencyStatus, Status, WorkerStatus, histogram},
     report::Fault,
 };
 
@@ -25,10 +26,16 @@ impl Engine {
         let counters = self.steering.counters()?;
         let mut workers: Vec<_> = self.lives.workers().collect();
         workers.sort_by_key(|worker| (worker.slot, worker.id));
+        let tracked = self.steering.keeps_books();
+        let latencies = tracked.then(|| {
+            let seats = (0..MAX_SEATS as u32).map(Seat);
+            sum_of(seats.map(|seat| self.steering.books().latencies(seat)))
+        });
         Ok(Status {
             name: self.config.name.to_string(),
             pid: std::process::id(),
             policy: self.config.policy.name().into(),
+            tracking: self.config.tracking.name().into(),
             up: self.lives.is_up(),
             uptime_s: seconds(now.since(self.started_at)),
             least_slot: self.table.least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
@@ -36,6 +43,8 @@ impl Engine {
             workers: workers.into_iter().map(|worker| self.worker_status(worker, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections: counters.total(Stage::Select),
+            latency_us: latencies.as_ref().and_then(LatencyStatus::of),
+            latency_histogram: latencies.as_ref().map(histogram),
         })
     }
 
@@ -60,11 +69,14 @@ impl Engine {
             seats
                 .iter()
                 .map(|seat| {
-                    let before = running.and_then(|running| running.baseline.get(seat)).map_or(0, count);
+                    let before = running.and_then(|running| running.baseline.get(seat));
+                    let before = before.map_or(0, |before| count(&before.books));
                     count(&self.steering.books().seat(*seat)).saturating_sub(before)
                 })
                 .sum()
         };
+        let tracked = |count| self.steering.keeps_books().then_some(count);
+        let latencies = self.steering.keeps_books().then(|| self.latencies(worker));
         let cost = seats.first().map_or(0, |seat| match self.table.cost_ns[seat.0 as usize] {
             0 => self.steering.books().seat(*seat).service_ns,
             published => published,
@@ -77,16 +89,35 @@ impl Engine {
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),
             chosen: sum(|books| books.charged),
-            open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
-            in_flight: seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum(),
-            answered: sum(|books| books.answered),
-            failed: sum(|books| books.failed),
+            open: tracked(sum(|books| books.opened).saturating_sub(sum(|books| books.closed))),
+            in_flight: tracked(seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum()),
+            answered: tracked(sum(|books| books.answered)),
+            failed: tracked(sum(|books| books.failed)),
+            latency_us: latencies.as_ref().and_then(LatencyStatus::of),
+            latency_histogram: latencies.as_ref().map(histogram),
             cost_us: cost as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.epitaphs.get(&worker.slot).map(|epitaph| describe(epitaph.status)),
             reports: running.map(reports).unwrap_or_default(),
         }
     }
+
+    /// The answers of a worker since it took its seats.
+    fn latencies(&self, worker: &Worker) -> Latencies {
+        let baseline = self.running.get(&worker.id).map(|running| &running.baseline);
+        sum_of(worker.seats().map(|seat| {
+            let now = self.steering.books().latencies(seat);
+            match baseline.and_then(|baseline| baseline.get(&seat)) {
+                Some(before) => std::array::from_fn(|bucket| now[bucket].saturating_sub(before.latencies[bucket])),
+                None => now,
+            }
+        }))
+    }
+}
+
+/// What each bucket counts in all of them.
+fn sum_of(all: impl Iterator<Item = Latencies>) -> Latencies {
+    all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
 }
 
 fn reports(running: &Running) -> BTreeMap<String, u64> {

@@ -23,6 +23,7 @@ use super::messages::Message;
 use crate::{
     estimate::{Estimate, ping::Pinger},
     fleet::{Spawned, WorkerCgroup},
+    kernel::Latencies,
     model::{Seat, WorkerId},
     report::{Reader, Report, ReportCounts},
     sys::{pidfd::PidFd, readable::Readable},
@@ -55,10 +56,16 @@ pub(super) struct Running {
     pub pinger: Pinger,
     pub counts: Rc<RefCell<ReportCounts>>,
     /// The books of its seats when it took them; the books outlive the worker.
-    pub baseline: HashMap<Seat, SeatBooks>,
+    pub baseline: HashMap<Seat, Box<Baseline>>,
     say: UnixStream,
     /// Dropped with the worker, and so ended.
     _tasks: JoinSet<()>,
+}
+
+/// What a seat had counted for others before.
+pub(super) struct Baseline {
+    pub books: SeatBooks,
+    pub latencies: Latencies,
 }
 
 /// How a worker ended.

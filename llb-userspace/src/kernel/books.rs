@@ -8,7 +8,7 @@ use std::{
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
-    abi::{MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat as SeatBooks, SeatSet, Seats},
+    abi::{BUCKETS, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat as SeatBooks, SeatSet, Seats},
     names,
     outcome::{Outcome, Stage},
     policy::Policy,
@@ -34,16 +34,21 @@ const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where `service_ns` lies within a seat.
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
+/// Answers by what they took: see [`llb_common::histogram`].
+pub type Latencies = [u64; BUCKETS];
+
 /// The seats' books and what is published.
 pub struct Books {
     seats: SharedWords,
+    latency: SharedWords,
     published: SharedWords,
 }
 
 impl Books {
-    pub(super) fn map(seats: &Map, published: &Map) -> Result<Self, KernelError> {
+    pub(super) fn map(seats: &Map, latency: &Map, published: &Map) -> Result<Self, KernelError> {
         Ok(Books {
             seats: words(seats, names::SEATS, size_of::<Seats>())?,
+            latency: words(latency, names::LATENCY, MAX_SEATS * size_of::<Latencies>())?,
             published: words(published, names::PUBLISHED, size_of::<Published>())?,
         })
     }
@@ -69,6 +74,14 @@ impl Books {
             *word = shared.load(Relaxed);
         }
         bytemuck::must_cast(words)
+    }
+
+    /// A seat's answers by what they took, from a request's first byte in to the first byte out.
+    #[must_use]
+    pub fn latencies(&self, seat: Seat) -> Latencies {
+        let base = (seat.0 as usize % MAX_SEATS) * BUCKETS;
+        let shared = &self.latency.words()[base..base + BUCKETS];
+        std::array::from_fn(|bucket| shared[bucket].load(Relaxed))
     }
 
     /// Forgets the service time of a seat's last worker, as a new one takes the seat.

@@ -49,17 +49,19 @@ impl Steering {
             return Err(KernelError::SeatTaken { seat, address });
         }
         members.push(Member { seat, cookie });
-        self.books().set_only_group((self.groups.0.len().max(1) == 1 && index == 0).then_some(0));
+        let only = self.groups.0.keys().all(|known| *known == address);
+        self.books().set_only_group(only.then_some(index));
         self.endpoints.insert(Value(endpoint(address)), index, 0).map_err(map_error(names::ENDPOINTS))?;
 
         // First what the selector and the connections need, last the group that makes the seat eligible.
         let listener = Listener { group: index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
-        // The listener's own packets are nobody's requests; each connection opens its books when it is established.
-        let phase = Phase::Closed as u32;
-        let conn = Conn { seat: seat.0, phase, ..Conn::default() };
         let fd = socket.as_raw_fd();
-        self.conn.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
+        if let Some(storage) = &mut self.conn {
+            // The listener's own packets are nobody's requests; each connection opens its books when it is established.
+            let conn = Conn { seat: seat.0, phase: Phase::Closed as u32, ..Conn::default() };
+            storage.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
+        }
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
         self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;

@@ -31,13 +31,15 @@ pub struct Limit {
 }
 
 /// What the programs must know before they are loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Depth of the workers' cgroups below the root of the cgroup hierarchy; none if a cgroup namespace hides it, and
     /// then a worker must not move its listening processes to cgroups of its own.
     pub cgroup_level: Option<u32>,
     /// If not empty, only these are steered.
     pub limits: Vec<Limit>,
+    /// Whether the kernel keeps books of connections and requests. Without them it looks at no packets.
+    pub keeps_books: bool,
 }
 
 /// The programs and maps of one fleet.
@@ -48,7 +50,8 @@ pub struct Steering {
     pub(super) group_map: Array<MapData, Value<Group>>,
     pub(super) listeners: HashMap<MapData, u64, Value<Listener>>,
     pub(super) endpoints: HashMap<MapData, Value<Endpoint>, u32>,
-    pub(super) conn: SkStorage<MapData, Value<Conn>>,
+    /// What connections inherit from their listener; none if no books are kept.
+    pub(super) conn: Option<SkStorage<MapData, Value<Conn>>>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
     events: Option<Events>,
@@ -62,14 +65,16 @@ impl Steering {
     /// [`KernelError`] naming the map or program that the kernel refused.
     pub fn load(options: &Options) -> Result<Self, KernelError> {
         let mut ebpf = object(options)?;
-        for name in PROGRAMS {
+        for name in PROGRAMS.into_iter().filter(|name| options.keeps_books || !KEEP_BOOKS.contains(name)) {
             load_program(&mut ebpf, name)?;
         }
         let mut steered: HashMap<MapData, Value<Endpoint>, u8> = map(&mut ebpf, names::STEERED)?;
         for limit in &options.limits {
             steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
         }
-        let books = Books::map(&take(&mut ebpf, names::SEATS)?, &take(&mut ebpf, names::PUBLISHED)?)?;
+        let [seats, latency, published] =
+            [names::SEATS, names::LATENCY, names::PUBLISHED].map(|name| take(&mut ebpf, name));
+        let books = Books::map(&seats?, &latency?, &published?)?;
         let ring = map::<RingBuf<MapData>>(&mut ebpf, names::EVENTS)?;
         let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
         Ok(Steering {
@@ -78,7 +83,7 @@ impl Steering {
             group_map: map(&mut ebpf, names::GROUPS)?,
             listeners: map(&mut ebpf, names::LISTENERS)?,
             endpoints: map(&mut ebpf, names::ENDPOINTS)?,
-            conn: map(&mut ebpf, names::CONN)?,
+            conn: options.keeps_books.then(|| map(&mut ebpf, names::CONN)).transpose()?,
             counters: map(&mut ebpf, names::COUNTERS)?,
             books,
             events: Some(events),
@@ -95,18 +100,25 @@ impl Steering {
     /// # Errors
     /// [`KernelError::Attach`] naming the program.
     pub fn attach(&mut self, cgroup: impl AsFd) -> Result<(), KernelError> {
-        for (name, hook) in [
+        let hooks = [
             (names::BIND4, Hook::Bind4),
             (names::BIND6, Hook::Bind6),
             (names::SOCKOPS, Hook::SockOps),
             (names::INGRESS, Hook::Ingress),
             (names::EGRESS, Hook::Egress),
-        ] {
+        ];
+        for (name, hook) in hooks.into_iter().filter(|(name, _)| self.keeps_books() || !KEEP_BOOKS.contains(name)) {
             let program = self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
             let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
             attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
         Ok(())
+    }
+
+    /// Whether the books of the seats count connections and requests, and not charges only.
+    #[must_use]
+    pub fn keeps_books(&self) -> bool {
+        self.conn.is_some()
     }
 
     /// The books of the seats, and what is published for the selector.
@@ -144,6 +156,9 @@ impl Steering {
 /// The programs, in the order in which they are loaded.
 pub(super) const PROGRAMS: [&str; 6] =
     [names::BIND4, names::BIND6, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+
+/// Those that only the books need. Socket operations tell of listeners too, so they are not among them.
+const KEEP_BOOKS: [&str; 2] = [names::INGRESS, names::EGRESS];
 
 /// Makes the maps, and the programs ready to be loaded.
 pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {

@@ -13,7 +13,7 @@ mod loader;
 mod probe;
 mod value;
 
-pub use books::{Books, Counters, Publication};
+pub use books::{Books, Counters, Latencies, Publication};
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;

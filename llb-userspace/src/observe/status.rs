@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use llb_common::{
+    abi::BUCKETS,
+    histogram::{end, quantile},
+};
 use serde::{Deserialize, Serialize};
 
 /// One fleet.
@@ -13,6 +17,8 @@ pub struct Status {
     pub pid: u32,
     /// The policy's name.
     pub policy: String,
+    /// What the policy goes by: `full`, `reports` or `off`.
+    pub tracking: String,
     /// Whether every slot has been ready once.
     pub up: bool,
     /// Since the master started, seconds.
@@ -27,6 +33,46 @@ pub struct Status {
     pub selector: BTreeMap<String, u64>,
     /// Connections that came to the selector; the sum of the outcomes of a new connection.
     pub connections: u64,
+    /// How long answers took since the master started, those of workers since replaced too; none before the first, and
+    /// where the kernel keeps no books.
+    pub latency_us: Option<LatencyStatus>,
+    /// The same answers by what they took; see [`histogram`].
+    pub latency_histogram: Option<Vec<(f64, u64)>>,
+}
+
+/// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets
+/// that hold them, so up to a quarter too much.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyStatus {
+    /// The median.
+    pub p50: f64,
+    /// Nine of ten take no longer.
+    pub p90: f64,
+    /// 99 of 100.
+    pub p99: f64,
+    /// 999 of 1000.
+    pub p999: f64,
+}
+
+impl LatencyStatus {
+    /// Of answers by bucket ([`llb_common::histogram`]); nothing where there are none.
+    #[must_use]
+    pub fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
+        let at = |permille| us(quantile(latencies, permille));
+        let any = latencies.iter().any(|count| *count > 0);
+        any.then(|| LatencyStatus { p50: at(500), p90: at(900), p99: at(990), p999: at(999) })
+    }
+}
+
+/// The buckets that are not empty: where each ends, microseconds, and how many answers it holds.
+#[must_use]
+pub fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
+    let ends = (0..).map(|bucket| us(end(bucket)));
+    ends.zip(latencies).filter(|(_, count)| **count > 0).map(|(end, count)| (end, *count)).collect()
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
 }
 
 /// One address.
@@ -38,7 +84,7 @@ pub struct GroupStatus {
     pub slots: Vec<u32>,
 }
 
-/// One worker. Counts are since it joined.
+/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// The slot that it fills.
@@ -56,13 +102,17 @@ pub struct WorkerStatus {
     /// Connections that the selector gave to it.
     pub chosen: u64,
     /// Connections open.
-    pub open: u64,
+    pub open: Option<u64>,
     /// Requests begun and not yet answered.
-    pub in_flight: u64,
+    pub in_flight: Option<u64>,
     /// Requests answered.
-    pub answered: u64,
+    pub answered: Option<u64>,
     /// Connections that it closed without an answer.
-    pub failed: u64,
+    pub failed: Option<u64>,
+    /// How long its answers took; none before the first.
+    pub latency_us: Option<LatencyStatus>,
+    /// The same answers by what they took; see [`histogram`].
+    pub latency_histogram: Option<Vec<(f64, u64)>>,
     /// What a request costs there as published, or by the kernel's own measure, microseconds.
     pub cost_us: f64,
     /// How often the slot's worker has been replaced.

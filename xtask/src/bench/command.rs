@@ -83,7 +83,16 @@ pub(super) fn llb(
     let mut command = Command::new(programs.llb);
     let name = format!("bench-{}-{policy}", std::process::id());
     command.args(["run", "--name", &name, "--workers", &spec.workers().to_string()]);
-    command.args(["--policy", policy, "--port", &format!("127.0.0.1:{port}"), "--drain-timeout", "500ms"]);
+    command.args([
+        "--policy",
+        policy,
+        "--tracking",
+        spec.tracking,
+        "--port",
+        &format!("127.0.0.1:{port}"),
+        "--drain-timeout",
+        "500ms",
+    ]);
     command.arg("--runtime-dir").arg(runtime).arg("--").arg(worker.get_program()).args(worker.get_args());
     command
 }

@@ -60,8 +60,8 @@ impl Fleet {
     }
 
     /// llb under this policy, with so many workers that block.
-    pub(crate) fn steered(bench: &Bench, policy: &'static str, workers: usize) -> Result<Self> {
-        let spec = Spec { slowness: vec![1.0; workers], ..spec(Scenario::Cheap, true) };
+    pub(crate) fn steered(bench: &Bench, policy: &'static str, tracking: &'static str, workers: usize) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], tracking, ..spec(Scenario::Cheap, true) };
         Self::arranged(bench, "llb", Arrangement::Steered(policy), &spec)
     }
 

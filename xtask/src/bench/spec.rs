@@ -79,6 +79,8 @@ pub(super) struct Spec {
     pub(super) kind: Kind,
     /// How many times longer than usual each worker's work takes; as many as there are workers.
     pub(super) slowness: Vec<f64>,
+    /// What llb keeps track of.
+    pub(super) tracking: &'static str,
     pub(super) load: Load,
     pub(super) stop: Option<Stop>,
     pub(super) control: Control,
@@ -114,6 +116,7 @@ fn in_full(scenario: Scenario) -> Spec {
     use Peer::{Argmin, Haproxy, HaproxyOne, Hash, Nginx, NodeNone, NodeRr, PlainAgain, RoundRobin};
     let base = |seconds: f64, load: Load, more: &[Peer]| Spec {
         kind: Kind::Blocking,
+        tracking: "full",
         slowness: vec![1.0; 8],
         load,
         stop: None,

@@ -40,7 +40,7 @@ pub(super) struct Memory {
 }
 
 pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
-    let fleet = Fleet::steered(bench, "least-latency", WORKERS)?;
+    let fleet = Fleet::steered(bench, "least-latency", "full", WORKERS)?;
     let master = fleet.first().context("the fleet has no process")?;
     thread::sleep(SETTLED);
     Ok(vec![

@@ -26,6 +26,9 @@ const SEATS: [usize; 3] = [8, 64, 256];
 /// The policy under which the selector does next to nothing, and the usual one.
 const POLICIES: [&str; 2] = ["hash", "least-latency"];
 
+/// The ways to keep track of less than usual.
+const LESS: [&str; 2] = ["reports", "off"];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct CostsArgs {
     /// Write the figures to this file
@@ -48,9 +51,13 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
     let mut report = Report { machine: Machine::look()?, ..Report::default() };
     for policy in POLICIES {
         for seats in SEATS {
-            let costs = programs::measure(&bench, policy, seats);
+            let costs = programs::measure(&bench, policy, "full", seats);
             report.programs.push(costs.with_context(|| format!("{policy} with {seats} seats"))?);
         }
+    }
+    for tracking in LESS {
+        let costs = programs::measure(&bench, "least-latency", tracking, SEATS[0]);
+        report.programs.push(costs.with_context(|| format!("--tracking {tracking}"))?);
     }
     report.master = master::measure(&bench)?;
     print!("{}", report.text());

@@ -28,6 +28,7 @@ const SLICE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Costs {
     pub(super) policy: &'static str,
+    pub(super) tracking: &'static str,
     pub(super) seats: usize,
     pub(super) per_second: f64,
     /// What the statistics say of an empty program in the same seconds, ns a run.
@@ -44,8 +45,8 @@ pub(super) struct Program {
     pub(super) runs_per_connection: f64,
 }
 
-pub(super) fn measure(bench: &Bench, policy: &'static str, seats: usize) -> Result<Costs> {
-    let fleet = Fleet::steered(bench, policy, seats)?;
+pub(super) fn measure(bench: &Bench, policy: &'static str, tracking: &'static str, seats: usize) -> Result<Costs> {
+    let fleet = Fleet::steered(bench, policy, tracking, seats)?;
     let held = held_by(fleet.first().context("the fleet has no process")?)?;
     let empty = Empty::new()?;
     closed::run(fleet.addr, CLIENTS, 1, WARM_UP)?;
@@ -72,7 +73,7 @@ pub(super) fn measure(bench: &Bench, policy: &'static str, seats: usize) -> Resu
     };
     let programs = held.iter().enumerate().map(program).filter(|program| program.runs_per_connection > 0.0).collect();
     let per_second = answers / (SLICE * SLICES).as_secs_f64();
-    Ok(Costs { policy, seats, per_second, empty_ns: median_of(&|slice| slice.empty.mean_ns()), programs })
+    Ok(Costs { policy, tracking, seats, per_second, empty_ns: median_of(&|slice| slice.empty.mean_ns()), programs })
 }
 
 /// Runs within one second.

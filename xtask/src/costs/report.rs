@@ -39,7 +39,7 @@ impl Report {
         let mut text = format!(
             "{}\n\nPrograms, ns a run, under {} clients that connect anew for each request. What the statistics say of an \
              empty program in the same seconds is their own, and is taken off.\n\n\
-             policy         seats  program      ns a run  with stats  target  verdict      runs a connection\n",
+             policy         tracking  seats  program      ns a run  with stats  target  verdict      runs a connection\n",
             self.machine.line(),
             CLIENTS,
         );
@@ -47,10 +47,12 @@ impl Report {
             for program in &costs.programs {
                 text += &row(costs, program);
             }
-            let Costs { policy, seats, per_second, empty_ns, .. } = costs;
-            text += &format!("{policy:13} {seats:6}  (empty)             {empty_ns:12.0}\n");
+            let Costs { policy, tracking, seats, per_second, empty_ns, .. } = costs;
+            text += &format!("{policy:13}  {tracking:8} {seats:6}  (empty)             {empty_ns:12.0}\n");
             let all = connection_ns(costs);
-            text += &format!("{policy:13} {seats:6}  all: {all:.0} ns a connection, {per_second:.0} connections/s\n");
+            text += &format!(
+                "{policy:13}  {tracking:8} {seats:6}  all: {all:.0} ns a connection, {per_second:.0} connections/s\n"
+            );
         }
         text += &format!("\nThe master of {} workers\n\n", master::WORKERS);
         for Usage { load, cores, memory } in &self.master {
@@ -82,6 +84,7 @@ impl Report {
         let costs = |costs: &Costs| {
             json!({
                 "policy": costs.policy,
+                "tracking": costs.tracking,
                 "seats": costs.seats,
                 "connections_per_second": costs.per_second,
                 "ns_per_connection": connection_ns(costs),
@@ -112,8 +115,9 @@ fn row(costs: &Costs, program: &Program) -> String {
     let Program { name, mean_ns, net_ns, runs_per_connection } = program;
     let target = target_ns(name, costs.seats);
     format!(
-        "{:13} {:6}  {name:12} {net_ns:8.0}  {mean_ns:10.0}  {:>6}  {:11}  {runs_per_connection:.1}\n",
+        "{:13}  {:8} {:6}  {name:12} {net_ns:8.0}  {mean_ns:10.0}  {:>6}  {:11}  {runs_per_connection:.1}\n",
         costs.policy,
+        costs.tracking,
         costs.seats,
         target.map_or(String::new(), |target| format!("{target:.0}")),
         target.map_or(String::new(), |target| verdict(*net_ns, target)),
@@ -138,7 +142,7 @@ mod tests {
             runs_per_connection,
         };
         let programs = vec![program("llb_egress", 50.0, 5.0), program("llb_steer", 300.0, 1.0)];
-        let costs = Costs { policy: "hash", seats: 8, per_second: 1.0, empty_ns: 30.0, programs };
+        let costs = Costs { policy: "hash", tracking: "full", seats: 8, per_second: 1.0, empty_ns: 30.0, programs };
         let memory = Memory { resident: 8 * 1024, peak: 30 * 1024 };
         let master = vec![Usage { load: "idle", cores: 0.004, memory }];
         Report { programs: vec![costs], master, ..Report::default() }

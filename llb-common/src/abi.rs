@@ -165,8 +165,10 @@ pub struct Conn {
     pub epoch: u64,
     /// When the present request began, or the connection was established, ns.
     pub since: u64,
+    /// When the connection was established, ns.
+    pub opened_at: u64,
 }
-const _: () = assert!(size_of::<Conn>() == 24);
+const _: () = assert!(size_of::<Conn>() == 32);
 
 /// Whose socket it is: the value of the socket storage `OWNER`, set when the socket binds.
 #[repr(C)]

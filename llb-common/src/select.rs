@@ -44,6 +44,9 @@ pub const NOT_SERVING: u64 = u64::MAX;
 /// (p99 of workers with four threads in the simulation: 4.7 times the ideal's if it counts at once, 1.2 with this).
 const PATIENCE: u32 = 6;
 
+/// And at most so long, ns: a worker that hangs is to be passed over within 50 ms.
+const MOST_PATIENCE_NS: u64 = 40_000_000;
+
 /// What the choice knows of one seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
@@ -104,7 +107,11 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
     // Below 2^16 requests and 2^47 ns (39 hours) nothing can wrap; the masks hold that without a branch.
     let queued = queued & ((1 << 47) - 1);
     let silent = now.saturating_sub(load.since) & ((1 << 62) - 1);
-    let left = if load.concurrent && silent >> PATIENCE < queued { queued } else { left_ns(queued, silent) };
+    let left = if load.concurrent && silent >> PATIENCE < queued && silent < MOST_PATIENCE_NS {
+        queued
+    } else {
+        left_ns(queued, silent)
+    };
     if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(queued).wrapping_add(left) }
 }
 
@@ -420,9 +427,11 @@ mod tests {
     #[test]
     fn a_seat_that_serves_several_at_a_time_is_given_patience() {
         let several = Load { concurrent: true, ..busy(1, 0, MS) };
-        assert_eq!(expected_ns(several, 50 * MS), 2 * MS);
+        assert_eq!(expected_ns(several, 30 * MS), 2 * MS);
+        assert_eq!(expected_ns(several, 45 * MS), 46 * MS);
         assert_eq!(expected_ns(busy(1, 0, MS), 50 * MS), 51 * MS);
-        assert_eq!(expected_ns(several, 70 * MS), 71 * MS);
+        let cheap = Load { cost_ns: MS / 10, ..several };
+        assert_eq!(expected_ns(cheap, 7 * MS), 7 * MS + MS / 10);
     }
 
     #[test]

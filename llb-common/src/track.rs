@@ -66,10 +66,21 @@ pub struct Delta {
     pub failed: u64,
     /// When the request that ended began, ns; 0 if none was answered.
     pub answered_since: u64,
+    /// When the connection of the request that was answered was established, ns.
+    pub opened_at: u64,
 }
 
-const NOTHING: Delta =
-    Delta { opened: 0, closed: 0, begun: 0, ended: 0, settled: 0, answered: 0, failed: 0, answered_since: 0 };
+const NOTHING: Delta = Delta {
+    opened: 0,
+    closed: 0,
+    begun: 0,
+    ended: 0,
+    settled: 0,
+    answered: 0,
+    failed: 0,
+    answered_since: 0,
+    opened_at: 0,
+};
 
 /// What an event does to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +136,8 @@ pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
         BUSY => (0, 0),
         _ => return None,
     };
-    let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since: conn.since, ..NOTHING };
+    let (answered_since, opened_at) = (conn.since, conn.opened_at);
+    let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since, opened_at, ..NOTHING };
     Some(Step { phase: Phase::Idle, since: now, delta })
 }
 
@@ -238,9 +250,10 @@ pub fn pace_after(pace: Pace, progress_at: u64, delta: &Delta, now: u64) -> Pace
         let queued_ns = at_most_u32(mean_after(so_far, sample));
         Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8) }
     } else if delta.answered != 0 {
-        // A server that speaks first begins and answers at once. And what comes in the very moment of an answer may find
-        // the seat busy or not.
-        let overtakes = delta.begun == 0 && began - progress_at > service_ns >> 6;
+        // Its connection must be the younger one, too: a worker that serves in turn takes them in the order in which they
+        // were established, whichever sends first. A server that speaks first begins and answers at once. And what comes
+        // in the very moment of an answer may find the seat busy or not.
+        let overtakes = delta.begun == 0 && delta.opened_at.saturating_sub(progress_at) > service_ns >> 6;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
         let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1));
         Pace { service_ns, overtaking: overtaking + more, ..pace }
@@ -487,7 +500,9 @@ mod tests {
     /// The pace after requests that began at `began`, were answered at `now`, and saw the last progress at `progress_at`.
     fn pace_of(requests: impl IntoIterator<Item = (u64, u64, u64)>) -> Pace {
         requests.into_iter().fold(Pace::default(), |pace, (progress_at, began, now)| {
-            pace_after(pace, progress_at, &Delta { ended: 1, answered: 1, answered_since: began, ..NOTHING }, now)
+            let (answered_since, opened_at) = (began, began);
+            let delta = Delta { ended: 1, answered: 1, answered_since, opened_at, ..NOTHING };
+            pace_after(pace, progress_at, &delta, now)
         })
     }
 
@@ -515,6 +530,13 @@ mod tests {
         assert_eq!(one_in(3_000).overtaking, 0);
         assert!(pace_of([overtook; 100].into_iter().chain([waited; 700])).overtaking < CONCURRENT);
         assert!(pace_of([overtook; 1_000]).overtaking <= OVERTAKING_ALWAYS);
+    }
+
+    #[test]
+    fn who_was_accepted_first_and_sends_last_overtakes_nobody() {
+        let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, opened_at: 900_000, ..NOTHING };
+        let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1_000_000, &answer, 6_000_000));
+        assert_eq!(pace.overtaking, 0);
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub fn established(ctx: &SockOpsContext) {
     let step = track::established(now);
     conn.phase = step.phase as u32;
     conn.since = step.since;
+    conn.opened_at = now;
     apply(conn.seat, step.delta, now);
     // The packet that completes the handshake passes the filter as one of the listener's.
     if has_brought_payload(ctx) {

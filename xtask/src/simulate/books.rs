@@ -105,6 +105,7 @@ impl Books {
     pub(super) fn establish(&self, conn: &mut Conn, handshake_ns: u64, now: u64) {
         let sample_us = u32::try_from(handshake_ns / 1_000).unwrap_or(u32::MAX);
         self.change(conn.seat, |seat| seat.handshake_us = track::handshake_after(seat.handshake_us, sample_us));
+        conn.opened_at = now;
         self.take(conn, Some(track::established(now)), now);
     }
 

@@ -5,10 +5,11 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use llb_common::{
-    abi::{Conn, NO_SEAT, Seat},
+    abi::{Conn, NO_SEAT, Seat, SeatSet},
     policy::Policy,
-    select::{Choice, Fleet, Load, VISIT, choose, expected_ns, in_flight, outstanding},
-    track::{self, Delta, Phase, Step},
+    select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, in_flight, near},
+    set,
+    track::{self, Closer, Delta, Pace, Phase, Step},
 };
 
 /// As many as one choice looks at, so that it has looked at all.
@@ -26,8 +27,9 @@ enum Event {
     BytesOut(u8),
     Close {
         conn: u8,
-        by_worker: bool,
+        closer: u8,
     },
+    ResetOut(u8),
     Move {
         conn: u8,
         to: u8,
@@ -47,13 +49,41 @@ enum Event {
 struct World {
     seats: [Seat; SEATS],
     published_ns: [u64; SEATS],
+    /// Seats of which it is said that they are idle, whether they are or not.
+    rumour: SeatSet,
+    last: u32,
     conns: Vec<Conn>,
     now: u64,
+}
+
+impl World {
+    /// What the choice reckons with for an idle seat, ns.
+    fn cost_ns(&self, seat: u32) -> u64 {
+        self.load(seat).cost_ns
+    }
+
+    fn near(&self) -> SeatSet {
+        near((0..SEATS as u32).map(|seat| (seat, self.cost_ns(seat))))
+    }
 }
 
 impl Fleet for World {
     fn member(&self, place: u32) -> u32 {
         place
+    }
+    fn has(&self, seat: u32) -> bool {
+        seat < SEATS as u32
+    }
+    fn idle(&self, near_only: bool) -> SeatSet {
+        let near = if near_only { self.near() } else { [u64::MAX; 4] };
+        let members = set::of(0..SEATS as u32);
+        [0, 1, 2, 3].map(|word| self.rumour[word] & members[word] & near[word])
+    }
+    fn last(&self) -> u32 {
+        if self.has(self.last) && set::contains(&self.near(), self.last) { self.last } else { NO_SEAT }
+    }
+    fn claim(&self, _: u32) -> bool {
+        true
     }
     fn load(&self, seat: u32) -> Load {
         Load::of(&self.seats[seat as usize], self.published_ns[seat as usize])
@@ -64,12 +94,14 @@ impl Fleet for World {
 struct Story {
     /// What is published at first.
     exponents: [u8; SEATS],
+    rumour: SeatSet,
     events: Vec<Event>,
 }
 
 fuzz_target!(|story: Story| {
     // The kernel's clock is never at its beginning.
-    let mut world = World { published_ns: story.exponents.map(cost_ns), now: 1 << 40, ..World::default() };
+    let mut world =
+        World { published_ns: story.exponents.map(cost_ns), rumour: story.rumour, now: 1 << 40, ..World::default() };
     for event in story.events {
         world.happen(event);
         world.check();
@@ -89,7 +121,11 @@ impl World {
             Event::Connect { policy, turn, least } => self.connect(Policy::from_u32((policy % 6).into()), turn, least),
             Event::BytesIn(conn) => self.step(conn, |conn| track::bytes_in(conn, now)),
             Event::BytesOut(conn) => self.step(conn, |conn| track::bytes_out(conn, now)),
-            Event::Close { conn, by_worker } => self.step(conn, |conn| track::closing(conn, by_worker, now)),
+            Event::Close { conn, closer } => {
+                let closer = [Closer::Worker, Closer::Client, Closer::Reset][usize::from(closer) % 3];
+                self.step(conn, |conn| track::closing(conn, closer, now));
+            }
+            Event::ResetOut(conn) => self.step(conn, |conn| track::reset_out(conn, now)),
             Event::Move { conn, to } => self.migrate(conn, usize::from(to) % SEATS),
             // Up to some minutes.
             Event::Wait { exponent } => self.now += 1 << (exponent % 38),
@@ -108,28 +144,38 @@ impl World {
             Choice::NoSeat => panic!("there are seats"),
         };
         if policy == Policy::LeastLatency {
-            let best = expected_ns(self.load(seat), self.now);
-            for other in 0..SEATS as u32 {
-                // Each replacement gains an eighth at least, so what was passed over is not better by two eighths.
-                assert!(
-                    expected_ns(self.load(other), self.now) >= best - best / 4,
-                    "seat {other} is better than {seat}"
-                );
-            }
+            self.assert_good(seat);
         }
         self.charge(seat as usize);
-        let mut conn = Conn { seat, ..Conn::default() };
+        self.last = seat;
+        let mut conn = Conn { seat, opened_at: self.now, ..Conn::default() };
         let delta = take(&mut conn, Some(track::established(self.now)));
         apply(&mut self.seats[seat as usize], &delta, self.now);
         self.conns.push(conn);
     }
 
+    /// An idle seat is as good as the best idle one, whatever a busy one promises; a busy one is not clearly worse than what
+    /// an idle one of its kind would do, or nobody is better.
+    fn assert_good(&self, seat: u32) {
+        let expected = |seat| expected_ns(self.load(seat), self.now);
+        let best = expected(seat);
+        let least = (0..SEATS as u32).map(|seat| self.cost_ns(seat)).min().expect("seats").max(NEAR_NS);
+        if best <= least + least / 2 {
+            return;
+        }
+        for other in 0..SEATS as u32 {
+            // Each replacement gains an eighth at least, so what was passed over is not better by two eighths.
+            assert!(expected(other) >= best - best / 4, "seat {other} is better than {seat}");
+        }
+    }
+
     /// As the kernel does: what is due is forgotten first.
     fn charge(&mut self, seat: usize) {
         let books = &mut self.seats[seat];
-        if let Some((settled, mark)) = track::roll(books, self.now) {
-            assert!(settled >= books.settled, "{books:?}");
-            (books.settled, books.mark, books.rolled_at) = (settled, mark, self.now);
+        if track::is_due(books, self.now) {
+            let rolled = track::rolled(books, self.now);
+            assert!(rolled.settled >= books.settled && !track::is_due(&rolled, self.now), "{books:?}");
+            *books = rolled;
         }
         books.charged += 1;
     }
@@ -159,7 +205,7 @@ impl World {
         let mut held = [(0, 0); SEATS];
         for conn in &self.conns {
             let (open, busy) = &mut held[conn.seat as usize];
-            *open += 1;
+            *open += u64::from(conn.phase != Phase::Reset as u32);
             *busy += u64::from(conn.phase == Phase::Busy as u32);
         }
         for (seat, (open, busy)) in self.seats.iter().zip(held) {
@@ -172,12 +218,12 @@ impl World {
     /// Whatever has happened, nothing is left when all connections are closed and charges have had their time.
     fn end(&mut self) {
         for _ in 0..self.conns.len() {
-            self.happen(Event::Close { conn: 0, by_worker: false });
+            self.happen(Event::Close { conn: 0, closer: 1 });
+            self.happen(Event::ResetOut(0));
         }
         for seat in &mut self.seats {
             assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed), "{seat:?}");
-            (seat.settled, _) = track::roll(seat, self.now + (1 << 38)).expect("it is long since the last roll");
-            assert_eq!(outstanding(seat), 0, "{seat:?}");
+            assert_eq!(track::outstanding_at(seat, self.now + (1 << 38)), 0, "{seat:?}");
         }
     }
 }
@@ -189,7 +235,10 @@ fn take(conn: &mut Conn, step: Option<Step>) -> Delta {
 }
 
 fn apply(seat: &mut Seat, delta: &Delta, now: u64) {
-    seat.service_ns = track::service_after(seat.service_ns, seat.progress_at, delta, now);
+    if delta.answered + delta.failed > 0 {
+        let pace = track::pace_after(Pace::of(seat, 0), seat.progress_at, delta, now);
+        (seat.service_ns, seat.queued_ns, seat.overtaking) = (pace.service_ns, pace.queued_ns, pace.overtaking);
+    }
     seat.opened += delta.opened;
     seat.closed += delta.closed;
     seat.begun += delta.begun;

@@ -43,6 +43,7 @@
 #![no_std]
 
 pub mod abi;
+pub mod books;
 pub mod histogram;
 pub mod names;
 pub mod outcome;

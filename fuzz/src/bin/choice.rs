@@ -6,10 +6,11 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
+    books::{apply, take},
     policy::Policy,
     select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, in_flight, near},
     set,
-    track::{self, Closer, Delta, Pace, Phase, Step},
+    track::{self, Closer, Phase, Step},
 };
 
 /// As many as one choice looks at, so that it has looked at all.
@@ -150,7 +151,7 @@ impl World {
         self.last = seat;
         let mut conn = Conn { seat, opened_at: self.now, ..Conn::default() };
         let delta = take(&mut conn, Some(track::established(self.now)));
-        apply(&mut self.seats[seat as usize], &delta, self.now);
+        apply(&mut self.seats[seat as usize], &delta, 0, self.now);
         self.conns.push(conn);
     }
 
@@ -185,7 +186,7 @@ impl World {
         let Some(conn) = self.conns.get_mut(usize::from(index) % count) else { return };
         let taken = step(conn);
         let delta = take(conn, taken);
-        apply(&mut self.seats[conn.seat as usize], &delta, self.now);
+        apply(&mut self.seats[conn.seat as usize], &delta, 0, self.now);
     }
 
     fn migrate(&mut self, index: u8, to: usize) {
@@ -196,8 +197,8 @@ impl World {
         let index = usize::from(index) % self.conns.len();
         let conn = &mut self.conns[index];
         let (leaves, joins) = track::moved(conn);
-        apply(&mut self.seats[conn.seat as usize], &leaves, self.now);
-        apply(&mut self.seats[to], &joins, self.now);
+        apply(&mut self.seats[conn.seat as usize], &leaves, 0, self.now);
+        apply(&mut self.seats[to], &joins, 0, self.now);
         conn.seat = to as u32;
     }
 
@@ -225,28 +226,5 @@ impl World {
             assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed), "{seat:?}");
             assert_eq!(track::outstanding_at(seat, self.now + (1 << 38)), 0, "{seat:?}");
         }
-    }
-}
-
-fn take(conn: &mut Conn, step: Option<Step>) -> Delta {
-    let Some(step) = step else { return Delta::default() };
-    (conn.phase, conn.since) = (step.phase as u32, step.since);
-    step.delta
-}
-
-fn apply(seat: &mut Seat, delta: &Delta, now: u64) {
-    if delta.answered + delta.failed > 0 {
-        let pace = track::pace_after(Pace::of(seat, 0), seat.progress_at, delta, now);
-        (seat.service_ns, seat.queued_ns, seat.overtaking) = (pace.service_ns, pace.queued_ns, pace.overtaking);
-    }
-    seat.opened += delta.opened;
-    seat.closed += delta.closed;
-    seat.begun += delta.begun;
-    seat.ended += delta.ended;
-    seat.settled += delta.settled;
-    seat.answered += delta.answered;
-    seat.failed += delta.failed;
-    if delta.begun + delta.answered > 0 {
-        seat.progress_at = now;
     }
 }

@@ -5,10 +5,11 @@ use std::cell::Cell;
 
 use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
+    books,
     policy::Policy,
     select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, in_flight, outstanding},
     set,
-    track::{self, Delta, Pace, Step, is_due, rolled},
+    track::{self, Step, is_due, rolled},
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
@@ -84,10 +85,9 @@ impl Books {
     /// Takes a connection's step, if there is one.
     pub(super) fn take(&self, conn: &mut Conn, step: Option<Step>, now: u64) {
         let Some(step) = step else { return };
-        conn.phase = step.phase as u32;
-        conn.since = step.since;
+        books::take(conn, Some(step));
         let start_ns = self.published_ns(conn.seat, now);
-        self.change(conn.seat, |seat| apply(seat, step.delta, start_ns, now));
+        self.change(conn.seat, |seat| books::apply(seat, &step.delta, start_ns, now));
         let seat = self.seat(conn.seat);
         if (step.delta.ended != 0 || step.delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
@@ -121,25 +121,6 @@ impl Books {
         change(&mut seat);
         cell.set(seat);
     }
-}
-
-fn apply(seat: &mut Seat, delta: Delta, start_ns: u64, now: u64) {
-    if delta.answered != 0 || delta.failed != 0 {
-        let pace = track::pace_after(Pace::of(seat, start_ns), seat.progress_at, &delta, now);
-        seat.service_ns = pace.service_ns;
-        seat.queued_ns = pace.queued_ns;
-        seat.overtaking = pace.overtaking;
-    }
-    if (delta.begun != 0 && in_flight(seat) == 0) || delta.ended != 0 {
-        seat.progress_at = now;
-    }
-    seat.opened += delta.opened;
-    seat.closed += delta.closed;
-    seat.begun += delta.begun;
-    seat.ended += delta.ended;
-    seat.settled += delta.settled;
-    seat.answered += delta.answered;
-    seat.failed += delta.failed;
 }
 
 /// The books at a moment, as the choice reads them.

@@ -1,0 +1,220 @@
+extern crate std;
+use super::*;
+use proptest::prelude::*;
+use std::{collections::BTreeSet, vec::Vec};
+
+const MS: u64 = 1_000_000;
+
+struct Loads {
+    loads: Vec<Load>,
+    /// Whether the set of the idle seats is kept.
+    hinted: bool,
+    last: u32,
+}
+
+impl Loads {
+    fn of(loads: impl Into<Vec<Load>>) -> Self {
+        Loads { loads: loads.into(), hinted: true, last: NO_SEAT }
+    }
+}
+
+impl Fleet for Loads {
+    fn member(&self, place: u32) -> u32 {
+        place
+    }
+    fn load(&self, seat: u32) -> Load {
+        self.loads[seat as usize]
+    }
+    fn has(&self, seat: u32) -> bool {
+        (seat as usize) < self.loads.len()
+    }
+    fn idle(&self, near_only: bool) -> SeatSet {
+        let seats = self.loads.iter().enumerate().map(|(seat, load)| (seat as u32, load));
+        let near = near(seats.clone().map(|(seat, load)| (seat, load.cost_ns)));
+        let wanted = |seat: u32| self.hinted && (!near_only || set::contains(&near, seat));
+        set::of(seats.filter(|(seat, load)| load.requests == 0 && wanted(*seat)).map(|(seat, _)| seat))
+    }
+    fn last(&self) -> u32 {
+        self.last
+    }
+    fn claim(&self, _: u32) -> bool {
+        true
+    }
+}
+
+fn idle(cost_ns: u64) -> Load {
+    Load { cost_ns, ..Load::default() }
+}
+
+fn busy(requests: u64, since: u64, cost_ns: u64) -> Load {
+    Load { requests, since, cost_ns, ..Load::default() }
+}
+
+fn chosen(loads: Vec<Load>, least: u32, turn: u32, now: u64) -> u32 {
+    let count = loads.len() as u32;
+    match choose(Policy::LeastLatency, &Loads::of(loads), count, least, turn, now) {
+        Choice::Seat { seat, .. } => seat,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_idle_seat_beats_a_busy_one() {
+    for turn in 0..2 {
+        let busy = busy(1, 10 * MS, 5 * MS);
+        assert_eq!(chosen(Vec::from([busy, idle(5 * MS)]), NO_SEAT, turn, 11 * MS), 1);
+    }
+}
+
+#[test]
+fn a_busy_fast_seat_beats_an_idle_slow_one() {
+    for turn in 0..2 {
+        let fast = busy(2, 10 * MS, 5 * MS);
+        assert_eq!(chosen(Vec::from([fast, idle(50 * MS)]), NO_SEAT, turn, 11 * MS), 0);
+    }
+}
+
+#[test]
+fn a_seat_without_progress_grows_worse() {
+    let hung = busy(1, 0, MS);
+    let queue = busy(4, 299 * MS, MS);
+    assert_eq!(chosen(Vec::from([hung, queue]), NO_SEAT, 0, 2 * MS), 0);
+    assert_eq!(chosen(Vec::from([hung, queue]), NO_SEAT, 0, 300 * MS), 1);
+}
+
+#[test]
+fn a_short_queue_beats_an_idle_seat_that_is_slow_to_wake() {
+    let awake = |requests| Load { queued_ns: MS / 50, ..busy(requests, 10 * MS, MS) };
+    for (requests, seat) in [(5, 0), (60, 1)] {
+        let fleet = Loads { last: 0, ..Loads::of([awake(requests), idle(MS)]) };
+        let choice = choose(Policy::LeastLatency, &fleet, 2, NO_SEAT, 0, 10 * MS);
+        assert_eq!(choice, Choice::Seat { seat, first: false });
+    }
+}
+
+#[test]
+fn a_seat_that_serves_several_at_a_time_is_given_patience() {
+    let several = Load { concurrent: true, ..busy(1, 0, MS) };
+    assert_eq!(expected_ns(several, 30 * MS), 2 * MS);
+    assert_eq!(expected_ns(several, 45 * MS), 46 * MS);
+    assert_eq!(expected_ns(busy(1, 0, MS), 50 * MS), 51 * MS);
+    let cheap = Load { cost_ns: MS / 10, ..several };
+    assert_eq!(expected_ns(cheap, 7 * MS), 7 * MS + MS / 10);
+}
+
+#[test]
+fn what_is_left_sinks_until_it_is_overdue() {
+    let left = |silent| left_ns(8 * MS, silent * MS) / MS;
+    assert_eq!([0, 4, 8, 10, 12, 16, 80].map(left), [8, 6, 4, 8, 12, 16, 80]);
+}
+
+#[test]
+fn ties_rotate() {
+    let loads = Vec::from([idle(MS), idle(MS + MS / 16), idle(MS)]);
+    let seats: Vec<u32> = (0..3).map(|turn| chosen(loads.clone(), 0, turn, MS)).collect();
+    assert_eq!(seats, [0, 1, 2]);
+}
+
+#[test]
+fn the_published_seat_is_a_candidate_in_a_large_fleet() {
+    let mut loads = Vec::from([idle(10 * MS); 200]);
+    loads[150] = idle(MS);
+    assert_eq!(chosen(loads, 150, 3, MS), 150);
+}
+
+#[test]
+fn least_inflight_counts_and_nothing_else() {
+    let load = |requests, cost_ms| busy(requests, 0, cost_ms * MS);
+    let fleet = Loads::of([load(3, 1), load(2, 90), load(3, 1)]);
+    for turn in 0..3 {
+        let choice = choose(Policy::LeastInflight, &fleet, 3, 0, turn, 900 * MS);
+        assert_eq!(choice, Choice::Seat { seat: 1, first: false });
+    }
+}
+
+#[test]
+fn the_search_goes_on_while_all_are_busy_and_ends_with_an_idle_one() {
+    let busy = busy(1, 0, 5 * MS);
+    let mut loads = Vec::from([busy; 200]);
+    loads[150] = idle(5 * MS);
+    loads[170] = idle(5 * MS);
+    let fleet = Loads { hinted: false, ..Loads::of(loads) };
+    let choice = choose(Policy::LeastLatency, &fleet, 200, NO_SEAT, 0, MS);
+    assert_eq!(choice, Choice::Seat { seat: 150, first: false });
+}
+
+#[test]
+fn an_idle_seat_is_drawn_only_if_no_other_costs_clearly_less() {
+    let drawn = |loads: [Load; 3]| -> BTreeSet<u32> {
+        (0..3).map(|turn| chosen(Vec::from(loads), NO_SEAT, turn, MS)).collect()
+    };
+    assert_eq!(drawn([idle(50 * MS), idle(5 * MS), idle(5 * MS)]), BTreeSet::from([1, 2]));
+    let busy = Load { requests: 1, since: MS, ..idle(5 * MS) };
+    assert_eq!(drawn([idle(50 * MS), busy, busy]), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn a_worker_at_work_is_chosen_again_while_that_is_sooner_than_to_wake_another() {
+    let awake = |requests| Load { queued_ns: 20_000, ..busy(requests, MS, 100_000) };
+    assert_eq!(super::awake(awake(2), MS + 5_000), Awake::Here);
+    assert_eq!(super::awake(awake(4), MS), Awake::Here, "a tie");
+    assert_eq!(super::awake(awake(5), MS + 5_000), Awake::Elsewhere, "its queue is too long");
+    assert_eq!(super::awake(awake(2), MS + 90_000), Awake::Elsewhere, "it makes no progress");
+    assert_eq!(super::awake(Load { queued_ns: 300_000, ..awake(1) }, MS), Awake::Never, "one of many takes long");
+    assert_eq!(super::awake(Load { queued_ns: 0, ..awake(1) }, MS), Awake::Never, "nothing is known");
+}
+
+#[test]
+fn a_seat_is_not_late_with_requests_that_have_not_come() {
+    let seat = Seat { charged: 1, progress_at: 1, service_ns: MS, ..Seat::default() };
+    assert_eq!(expected_ns(Load::of(&seat, 0), 900 * MS), 2 * MS);
+    let seat = Seat { begun: 1, charged: 0, ..seat };
+    assert_eq!(expected_ns(Load::of(&seat, 0), 900 * MS), 901 * MS - 1);
+}
+
+#[test]
+fn round_robin_takes_turns_and_argmin_stays() {
+    let fleet = Loads::of([idle(MS); 3]);
+    let seat = |policy, turn| choose(policy, &fleet, 3, 2, turn, 0);
+    assert_eq!(seat(Policy::RoundRobin, 4), Choice::Seat { seat: 1, first: true });
+    assert_eq!(seat(Policy::Argmin, 4), Choice::Seat { seat: 2, first: true });
+    assert_eq!(seat(Policy::Hash, 4), Choice::Hash);
+    assert_eq!(choose(Policy::RoundRobin, &fleet, 0, NO_SEAT, 0, 0), Choice::NoSeat);
+}
+
+fn any_load() -> impl Strategy<Value = Load> {
+    (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
+        |(requests, since, cost_ns, queued_ns, concurrent)| Load { requests, since, cost_ns, queued_ns, concurrent },
+    )
+}
+
+proptest! {
+    #[test]
+    fn the_choice_is_always_a_member(
+        loads in proptest::collection::vec(any_load(), 1..256),
+        policy in 0u32..6, turn: u32, now: u64, pick: u32,
+    ) {
+        let count = loads.len() as u32;
+        let least = if pick % 3 == 0 { NO_SEAT } else { pick % count };
+        match choose(Policy::from_u32(policy), &Loads::of(loads), count, least, turn, now) {
+            Choice::Seat { seat, .. } => prop_assert!(seat < count),
+            Choice::Hash => prop_assert!(!(1..=4).contains(&policy)),
+            Choice::NoSeat => prop_assert!(false),
+        }
+    }
+
+    #[test]
+    fn no_seat_seen_is_clearly_better_than_the_chosen(
+        loads in proptest::collection::vec((0u64..50, 0u64..1_000 * MS, 1u64..200 * MS), 1..=VISIT as usize),
+        turn: u32,
+    ) {
+        let loads: Vec<Load> =
+            loads.into_iter().map(|(requests, since, cost_ns)| busy(requests, since, cost_ns)).collect();
+        let now = 1_000 * MS;
+        let best = expected_ns(loads[chosen(loads.clone(), NO_SEAT, turn, now) as usize], now);
+        for load in loads {
+            // Each replacement gains an eighth at least, so what was passed over is not better by two eighths.
+            prop_assert!(expected_ns(load, now) >= best - best / 4);
+        }
+    }
+}

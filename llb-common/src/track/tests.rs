@@ -1,0 +1,254 @@
+extern crate std;
+use super::*;
+use crate::{
+    books::{apply, take},
+    select::{in_flight, outstanding},
+};
+use proptest::prelude::*;
+use std::vec::Vec;
+
+#[test]
+fn a_request_and_its_answer() {
+    let (mut conn, mut seat) = (Conn::default(), Seat { charged: 1, ..Seat::default() });
+    apply(&mut seat, &take(&mut conn, Some(established(10))), 0, 10);
+    assert_eq!((in_flight(&seat), outstanding(&seat)), (0, 1));
+    let step = bytes_in(&conn, 20);
+    apply(&mut seat, &take(&mut conn, step), 0, 20);
+    assert_eq!((in_flight(&seat), outstanding(&seat)), (1, 0));
+    let step = bytes_out(&conn, 30);
+    assert_eq!(step.unwrap().delta.answered_since, 20);
+    apply(&mut seat, &take(&mut conn, step), 0, 30);
+    assert_eq!(in_flight(&seat), 0);
+    let step = closing(&conn, Closer::Worker, 40);
+    apply(&mut seat, &take(&mut conn, step), 0, 40);
+    assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
+}
+
+#[test]
+fn what_may_step_is_what_does() {
+    for phase in 0..6 {
+        let conn = Conn { phase, ..Conn::default() };
+        assert_eq!(may_begin(&conn), bytes_in(&conn, 0).is_some());
+        assert_eq!(may_answer(&conn), bytes_out(&conn, 0).is_some());
+        assert_eq!(may_fail(&conn), reset_out(&conn, 0).is_some());
+    }
+}
+
+#[test]
+fn a_server_that_speaks_first_answers_at_once() {
+    let conn = Conn { phase: FRESH, since: 5, ..Conn::default() };
+    let step = bytes_out(&conn, 9).unwrap();
+    assert_eq!((step.delta.begun, step.delta.ended, step.delta.settled, step.delta.answered_since), (1, 1, 1, 5));
+}
+
+#[test]
+fn a_preconnection_is_no_request() {
+    let conn = Conn { phase: FRESH, since: 5, ..Conn::default() };
+    let step = closing(&conn, Closer::Client, 10 * ROLL_NS).unwrap();
+    assert_eq!((step.delta.begun, step.delta.ended, step.delta.settled), (0, 0, 0));
+}
+
+#[test]
+fn a_close_without_an_answer_is_a_failure_of_the_worker_only() {
+    let busy = Conn { phase: BUSY, ..Conn::default() };
+    for (closer, failed) in [(Closer::Worker, 1), (Closer::Client, 0), (Closer::Reset, 0)] {
+        let delta = closing(&busy, closer, 2).unwrap().delta;
+        assert_eq!((delta.ended, delta.failed), (1, failed));
+    }
+}
+
+#[test]
+fn a_reset_is_a_failure_of_the_worker_if_it_goes_out() {
+    for (phase, failed) in [(BUSY, 1), (FRESH, 1), (IDLE, 0)] {
+        let mut conn = Conn { phase, since: 1, ..Conn::default() };
+        let step = closing(&conn, Closer::Reset, 2);
+        assert_eq!(take(&mut conn, step).failed, 0);
+        let step = reset_out(&conn, 3);
+        assert_eq!(take(&mut conn, step).failed, failed);
+        assert_eq!(reset_out(&conn, 4), None, "it is counted once");
+    }
+}
+
+#[test]
+fn who_does_not_wait_for_the_request_has_failed_and_who_has_waited_has_not() {
+    let fresh = Conn { phase: FRESH, since: 5, ..Conn::default() };
+    let failed = |closer, now| closing(&fresh, closer, now).unwrap().delta.failed;
+    assert_eq!((failed(Closer::Worker, 6), failed(Closer::Worker, 5 + HASTY_NS)), (1, 0));
+    assert_eq!(failed(Closer::Client, 6), 0);
+}
+
+#[test]
+fn charges_are_forgotten_at_the_second_roll() {
+    let mut seat = Seat { charged: 100_000, due_at: 2 * ROLL_NS, ..Seat::default() };
+    assert!(is_due(&seat, 2 * ROLL_NS));
+    seat = Seat { charged: 100_007, ..rolled(&seat, 2 * ROLL_NS) };
+    assert_eq!((seat.settled, seat.mark), (0, 100_000));
+    assert!(!is_due(&seat, 2 * ROLL_NS + 1));
+    assert_eq!(outstanding(&rolled(&seat, 3 * ROLL_NS)), 7);
+}
+
+fn centre_of(samples: impl IntoIterator<Item = u64>) -> u64 {
+    samples.into_iter().fold(0, centre_after)
+}
+
+#[test]
+fn one_long_request_does_not_spoil_the_centre() {
+    let centre = centre_of([5_000, 5_100, 200_000, 4_900, 5_000]);
+    assert!((4_500..5_500).contains(&centre), "{centre}");
+}
+
+#[test]
+fn between_two_halves_the_centre_stays() {
+    // Pairs of a Thue-Morse sequence: no drift, and no rhythm.
+    let samples = (0_u32..20_000).map(|turn| if turn.count_ones() % 2 == 0 { 100_000 } else { 5_000_000 });
+    let centre = centre_of(samples);
+    assert!((300_000..1_500_000).contains(&centre), "{centre}");
+}
+
+#[test]
+fn a_worker_that_becomes_ten_times_slower_is_known_after_a_hundred_requests() {
+    let centre = centre_of([5_000_000; 50].into_iter().chain([50_000_000; 100]));
+    assert!((40_000_000..51_000_000).contains(&centre), "{centre}");
+    assert_eq!(centre_of([1; 10]), 1);
+}
+
+#[test]
+fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
+    let failure = Delta { ended: 1, failed: 1, ..NOTHING };
+    let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, 0, &failure, 50_000));
+    let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, overtaking: 0 }, 16);
+    assert!(pace.service_ns > 100_000_000 && pace.queued_ns == 0, "{pace:?}");
+    assert!(fails(pace, 100).service_ns < 2 * FAILURE_MAX_NS);
+    assert!(fails(Pace::default(), 1).service_ns > FAILURE_MIN_NS);
+}
+
+#[test]
+fn a_failure_now_and_then_is_mended_by_answers() {
+    let failure = Delta { ended: 1, failed: 1, ..NOTHING };
+    let answer = Delta { ended: 1, answered: 1, answered_since: 0, ..NOTHING };
+    let mut pace = Pace { service_ns: 5_000_000, ..Pace::default() };
+    for turn in 0..1_000 {
+        pace = pace_after(pace, 0, if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
+    }
+    assert!((4_000_000..8_000_000).contains(&pace.service_ns), "{pace:?}");
+}
+
+/// The pace after requests that began at `began`, were answered at `now`, and saw the last progress at `progress_at`.
+fn pace_of(requests: impl IntoIterator<Item = (u64, u64, u64)>) -> Pace {
+    requests.into_iter().fold(Pace::default(), |pace, (progress_at, began, now)| {
+        let (answered_since, opened_at) = (began, began);
+        let delta = Delta { ended: 1, answered: 1, answered_since, opened_at, ..NOTHING };
+        pace_after(pace, progress_at, &delta, now)
+    })
+}
+
+#[test]
+fn a_request_that_waited_tells_what_one_more_costs_and_nothing_of_an_idle_seat() {
+    let found_idle = [(1_000_000, 1_000_000, 2_000_000); 50];
+    let waited = [(5_000_000, 1_000_000, 5_020_000); 400];
+    let pace = pace_of(found_idle.into_iter().chain(waited));
+    assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
+    assert!((19_000..22_000).contains(&pace.queued_ns), "{pace:?}");
+}
+
+#[test]
+fn one_long_request_does_not_spoil_what_one_more_costs() {
+    let waited = |ns: u64| (5_000_000, 1_000_000, 5_000_000 + ns);
+    let pace = pace_of([waited(4_000_000); 100].into_iter().chain([waited(200_000_000)]));
+    assert!((4_000_000..4_600_000).contains(&pace.queued_ns), "{pace:?}");
+}
+
+#[test]
+fn whoever_overtakes_now_and_then_is_served_beside_others() {
+    let (waited, overtook) = ((5_000_000, 4_000_000, 6_000_000), (1_000_000, 5_000_000, 6_000_000));
+    let one_in = |every| pace_of((1..2_000).map(|turn| if turn % every == 0 { overtook } else { waited }));
+    assert!(one_in(20).overtaking > CONCURRENT);
+    assert_eq!(one_in(3_000).overtaking, 0);
+    assert!(pace_of([overtook; 100].into_iter().chain([waited; 700])).overtaking < CONCURRENT);
+    assert!(pace_of([overtook; 1_000]).overtaking <= OVERTAKING_ALWAYS);
+}
+
+#[test]
+fn who_was_accepted_first_and_sends_last_overtakes_nobody() {
+    let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, opened_at: 900_000, ..NOTHING };
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1_000_000, &answer, 6_000_000));
+    assert_eq!(pace.overtaking, 0);
+}
+
+#[test]
+fn a_server_that_speaks_first_overtakes_nobody() {
+    let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ..NOTHING };
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1, &speaks, 6_000_000));
+    assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
+}
+
+#[test]
+fn a_forgotten_pace_starts_from_the_fleets() {
+    let seat = Seat { queued_ns: 7, ..Seat::default() };
+    assert_eq!(Pace::of(&seat, 5_000), Pace { service_ns: 5_000, ..Pace::default() });
+    assert_eq!(Pace::of(&Seat { service_ns: 9, ..seat }, 5_000), Pace { service_ns: 9, queued_ns: 7, overtaking: 0 });
+}
+
+#[test]
+fn charges_live_as_long_as_handshakes_take() {
+    let handshake = |sample| (0..500).fold(0, |centre, _| handshake_after(centre, sample));
+    assert_eq!(roll_ns(0), ROLL_NS);
+    assert_eq!(roll_ns(handshake(200)), ROLL_NS);
+    assert!((70_000_000..90_000_000).contains(&roll_ns(handshake(80_000))));
+    assert_eq!(roll_ns(handshake(u32::MAX)), ROLL_MAX_NS);
+}
+
+proptest! {
+    #[test]
+    fn the_centre_never_leaves_what_was_seen_by_more_than_an_eighth(
+        samples in proptest::collection::vec(1u64..1 << 50, 1..200),
+    ) {
+        let (least, most) = (*samples.iter().min().unwrap(), *samples.iter().max().unwrap());
+        let centre = centre_of(samples);
+        prop_assert!(centre >= least - least / 8 && centre <= most + most / 8 + 1, "{centre}");
+    }
+
+    /// Any order of events on any number of connections, some of them moved, leaves the books at zero.
+    #[test]
+    fn the_books_balance(events in proptest::collection::vec((0usize..8, 0u8..6, 0usize..3), 0..400)) {
+        let mut seats = [Seat::default(); 3];
+        let mut conns: Vec<Option<Conn>> = Vec::from([None; 8]);
+        let mut now = 1;
+        for (index, event, target) in events {
+            now += 1_000_000;
+            let Some(mut conn) = conns[index] else {
+                let mut conn = Conn { seat: target as u32, ..Conn::default() };
+                seats[target].charged += 1;
+                apply(&mut seats[target], &take(&mut conn, Some(established(now))), 0, now);
+                conns[index] = Some(conn);
+                continue;
+            };
+            let seat = conn.seat as usize;
+            let step = match event {
+                0 | 1 => bytes_in(&conn, now),
+                2 | 3 => bytes_out(&conn, now),
+                4 => closing(&conn, [Closer::Worker, Closer::Client, Closer::Reset][target], now),
+                _ => {
+                    seats[target].charged += 1;
+                    let (leaves, joins) = moved(&conn);
+                    apply(&mut seats[target], &joins, 0, now);
+                    conn.seat = target as u32;
+                    apply(&mut seats[seat], &leaves, 0, now);
+                    None
+                }
+            };
+            apply(&mut seats[seat], &take(&mut conn, step), 0, now);
+            conns[index] = if conn.phase >= Phase::Closed as u32 { None } else { Some(conn) };
+            for seat in &seats {
+                prop_assert!(seat.ended <= seat.begun && seat.closed <= seat.opened, "{seat:?}");
+            }
+        }
+        for conn in conns.iter_mut().flatten() {
+            let step = closing(conn, Closer::Client, now);
+            apply(&mut seats[conn.seat as usize], &take(conn, step), 0, now);
+        }
+        for seat in &seats {
+            prop_assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed));
+        }
+    }
+}

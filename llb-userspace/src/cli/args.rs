@@ -9,6 +9,7 @@ use crate::{
     config::{ReadyWhen, Tracking},
     fleet::Name,
     kernel::Limit,
+    observe::log,
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -23,6 +24,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run N copies of a server on one port
     Run(RunArgs),
+    /// Tell whether a configuration file, or a command line of `llb run`, is right, without running anything
+    Check(RunArgs),
     /// Show what llb does: the same load with the kernel's hash and with llb, one worker of eight being slow
     Demo(DemoArgs),
     #[command(hide = true)]
@@ -37,6 +40,9 @@ pub(super) enum Command {
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    /// Read options from a TOML file; those given here win. See examples/llb.toml
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Copies to run [default: one per core]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEATS as i64))]
     pub workers: Option<u32>,
@@ -67,10 +73,10 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "warn")]
     pub log: String,
     /// The server and its arguments; see docs/worker-contract.md
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "config", value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 
@@ -102,7 +108,7 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
     /// Log level; debug shows what the kernel's verifier says
-    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "error")]
     pub log: String,
 }
 

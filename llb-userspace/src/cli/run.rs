@@ -8,12 +8,23 @@ use super::args::RunArgs;
 use crate::{config::Config, doctor::check_machine, engine, observe::log};
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
+    log::start(&args.log)?;
     check_machine()?;
+    engine::run(config(args)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command line, and the file behind it, gave no command.
+#[derive(Debug, thiserror::Error)]
+#[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
+pub(super) struct NoCommand;
+
+/// What the arguments ask for.
+pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let mut command = args.command.into_iter();
-    let program = command.next().context("no command given")?;
+    let program = command.next().ok_or(NoCommand)?;
     let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
-    engine::run(Config {
+    Ok(Config {
         name: args.fleet.name,
         program,
         args: command.collect(),
@@ -27,6 +38,5 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         respawn: args.respawn,
         backoff: args.backoff,
         runtime_dir: args.fleet.runtime_dir,
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }

@@ -7,6 +7,7 @@ use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
     config::{ReadyWhen, Tracking},
+    control,
     fleet::Name,
     kernel::Limit,
     observe::log,
@@ -88,6 +89,13 @@ pub(super) struct FleetArgs {
     /// Where the fleet's lock and control socket lie
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
+}
+
+impl FleetArgs {
+    /// The running fleet of this name.
+    pub(super) fn of(&self) -> control::Fleet<'_> {
+        control::Fleet { runtime_dir: &self.runtime_dir, name: self.name.as_str() }
+    }
 }
 
 #[derive(Debug, Args)]

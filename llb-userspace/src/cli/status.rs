@@ -8,10 +8,10 @@ use std::{
 use anyhow::Context;
 
 use super::args::StatusArgs;
-use crate::{control, observe::status::Status};
+use crate::observe::status::Status;
 
 pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let status = control::status(&args.fleet.runtime_dir, args.fleet.name.as_str())?;
+    let status = args.fleet.of().status()?;
     let text = if args.json { serde_json::to_string(&status)? + "\n" } else { table(&status) };
     match std::io::stdout().write_all(text.as_bytes()) {
         // Who has seen enough, as `head` has, closes.

@@ -343,13 +343,17 @@ impl Engine {
 }
 
 /// What the control socket answers.
-fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Option<String> + Clone + 'static {
-    async move |request| match request {
-        control::Request::Status => {
+fn answers(
+    inbox: mpsc::Sender<Message>,
+) -> impl AsyncFn(control::Request, &mut control::Lines<'_>) -> std::io::Result<()> + Clone + 'static {
+    async move |request: control::Request, lines: &mut control::Lines<'_>| match request {
+        control::Request::Status {} => {
             let (reply, status) = tokio::sync::oneshot::channel();
-            inbox.send(Message::Ask { reply }).await.ok()?;
-            serde_json::to_string(&status.await.ok()?).ok()
+            let gone = |_| std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+            inbox.send(Message::Ask { reply }).await.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+            lines.write(&status.await.map_err(gone)?).await
         }
+        _ => Err(std::io::ErrorKind::Unsupported.into()),
     }
 }
 

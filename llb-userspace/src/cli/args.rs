@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
@@ -36,7 +36,19 @@ pub(super) enum Command {
     #[command(hide = true)]
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
-    Status(StatusArgs),
+    Status(FleetCommand),
+    /// Tell what has happened in a running fleet
+    Events(EventsArgs),
+    /// Replace all workers by new ones of the same command, and wait until these serve or all is as it was
+    Reload(ReloadArgs),
+    /// Have N workers, and wait until they serve and those that are too many have ended
+    Scale(ScaleArgs),
+    /// Let a slot's worker finish, start none in its place, and wait until it has ended
+    Drain(SlotArgs),
+    /// Replace a slot's worker, or fill an empty slot, and wait until the new one serves
+    Restart(SlotArgs),
+    /// End a fleet in order, and wait until nothing of it is left
+    Stop(FleetCommand),
 }
 
 #[derive(Debug, Args)]
@@ -45,7 +57,7 @@ pub(super) struct RunArgs {
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Copies to run [default: one per core]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEATS as i64))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = workers())]
     pub workers: Option<u32>,
     /// Steer this port only; repeatable [default: every TCP port that workers listen on]
     #[arg(short = 'p', long = "port", value_name = "[ADDR:]PORT", value_parser = limit)]
@@ -98,13 +110,53 @@ impl FleetArgs {
     }
 }
 
+/// What every command about a running fleet takes.
 #[derive(Debug, Args)]
-pub(super) struct StatusArgs {
+pub(super) struct FleetCommand {
     #[command(flatten)]
     pub fleet: FleetArgs,
-    /// As JSON
+    /// Answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    /// Go on with what happens from now on
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    /// Slot by slot, instead of all at once beside the old workers
+    #[arg(long)]
+    pub rolling: bool,
+    /// How many workers there may be more than slots meanwhile [default: 1]
+    #[arg(long, value_name = "N", requires = "rolling", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_surge: Option<u32>,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScaleArgs {
+    /// The number of workers
+    #[arg(value_name = "N", value_parser = workers())]
+    pub workers: u32,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SlotArgs {
+    /// The slot, as `llb status` numbers them
+    #[arg(value_name = "SLOT")]
+    pub slot: u32,
+    #[command(flatten)]
+    pub common: FleetCommand,
 }
 
 #[derive(Debug, Args)]
@@ -208,6 +260,11 @@ impl From<ReadyWhenArg> for ReadyWhen {
             ReadyWhenArg::Ready => ReadyWhen::Ready,
         }
     }
+}
+
+/// How many workers there can be.
+fn workers() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MAX_SEATS as i64)
 }
 
 /// `PORT`, `ADDR:PORT` or `[ADDR]:PORT`.

@@ -22,6 +22,10 @@ pub(super) enum Exit {
     Workers = 4,
     /// Another llb of this name runs.
     Taken = 5,
+    /// A reload was tried and undone: the old workers serve on.
+    RolledBack = 6,
+    /// The fleet does not do what it was asked for, and has changed nothing.
+    Refused = 7,
     /// The worker command is not executable (the shell's code).
     NotExecutable = 126,
     /// The worker command was not found (the shell's code).

@@ -4,10 +4,13 @@ mod args;
 mod check;
 mod demo;
 mod doctor;
+mod events;
 mod exit;
 mod merge;
+mod output;
 mod run;
 mod status;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -42,5 +45,11 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args),
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
+        Command::Events(args) => events::run(&args),
+        Command::Reload(args) => verbs::reload(&args),
+        Command::Scale(args) => verbs::scale(&args),
+        Command::Drain(args) => verbs::drain(&args),
+        Command::Restart(args) => verbs::restart(&args),
+        Command::Stop(args) => verbs::stop(&args),
     }
 }

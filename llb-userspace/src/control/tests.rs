@@ -1,6 +1,15 @@
 //! The server, with answers that the test makes.
 
-use std::{cell::Cell, io, path::Path, rc::Rc, time::Duration};
+use std::{
+    cell::Cell,
+    fs,
+    io::{self, BufRead, Write},
+    os::unix::net::UnixListener,
+    path::Path,
+    rc::Rc,
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines as Read},
@@ -11,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Done, Lines, Request, SOCKET, Server, follow};
+use super::{ControlError, Done, Fleet, Lines, Outcome, Request, SOCKET, Server, follow};
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -202,4 +211,32 @@ fn who_hangs_up_is_forgotten_and_who_only_ends_its_words_is_answered() {
         go.send(()).unwrap();
         assert_eq!(twice.hears().await, "\"done\"");
     });
+}
+
+/// A master that is told to stop, and then does something else before its connections close.
+fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Result<Outcome, ControlError> {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("web")).unwrap();
+    let path = directory.path().join("web").join(SOCKET);
+    let listener = UnixListener::bind(&path).unwrap();
+    let master = thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        io::BufReader::new(&stream).read_line(&mut line).unwrap();
+        assert_eq!(line, "{\"cmd\":\"stop\"}\n");
+        (&stream).write_all(b"{\"ok\":true}\n").unwrap();
+        at_the_end(&path, listener);
+    });
+    let outcome = Fleet { runtime_dir: directory.path(), name: "web" }.stop();
+    master.join().unwrap();
+    outcome
+}
+
+#[test]
+fn a_fleet_has_stopped_when_its_socket_is_gone_and_not_when_its_master_died() {
+    let done = Outcome::Done(Done { ok: true, ..Done::default() });
+    let in_order = stopped(|path, _listener| fs::remove_file(path).unwrap());
+    assert_eq!(in_order.unwrap(), done);
+    let killed = stopped(|_, listener| drop(listener));
+    assert!(matches!(killed, Err(ControlError::Ended { .. })), "{killed:?}");
 }

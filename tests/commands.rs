@@ -115,7 +115,10 @@ fn a_reload_is_over_when_the_new_generation_serves() {
     assert_eq!((status.generation, status.reloading, new.len()), (2, None, 2));
     assert!(new.iter().all(|worker| worker.generation == 2 && !old.contains(&worker.pid)), "{new:#?}");
 
-    assert_eq!(done(&fleet, "reload", &["--rolling", "--max-surge", "2", "--json"]), "{\"ok\":true,\"generation\":3}\n");
+    assert_eq!(
+        done(&fleet, "reload", &["--rolling", "--max-surge", "2", "--json"]),
+        "{\"ok\":true,\"generation\":3}\n"
+    );
     assert_eq!(fleet.status().generation, 3);
     // Two that are asked for at once are both answered.
     let mut both = [Running::start(&fleet, "reload", &[]), Running::start(&fleet, "reload", &["--rolling"])];
@@ -187,7 +190,8 @@ fn ask(fleet: &Fleet, request: &str) -> String {
 #[test]
 fn nobody_can_be_commanded_where_no_fleet_is() {
     let stage = Stage::new();
-    for command in [&["reload"][..], &["scale", "2"], &["drain", "0"], &["restart", "0"], &["stop"], &["events"], &["status"]]
+    for command in
+        [&["reload"][..], &["scale", "2"], &["drain", "0"], &["restart", "0"], &["stop"], &["events"], &["status"]]
     {
         let mut llb = Command::new(LLB);
         let output = llb.args(command).args(["--name", "nobody", "--runtime-dir"]).arg(stage.path()).output().unwrap();
@@ -239,7 +243,10 @@ fn a_slot_is_drained_when_its_worker_is_gone_and_filled_again_by_a_restart() {
 
     let said = done(&fleet, "restart", &["1"]);
     let new = fleet.worker(1);
-    assert_eq!((new.state.as_str(), said), ("serving", format!("{}: slot 1 is served by pid {}\n", fleet.name(), new.pid)));
+    assert_eq!(
+        (new.state.as_str(), said),
+        ("serving", format!("{}: slot 1 is served by pid {}\n", fleet.name(), new.pid))
+    );
     let said: serde_json::Value = serde_json::from_str(&done(&fleet, "restart", &["1", "--json"])).unwrap();
     let serves = serving(&fleet.status());
     assert!(serves.len() == 2 && !serves.contains(&new.pid), "{serves:?}");

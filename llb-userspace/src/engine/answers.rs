@@ -1,23 +1,32 @@
 //! What the control socket answers. Each asker has a task of its own here; the engine answers each message at once, and
 //! waits for none of them.
 
-use std::io::{self, ErrorKind};
-
-use tokio::sync::{
-    broadcast::{Receiver, error::RecvError},
-    mpsc, oneshot,
+use std::{
+    io::{self, ErrorKind},
+    rc::Rc,
+    time::Duration,
 };
 
-use super::{awaited::Awaited, messages::Message};
+use tokio::{
+    sync::{
+        Semaphore,
+        broadcast::{Receiver, error::RecvError},
+        mpsc, oneshot,
+    },
+    task::spawn_blocking,
+};
+
+use super::{awaited::Awaited, messages::Message, queues};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
     fleet::{Command, Granted, Refusal, Style},
     model::Slot,
     observe::{event::Event, status::Status},
+    sys::clock::now,
 };
 
 /// How many workers more a rolling reload may have than slots, unless it is told otherwise.
-pub(super) const MAX_SURGE: u32 = 1;
+const MAX_SURGE: u32 = 1;
 
 /// A command that is granted, and what comes of it.
 #[derive(Debug)]
@@ -30,10 +39,40 @@ pub(super) struct Begun {
     pub coming: Receiver<Event>,
 }
 
-/// Answers one request.
-pub(super) async fn answer(inbox: &mpsc::Sender<Message>, request: Request, lines: &mut Lines<'_>) -> io::Result<()> {
+/// How long looking for accept queues may take, so that the status comes in any case.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Threads that look for accept queues: many may ask for the status at once.
+const LOOKERS: usize = 2;
+
+/// What the control socket answers.
+pub(super) fn answers(
+    inbox: mpsc::Sender<Message>,
+) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
+    let lookers = Rc::new(Semaphore::new(LOOKERS));
+    async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, request, lines).await
+}
+
+/// The status with all that there is to know.
+async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io::Result<Status> {
+    let deadline = now().after(LOOK);
+    let _looker = lookers.acquire().await;
+    let (mut status, queues) = ask(inbox, |reply| Message::Ask { reply }).await?;
+    let lengths = spawn_blocking(move || queues::lengths(&queues, deadline)).await.unwrap_or_default();
+    for (worker, length) in status.workers.iter_mut().zip(lengths) {
+        worker.queued = length;
+    }
+    Ok(status)
+}
+
+async fn answer(
+    inbox: &mpsc::Sender<Message>,
+    lookers: &Semaphore,
+    request: Request,
+    lines: &mut Lines<'_>,
+) -> io::Result<()> {
     let command = match request {
-        Request::Status {} => return lines.write(&status(inbox).await?).await,
+        Request::Status {} => return lines.write(&whole_status(inbox, lookers).await?).await,
         Request::Events { follow: on } => {
             let (past, coming) = ask(inbox, |reply| Message::Follow { reply }).await?;
             return follow(lines, past, on.then_some(coming)).await;
@@ -42,7 +81,9 @@ pub(super) async fn answer(inbox: &mpsc::Sender<Message>, request: Request, line
             return lines.write(&refused("max_surge is for a rolling reload only")).await;
         }
         Request::Reload { rolling: true, max_surge: Some(0) } => {
-            return lines.write(&refused("without one worker more than slots none can be replaced: max_surge is 1 or more")).await;
+            return lines
+                .write(&refused("without one worker more than slots none can be replaced: max_surge is 1 or more"))
+                .await;
         }
         Request::Reload { rolling: false, max_surge: None } => Command::Reload(Style::AtOnce),
         Request::Reload { rolling: true, max_surge } => {
@@ -74,7 +115,8 @@ fn refused(why: &str) -> Outcome {
 }
 
 async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
-    ask(inbox, |reply| Message::Ask { reply }).await
+    let (status, _) = ask(inbox, |reply| Message::Ask { reply }).await?;
+    Ok(status)
 }
 
 /// Follows the events until they say how it went.
@@ -96,7 +138,8 @@ async fn outcome_of(inbox: &mpsc::Sender<Message>, mut awaited: Awaited, begun: 
             }
             Err(RecvError::Closed) => return Err(ErrorKind::BrokenPipe.into()),
         };
-        for event in events.into_iter().filter(|event| event.seq > seen) {
+        let known = seen;
+        for event in events.into_iter().filter(|event| event.seq > known) {
             seen = event.seq;
             if let Some(outcome) = awaited.see(&event) {
                 return Ok(outcome);

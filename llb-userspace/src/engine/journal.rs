@@ -37,6 +37,16 @@ impl Journal {
         let _ = self.followers.send(event);
     }
 
+    /// The number of the last event; 0 before the first.
+    pub(super) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// The number of the last event, and all that come after it.
+    pub(super) fn subscribe(&self) -> (u64, broadcast::Receiver<Event>) {
+        (self.last(), self.followers.subscribe())
+    }
+
     /// What there is, and what comes.
     pub(super) fn follow(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
         (self.kept.iter().cloned().collect(), self.followers.subscribe())

@@ -31,7 +31,8 @@ fn start(stage: &Stage, args: &[&str]) -> Fleet {
          while test -e $STAGE/slow; do sleep 0.05; done\n\
          exec {server} 8080"
     );
-    stage.start(&[&["--respawn", "100ms", "--drain-timeout", "2s"], args].concat(), &["sh", "-c", &script])
+    let respawn: &[&str] = if args.contains(&"--respawn") { &[] } else { &["--respawn", "100ms"] };
+    stage.start(&[respawn, &["--drain-timeout", "2s"], args].concat(), &["sh", "-c", &script])
 }
 
 fn run(fleet: &Fleet, command: &str, args: &[&str]) -> Output {

@@ -36,8 +36,8 @@ pub struct Missed {
     pub missed: u64,
 }
 
-/// Writes what was, and then what comes, until nothing more can come. What comes waits for nobody: a follower that
-/// does not keep up is told how much it has missed.
+/// Writes what was, and then what comes, up to the event that is the last of all. What comes waits for nobody: a follower
+/// that does not keep up is told how much it has missed.
 ///
 /// # Errors
 /// If nobody is there to read it any more.
@@ -45,13 +45,22 @@ pub async fn follow<T: Serialize + Clone>(
     lines: &mut Lines<'_>,
     past: Vec<T>,
     mut coming: Option<Receiver<T>>,
+    is_last: impl Fn(&T) -> bool,
 ) -> io::Result<()> {
     for event in past {
         lines.write(&event).await?;
+        if is_last(&event) {
+            return Ok(());
+        }
     }
     while let Some(events) = &mut coming {
         match events.recv().await {
-            Ok(event) => lines.write(&event).await?,
+            Ok(event) => {
+                lines.write(&event).await?;
+                if is_last(&event) {
+                    break;
+                }
+            }
             Err(RecvError::Lagged(missed)) => lines.write(&Missed { missed }).await?,
             Err(RecvError::Closed) => break,
         }

@@ -100,7 +100,9 @@ fn what_is_not_in_the_protocol_is_named() {
 fn a_follower_hears_what_was_and_what_comes_and_how_much_it_has_missed() {
     let (events, _) = broadcast::channel::<u32>(4);
     let told = events.clone();
-    let answer = async move |_: Request, lines: &mut Lines<'_>| follow(lines, vec![1, 2], Some(told.subscribe())).await;
+    let answer = async move |_: Request, lines: &mut Lines<'_>| {
+        follow(lines, vec![1, 2], Some(told.subscribe()), |event| *event == 99).await
+    };
     serve(answer, async |directory| {
         let mut follower = Asker::says(directory, r#"{"cmd":"events","follow":true}"#).await;
         assert_eq!((follower.hears().await, follower.hears().await), ("1".into(), "2".into()));
@@ -115,8 +117,13 @@ fn a_follower_hears_what_was_and_what_comes_and_how_much_it_has_missed() {
         for event in 16..20 {
             assert_eq!(follower.hears().await, event.to_string());
         }
+        let mut other = Asker::says(directory, r#"{"cmd":"events","follow":true}"#).await;
+        assert_eq!((other.hears().await, other.hears().await), ("1".into(), "2".into()));
         drop(follower);
-        until(|| events.receiver_count() == 0).await;
+        until(|| events.receiver_count() == 1).await;
+        events.send(99).unwrap();
+        assert_eq!((other.hears().await, other.hears().await), ("99".into(), String::new()), "that was the last one");
+        assert_eq!(events.receiver_count(), 0);
     });
 }
 
@@ -126,7 +133,7 @@ fn a_follower_that_does_not_read_holds_up_nobody() {
     let (events, _) = broadcast::channel::<String>(16);
     let told = events.clone();
     let answer = async move |request: Request, lines: &mut Lines<'_>| match request {
-        Request::Events { .. } => follow(lines, Vec::new(), Some(told.subscribe())).await,
+        Request::Events { .. } => follow(lines, Vec::new(), Some(told.subscribe()), |_| false).await,
         _ => lines.write(&"here").await,
     };
     serve(answer, async |directory| {
@@ -149,7 +156,8 @@ fn a_follower_that_does_not_read_holds_up_nobody() {
 fn who_only_holds_a_connection_makes_way_and_who_waits_for_an_answer_does_not() {
     let (events, _) = broadcast::channel::<u32>(4);
     let told = events.clone();
-    let answer = async move |_: Request, lines: &mut Lines<'_>| follow(lines, vec![0], Some(told.subscribe())).await;
+    let answer =
+        async move |_: Request, lines: &mut Lines<'_>| follow(lines, vec![0], Some(told.subscribe()), |_| false).await;
     serve(answer, async |directory| {
         let mut follower = Asker::says(directory, r#"{"cmd":"events","follow":true}"#).await;
         assert_eq!(follower.hears().await, "0");

@@ -19,7 +19,7 @@ use tokio::{
 use super::{awaited::Awaited, messages::Message, queues};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
-    fleet::{Command, Granted, Refusal, Style},
+    fleet::{Command, Granted, Kind, Refusal, Style},
     model::Slot,
     observe::{event::Event, status::Status},
     sys::clock::now,
@@ -75,7 +75,8 @@ async fn answer(
         Request::Status {} => return lines.write(&whole_status(inbox, lookers).await?).await,
         Request::Events { follow: on } => {
             let (past, coming) = ask(inbox, |reply| Message::Follow { reply }).await?;
-            return follow(lines, past, on.then_some(coming)).await;
+            let is_last = |event: &Event| event.event == Kind::Down.name();
+            return follow(lines, past, on.then_some(coming), is_last).await;
         }
         Request::Reload { rolling: false, max_surge: Some(_) } => {
             return lines.write(&refused("max_surge is for a rolling reload only")).await;

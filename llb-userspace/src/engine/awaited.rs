@@ -117,10 +117,10 @@ mod tests {
     }
 
     fn see(awaited: &mut Awaited, events: &[(Kind, u32, u32)]) -> Option<Outcome> {
-        let mut outcomes =
-            events.iter().map(|(kind, slot, pid)| awaited.see(&event(*kind, Some(*slot), Some(*pid), 1)));
-        let last = outcomes.next_back();
-        assert!(outcomes.all(|outcome| outcome.is_none()), "only the last one tells");
+        let told = |(kind, slot, pid): &(Kind, u32, u32)| awaited.see(&event(*kind, Some(*slot), Some(*pid), 1));
+        let mut outcomes: Vec<_> = events.iter().map(told).collect();
+        let last = outcomes.pop();
+        assert!(outcomes.iter().all(Option::is_none), "only the last one tells");
         last.flatten()
     }
 

@@ -248,6 +248,7 @@ impl Engine {
                 never = &mut control => match never {},
             }
         }
+        self.journal.is_heard().await;
         Ok(())
     }
 

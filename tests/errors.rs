@@ -128,9 +128,12 @@ fn workers_of_several_users_cannot_share_a_port() {
     // One of them has the port: it serves on.
     let fleet = stage.start(&["-n", "2", "--respawn", "100ms"], &["sh", "-c", serve]);
     let said = fleet.stderr();
-    for part in
-        ["stays empty", "port 8080 is held by", "only sockets of one user share a port", "run all workers as the same user"]
-    {
+    for part in [
+        "stays empty",
+        "port 8080 is held by",
+        "only sockets of one user share a port",
+        "run all workers as the same user",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(fleet.status().workers.len(), 1);

@@ -6,6 +6,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use harness::{
     Client, Fleet, Stage, get,
+    stage::fixture,
     steady::{Seen, Steady, steady},
     until,
 };
@@ -65,6 +66,46 @@ fn thirty_reloads_in_a_row_under_load_lose_nothing() {
     assert_eq!(fleet.stop().code, Some(0));
 }
 
+/// A program that knows nothing of llb is reloaded under load, with clients who keep their connections.
+#[track_caller]
+fn reloads_lose_nothing(stage: &Stage, address: &str, command: &[&str]) {
+    let fleet = stage.start(&["-n", "2", "--drain-timeout", "2s"], command);
+    let load = Steady { address, rate: 400, threads: 8, keepers: 12, think: Duration::from_millis(30) };
+    let (seen, ()) = steady(load, |_| {
+        for reload in 0..4 {
+            fleet.signal(Signal::SIGHUP);
+            until("the new generation serves", || serves(&fleet, 2, 2 + reload));
+        }
+        until("the old ones are gone", || fleet.status().workers.len() == 2);
+    });
+    assert_lossless(&seen, 100);
+    fleet.wait_until_quiet();
+}
+
+#[test]
+fn node_is_reloaded_without_loss() {
+    let stage = Stage::new();
+    reloads_lose_nothing(&stage, ADDRESS, &["node", &fixture("server.js"), "8080"]);
+}
+
+#[test]
+fn asyncio_is_reloaded_without_loss() {
+    let stage = Stage::new();
+    reloads_lose_nothing(&stage, ADDRESS, &["python3", &fixture("asyncio_server.py"), "127.0.0.1", "8080"]);
+}
+
+#[test]
+fn nginx_is_reloaded_without_loss() {
+    let stage = Stage::new();
+    let template = std::fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
+    for slot in 0..2 {
+        let directory = stage.path().to_str().expect("a path in UTF-8");
+        let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
+        stage.write(&format!("nginx.{slot}.conf"), &conf);
+    }
+    reloads_lose_nothing(&stage, ADDRESS, &["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"]);
+}
+
 #[test]
 fn scaling_up_and_down_under_load_loses_nothing() {
     let stage = Stage::new();
@@ -96,6 +137,21 @@ fn an_answer_that_has_begun_is_finished() {
     assert_eq!(get(ADDRESS, "/").body, "0 2");
     let answer = long.receive();
     assert_eq!(answer.body.len(), 3 + 3000 * 1024, "the whole of it");
+}
+
+/// Without the kernel's books a look at the connections themselves tells.
+#[test]
+fn without_books_a_worker_finishes_too() {
+    for tracking in ["reports", "off"] {
+        let stage = Stage::new();
+        let fleet = start(&stage, &["-n", "1", "--tracking", tracking]);
+        let mut slow = Client::connect(ADDRESS);
+        slow.send_last("/ms/3000");
+        fleet.signal(Signal::SIGUSR2);
+        until("the new one serves", || serves(&fleet, 1, 2));
+        assert_eq!(slow.receive().body, "0 1", "{tracking}");
+        until("the old one ends", || fleet.status().workers.len() == 1);
+    }
 }
 
 /// The end of llb is the end of its workers, but not of the requests that they have.

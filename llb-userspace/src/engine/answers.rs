@@ -19,7 +19,7 @@ use tokio::{
 use super::{awaited::Awaited, messages::Message, queues};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
-    fleet::{Command, Granted, Kind, Refusal, Style},
+    fleet::{Command, Granted, Kind, Style},
     model::Slot,
     observe::{event::Event, status::Status},
     sys::clock::now,
@@ -95,20 +95,18 @@ async fn answer(
         Request::Restart { slot } => Command::Restart { slot: Slot(slot) },
         Request::Stop {} => Command::Stop,
     };
-    let begun: Result<Begun, Refusal> = ask(inbox, |reply| Message::Command { command, reply }).await?;
-    let outcome = match begun {
-        Err(refusal) => refused(&refusal.to_string()),
-        Ok(_) if command == Command::Stop => {
-            lines.write(&Done { ok: true, ..Done::default() }).await?;
-            // The connection closes with llb.
-            return std::future::pending().await;
-        }
-        Ok(begun) => {
-            let awaited = Awaited::of(command, begun.granted, &status(inbox).await?);
-            outcome_of(inbox, awaited, begun).await?
-        }
+    let begun = match ask(inbox, |reply| Message::Command { command, reply }).await? {
+        Ok(begun) => begun,
+        Err(refusal) => return lines.write(&refused(&refusal.to_string())).await,
     };
-    lines.write(&outcome).await
+    if command == Command::Stop {
+        lines.write(&Done { ok: true, ..Done::default() }).await?;
+        drop(begun);
+        // The connection closes with llb.
+        return std::future::pending().await;
+    }
+    let awaited = Awaited::of(command, begun.granted, &status(inbox).await?);
+    lines.write(&outcome_of(inbox, awaited, begun).await?).await
 }
 
 fn refused(why: &str) -> Outcome {

@@ -36,9 +36,9 @@ impl Engine {
                         running.say(say::DISCONNECT);
                     }
                 }
-                Effect::CloseIdle(id) => {
+                Effect::SeeOut { id, whom } => {
                     if let Some(running) = self.running.get_mut(&id) {
-                        running.drain.close = true;
+                        running.drain.see_out = Some(whom);
                     }
                 }
                 Effect::Terminate(id) => self.terminate(id),

@@ -34,7 +34,7 @@ pub use self::place::Standing;
 use self::{place::Place, roll::Roll};
 use super::{
     command::Style,
-    effect::{Effect, Failure},
+    effect::{Effect, Failure, Whom},
     note::{Kind, Note},
     pace::Pace,
     seats::Seats,

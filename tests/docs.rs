@@ -28,8 +28,15 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/worker-contract.md", "docs/operating.md", "docs/metrics.md"];
+const PAGES: [&str; 7] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/worker-contract.md",
+    "docs/operating.md",
+    "docs/lifecycle.md",
+    "docs/metrics.md",
+];
 
 /// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
 const LOOKS: u32 = 600;

@@ -8,8 +8,10 @@ pub mod channel;
 pub mod find;
 pub mod lock;
 pub mod name;
+pub mod notify;
 pub mod pace;
 pub mod spawn;
+pub mod user;
 
 mod effect;
 mod life;
@@ -21,5 +23,7 @@ pub use effect::{Effect, Failure};
 pub use life::{Lives, Rules};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;
+pub use notify::NotifySocket;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
+pub use user::{Identity, IdentityError};
 pub use worker::{Listener, State, Worker};

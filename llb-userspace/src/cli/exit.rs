@@ -3,15 +3,17 @@
 use crate::{
     doctor::MachineError,
     engine::RunError,
-    fleet::{CgroupError, LockError, SpawnError},
+    fleet::{CgroupError, IdentityError, LockError, SpawnError},
 };
 
-/// How llb ends; a wrong command line ends with clap's own code, 2.
+/// How llb ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Exit {
     /// Something that the other codes do not name.
     Failure = 1,
+    /// The command line is wrong; clap's own code.
+    Usage = 2,
     /// The machine lacks something: rights, a kernel that is new enough, cgroup v2. `llb doctor` tells more.
     Machine = 3,
     /// The workers do not come up.
@@ -34,6 +36,9 @@ impl From<Exit> for std::process::ExitCode {
 pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() {
         return Exit::Machine;
+    }
+    if error.is::<IdentityError>() {
+        return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {
         Some(RunError::Cgroup(CgroupError::Alive { .. })) => Exit::Taken,

@@ -5,11 +5,19 @@ use std::{process::ExitCode, thread::available_parallelism};
 use anyhow::Context;
 
 use super::args::RunArgs;
-use crate::{config::Config, doctor::check_machine, engine, observe::log};
+use crate::{
+    config::Config,
+    doctor::{check_identity, check_machine},
+    engine,
+    fleet::Identity,
+    observe::log,
+};
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
+    let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     check_machine()?;
+    check_identity(identity.as_ref())?;
     let mut command = args.command.into_iter();
     let program = command.next().context("no command given")?;
     let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
@@ -17,6 +25,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         name: args.fleet.name,
         program,
         args: command.collect(),
+        identity,
         workers: args.workers.unwrap_or(u32::try_from(cores.get())?),
         policy: args.policy.into(),
         tracking: args.tracking.into(),

@@ -88,8 +88,16 @@ impl Ground {
             return Err(Missing::new("no worker command", STRANGE));
         };
         let args: Vec<OsString> = first.iter().cloned().chain(args.iter().map(Into::into)).collect();
-        let order =
-            Order { program, args: &args, directory: None, slot, generation: Generation(0), output: Output::Captured };
+        let order = Order {
+            program,
+            args: &args,
+            directory: None,
+            slot,
+            generation: Generation(0),
+            identity: None,
+            notify: None,
+            output: Output::Captured,
+        };
         let Spawned { pidfd, child, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;
         let channel = UnixStream::from_std(channel).map_err(|error| Missing::error(&error, STRANGE));
         match channel {

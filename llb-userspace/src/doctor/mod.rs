@@ -16,7 +16,7 @@ pub mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
-pub use machine::{MachineError, check as check_machine};
+pub use machine::{MachineError, check as check_machine, check_identity};
 pub use missing::Missing;
 pub use sheet::{Check, Outcome, Sheet};
 

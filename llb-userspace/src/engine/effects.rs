@@ -52,7 +52,10 @@ impl Engine {
             let effects = self.lives.exited(id, now);
             return self.perform(effects, now);
         }
-        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else {
+            let effects = self.lives.spawned(id, now);
+            return self.perform(effects, now);
+        };
         let effects = self.lives.spawn_failed(id, now);
         if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
             self.failure.get_or_insert(error);
@@ -70,6 +73,8 @@ impl Engine {
             directory: None,
             slot,
             generation,
+            identity: self.config.identity.as_ref(),
+            notify: Some(self.notify.address()),
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;

@@ -8,15 +8,20 @@ mod diagnose;
 mod effects;
 mod error;
 mod messages;
+mod notify;
 mod publish;
+mod rights;
 mod status;
 mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    ffi::OsStr,
+    rc::Rc,
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -29,7 +34,7 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
+    fleet::{FleetCgroup, Lives, NotifySocket, Rules, RuntimeDir, clear_leftover, fleet_path, notify::SECRET_BYTES},
     kernel::{Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
@@ -99,6 +104,9 @@ pub(crate) struct Engine {
     turn: u64,
     forget: VecDeque<(Instant, u64)>,
     inbox: mpsc::Sender<Message>,
+    /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
+    notify: Rc<NotifySocket>,
+    strangers: u64,
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
@@ -116,7 +124,12 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
-    let result = LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()));
+    let result = LocalSet::new().block_on(&runtime, async {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let engine = Engine::start(config, Box::new(announce), sender)?;
+        rights::shed(&engine.config, engine.cgroup.path());
+        engine.run(inbox, std::future::pending()).await
+    });
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
     runtime.shutdown_timeout(LAST_WORDS);
     result
@@ -133,12 +146,7 @@ pub async fn run_in(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (sender, inbox) = mpsc::channel(INBOX);
-    let mut engine = Engine::start(config, Box::new(up), sender)?;
-    let result = engine.turn(inbox, stop).await;
-    match engine.failure.take() {
-        Some(failure) => Err(failure),
-        None => result,
-    }
+    Engine::start(config, Box::new(up), sender)?.run(inbox, stop).await
 }
 
 impl Engine {
@@ -163,6 +171,8 @@ impl Engine {
         let directory = std::fs::File::open(cgroup.path())
             .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
         steering.attach(&directory)?;
+        let notify = NotifySocket::open(&config.name, cgroup.path(), secret())
+            .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
@@ -186,12 +196,22 @@ impl Engine {
             turn: 0,
             forget: VecDeque::new(),
             inbox,
+            notify: Rc::new(notify),
+            strangers: 0,
             up: Some(up),
             failure: None,
             down: false,
             cgroup,
             lock,
         })
+    }
+
+    async fn run(mut self, inbox: mpsc::Receiver<Message>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let result = self.turn(inbox, stop).await;
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => result,
+        }
     }
 
     async fn turn(
@@ -208,6 +228,9 @@ impl Engine {
         let mut quit = listen(SignalKind::quit())?;
         let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
         tokio::pin!(control);
+        let socket = self.notify.clone();
+        let notified = notify::listen(&socket, self.inbox.clone());
+        tokio::pin!(notified);
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -237,6 +260,7 @@ impl Engine {
                     }
                 }
                 never = &mut control => match never {},
+                never = &mut notified => match never {},
             }
         }
         Ok(())
@@ -299,6 +323,7 @@ impl Engine {
                 self.perform(effects, now);
             }
             Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
                 Ok(status) => drop(reply.send(status)),
@@ -337,9 +362,31 @@ impl Engine {
         self.perform(effects, now);
     }
 
+    /// Said by sd_notify(3): as good as the line `{"cmd":"ready"}`, but nobody is expected to answer pings for it.
+    fn said_ready(&mut self, pid: Pid, cgroup: Option<&OsStr>, now: Instant) {
+        let lives_there = |running: &Running| cgroup.is_some() && running.cgroup.path().file_name() == cgroup;
+        let Some((id, _)) = self.running.iter().find(|(_, running)| lives_there(running)) else {
+            if self.strangers == 0 {
+                tracing::warn!(%pid, "READY=1 on NOTIFY_SOCKET by a process that is no worker's; counted from now on");
+            }
+            self.strangers += 1;
+            return;
+        };
+        let effects = self.lives.says_ready(*id, now);
+        self.perform(effects, now);
+    }
+
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
     }
+}
+
+/// What nobody guesses. A kernel that has no randomness yet, in its first second, gives what it has.
+fn secret() -> [u8; SECRET_BYTES] {
+    let mut secret = [0; SECRET_BYTES];
+    // Whoever guesses the name can only send what is not listened to.
+    let _ = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::NONBLOCK);
+    secret
 }
 
 /// What the control socket answers.

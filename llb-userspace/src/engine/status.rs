@@ -43,6 +43,7 @@ impl Engine {
             workers: workers.into_iter().map(|worker| self.worker_status(worker, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections: counters.total(Stage::Select),
+            notify_strangers: self.strangers,
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })

@@ -167,6 +167,16 @@ impl Lives {
         effects
     }
 
+    /// The worker has been spawned.
+    pub fn spawned(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.rules.ready_when == ReadyWhen::Started {
+            self.due = AT_ONCE;
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
     /// The worker is about to bind an address.
     pub fn binds(&mut self, id: WorkerId, address: Address) {
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -335,6 +345,7 @@ impl Lives {
         let ready = match self.rules.ready_when {
             ReadyWhen::Listening => !worker.listeners.is_empty(),
             ReadyWhen::Ready => worker.said_ready && !worker.listeners.is_empty(),
+            ReadyWhen::Started => true,
         };
         if !ready || !(starting || worker.state == State::Serving) {
             return;

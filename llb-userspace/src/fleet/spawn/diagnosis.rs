@@ -10,7 +10,11 @@ use std::{
 };
 
 use super::Order;
-use crate::{fleet::cgroup::CgroupError, model::Slot, sys::child::ChildError};
+use crate::{
+    fleet::{cgroup::CgroupError, user::Login},
+    model::Slot,
+    sys::child::ChildError,
+};
 
 /// Why a worker could not be spawned.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +41,14 @@ pub enum SpawnError {
     },
     /// The program is there, but must not be run.
     #[error(
-        "{path} may not be run by this user; is it a program (chmod +x), and its file system mounted without noexec?"
+        "{path} may not be run by {user}; is it a program (chmod +x) in directories that {user} may enter, \
+         and its file system mounted without noexec?"
     )]
     NotExecutable {
         /// The program.
         path: PathBuf,
+        /// Who the worker was to be.
+        user: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -100,7 +107,17 @@ pub(super) fn explain(order: &Order<'_>, source: io::Error) -> SpawnError {
         None if is_path => SpawnError::NoProgram { path: order.program.into() },
         None => SpawnError::NotInPath { program: order.program.to_owned(), searched: path_variable },
         Some(path) if source.kind() == NotFound => SpawnError::NoInterpreter { path },
-        Some(path) => SpawnError::NotExecutable { path, source },
+        Some(path) => SpawnError::NotExecutable { path, user: user(order), source },
+    }
+}
+
+fn user(order: &Order<'_>) -> String {
+    match order.identity {
+        None => "this user".to_owned(),
+        Some(identity) => match &identity.login {
+            Some(Login { entry: Some((name, ..)) }) => format!("user {name}"),
+            _ => format!("user {}", identity.uid),
+        },
     }
 }
 

@@ -44,6 +44,15 @@ impl Engine {
         }
         self.arrange();
         self.publish(now);
+        self.service.status(self.in_one_line());
+    }
+
+    /// The fleet's state, for whoever asks systemd.
+    fn in_one_line(&self) -> String {
+        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
+        let addresses: Vec<String> = self.steering.groups().map(|(address, _)| address.to_string()).collect();
+        let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
+        format!("{serving} of {} workers serve{at}", self.config.workers)
     }
 
     fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
@@ -177,6 +186,7 @@ impl Engine {
     }
 
     fn announce(&mut self) {
+        self.service.ready();
         let addresses = self.steering.groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             announce(&Up { addresses, config: self.config.clone() });

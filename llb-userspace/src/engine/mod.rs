@@ -11,6 +11,7 @@ mod messages;
 mod notify;
 mod publish;
 mod rights;
+mod service;
 mod status;
 mod worker;
 
@@ -43,6 +44,7 @@ use crate::{
     sys::{clock::now, procfs},
 };
 use messages::Message;
+use service::Service;
 use worker::{Epitaph, Running};
 
 /// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
@@ -107,6 +109,7 @@ pub(crate) struct Engine {
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     strangers: u64,
+    service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
@@ -173,6 +176,11 @@ impl Engine {
         steering.attach(&directory)?;
         let notify = NotifySocket::open(&config.name, cgroup.path(), secret())
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
+        // A manager that cannot be told is none that would wait for a word.
+        let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
+            Service::default()
+        });
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
@@ -198,6 +206,7 @@ impl Engine {
             inbox,
             notify: Rc::new(notify),
             strangers: 0,
+            service,
             up: Some(up),
             failure: None,
             down: false,
@@ -286,9 +295,11 @@ impl Engine {
         }
         self.steering.flush_log();
         self.publish(now);
+        self.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
+        self.service.stopping();
         let effects = self.lives.stop(now);
         self.perform(effects, now);
     }

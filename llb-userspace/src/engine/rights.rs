@@ -16,6 +16,9 @@ const FOR_OTHERS: [Capability; 3] = [Capability::SysPtrace, Capability::DacReadS
 /// To start workers as another user.
 const FOR_USER: [Capability; 2] = [Capability::Setuid, Capability::Setgid];
 
+/// The owner's right to write, in a file's mode.
+const OWNER_WRITES: u32 = 0o200;
+
 /// Gives up the rights that nothing needs any more. To load and to attach programs takes the most, and is done: a
 /// listener is put into its group, and a cost into its map, by whoever holds their descriptors.
 ///
@@ -28,11 +31,11 @@ pub(super) fn shed(config: &Config, cgroup: &Path) {
         tracing::info!("llb keeps all its capabilities, as it has no CAP_SYS_PTRACE");
         return;
     }
-    let foreign = [cgroup.parent(), Some(config.runtime_dir.as_path())].into_iter().flatten().any(is_anothers);
+    let closed = [cgroup.parent(), Some(config.runtime_dir.as_path())].into_iter().flatten().any(is_closed);
     let kept: Capabilities = FOR_OTHERS
         .into_iter()
         .chain(FOR_USER.into_iter().filter(|_| identity.is_some()))
-        .chain(foreign.then_some(Capability::DacOverride))
+        .chain(closed.then_some(Capability::DacOverride))
         // It can do what this one can, and a fleet may have been given the one and not the other.
         .chain((!held.has(Capability::DacReadSearch)).then_some(Capability::DacOverride))
         .collect();
@@ -46,7 +49,9 @@ fn workers_hold_rights(identity: Option<&Identity>) -> bool {
     identity.map_or_else(geteuid, |identity| identity.uid).is_root()
 }
 
-/// Whether only the right to write everywhere lets us write there: root in a cgroup that was delegated to a user, for one.
-fn is_anothers(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.uid() != geteuid().as_raw())
+/// Whether only the right to write everywhere lets us write there: in a cgroup that was delegated to a user, for one, or
+/// in the root of all cgroups, which is nobody's to write to.
+fn is_closed(path: &Path) -> bool {
+    let open = |found: &fs::Metadata| found.uid() == geteuid().as_raw() && found.mode() & OWNER_WRITES != 0;
+    fs::metadata(path).is_ok_and(|found| !open(&found))
 }

@@ -12,18 +12,23 @@ pub mod notify;
 pub mod pace;
 pub mod spawn;
 pub mod user;
+pub mod usher;
 
+mod command;
 mod effect;
 mod life;
+mod note;
 mod seats;
 mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure};
-pub use life::{Lives, Rules};
+pub use life::{Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;
+pub use note::{Kind, Note};
 pub use notify::NotifySocket;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};
-pub use worker::{Listener, State, Worker};
+pub use worker::{Holding, Listener, State, Worker};

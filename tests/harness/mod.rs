@@ -19,6 +19,7 @@ pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod reporting;
 pub(crate) mod stage;
+pub(crate) mod steady;
 
 use std::{thread, time::Duration};
 

@@ -3,11 +3,12 @@
 use std::{ffi::OsString, process::ExitStatus};
 
 use nix::unistd::Pid;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::{
+    fleet::{Command, Granted, Holding, Refusal},
     model::WorkerId,
-    observe::status::Status,
+    observe::{event::Event, status::Status},
     report::{Fault, Report},
 };
 
@@ -27,6 +28,14 @@ pub(super) enum Message {
     Exited { id: WorkerId, status: ExitStatus, tail: Vec<String> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
+    /// What a worker that drains still holds; none if it could not be looked at.
+    Looked { id: WorkerId, holds: Option<Holding> },
+    /// An operator wants something.
+    #[expect(dead_code, reason = "the control socket will say this")]
+    Command { command: Command, reply: oneshot::Sender<Result<Granted, Refusal>> },
+    /// Somebody wants to know what has come to pass, and what will.
+    #[expect(dead_code, reason = "the control socket will say this")]
+    Follow { reply: oneshot::Sender<(Vec<Event>, broadcast::Receiver<Event>)> },
     /// Somebody asks for the status.
     Ask { reply: oneshot::Sender<Status> },
 }

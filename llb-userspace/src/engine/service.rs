@@ -64,6 +64,11 @@ impl Service {
         self.say("READY=1".into());
     }
 
+    /// A reload has begun; when it is over, however it ended, the fleet is [`ready`](Self::ready) again.
+    pub(super) fn reloading(&mut self, now: Instant) {
+        self.say(format!("RELOADING=1\nMONOTONIC_USEC={}", now.0 / 1_000));
+    }
+
     /// The fleet is ending.
     pub(super) fn stopping(&mut self) {
         self.say("STOPPING=1".into());
@@ -179,8 +184,10 @@ mod tests {
         service.status("1 of 2".into());
         service.ready();
         service.status("2 of 2".into());
+        service.reloading(Instant(SECOND));
         service.stopping();
-        assert_eq!(heard(&systemd), ["STATUS=1 of 2", "READY=1", "STATUS=2 of 2", "STOPPING=1"]);
+        let all = ["STATUS=1 of 2", "READY=1", "STATUS=2 of 2", "RELOADING=1\nMONOTONIC_USEC=1000000", "STOPPING=1"];
+        assert_eq!(heard(&systemd), all);
     }
 
     #[test]

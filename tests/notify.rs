@@ -10,7 +10,7 @@ use std::{
 
 use harness::{Fleet, Launcher, Stage, get, holds_within, proc::variable, process::Stopped, stage::fixture, until};
 use llb::sys::clock::now;
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 const ADDR: &str = "127.0.0.1:8080";
 
@@ -173,7 +173,7 @@ impl Systemd {
 }
 
 #[test]
-fn systemd_is_told_when_the_fleet_serves_and_when_it_ends() {
+fn systemd_is_told_when_the_fleet_serves_reloads_and_ends() {
     let stage = Stage::new();
     // A path, as systemd gives one to services; no worker may speak in llb's name.
     let address = stage.path().join("systemd").display().to_string();
@@ -189,9 +189,30 @@ fn systemd_is_told_when_the_fleet_serves_and_when_it_ends() {
     systemd.wait_for("STATUS=2 of 2 workers serve on 127.0.0.1:8080");
     systemd.wait_for("READY=1");
     fleet.wait_until_serving();
+
+    let begun = now().0 / 1_000;
+    fleet.signal(Signal::SIGHUP);
+    let reloading = || systemd.heard().into_iter().find(|heard| heard.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    until("a reload has begun", || reloading().is_some());
+    let at: u64 = reloading().unwrap().rsplit('=').next().unwrap().parse().unwrap();
+    assert!(begun <= at && at <= now().0 / 1_000, "systemd drops what is older than its own signal");
+    systemd.wait_for("STATUS=2 of 2 workers serve on 127.0.0.1:8080, generation 2 is starting");
+    assert_eq!(systemd.count("READY=1"), 1, "{:?}", systemd.heard());
+    for slot in 0..2 {
+        until("it is the new one that says so", || {
+            stage.tell(slot, "send READY=1");
+            fleet
+                .status()
+                .workers
+                .iter()
+                .any(|worker| worker.slot == slot && worker.generation == 2 && worker.state == "serving")
+        });
+    }
+    until("the reload is over", || systemd.count("READY=1") == 2);
+
     assert_eq!(fleet.stop().code, Some(0));
     let heard = systemd.heard();
-    assert_eq!((systemd.count("READY=1"), systemd.count("STOPPING=1")), (1, 1), "{heard:?}");
+    assert_eq!((systemd.count("READY=1"), systemd.count("STOPPING=1")), (2, 1), "{heard:?}");
     assert_eq!(systemd.count("WATCHDOG=1"), 0, "nobody asked for it: {heard:?}");
 }
 

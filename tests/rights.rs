@@ -81,6 +81,18 @@ fn replace(fleet: &Fleet, slot: u32) -> Pid {
     pid(fleet, slot)
 }
 
+/// Reloads, and waits for the new generation to be alone.
+#[track_caller]
+fn reload(fleet: &Fleet) {
+    let newest = || fleet.status().workers.iter().map(|worker| worker.generation).max().unwrap_or(0);
+    let before = newest();
+    fleet.signal(Signal::SIGHUP);
+    until("a new generation serves", || {
+        let workers = fleet.status().workers;
+        workers.len() == 2 && workers.iter().all(|worker| worker.generation > before && worker.state == "serving")
+    });
+}
+
 #[track_caller]
 fn assert_without_rights(worker: Pid) {
     for thread in threads(worker) {
@@ -214,6 +226,8 @@ fn the_master_keeps_what_it_needs_and_nothing_else() {
     assert_eq!(status(pid(&fleet, 0)).mask("CapEff"), whole, "root's workers are what they were without llb");
     assert_steered(&fleet);
     replace(&fleet, 1);
+    reload(&fleet);
+    replace(&fleet, 0);
     assert_keeps(fleet.pid(), kept);
 }
 
@@ -224,6 +238,8 @@ fn the_master_of_a_named_user_can_still_become_that_user() {
     let kept = kept_of_root(&[&FOR_OTHERS[..], &FOR_USER].concat());
     assert_keeps(fleet.pid(), kept);
     replace(&fleet, 1);
+    reload(&fleet);
+    replace(&fleet, 0);
     assert_keeps(fleet.pid(), kept);
 }
 
@@ -282,6 +298,7 @@ fn nobody_with_three_capabilities_in_a_delegated_cgroup_is_enough() {
     let fleet = stage.start_by(&by, &["-n", "2", "--policy", "round-robin"], &SERVER);
     assert_steered(&fleet);
     assert_keeps(fleet.pid(), 0);
+    reload(&fleet);
     for worker in [pid(&fleet, 0), replace(&fleet, 1)] {
         assert_eq!(status(worker).field("Uid"), "65534 65534 65534 65534");
         assert_without_rights(worker);
@@ -299,6 +316,7 @@ fn nobody_can_run_workers_of_a_third_user() {
     let fleet = stage.start_by(&by, &user, &SERVER);
     assert_steered(&fleet);
     assert_keeps(fleet.pid(), mask_of(&FOR_OTHERS) | mask_of(&FOR_USER));
+    reload(&fleet);
     for worker in [pid(&fleet, 0), replace(&fleet, 1)] {
         assert_eq!(status(worker).field("Uid"), "61234 61234 61234 61234");
         assert_without_rights(worker);
@@ -327,9 +345,8 @@ fn assert_own_things_only(fleet: &Fleet, worker: Pid) {
     assert_eq!(members.trim_end(), worker.to_string(), "it is alone there");
 }
 
-/// A server that opens nothing but its listener, and that only when told to: it is made of one program that waits.
 #[test]
-fn a_worker_has_its_own_things_only_also_after_a_crash() {
+fn a_worker_has_its_own_things_only_also_after_a_crash_and_a_reload() {
     let stage = stage();
     // `sleep` listens on nothing, and opens nothing.
     let fleet = stage.launch(&["-n", "2", "--ready-when", "started", "--respawn", "100ms"], &["sleep", "600"]);
@@ -346,4 +363,8 @@ fn a_worker_has_its_own_things_only_also_after_a_crash() {
     };
     until("it is replaced", || replaced().is_some());
     assert_own_things_only(&fleet, replaced().unwrap());
+    reload(&fleet);
+    for slot in 0..2 {
+        assert_own_things_only(&fleet, pid(&fleet, slot));
+    }
 }

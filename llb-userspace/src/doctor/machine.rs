@@ -2,10 +2,7 @@
 
 use nix::{sys::utsname::uname, unistd::geteuid};
 
-use super::{
-    OTHER_USERS, Sheet,
-    missing::{Missing, Tried},
-};
+use super::missing::{Missing, Tried};
 use crate::{
     fleet::Identity,
     sys::capabilities::{self, Capabilities, Capability},
@@ -110,20 +107,19 @@ pub(super) fn rights() -> Tried<()> {
     Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root())))
 }
 
-/// Whether workers of another user can be started and steered: that takes rights of its own.
-pub(super) fn other_users(sheet: &mut Sheet) {
+/// Our rights to start and to steer workers of another user; otherwise what is not to be had without those that are missing.
+pub(super) fn other_users() -> Result<String, String> {
     let held = capabilities::own().unwrap_or_default();
-    let strangers = lacking(held, NEEDED_FOR_OTHER_USERS);
-    let lacking = lacking(held, NEEDED_FOR_OTHER_USERS.into_iter().chain(NEEDED_FOR_USER));
-    if lacking.is_empty() {
-        let names = list(NEEDED_FOR_OTHER_USERS.into_iter().chain(NEEDED_FOR_USER));
-        sheet.enter(OTHER_USERS, Ok(((), format!("{names}: workers may be others than llb (--user)"))));
-    } else if strangers.is_empty() {
-        sheet.note(OTHER_USERS, format!("{lacking} missing: no --user, but workers may change their user themselves"));
-    } else {
-        let then = "no --user, and a worker that changes its user is left to the kernel's hash";
-        sheet.note(OTHER_USERS, format!("{lacking} missing: {then}"));
+    let all = || NEEDED_FOR_OTHER_USERS.into_iter().chain(NEEDED_FOR_USER);
+    let missing = lacking(held, all());
+    if missing.is_empty() {
+        return Ok(format!("{}: workers may be others than llb (--user)", list(all())));
     }
+    Err(if lacking(held, NEEDED_FOR_OTHER_USERS).is_empty() {
+        format!("{missing} missing: no --user, but workers may change their user themselves")
+    } else {
+        format!("{missing} missing: no --user, and a worker that changes its user is left to the kernel's hash")
+    })
 }
 
 fn release() -> String {

@@ -25,7 +25,7 @@ pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_p
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure};
 pub use life::{Lives, Rules, Standing};
-pub use lock::{LockError, RuntimeDir};
+pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::Name;
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;

@@ -20,13 +20,11 @@ mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    ffi::OsStr,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use nix::unistd::Pid;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -36,11 +34,11 @@ use tokio::{
 pub use error::{RunError, describe};
 
 use crate::{
-    config::Config,
+    config::{Config, ReadyWhen},
     control,
     fleet::{
         Command, FleetCgroup, Granted, Lives, NotifySocket, Refusal, Rules, RuntimeDir, Style, Worker, clear_leftover,
-        fleet_path, notify::SECRET_BYTES,
+        fleet_path,
     },
     kernel::{Connections, Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
@@ -78,13 +76,21 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    let Config { program, workers, name, policy, .. } = &up.config;
+    if addresses.is_empty() && up.config.ready_when == ReadyWhen::Started {
+        stderr::line(&format!(
+            "llb: serving with {workers} workers of {} (fleet {name}, {}), each steered as soon as it listens",
+            program.display(),
+            policy.name(),
+        ));
+        return;
+    }
     if addresses.is_empty() {
         stderr::line(
             "llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why",
         );
         return;
     }
-    let Config { program, workers, name, policy, .. } = &up.config;
     stderr::line(&format!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
         addresses.join(", "),
@@ -185,7 +191,7 @@ impl Engine {
         let directory = std::fs::File::open(cgroup.path())
             .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
         steering.attach(&directory)?;
-        let notify = NotifySocket::open(&config.name, cgroup.path(), secret())
+        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         // A manager that cannot be told is none that would wait for a word.
         let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
@@ -401,31 +407,9 @@ impl Engine {
         self.perform(effects, now);
     }
 
-    /// Said by sd_notify(3): as good as the line `{"cmd":"ready"}`, but nobody is expected to answer pings for it.
-    fn said_ready(&mut self, pid: Pid, cgroup: Option<&OsStr>, now: Instant) {
-        let lives_there = |running: &Running| cgroup.is_some() && running.cgroup.path().file_name() == cgroup;
-        let Some((id, _)) = self.running.iter().find(|(_, running)| lives_there(running)) else {
-            if self.strangers == 0 {
-                tracing::warn!(%pid, "READY=1 on NOTIFY_SOCKET by a process that is no worker's; counted from now on");
-            }
-            self.strangers += 1;
-            return;
-        };
-        let effects = self.lives.says_ready(*id, now);
-        self.perform(effects, now);
-    }
-
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
     }
-}
-
-/// What nobody guesses. A kernel that has no randomness yet, in its first second, gives what it has.
-fn secret() -> [u8; SECRET_BYTES] {
-    let mut secret = [0; SECRET_BYTES];
-    // Whoever guesses the name can only send what is not listened to.
-    let _ = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::NONBLOCK);
-    secret
 }
 
 /// What the control socket answers.

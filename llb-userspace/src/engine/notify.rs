@@ -1,15 +1,22 @@
 //! Listens to what workers say by sd_notify(3).
 
-use std::{convert::Infallible, future::pending, time::Duration};
+use std::{convert::Infallible, ffi::OsStr, future::pending, time::Duration};
 
+use nix::unistd::Pid;
 use tokio::{
     sync::mpsc::Sender,
     task::yield_now,
     time::{MissedTickBehavior, interval},
 };
 
-use super::messages::Message;
-use crate::fleet::notify::{NotifySocket, Said};
+use super::{Engine, messages::Message, worker::Running};
+use crate::{
+    fleet::{
+        Secret,
+        notify::{NotifySocket, Said},
+    },
+    model::Instant,
+};
 
 /// How often messages are read on, and how many at the most: two thousand a second, for a fleet of 256 that all become
 /// ready at once. Who floods the socket waits, and the others that write to it; nothing else of llb does.
@@ -40,4 +47,28 @@ pub(super) async fn listen(socket: &NotifySocket, inbox: Sender<Message>) -> Inf
             }
         }
     }
+}
+
+impl Engine {
+    /// Said by sd_notify(3): as good as the line `{"cmd":"ready"}`, but nobody is expected to answer pings for it.
+    pub(super) fn said_ready(&mut self, pid: Pid, cgroup: Option<&OsStr>, now: Instant) {
+        let lives_there = |running: &Running| cgroup.is_some() && running.cgroup.path().file_name() == cgroup;
+        let Some((id, _)) = self.running.iter().find(|(_, running)| lives_there(running)) else {
+            if self.strangers == 0 {
+                tracing::warn!(%pid, "READY=1 on NOTIFY_SOCKET by a process that is no worker's; counted from now on");
+            }
+            self.strangers += 1;
+            return;
+        };
+        let effects = self.lives.says_ready(*id, now);
+        self.perform(effects, now);
+    }
+}
+
+/// What nobody guesses. A kernel that has no randomness yet, in its first second, gives what it has.
+pub(super) fn random() -> Secret {
+    let mut secret = Secret::default();
+    // Whoever guesses the name can only send what is not listened to.
+    let _ = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::NONBLOCK);
+    secret
 }

@@ -2,7 +2,8 @@
 //!
 //! It has an abstract name, which needs no file: workers of another user could not get at one in llb's private
 //! directory. What is said there counts for the worker in whose cgroup the sender lives, by the pid that the kernel
-//! attaches, and for nobody else. The name cannot be guessed, so that strangers do not even get in the way.
+//! attaches, and for nobody else. The name cannot be guessed, so that strangers do not even get in the way. It outlives
+//! a master that is killed, so that its workers are heard by the next one.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -23,11 +24,8 @@ use nix::{
 };
 use tokio::{io::Interest, net::UnixDatagram};
 
-use super::name::Name;
+use super::{lock::Secret, name::Name};
 use crate::sys::mounts;
-
-/// Bytes of a name's random part: as many as nobody tries out.
-pub const SECRET_BYTES: usize = 16;
 
 /// A message that is longer is not read; systemd reads no longer ones either (`PIPE_BUF`).
 const LONGEST: usize = 4096;
@@ -67,7 +65,7 @@ impl NotifySocket {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn open(name: &Name, cgroup: &Path, secret: [u8; SECRET_BYTES]) -> io::Result<Self> {
+    pub fn open(name: &Name, cgroup: &Path, secret: Secret) -> io::Result<Self> {
         let mut abstract_name = format!("llb.{name}.");
         for byte in secret {
             // Writing to a string does not fail.

@@ -83,6 +83,12 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
+    /// Run the workers as this user and its groups, by name or number [default: as llb]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Run the workers in this group only, by name or number [default: the groups of --user]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
@@ -249,8 +255,10 @@ impl From<TrackingArg> for Tracking {
 pub(super) enum ReadyWhenArg {
     /// It listens on a steered port
     Listening,
-    /// It listens and has said {"cmd":"ready"}
+    /// It listens and has said so, by {"cmd":"ready"} or READY=1
     Ready,
+    /// It has been started; it is chosen as soon as it listens
+    Started,
 }
 
 impl From<ReadyWhenArg> for ReadyWhen {
@@ -258,6 +266,7 @@ impl From<ReadyWhenArg> for ReadyWhen {
         match arg {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
+            ReadyWhenArg::Started => ReadyWhen::Started,
         }
     }
 }

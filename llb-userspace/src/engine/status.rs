@@ -45,6 +45,7 @@ impl Engine {
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections,
+            notify_strangers: self.strangers,
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })

@@ -298,6 +298,21 @@ fn the_options_of_run_are_those_of_its_help() {
 }
 
 #[test]
+fn every_command_is_documented() {
+    let Output { stdout, .. } = Command::new(LLB).arg("--help").output().unwrap();
+    let help = String::from_utf8(stdout).unwrap();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // A line that goes on is indented further.
+    let names = commands.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 5, "{help}");
+    let page = read("docs/operating.md") + &read("README.md");
+    for name in names {
+        assert!(page.contains(&format!("`llb {name}")), "llb {name} is not documented");
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere_and_every_named_test_is_there() {
     let mut tests = 0;
     for page in PAGES {

@@ -177,7 +177,7 @@ fn a_slot_is_told_to_be_empty_when_its_last_worker_is_gone_and_nobody_is_to_come
     granted(&mut lives, drain, at(5200));
     lives.exited(FIRST, at(5300));
     lives.exited(SECOND, at(5300));
-    assert_eq!(emptied(&mut lives), []);
+    assert_eq!(emptied(&mut lives), [0; 0]);
     lives.exited(FOURTH, at(5400));
     assert_eq!(emptied(&mut lives), [1]);
     granted(&mut lives, drain, at(5500));

@@ -1,6 +1,8 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
+use super::{check::WrongCommand, run::NoCommand};
 use crate::{
+    config::file::FileError,
     doctor::MachineError,
     engine::RunError,
     fleet::{CgroupError, IdentityError, LockError, SpawnError},
@@ -12,7 +14,7 @@ use crate::{
 pub(super) enum Exit {
     /// Something that the other codes do not name.
     Failure = 1,
-    /// The command line is wrong; clap's own code.
+    /// The command line (this is clap's own code), or the configuration file, is wrong.
     Usage = 2,
     /// The machine lacks something: rights, a kernel that is new enough, cgroup v2. `llb doctor` tells more.
     Machine = 3,
@@ -20,6 +22,10 @@ pub(super) enum Exit {
     Workers = 4,
     /// Another llb of this name runs.
     Taken = 5,
+    /// A reload was tried and undone: the old workers serve on.
+    RolledBack = 6,
+    /// The fleet does not do what it was asked for, and has changed nothing.
+    Refused = 7,
     /// The worker command is not executable (the shell's code).
     NotExecutable = 126,
     /// The worker command was not found (the shell's code).
@@ -37,7 +43,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() {
         return Exit::Machine;
     }
-    if error.is::<IdentityError>() {
+    if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {

@@ -204,7 +204,7 @@ impl Engine {
     }
 
     /// Enters what has come to pass into the journal.
-    fn enter_notes(&mut self) {
+    pub(super) fn enter_notes(&mut self) {
         for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
             // One that has exited may have been buried since.
             let epitaph = slot.and_then(|slot| self.epitaphs.get(&slot)).filter(|epitaph| Some(epitaph.id) == id);

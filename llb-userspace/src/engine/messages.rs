@@ -22,6 +22,8 @@ pub(super) enum Message {
         reports: Vec<Report>,
         /// Kinds of faults that it has made for the first time.
         faults: Vec<Fault>,
+        /// Messages of its program's own.
+        messages: Vec<String>,
     },
     /// A worker has closed its report channel.
     HungUp { id: WorkerId },

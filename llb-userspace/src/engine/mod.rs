@@ -359,10 +359,12 @@ impl Engine {
 
     fn message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Said { id, reports, faults } => {
+            Message::Said { id, reports, faults, messages } => {
                 for fault in faults {
                     tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
                 }
+                messages.iter().for_each(|message| self.lives.writes(id, message));
+                self.enter_notes();
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
             Message::HungUp { id } => {

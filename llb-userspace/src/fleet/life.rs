@@ -235,6 +235,11 @@ impl Lives {
         }
     }
 
+    /// The worker has written what is its program's own.
+    pub fn writes(&mut self, id: WorkerId, message: &str) {
+        self.note_worker(Kind::Message, id, message);
+    }
+
     /// The worker says that it is ready.
     pub fn says_ready(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
         self.due = AT_ONCE;

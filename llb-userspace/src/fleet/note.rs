@@ -13,6 +13,8 @@ pub enum Kind {
     Listening,
     /// A worker is ready, and chosen from now on.
     Ready,
+    /// A worker has written a message of its program's own; the cause is its text.
+    Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
@@ -52,6 +54,7 @@ impl Kind {
             Kind::SpawnFailed => "spawn_failed",
             Kind::Listening => "listening",
             Kind::Ready => "ready",
+            Kind::Message => "message",
             Kind::Disconnect => "disconnect",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",

@@ -47,9 +47,9 @@ use crate::{
     kernel::{Connections, Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
-    policy::{Table, View},
     report::{Report, say},
     sys::clock::now,
+    updater::{Updater, is_drained},
 };
 use answers::Begun;
 use journal::Journal;
@@ -122,10 +122,7 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     /// Who sits where: see [`Engine::arrange`].
     seated: Vec<publish::Seated>,
-    /// What was known when this was last published; kept for its memory.
-    views: Vec<View>,
-    table: Table,
-    turn: u64,
+    updater: Updater,
     forget: VecDeque<(Instant, u64)>,
     inbox: mpsc::Sender<Message>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
@@ -211,6 +208,7 @@ impl Engine {
             respawn: config.respawn,
             backoff: config.backoff,
         };
+        let policy = config.policy;
         Ok(Engine {
             config,
             started_at: now,
@@ -223,9 +221,7 @@ impl Engine {
             spoken: BTreeSet::new(),
             epitaphs: BTreeMap::new(),
             seated: Vec::new(),
-            views: Vec::new(),
-            table: crate::policy::table(&[], now, 0),
-            turn: 0,
+            updater: Updater::new(policy),
             forget: VecDeque::new(),
             inbox,
             notify: Rc::new(notify),
@@ -297,7 +293,7 @@ impl Engine {
         let effects = {
             let Engine { lives, steering, running, .. } = self;
             let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), steering, now);
-            lives.tick(now, holds, |seat| publish::is_drained(steering.books(), seat, now))
+            lives.tick(now, holds, |seat| is_drained(steering.books(), seat, now))
         };
         self.perform(effects, now);
         for id in &self.spoken {

@@ -10,13 +10,14 @@ pub mod lock;
 pub mod name;
 pub mod pace;
 pub mod spawn;
+pub mod takeover;
 
 mod effect;
 mod life;
 mod seats;
 mod worker;
 
-pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use effect::{Effect, Failure};
 pub use life::{Lives, Rules};
 pub use lock::{LockError, RuntimeDir};

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{ReadyWhen, Tracking},
+    config::{OnMasterExit, ReadyWhen, Tracking},
     fleet::Name,
     kernel::Limit,
 };
@@ -33,6 +33,8 @@ pub(super) enum Command {
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
     Status(StatusArgs),
+    #[command(hide = true)]
+    Guard(GuardArgs),
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +66,9 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
+    /// What becomes of the workers when llb is killed
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnMasterExitArg::Keep)]
+    pub on_master_exit: OnMasterExitArg,
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
@@ -114,6 +119,14 @@ pub(super) struct DoctorWorkerArgs {
     pub slot: u8,
     #[arg(long)]
     pub idle: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GuardArgs {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +205,23 @@ impl From<ReadyWhenArg> for ReadyWhen {
         match arg {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OnMasterExitArg {
+    /// They serve on, and the next llb of the name takes them over
+    Keep,
+    /// They end with it
+    Stop,
+}
+
+impl From<OnMasterExitArg> for OnMasterExit {
+    fn from(arg: OnMasterExitArg) -> Self {
+        match arg {
+            OnMasterExitArg::Keep => OnMasterExit::Keep,
+            OnMasterExitArg::Stop => OnMasterExit::Stop,
         }
     }
 }

@@ -4,6 +4,7 @@ mod args;
 mod demo;
 mod doctor;
 mod exit;
+mod guard;
 mod run;
 mod status;
 
@@ -26,6 +27,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
+        Command::Guard(args) => guard::run(&args),
     };
     let code = result.unwrap_or_else(|error| {
         stderr::line(&format!("llb: {error:#}"));

@@ -26,6 +26,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         drain_timeout: args.drain_timeout,
         respawn: args.respawn,
         backoff: args.backoff,
+        on_master_exit: args.on_master_exit.into(),
         runtime_dir: args.fleet.runtime_dir,
     })?;
     Ok(ExitCode::SUCCESS)

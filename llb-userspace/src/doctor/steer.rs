@@ -59,7 +59,7 @@ pub(super) fn attach(ground: &Ground) -> Tried<Steering> {
         (bpftool cgroup tree)";
     let failed = |error: &dyn std::error::Error| Missing::error(error, remedy);
     let options = Options { cgroup_level: ground.worker_level(), limits: Vec::new(), keeps_books: true };
-    let mut steering = Steering::load(&options).map_err(|error| failed(&error))?;
+    let mut steering = Steering::load(&options, None).map_err(|error| failed(&error))?;
     let directory = File::open(ground.cgroup().path()).map_err(|error| failed(&error))?;
     steering.attach(&directory).map_err(|error| failed(&error))?;
     Ok((steering, "five programs to the workers' cgroup".into()))

@@ -7,9 +7,14 @@
 mod diagnose;
 mod effects;
 mod error;
+pub mod guard;
+mod leftover;
 mod messages;
 mod publish;
+mod record;
+mod start;
 mod status;
+mod takeover;
 mod worker;
 
 use std::{
@@ -29,8 +34,8 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
-    kernel::{Event, EventKind, Options, Steering},
+    fleet::{FleetCgroup, Lives, RuntimeDir},
+    kernel::{Event, EventKind, Pins, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     policy::{Table, View},
@@ -102,8 +107,12 @@ pub(crate) struct Engine {
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
-    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, and then the lock.
+    /// What the next master would have to know; nothing if it could not go on with the programs anyway.
+    record: Option<record::Keeper>,
+    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, then their pins, and then the lock.
     cgroup: FleetCgroup,
+    _pins: Option<Pins>,
+    _guard: Option<guard::Guard>,
     lock: RuntimeDir,
 }
 
@@ -142,58 +151,6 @@ pub async fn run_in(
 }
 
 impl Engine {
-    fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
-        let now = now();
-        let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
-        let mut killed = clear_leftover(&fleet_path(&config.name)?)?;
-        if let Some(elsewhere) = lock.noted_cgroup() {
-            killed += clear_leftover(&elsewhere)?;
-        }
-        if killed > 0 {
-            tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
-        }
-        let cgroup = FleetCgroup::create(&config.name)?;
-        lock.note_cgroup(cgroup.path())?;
-        let options = Options {
-            cgroup_level: cgroup.worker_level(),
-            limits: config.limits.clone(),
-            keeps_books: config.tracking.keeps_books(),
-        };
-        let mut steering = Steering::load(&options)?;
-        let directory = std::fs::File::open(cgroup.path())
-            .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
-        steering.attach(&directory)?;
-        let rules = Rules {
-            slots: config.workers,
-            ready_when: config.ready_when,
-            ready_timeout: config.ready_timeout,
-            drain_timeout: config.drain_timeout,
-            respawn: config.respawn,
-            backoff: config.backoff,
-        };
-        Ok(Engine {
-            config,
-            started_at: now,
-            steering,
-            lives: Lives::new(rules, now),
-            running: HashMap::new(),
-            by_cgroup: HashMap::new(),
-            spoken: BTreeSet::new(),
-            epitaphs: BTreeMap::new(),
-            seated: Vec::new(),
-            views: Vec::new(),
-            table: crate::policy::table(&[], now, 0),
-            turn: 0,
-            forget: VecDeque::new(),
-            inbox,
-            up: Some(up),
-            failure: None,
-            down: false,
-            cgroup,
-            lock,
-        })
-    }
-
     async fn turn(
         &mut self,
         mut inbox: mpsc::Receiver<Message>,
@@ -238,6 +195,7 @@ impl Engine {
                 }
                 never = &mut control => match never {},
             }
+            self.keep_record();
         }
         Ok(())
     }

@@ -1,0 +1,170 @@
+//! How a master begins: with what an earlier one has left, or afresh.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    fs::File,
+};
+
+use llb_common::names;
+use tokio::sync::mpsc;
+
+use super::{
+    Announce, Engine, FORGET_AFTER, RunError,
+    guard::Guard,
+    leftover,
+    messages::Message,
+    record::Keeper,
+    takeover::{self, Found, Left, Refusal},
+    worker::Running,
+};
+use crate::{
+    config::{Config, OnMasterExit},
+    fleet::{
+        Adopted, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
+        takeover::{FORMAT, Terms},
+    },
+    kernel::{Limit, Options, Pins, Steering},
+    model::{Generation, Instant},
+    observe::stderr,
+    sys::{clock::now, procfs},
+};
+
+impl Engine {
+    pub(super) fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
+        let now = now();
+        let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
+        let guard = match config.on_master_exit {
+            OnMasterExit::Keep => None,
+            OnMasterExit::Stop => Some(Guard::start(&config.name, &config.runtime_dir, config.drain_timeout)),
+        };
+        let guard = guard.transpose().map_err(|source| RunError::Loop { attempt: "start the guard", source })?;
+        let terms = terms(&config)?;
+        let left = match takeover::take_over(&config, &lock, &terms) {
+            Ok(left) => left,
+            Err(Refusal::Alive(error)) => return Err(error.into()),
+            Err(Refusal::Obstacle(obstacle)) => {
+                tracing::warn!("starts afresh instead of taking over what an llb of this name has left: {obstacle}");
+                None
+            }
+        };
+        let rules = Rules {
+            slots: config.workers,
+            ready_when: config.ready_when,
+            ready_timeout: config.ready_timeout,
+            drain_timeout: config.drain_timeout,
+            respawn: config.respawn,
+            backoff: config.backoff,
+        };
+        let (cgroup, steering, pins, adopt) = match left {
+            None => {
+                let (cgroup, steering, pins) = afresh(&config, &lock)?;
+                (cgroup, steering, pins, None)
+            }
+            Some(Left { cgroup, steering, pins, record, workers, gone }) => {
+                (cgroup, steering, Some(pins), Some((record, workers, gone)))
+            }
+        };
+        let mut engine = Engine {
+            started_at: now,
+            steering,
+            lives: Lives::new(rules, now),
+            running: HashMap::new(),
+            by_cgroup: HashMap::new(),
+            spoken: BTreeSet::new(),
+            epitaphs: BTreeMap::new(),
+            seated: Vec::new(),
+            views: Vec::new(),
+            table: crate::policy::table(&[], now, 0),
+            turn: 0,
+            forget: VecDeque::new(),
+            inbox,
+            up: Some(up),
+            failure: None,
+            down: false,
+            record: pins.is_some().then(|| Keeper::new(terms)),
+            cgroup,
+            _pins: pins,
+            _guard: guard,
+            lock,
+            config,
+        };
+        if let Some((record, workers, gone)) = adopt {
+            stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
+            engine.forget.extend(gone.into_iter().map(|cookie| (now.after(FORGET_AFTER), cookie)));
+            engine.adopt(Generation(record.generation), &record.spawned, workers, now)?;
+        }
+        Ok(engine)
+    }
+
+    /// Watches the workers that an earlier master has spawned, and goes on with their lives.
+    fn adopt(
+        &mut self,
+        generation: Generation,
+        spawned: &BTreeMap<u32, u32>,
+        workers: Vec<Found>,
+        now: Instant,
+    ) -> Result<(), RunError> {
+        let adopted = workers.iter().map(|Found { survivor, listeners, seats }| Adopted {
+            slot: crate::model::Slot(survivor.record.slot),
+            generation: Generation(survivor.record.generation),
+            stage: survivor.record.stage,
+            started_at: Instant(survivor.record.started_at).min(now),
+            listeners: listeners.clone(),
+            seats: seats.keys().copied().collect(),
+        });
+        let books = self.steering.books();
+        let is_used = |seat| books.seat(seat).charged > 0;
+        let (ids, effects) = self.lives.adopt(adopted.collect(), generation, spawned, is_used, now);
+        for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
+            self.by_cgroup.insert(survivor.cgroup.id(), id);
+            let running = Running::adopt(id, survivor, seats, &self.inbox)
+                .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;
+            self.running.insert(id, running);
+        }
+        self.perform(effects, now);
+        Ok(())
+    }
+}
+
+/// Clears what is left of an earlier fleet, and makes another one.
+fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, Option<Pins>), RunError> {
+    let killed = leftover::clear(lock, &config.name, clear_leftover)?;
+    if killed > 0 {
+        tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
+    }
+    let cgroup = FleetCgroup::create(&config.name)?;
+    leftover::sweep(lock, cgroup.path());
+    lock.note_cgroup(cgroup.path())?;
+    let options = Options {
+        cgroup_level: cgroup.worker_level(),
+        limits: config.limits.clone(),
+        keeps_books: config.tracking.keeps_books(),
+    };
+    let pins = Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id()));
+    let pinned = pins.map_err(anyhow::Error::from).and_then(|pins| {
+        let steering = Steering::load(&options, Some(&pins))?;
+        Ok((steering, pins))
+    });
+    let (mut steering, pins) = match pinned {
+        Ok((steering, pins)) => (steering, Some(pins)),
+        Err(error) => {
+            // What the kernel refuses without pins too is said below.
+            let steering = Steering::load(&options, None)?;
+            tracing::warn!("should this llb be killed, the next one cannot take over its workers: {error:#}");
+            (steering, None)
+        }
+    };
+    let directory = File::open(cgroup.path())
+        .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
+    steering.attach(&directory)?;
+    Ok((cgroup, steering, pins))
+}
+
+/// Under which conditions another master can go on with this one's programs.
+fn terms(config: &Config) -> Result<Terms, RunError> {
+    let boot = procfs::boot_id().map_err(|source| RunError::Loop { attempt: "read the boot id", source })?;
+    let mut ports: Vec<String> = config.limits.iter().map(Limit::to_string).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    Ok(Terms { format: FORMAT, abi: names::ABI.to_owned(), boot, ports, tracking: config.tracking.name().to_owned() })
+}

@@ -19,7 +19,7 @@ mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use effect::{Effect, Failure};
-pub use life::{Lives, Rules};
+pub use life::{Adopted, Lives, Rules};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};

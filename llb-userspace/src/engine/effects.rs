@@ -42,6 +42,9 @@ impl Engine {
                 Effect::Down => self.down = true,
             }
         }
+        if let Some(keeper) = &mut self.record {
+            keeper.touch();
+        }
         self.arrange();
         self.publish(now);
     }

@@ -22,8 +22,9 @@ pub(super) enum Message {
     },
     /// A worker has closed its report channel.
     HungUp { id: WorkerId },
-    /// A worker's first process has exited; `tail` is the end of its output, if llb captured it.
-    Exited { id: WorkerId, status: ExitStatus, tail: Vec<String> },
+    /// A worker's first process has exited; `tail` is the end of its output, if llb captured it. How it has ended is
+    /// known of llb's own children.
+    Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// Somebody asks for the status.
     Ask { reply: oneshot::Sender<Status> },
 }

@@ -1,14 +1,10 @@
 //! Writes down what the next master has to know, whenever that changes.
 
-use crate::{
-    fleet::{
-        State,
-        takeover::{Record, Stage, Terms, WorkerRecord},
-    },
-    sys::procfs,
-};
-
 use super::{Engine, takeover::record_of};
+use crate::fleet::{
+    State,
+    takeover::{Record, Stage, Terms, WorkerRecord},
+};
 
 /// Keeps the record.
 pub(super) struct Keeper {
@@ -72,7 +68,7 @@ impl Engine {
             cgroup: self.cgroup.path().to_owned(),
             cgroup_id: self.cgroup.id(),
             worker_level: self.cgroup.worker_level(),
-            generation: self.lives.generation().0,
+            generation: 1,
             spawned: self.lives.spawned(),
             workers: workers.collect(),
         }

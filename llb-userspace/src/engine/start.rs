@@ -23,7 +23,7 @@ use crate::{
         Adopted, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Terms},
     },
-    kernel::{Limit, Options, Pins, Steering},
+    kernel::{KernelError, Limit, Options, Pins, Steering},
     model::{Generation, Instant},
     observe::stderr,
     sys::{clock::now, procfs},
@@ -114,7 +114,7 @@ impl Engine {
         });
         let books = self.steering.books();
         let is_used = |seat| books.seat(seat).charged > 0;
-        let (ids, effects) = self.lives.adopt(adopted.collect(), generation, spawned, is_used, now);
+        let (ids, effects) = self.lives.adopt(adopted.collect(), spawned, is_used, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
             self.by_cgroup.insert(survivor.cgroup.id(), id);
             let running = Running::adopt(id, survivor, seats, &self.inbox)
@@ -140,18 +140,19 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
         limits: config.limits.clone(),
         keeps_books: config.tracking.keeps_books(),
     };
-    let pins = Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id()));
-    let pinned = pins.map_err(anyhow::Error::from).and_then(|pins| {
-        let steering = Steering::load(&options, Some(&pins))?;
-        Ok((steering, pins))
-    });
+    let pinned = match Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id())) {
+        Err(error) => Err(error.into()),
+        Ok(pins) => match Steering::load(&options, Some(&pins)) {
+            Ok(steering) => Ok((steering, pins)),
+            Err(error @ KernelError::Pin { .. }) => Err(anyhow::Error::from(error)),
+            Err(error) => return Err(error.into()),
+        },
+    };
     let (mut steering, pins) = match pinned {
         Ok((steering, pins)) => (steering, Some(pins)),
         Err(error) => {
-            // What the kernel refuses without pins too is said below.
-            let steering = Steering::load(&options, None)?;
             tracing::warn!("should this llb be killed, the next one cannot take over its workers: {error:#}");
-            (steering, None)
+            (Steering::load(&options, None)?, None)
         }
     };
     let directory = File::open(cgroup.path())

@@ -19,7 +19,11 @@
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
 //! counted there, and it has not drained before they are answered.
 
+mod adopt;
+
 use std::{collections::BTreeMap, time::Duration};
+
+pub use adopt::Adopted;
 
 use super::{
     effect::{Effect, Failure},
@@ -130,6 +134,12 @@ impl Lives {
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
         self.slots.get(slot.0 as usize).map_or(0, |slot| slot.spawned.saturating_sub(1))
+    }
+
+    /// How often each slot has been filled.
+    #[must_use]
+    pub fn spawned(&self) -> BTreeMap<u32, u32> {
+        (0..).zip(&self.slots).map(|(index, slot)| (index, slot.spawned)).collect()
     }
 
     /// Time passes. `drained` tells whether a seat has neither requests nor charges left. Costs next to nothing while

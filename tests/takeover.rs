@@ -39,7 +39,11 @@ fn a_takeover_under_load_costs_no_request() {
 
     let after = fleet.status();
     let who = |status: &llb::observe::status::Status| -> Vec<_> {
-        status.workers.iter().map(|w| (w.slot, w.pid, w.generation, w.seats.clone(), w.state.clone(), w.restarts)).collect()
+        status
+            .workers
+            .iter()
+            .map(|w| (w.slot, w.pid, w.generation, w.seats.clone(), w.state.clone(), w.restarts))
+            .collect()
     };
     assert_eq!(who(&after), who(&before), "the workers are the same");
     assert_eq!(after.groups, before.groups);

@@ -60,6 +60,7 @@ impl Engine {
                     State::Draining { .. } => Stage::Draining,
                     State::Stopping { .. } | State::Killed => Stage::Stopping,
                 },
+                asked_to_leave: worker.is_to_leave().map(str::to_owned),
                 seats: worker.seats().filter_map(baseline).collect(),
             })
         });
@@ -68,8 +69,9 @@ impl Engine {
             cgroup: self.cgroup.path().to_owned(),
             cgroup_id: self.cgroup.id(),
             worker_level: self.cgroup.worker_level(),
-            generation: 1,
-            spawned: self.lives.spawned(),
+            generation: self.lives.generation().0,
+            reloading: self.lives.reloading().map(|generation| generation.0),
+            places: self.lives.places().collect(),
             workers: workers.collect(),
         }
     }

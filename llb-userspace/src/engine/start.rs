@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fs::File,
+    sync::Arc,
 };
 
 use llb_common::names;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{
     Announce, Engine, FORGET_AFTER, RunError,
     guard::Guard,
+    journal::Journal,
     leftover,
     messages::Message,
     record::Keeper,
@@ -20,11 +22,11 @@ use super::{
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
-        takeover::{FORMAT, Terms},
+        Adopted, AdoptedWorker, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
+        takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
-    model::{Generation, Instant},
+    model::{Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
 };
@@ -55,7 +57,7 @@ impl Engine {
             respawn: config.respawn,
             backoff: config.backoff,
         };
-        let (cgroup, steering, pins, adopt) = match left {
+        let (cgroup, mut steering, pins, adopt) = match left {
             None => {
                 let (cgroup, steering, pins) = afresh(&config, &lock)?;
                 (cgroup, steering, pins, None)
@@ -66,7 +68,9 @@ impl Engine {
         };
         let mut engine = Engine {
             started_at: now,
+            connections: steering.take_connections().map(Arc::new),
             steering,
+            journal: Journal::new(),
             lives: Lives::new(rules, now),
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
@@ -91,30 +95,26 @@ impl Engine {
         if let Some((record, workers, gone)) = adopt {
             stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
             engine.forget.extend(gone.into_iter().map(|cookie| (now.after(FORGET_AFTER), cookie)));
-            engine.adopt(Generation(record.generation), &record.spawned, workers, now)?;
+            engine.adopt(record, workers, now)?;
         }
         Ok(engine)
     }
 
     /// Watches the workers that an earlier master has spawned, and goes on with their lives.
-    fn adopt(
-        &mut self,
-        generation: Generation,
-        spawned: &BTreeMap<u32, u32>,
-        workers: Vec<Found>,
-        now: Instant,
-    ) -> Result<(), RunError> {
-        let adopted = workers.iter().map(|Found { survivor, listeners, seats }| Adopted {
-            slot: crate::model::Slot(survivor.record.slot),
+    fn adopt(&mut self, record: Record, workers: Vec<Found>, now: Instant) -> Result<(), RunError> {
+        let adopted = workers.iter().map(|Found { survivor, listeners, seats }| AdoptedWorker {
+            slot: Slot(survivor.record.slot),
             generation: Generation(survivor.record.generation),
             stage: survivor.record.stage,
+            asked_to_leave: survivor.record.asked_to_leave.clone(),
             started_at: Instant(survivor.record.started_at).min(now),
             listeners: listeners.clone(),
             seats: seats.keys().copied().collect(),
         });
+        let Record { places, generation, reloading, .. } = record;
+        let found = Adopted { workers: adopted.collect(), places, generation, reloading };
         let books = self.steering.books();
-        let is_used = |seat| books.seat(seat).charged > 0;
-        let (ids, effects) = self.lives.adopt(adopted.collect(), spawned, is_used, now);
+        let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
             self.by_cgroup.insert(survivor.cgroup.id(), id);
             let running = Running::adopt(id, survivor, seats, &self.inbox)
@@ -155,8 +155,8 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
             (Steering::load(&options, None)?, None)
         }
     };
-    let directory = File::open(cgroup.path())
-        .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
+    let directory =
+        File::open(cgroup.path()).map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
     steering.attach(&directory)?;
     Ok((cgroup, steering, pins))
 }

@@ -63,18 +63,18 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     if !id.is_ok_and(|id| id == record.cgroup_id) {
         return Err(Obstacle::NoCgroup(record.cgroup).into());
     }
-    let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level).map_err(|error| match error {
-        CgroupError::Alive { .. } => Refusal::Alive(error),
-        other => Obstacle::Kernel(other.into()).into(),
-    })?;
+    let cgroup =
+        FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level).map_err(|error| match error {
+            CgroupError::Alive { .. } => Refusal::Alive(error),
+            other => Obstacle::Kernel(other.into()).into(),
+        })?;
     let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
     let (survivors, remains) = record.survivors(&cgroup).map_err(|error| failed(error.into()))?;
     if survivors.is_empty() {
         return Ok(None);
     }
     let pins = Pins::find(runtime.path(), &leftover::key(&config.name, cgroup.id())).ok_or(Obstacle::NoPins)?;
-    let mut steering =
-        Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
+    let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
     for dead in remains {
         bury(dead);
     }
@@ -151,6 +151,7 @@ fn baseline(recorded: &SeatRecord) -> Baseline {
 /// What is to be written down of a seat.
 pub(super) fn record_of(seat: Seat, baseline: &Baseline) -> SeatRecord {
     let words: [u64; size_of::<SeatBooks>() / 8] = bytemuck::must_cast(baseline.books);
-    let trimmed = |words: &[u64]| words[..words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)].to_vec();
+    let trimmed =
+        |words: &[u64]| words[..words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)].to_vec();
     SeatRecord { seat: seat.0, books: trimmed(&words), latencies: trimmed(&baseline.latencies) }
 }

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::messages::Message;
+use super::{drain::Drain, messages::Message};
 use crate::{
     estimate::{Estimate, ping::Pinger},
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
@@ -55,6 +55,7 @@ pub(super) struct Running {
     pub estimate: Estimate,
     pub pinger: Pinger,
     pub counts: Rc<RefCell<ReportCounts>>,
+    pub drain: Drain,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
     /// See [`procfs::started_at`].
@@ -113,6 +114,7 @@ impl Running {
             estimate: Estimate::default(),
             pinger: Pinger::default(),
             counts,
+            drain: Drain::default(),
             baseline: HashMap::new(),
             // Nobody has waited for it yet, so it is there.
             pid_started_at: procfs::started_at(spawned.pid)?,
@@ -137,6 +139,7 @@ impl Running {
             estimate: Estimate::default(),
             pinger: Pinger::default(),
             counts: Rc::default(),
+            drain: Drain::default(),
             baseline: seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline))).collect(),
             pid_started_at: record.pid_started_at,
             say: None,

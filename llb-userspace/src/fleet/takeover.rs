@@ -5,15 +5,15 @@
 //! the workers' descriptors and the kernel's maps say more.
 
 use std::{
-    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
+use llb_common::abi::MAX_SEATS;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::{FleetCgroup, WorkerCgroup};
+use super::{AdoptedPlace, FleetCgroup, WorkerCgroup};
 use crate::{
     model::{Generation, Slot},
     sys::{pidfd::PidFd, procfs},
@@ -56,10 +56,12 @@ pub struct Record {
     pub cgroup_id: u64,
     /// How deep its workers' cgroups are: [`FleetCgroup::worker_level`].
     pub worker_level: Option<u32>,
-    /// The present generation.
+    /// The generation that serves.
     pub generation: u32,
-    /// How often each slot has been filled.
-    pub spawned: BTreeMap<u32, u32>,
+    /// The one that is being started, during a reload.
+    pub reloading: Option<u32>,
+    /// The slots.
+    pub places: Vec<AdoptedPlace>,
     /// The workers.
     pub workers: Vec<WorkerRecord>,
 }
@@ -81,6 +83,8 @@ pub struct WorkerRecord {
     pub started_at: u64,
     /// How far its life had come.
     pub stage: Stage,
+    /// Why it is to be replaced, if it is.
+    pub asked_to_leave: Option<String>,
     /// The seats that it holds.
     pub seats: Vec<SeatRecord>,
 }
@@ -201,10 +205,7 @@ impl Record {
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn survivors(
-        &self,
-        cgroup: &FleetCgroup,
-    ) -> Result<(Vec<Survivor>, Vec<WorkerCgroup>), super::CgroupError> {
+    pub fn survivors(&self, cgroup: &FleetCgroup) -> Result<(Vec<Survivor>, Vec<WorkerCgroup>), super::CgroupError> {
         let (mut survivors, mut remains) = (Vec::new(), Vec::new());
         for cgroup in cgroup.workers()? {
             let of = |record: &&WorkerRecord| cgroup.path().file_name() == Some(record.cgroup.as_ref());
@@ -239,8 +240,9 @@ impl WorkerRecord {
     /// The first process, if it lives in `cgroup`, and `cgroup` was made for this worker.
     fn find(&self, cgroup: &WorkerCgroup) -> Option<PidFd> {
         let pid = Pid::from_raw(self.pid);
+        let is_slot = (self.slot as usize) < MAX_SEATS;
         let is_owner = cgroup.owner() == Some((Slot(self.slot), Generation(self.generation)));
-        if !is_owner || !cgroup.processes().ok()?.contains(&pid) {
+        if !is_slot || !is_owner || !cgroup.processes().ok()?.contains(&pid) {
             return None;
         }
         // From here on it is this process. What was said of it before may have been another's of the number.

@@ -17,7 +17,10 @@ use llb_common::{
     names,
 };
 
-use super::{Books, Counters, KernelError, Pins, books, events::Events, groups::Groups, loader::loader, value::Value};
+use super::{
+    Books, Connections, Counters, KernelError, Pins, books, events::Events, groups::Groups, loader::loader,
+    value::Value,
+};
 use crate::{
     model::Address,
     sys::cgroup_attach::{Hook, attach},
@@ -68,6 +71,7 @@ pub struct Steering {
     pub(super) conn: Option<SkStorage<MapData, Value<Conn>>>,
     /// Which worker has bound a socket.
     pub(super) owner: SkStorage<MapData, Value<Owner>>,
+    connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
     events: Option<Events>,
@@ -98,8 +102,10 @@ impl Steering {
         for name in PROGRAMS.into_iter().filter(|name| options.keeps_books || !KEEP_BOOKS.contains(name)) {
             load_program(&mut ebpf, name)?;
         }
-        let steered = ebpf.take_map(names::STEERED).ok_or(KernelError::Missing { what: "map", name: names::STEERED })?;
-        let mut steered: HashMap<MapData, Value<Endpoint>, u8> = steered.try_into().map_err(map_error(names::STEERED))?;
+        let steered =
+            ebpf.take_map(names::STEERED).ok_or(KernelError::Missing { what: "map", name: names::STEERED })?;
+        let mut steered: HashMap<MapData, Value<Endpoint>, u8> =
+            steered.try_into().map_err(map_error(names::STEERED))?;
         for limit in &options.limits {
             steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
         }
@@ -130,6 +136,7 @@ impl Steering {
         let books = Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED])?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
+        let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
             programs,
             sockets: take(&mut maps, names::SOCKETS)?,
@@ -137,7 +144,8 @@ impl Steering {
             group_map: take(&mut maps, names::GROUPS)?,
             listeners: take(&mut maps, names::LISTENERS)?,
             endpoints: take(&mut maps, names::ENDPOINTS)?,
-            conn: keeps_books.then(|| take(&mut maps, names::CONN)).transpose()?,
+            connections: storage.as_ref().map(Connections::of).transpose()?,
+            conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             owner: take(&mut maps, OWNER)?,
             counters: take(&mut maps, names::COUNTERS)?,
             books,
@@ -187,6 +195,11 @@ impl Steering {
         if let Some(events) = &mut self.events {
             events.discard();
         }
+    }
+
+    /// What the books say of single connections, once, if books are kept; later calls return nothing.
+    pub fn take_connections(&mut self) -> Option<Connections> {
+        self.connections.take()
     }
 
     /// The socket events, once; later calls return nothing.

@@ -5,6 +5,7 @@
 //! them. [`Pins`] lead the next master to them.
 
 mod books;
+mod connections;
 mod error;
 mod events;
 mod groups;
@@ -16,6 +17,7 @@ mod resume;
 mod value;
 
 pub use books::{Books, Counters, Latencies, Publication};
+pub use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;

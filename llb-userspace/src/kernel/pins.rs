@@ -12,8 +12,8 @@ use std::{
 
 use aya::{
     Ebpf,
-    pin::PinError,
     maps::{Map, MapData},
+    pin::PinError,
     programs::{ProgramInfo, SkReuseport, sk_reuseport::SkReuseportAttachType},
 };
 use llb_common::names;
@@ -195,8 +195,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 /// Whether it is a directory of a BPF file system, which nobody else may change.
 fn is_ours(path: &Path) -> bool {
-    let private = |found: &fs::Metadata| {
-        found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o777 == PRIVATE
-    };
+    let private =
+        |found: &fs::Metadata| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o777 == PRIVATE;
     fs::symlink_metadata(path).is_ok_and(|found| private(&found)) && bpffs::is_bpffs(path)
 }

@@ -71,11 +71,7 @@ impl Steering {
     ///
     /// # Errors
     /// [`KernelError`].
-    pub fn resume(
-        &mut self,
-        members: &[(Address, Member)],
-        living: &BTreeSet<u64>,
-    ) -> Result<Vec<u64>, KernelError> {
+    pub fn resume(&mut self, members: &[(Address, Member)], living: &BTreeSet<u64>) -> Result<Vec<u64>, KernelError> {
         let mut groups: BTreeMap<Address, (u32, Vec<Member>)> = BTreeMap::new();
         for entry in self.endpoints.iter() {
             let (Value(endpoint), index) = entry.map_err(map_error(names::ENDPOINTS))?;

@@ -7,6 +7,7 @@ pub mod cgroup_attach;
 pub mod cgroup_id;
 pub mod child;
 pub mod clock;
+pub mod connection;
 pub mod inherited;
 pub mod mmap;
 pub mod mounts;

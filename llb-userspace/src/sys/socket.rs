@@ -73,7 +73,7 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
     Ok(AcceptQueue { length: info.tcpi_unacked, backlog: info.tcpi_sacked })
 }
 
-fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
+pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).expect("a struct of some 100 bytes");
     // SAFETY: `info` has room for the `length` bytes that the kernel may write, and both outlive the call.

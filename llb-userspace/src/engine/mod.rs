@@ -37,7 +37,7 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{Command, FleetCgroup, Granted, Lives, Refusal, RuntimeDir, Style, Worker},
+    fleet::{Command, Effect, FleetCgroup, Granted, Lives, Refusal, RuntimeDir, Style, Worker},
     kernel::{Connections, Event, EventKind, Pins, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
@@ -112,6 +112,8 @@ pub(crate) struct Engine {
     turn: u64,
     forget: VecDeque<(Instant, u64)>,
     inbox: mpsc::Sender<Message>,
+    /// What is to be done before anything else.
+    first: Vec<Effect>,
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
@@ -168,6 +170,9 @@ impl Engine {
         let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
         let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
         tokio::pin!(control);
+        // Who is told that the fleet serves may ask at once.
+        let first = std::mem::take(&mut self.first);
+        self.perform(first, now());
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);

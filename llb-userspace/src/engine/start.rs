@@ -82,6 +82,7 @@ impl Engine {
             turn: 0,
             forget: VecDeque::new(),
             inbox,
+            first: Vec::new(),
             up: Some(up),
             failure: None,
             down: false,
@@ -121,7 +122,7 @@ impl Engine {
                 .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;
             self.running.insert(id, running);
         }
-        self.perform(effects, now);
+        self.first = effects;
         Ok(())
     }
 }

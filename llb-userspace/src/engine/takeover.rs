@@ -63,17 +63,18 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     if !id.is_ok_and(|id| id == record.cgroup_id) {
         return Err(Obstacle::NoCgroup(record.cgroup).into());
     }
-    let cgroup =
-        FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level).map_err(|error| match error {
-            CgroupError::Alive { .. } => Refusal::Alive(error),
-            other => Obstacle::Kernel(other.into()).into(),
-        })?;
+    // Whose name they bear has been a fleet of ours, whatever else the record says.
+    let pins = Pins::find(runtime.path(), &leftover::key(&config.name, record.cgroup_id)).ok_or(Obstacle::NoPins)?;
     let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
+    let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level);
+    let cgroup = cgroup.map_err(|error| match error {
+        CgroupError::Alive { .. } => Refusal::Alive(error),
+        other => failed(other.into()),
+    })?;
     let (survivors, remains) = record.survivors(&cgroup).map_err(|error| failed(error.into()))?;
     if survivors.is_empty() {
         return Ok(None);
     }
-    let pins = Pins::find(runtime.path(), &leftover::key(&config.name, cgroup.id())).ok_or(Obstacle::NoPins)?;
     let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
     for dead in remains {
         bury(dead);

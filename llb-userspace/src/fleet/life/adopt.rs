@@ -14,6 +14,9 @@ use crate::{
     fleet::{command::Style, takeover::Stage},
 };
 
+/// Whatever was written down, there is room for generations to come.
+const LAST: u32 = u32::MAX / 2;
+
 /// A fleet that was found.
 #[derive(Clone, Debug, Default)]
 pub struct Adopted {
@@ -83,8 +86,8 @@ impl Lives {
         let held: BTreeSet<Seat> = found.workers.iter().flat_map(|worker| &worker.seats).copied().collect();
         self.seats = Seats::held(&held, is_used);
         let generations = found.workers.iter().map(|worker| worker.generation.0);
-        self.generation = Generation(found.generation.max(1));
-        self.latest = Generation(generations.chain(found.reloading).fold(self.generation.0, u32::max));
+        self.generation = Generation(found.generation.clamp(1, LAST));
+        self.latest = Generation(generations.chain(found.reloading).fold(self.generation.0, u32::max).min(LAST));
         let wanted = self.places.len();
         self.take_places(&found, now);
         let ids: Vec<WorkerId> =

@@ -150,7 +150,7 @@ impl World {
         }
         let serve = |lives: &Lives| lives.workers().any(|worker| worker.state == State::Serving);
         let served = serve(&self.lives);
-        let found = super::adopted::left(&self.lives);
+        let found = adopted::left(&self.lives);
         let before: Vec<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
         self.rules.slots = slots;
         self.lives = Lives::new(self.rules, self.now);

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -35,7 +35,23 @@ pub(crate) struct Fleet {
     stdout: Output,
     stderr: Output,
     ended: Option<ExitStatus>,
+    by: Launcher,
     stage: PathBuf,
+}
+
+/// How a fleet is started, if not by running the binary as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launcher {
+    /// The command that becomes llb by exec alone, so that its pid is llb's.
+    pub wrapper: Vec<String>,
+    /// The binary, if another user is to run it.
+    pub binary: Option<PathBuf>,
+    /// The cgroup that the wrapper enters.
+    pub cgroup: Option<PathBuf>,
+    /// Who owns the runtime directory.
+    pub owner: Option<u32>,
+    /// Variables that llb sees.
+    pub env: Vec<(String, String)>,
 }
 
 /// How a fleet ended.
@@ -55,11 +71,21 @@ impl Fleet {
     /// Starts it; the workers know `stage` as `$STAGE`.
     #[track_caller]
     pub(crate) fn launch(stage: &Path, args: &[&str], command: &[&str]) -> Self {
+        Self::launch_by(&Launcher::default(), stage, args, command)
+    }
+
+    /// Starts it otherwise than by running the binary as it is.
+    #[track_caller]
+    pub(crate) fn launch_by(by: &Launcher, stage: &Path, args: &[&str], command: &[&str]) -> Self {
         let name = unique_name();
-        let cgroup = fleet_path(&name.parse().expect("a name")).expect("cgroup v2");
+        let cgroup = match &by.cgroup {
+            Some(parent) => parent.join(format!("llb.{name}")),
+            None => fleet_path(&name.parse().expect("a name")).expect("cgroup v2"),
+        };
         let runtime = TempDir::new().expect("a temporary directory");
-        let (master, stdout, stderr) = start(&name, runtime.path(), stage, args, command);
-        Fleet { name, runtime, cgroup, master, stdout, stderr, ended: None, stage: stage.to_owned() }
+        chown(runtime.path(), by.owner, None).expect("a directory of the fleet's user");
+        let (master, stdout, stderr) = start(by, &name, runtime.path(), stage, args, command);
+        Fleet { name, runtime, cgroup, master, stdout, stderr, ended: None, by: by.clone(), stage: stage.to_owned() }
     }
 
     /// Kills the master, and waits until it is dead: its workers are nobody's.
@@ -73,7 +99,7 @@ impl Fleet {
     #[track_caller]
     pub(crate) fn take_over(&mut self, args: &[&str], command: &[&str]) {
         assert!(self.ended.is_some(), "its master lives");
-        let (master, stdout, stderr) = start(&self.name, self.runtime.path(), &self.stage, args, command);
+        let (master, stdout, stderr) = start(&self.by, &self.name, self.runtime.path(), &self.stage, args, command);
         (self.master, self.stdout, self.stderr, self.ended) = (master, stdout, stderr, None);
         self.wait_until_serving();
     }
@@ -222,14 +248,25 @@ impl Fleet {
     }
 }
 
-fn start(name: &str, runtime: &Path, stage: &Path, args: &[&str], command: &[&str]) -> (Child, Output, Output) {
-    let mut master = Command::new(LLB)
+fn start(
+    by: &Launcher,
+    name: &str,
+    runtime: &Path,
+    stage: &Path,
+    args: &[&str],
+    command: &[&str],
+) -> (Child, Output, Output) {
+    let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
+    let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
+    let mut master = Command::new(words[0])
+        .args(&words[1..])
         .args(["run", "--name", name, "--runtime-dir"])
         .arg(runtime)
         .args(args)
         .arg("--")
         .args(command)
         .env("STAGE", stage)
+        .envs(by.env.iter().cloned())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

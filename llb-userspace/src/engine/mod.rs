@@ -4,6 +4,8 @@
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
+mod answers;
+mod awaited;
 mod diagnose;
 mod drain;
 mod effects;
@@ -12,8 +14,12 @@ pub mod guard;
 mod journal;
 mod leftover;
 mod messages;
+mod notify;
 mod publish;
+mod queues;
 mod record;
+mod rights;
+mod service;
 mod signals;
 mod start;
 mod status;
@@ -22,10 +28,12 @@ mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -35,9 +43,9 @@ use tokio::{
 pub use error::{RunError, describe};
 
 use crate::{
-    config::Config,
+    config::{Config, ReadyWhen},
     control,
-    fleet::{Command, Effect, FleetCgroup, Granted, Lives, Refusal, RuntimeDir, Style, Worker},
+    fleet::{Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Refusal, RuntimeDir, Style, Worker},
     kernel::{Connections, Event, EventKind, Pins, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
@@ -45,8 +53,10 @@ use crate::{
     report::{Report, say},
     sys::clock::now,
 };
+use answers::Begun;
 use journal::Journal;
 use messages::Message;
+use service::Service;
 use signals::{Signals, Wish};
 use worker::{Epitaph, Running};
 
@@ -73,13 +83,21 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    let Config { program, workers, name, policy, .. } = &up.config;
+    if addresses.is_empty() && up.config.ready_when == ReadyWhen::Started {
+        stderr::line(&format!(
+            "llb: serving with {workers} workers of {} (fleet {name}, {}), each steered as soon as it listens",
+            program.display(),
+            policy.name(),
+        ));
+        return;
+    }
     if addresses.is_empty() {
         stderr::line(
             "llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why",
         );
         return;
     }
-    let Config { program, workers, name, policy, .. } = &up.config;
     stderr::line(&format!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
         addresses.join(", "),
@@ -114,6 +132,10 @@ pub(crate) struct Engine {
     inbox: mpsc::Sender<Message>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
+    /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
+    notify: Rc<NotifySocket>,
+    strangers: u64,
+    service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
@@ -121,7 +143,7 @@ pub(crate) struct Engine {
     record: Option<record::Keeper>,
     // Last, as fields are dropped in order: the cgroup goes, and with it the programs, then their pins, and then the lock.
     cgroup: FleetCgroup,
-    _pins: Option<Pins>,
+    pins: Option<Pins>,
     _guard: Option<guard::Guard>,
     lock: RuntimeDir,
 }
@@ -135,7 +157,12 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
-    let result = LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()));
+    let result = LocalSet::new().block_on(&runtime, async {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let engine = Engine::start(config, Box::new(announce), sender)?;
+        rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
+        engine.run(inbox, std::future::pending()).await
+    });
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
     runtime.shutdown_timeout(LAST_WORDS);
     result
@@ -152,15 +179,18 @@ pub async fn run_in(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (sender, inbox) = mpsc::channel(INBOX);
-    let mut engine = Engine::start(config, Box::new(up), sender)?;
-    let result = engine.turn(inbox, stop).await;
-    match engine.failure.take() {
-        Some(failure) => Err(failure),
-        None => result,
-    }
+    Engine::start(config, Box::new(up), sender)?.run(inbox, stop).await
 }
 
 impl Engine {
+    async fn run(mut self, inbox: mpsc::Receiver<Message>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let result = self.turn(inbox, stop).await;
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => result,
+        }
+    }
+
     async fn turn(
         &mut self,
         mut inbox: mpsc::Receiver<Message>,
@@ -168,8 +198,11 @@ impl Engine {
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
         let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
-        let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
+        let control = control::Server::open(self.lock.path())?.run(answers::answers(self.inbox.clone()));
         tokio::pin!(control);
+        let socket = self.notify.clone();
+        let notified = notify::listen(&socket, self.inbox.clone());
+        tokio::pin!(notified);
         // Who is told that the fleet serves may ask at once.
         let first = std::mem::take(&mut self.first);
         self.perform(first, now());
@@ -199,9 +232,11 @@ impl Engine {
                     }
                 }
                 never = &mut control => match never {},
+                never = &mut notified => match never {},
             }
             self.keep_record();
         }
+        self.journal.is_heard().await;
         Ok(())
     }
 
@@ -226,6 +261,7 @@ impl Engine {
         }
         self.steering.flush_log();
         self.publish(now);
+        self.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -271,24 +307,35 @@ impl Engine {
 
     fn message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Said { id, reports, faults } => {
+            Message::Said { id, reports, faults, messages } => {
                 for fault in faults {
                     tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
                 }
+                messages.iter().for_each(|message| self.lives.writes(id, message));
+                self.enter_notes();
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
             Message::HungUp { id } => {
                 let effects = self.lives.hangs_up(id, now);
                 self.perform(effects, now);
             }
-            Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::Exited { id, status, tail } => {
+                let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
+                self.exited(id, Epitaph { id, pid, status, tail }, now);
+            }
+            Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
             Message::Looked { id, holds } => self.looked(id, holds, now),
             // Who asked may have gone; what was asked for is done all the same.
-            Message::Command { command, reply } => drop(reply.send(self.command(command, now))),
+            Message::Command { command, reply } => {
+                let (before, coming) = self.journal.subscribe();
+                let granted = self.command(command, now);
+                let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
+                drop(reply.send(begun));
+            }
             Message::Follow { reply } => drop(reply.send(self.journal.follow())),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
-                Ok(status) => drop(reply.send(status)),
+                Ok(status) => drop(reply.send((status, self.queues()))),
                 Err(error) => tracing::error!(%error, "cannot show the status"),
             },
         }
@@ -326,17 +373,6 @@ impl Engine {
 
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
-    }
-}
-
-/// What the control socket answers.
-fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Option<String> + Clone + 'static {
-    async move |request| match request {
-        control::Request::Status => {
-            let (reply, status) = tokio::sync::oneshot::channel();
-            inbox.send(Message::Ask { reply }).await.ok()?;
-            serde_json::to_string(&status.await.ok()?).ok()
-        }
     }
 }
 

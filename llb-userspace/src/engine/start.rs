@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     fs::File,
+    rc::Rc,
     sync::Arc,
 };
 
 use llb_common::names;
+use nix::unistd::geteuid;
 use tokio::sync::mpsc;
 
 use super::{
@@ -15,14 +17,16 @@ use super::{
     journal::Journal,
     leftover,
     messages::Message,
+    notify,
     record::Keeper,
+    service::Service,
     takeover::{self, Found, Left, Refusal},
     worker::Running,
 };
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -49,6 +53,11 @@ impl Engine {
                 None
             }
         };
+        // A manager that cannot be told is none that would wait for a word.
+        let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
+            Service::default()
+        });
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
@@ -66,6 +75,8 @@ impl Engine {
                 (cgroup, steering, Some(pins), Some((record, workers, gone)))
             }
         };
+        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
+            .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -83,12 +94,15 @@ impl Engine {
             forget: VecDeque::new(),
             inbox,
             first: Vec::new(),
+            notify: Rc::new(notify),
+            strangers: 0,
+            service,
             up: Some(up),
             failure: None,
             down: false,
             record: pins.is_some().then(|| Keeper::new(terms)),
             cgroup,
-            _pins: pins,
+            pins,
             _guard: guard,
             lock,
             config,
@@ -168,5 +182,13 @@ fn terms(config: &Config) -> Result<Terms, RunError> {
     let mut ports: Vec<String> = config.limits.iter().map(Limit::to_string).collect();
     ports.sort_unstable();
     ports.dedup();
-    Ok(Terms { format: FORMAT, abi: names::ABI.to_owned(), boot, ports, tracking: config.tracking.name().to_owned() })
+    let user = config.identity.as_ref().map_or_else(geteuid, |identity| identity.uid);
+    Ok(Terms {
+        format: FORMAT,
+        abi: names::ABI.to_owned(),
+        boot,
+        ports,
+        tracking: config.tracking.name().to_owned(),
+        user: user.as_raw(),
+    })
 }

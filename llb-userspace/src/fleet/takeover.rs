@@ -28,7 +28,7 @@ const FILE: &str = "state";
 /// A record is some hundred bytes a worker; one that is larger than this is none.
 const LARGEST_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Under which conditions a fleet's programs were loaded. Another master's must be the same.
+/// Under which conditions a fleet was started. Those of a master that goes on with it must be the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {
@@ -42,6 +42,8 @@ pub struct Terms {
     pub ports: Vec<String>,
     /// What the choice goes by: the value of `--tracking`.
     pub tracking: String,
+    /// The user that workers run as. The kernel lets nobody else's share their ports.
+    pub user: u32,
 }
 
 /// A fleet as its master has last seen it.
@@ -232,7 +234,8 @@ impl Terms {
         version("format of the state", &found.format.to_string(), &self.format.to_string())?;
         version("layout of the maps", &found.abi, &self.abi)?;
         option("-p", &found.ports.join(" "), &self.ports.join(" "))?;
-        option("--tracking", &found.tracking, &self.tracking)
+        option("--tracking", &found.tracking, &self.tracking)?;
+        option("the workers' user", &found.user.to_string(), &self.user.to_string())
     }
 }
 

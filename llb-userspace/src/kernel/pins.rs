@@ -99,6 +99,12 @@ impl Pins {
         Some(Pins { directory, mount })
     }
 
+    /// Whether a file system was mounted for them.
+    #[must_use]
+    pub fn are_mounted(&self) -> bool {
+        self.mount.is_some()
+    }
+
     /// Pins the maps, and the programs that the next master needs.
     pub(super) fn pin(&self, maps: &Maps, ebpf: &mut Ebpf) -> Result<(), KernelError> {
         for (&name, map) in maps {

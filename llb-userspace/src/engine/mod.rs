@@ -49,9 +49,9 @@ use crate::{
     kernel::{Connections, Event, EventKind, Pins, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
-    policy::{Table, View},
     report::{Report, say},
     sys::clock::now,
+    updater::{Updater, is_drained},
 };
 use answers::Begun;
 use journal::Journal;
@@ -124,10 +124,7 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     /// Who sits where: see [`Engine::arrange`].
     seated: Vec<publish::Seated>,
-    /// What was known when this was last published; kept for its memory.
-    views: Vec<View>,
-    table: Table,
-    turn: u64,
+    updater: Updater,
     forget: VecDeque<(Instant, u64)>,
     inbox: mpsc::Sender<Message>,
     /// What is to be done before anything else.
@@ -245,7 +242,7 @@ impl Engine {
         let effects = {
             let Engine { lives, steering, running, .. } = self;
             let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), steering, now);
-            lives.tick(now, holds, |seat| publish::is_drained(steering.books(), seat, now))
+            lives.tick(now, holds, |seat| is_drained(steering.books(), seat, now))
         };
         self.perform(effects, now);
         for id in &self.spoken {

@@ -33,6 +33,7 @@ use crate::{
     model::{Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
+    updater::Updater,
 };
 
 impl Engine {
@@ -88,9 +89,7 @@ impl Engine {
             spoken: BTreeSet::new(),
             epitaphs: BTreeMap::new(),
             seated: Vec::new(),
-            views: Vec::new(),
-            table: crate::policy::table(&[], now, 0),
-            turn: 0,
+            updater: Updater::new(config.policy),
             forget: VecDeque::new(),
             inbox,
             first: Vec::new(),

@@ -97,20 +97,19 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
     let (mut workers, mut members, mut living) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut taken: BTreeSet<Seat> = BTreeSet::new();
     for survivor in survivors {
-        let mut listeners = Vec::new();
-        let is_chosen = survivor.record.stage == Stage::Serving;
+        let (mut listeners, mut seats) = (Vec::new(), BTreeMap::new());
         for (address, socket) in find::listeners(&survivor.cgroup.processes()?) {
             let known = steering.recall(address, &socket)?.filter(|known| known.cgroup == survivor.cgroup.id());
             let Some(known) = known else { continue };
             living.insert(known.cookie);
-            let seat = known.seat.filter(|seat| is_chosen && !taken.contains(seat));
-            listeners.push(Listener { cookie: known.cookie, address, seat });
+            let seat = known.seat.filter(|seat| !taken.contains(seat));
+            seats.extend(seat.map(|seat| (seat, Baseline::default())));
+            let is_member = known.joined && survivor.record.stage == Stage::Serving;
+            listeners.push(Listener { cookie: known.cookie, address, seat: seat.filter(|_| is_member) });
         }
         dedup(&mut listeners);
         let seated = listeners.iter().filter_map(|listener| Some((listener, listener.seat?)));
         members.extend(seated.map(|(listener, seat)| (listener.address, Member { seat, cookie: listener.cookie })));
-        let seats: BTreeMap<Seat, Baseline> =
-            listeners.iter().filter_map(|listener| Some((listener.seat?, Baseline::default()))).collect();
         taken.extend(seats.keys());
         workers.push(Found { survivor, listeners, seats });
     }

@@ -30,8 +30,10 @@ pub struct Known {
     pub cookie: u64,
     /// Id of the cgroup of the worker that has bound it.
     pub cgroup: u64,
-    /// Its seat, if it is in its group.
+    /// Its seat, if it has one, or had before it left its group: connections in its queue are counted there.
     pub seat: Option<Seat>,
+    /// Whether it is in its group.
+    pub joined: bool,
 }
 
 impl Steering {
@@ -47,10 +49,12 @@ impl Steering {
             Err(error) => return Err(map_error("OWNER")(error)),
         };
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        Ok(Some(Known { cookie, cgroup: owner.cgroup, seat: self.seat_of(address, cookie)? }))
+        let place = self.place_of(address, cookie)?;
+        let (seat, joined) = place.map_or((None, false), |(seat, joined)| (Some(seat), joined));
+        Ok(Some(Known { cookie, cgroup: owner.cgroup, seat, joined }))
     }
 
-    fn seat_of(&self, address: Address, cookie: u64) -> Result<Option<Seat>, KernelError> {
+    fn place_of(&self, address: Address, cookie: u64) -> Result<Option<(Seat, bool)>, KernelError> {
         let Some(Listener { group, seat }) = found(self.listeners.get(&cookie, 0), names::LISTENERS)? else {
             return Ok(None);
         };
@@ -63,7 +67,7 @@ impl Steering {
             return Ok(None);
         }
         let Value(group) = self.group_map.get(&group, 0).map_err(map_error(names::GROUPS))?;
-        Ok(set::contains(&group.members, seat).then_some(Seat(seat)))
+        Ok(Some((Seat(seat), set::contains(&group.members, seat))))
     }
 
     /// Makes the groups anew: of the listeners that are in them, and no others. `living` are the cookies of all
@@ -106,14 +110,10 @@ impl Steering {
                 gone.push(cookie);
                 continue;
             }
-            let members = groups.values().filter(|(index, _)| *index == group).flat_map(|(_, members)| members);
-            if seat != NO_SEAT && members.clone().all(|member| member.cookie != cookie) {
-                if members.clone().all(|member| member.seat.0 != seat) {
-                    // An empty place is as good.
-                    let _ = self.sockets.clear_index(&place(group, Seat(seat)));
-                }
-                let listener = Listener { group, seat: NO_SEAT };
-                self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
+            let mut members = groups.values().filter(|(index, _)| *index == group).flat_map(|(_, members)| members);
+            if seat != NO_SEAT && members.all(|member| member.seat.0 != seat) {
+                // An empty place is as good.
+                let _ = self.sockets.clear_index(&place(group, Seat(seat)));
             }
         }
         Ok(gone)

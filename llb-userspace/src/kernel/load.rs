@@ -83,7 +83,7 @@ pub(super) enum Programs {
     /// This process has loaded them.
     Loaded(Box<Ebpf>),
     /// An earlier one has, and they are attached. The selector is needed again, for groups to come.
-    Pinned(SkReuseport),
+    Pinned(Box<SkReuseport>),
 }
 
 /// The maps that userspace works with, by name.
@@ -129,7 +129,7 @@ impl Steering {
     /// [`KernelError`] naming what is not pinned there.
     pub fn reopen(pins: &Pins, keeps_books: bool) -> Result<Self, KernelError> {
         let (maps, selector, logger) = pins.open()?;
-        Self::of(maps, keeps_books, Programs::Pinned(selector), logger)
+        Self::of(maps, keeps_books, Programs::Pinned(Box::new(selector)), logger)
     }
 
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {

@@ -138,8 +138,11 @@ impl Drop for Pins {
     fn drop(&mut self) {
         let cleared = remove_pins(&self.directory).and_then(|()| match &self.mount {
             Some(at) => bpffs::unmount(at).and_then(|()| fs::remove_dir(at)),
-            // Full as long as another fleet has its pins there.
-            None => Ok(drop(self.directory.parent().map(fs::remove_dir))),
+            None => {
+                // Full as long as another fleet has its pins there.
+                let _ = self.directory.parent().map(fs::remove_dir);
+                Ok(())
+            }
         });
         if let Err(error) = cleared {
             tracing::warn!(%error, directory = %self.directory.display(), "cannot remove the fleet's pins");

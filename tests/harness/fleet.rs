@@ -279,7 +279,10 @@ fn start(
 
 /// The directories in which a fleet has pinned its programs and maps.
 pub(crate) fn pins(name: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir("/sys/fs/bpf/llb").into_iter().flatten().flatten();
+    // Each user who runs llb has a directory there.
+    let of_llb = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("llb");
+    let users = fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten().filter(of_llb);
+    let entries = users.flat_map(|user| fs::read_dir(user.path()).into_iter().flatten().flatten());
     let of_fleet = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
     entries.filter(of_fleet).map(|entry| entry.path()).collect()
 }

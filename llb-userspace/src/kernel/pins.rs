@@ -28,8 +28,7 @@ use crate::sys::bpffs;
 /// Where the system mounts its BPF file system.
 const SHARED: &str = "/sys/fs/bpf";
 
-/// llb's directory there; and where the runtime directory's own is mounted.
-const BELOW_SHARED: &str = "llb";
+/// Where the runtime directory's own is mounted.
 const OWN_MOUNT: &str = "bpf";
 
 /// Who may open a pin may change where connections go.
@@ -153,7 +152,13 @@ impl Drop for Pins {
 /// Where fleets have their pins, and what was mounted for that.
 fn places(runtime_dir: &Path) -> [(PathBuf, Option<PathBuf>); 2] {
     let own = runtime_dir.join(OWN_MOUNT);
-    [(Path::new(SHARED).join(BELOW_SHARED), None), (own.clone(), Some(own))]
+    [(llbs_own(), None), (own.clone(), Some(own))]
+}
+
+/// llb's directory in the system's file system: each user who runs llb has another one.
+fn llbs_own() -> PathBuf {
+    let user = geteuid();
+    Path::new(SHARED).join(if user.is_root() { "llb".to_owned() } else { format!("llb-{user}") })
 }
 
 fn pin_error(name: &'static str, source: PinError) -> KernelError {
@@ -173,13 +178,19 @@ fn make_shared(key: &str) -> Result<PathBuf, &'static str> {
     if !bpffs::is_bpffs(shared) {
         return Err("no BPF file system");
     }
-    let llb = shared.join(BELOW_SHARED);
+    let llb = llbs_own();
     for _ in 0..ATTEMPTS {
-        match make_private(&llb).and_then(|()| make_private(&llb.join(key))) {
+        match make_private(&llb) {
+            Ok(()) if is_ours(&llb) => {}
+            // It has just been removed.
+            Ok(()) if !llb.exists() => continue,
+            Ok(()) => return Err("not llb's alone"),
+            Err(_) => break,
+        }
+        match make_private(&llb.join(key)) {
+            Ok(()) => return Ok(llb.join(key)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(_) => break,
-            Ok(()) if is_ours(&llb) => return Ok(llb.join(key)),
-            Ok(()) => return Err("another user's"),
         }
     }
     Err("not to be written to")

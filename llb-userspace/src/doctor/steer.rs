@@ -59,7 +59,7 @@ pub(super) fn attach(ground: &Ground) -> Tried<Steering> {
         (bpftool cgroup tree)";
     let failed = |error: &dyn std::error::Error| Missing::error(error, remedy);
     let options = Options { cgroup_level: ground.worker_level(), limits: Vec::new(), keeps_books: true };
-    let mut steering = Steering::load(&options, None).map_err(|error| failed(&error))?;
+    let mut steering = Steering::load(&options).map_err(|error| failed(&error))?;
     let directory = File::open(ground.cgroup().path()).map_err(|error| failed(&error))?;
     steering.attach(&directory).map_err(|error| failed(&error))?;
     Ok((steering, "five programs to the workers' cgroup".into()))
@@ -98,7 +98,8 @@ fn reserve() -> io::Result<(Socket, SocketAddr)> {
 pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>> {
     let mut heard = HashMap::new();
     let mut cookies = Vec::new();
-    let mut events = steering.take_events();
+    let mut events =
+        steering.take_events().map_err(|error| Missing::error(&error, "let llb open more files (ulimit -n)"))?;
     let all = async {
         while let Some(events) = &mut events {
             for event in events.next().await? {

@@ -203,7 +203,7 @@ impl Engine {
         // Who is told that the fleet serves may ask at once.
         let first = std::mem::take(&mut self.first);
         self.perform(first, now());
-        let mut events = self.steering.take_events();
+        let mut events = self.steering.take_events()?;
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         tokio::pin!(stop);

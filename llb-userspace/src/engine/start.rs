@@ -156,7 +156,7 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
     };
     let pinned = match Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id())) {
         Err(error) => Err(error.into()),
-        Ok(pins) => match Steering::load(&options, Some(&pins)) {
+        Ok(pins) => match Steering::load_pinned(&options, &pins) {
             Ok(steering) => Ok((steering, pins)),
             Err(error @ KernelError::Pin { .. }) => Err(anyhow::Error::from(error)),
             Err(error) => return Err(error.into()),
@@ -166,7 +166,7 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
         Ok((steering, pins)) => (steering, Some(pins)),
         Err(error) => {
             tracing::warn!("should this llb be killed, the next one cannot take over its workers: {error:#}");
-            (Steering::load(&options, None)?, None)
+            (Steering::load(&options)?, None)
         }
     };
     let directory =

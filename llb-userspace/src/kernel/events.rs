@@ -50,11 +50,6 @@ impl Events {
         Readable::new(Ring(ring)).map(Events)
     }
 
-    /// Drops all there are.
-    pub fn discard(&mut self) {
-        self.0.now(|Ring(ring)| while ring.next().is_some() {});
-    }
-
     /// Waits for events and returns all there are.
     ///
     /// # Errors

@@ -74,7 +74,8 @@ pub struct Steering {
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
-    events: Option<Events>,
+    /// Where the programs tell of sockets, until somebody listens.
+    ring: Option<RingBuf<MapData>>,
     logger: Option<Logger>,
 }
 
@@ -93,11 +94,23 @@ pub(super) type Maps = BTreeMap<&'static str, Map>;
 pub(super) type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
 impl Steering {
-    /// Loads the programs, and pins what the next master needs to go on with them.
+    /// Loads the programs.
     ///
     /// # Errors
     /// [`KernelError`] naming the map or program that the kernel refused.
-    pub fn load(options: &Options, pins: Option<&Pins>) -> Result<Self, KernelError> {
+    pub fn load(options: &Options) -> Result<Self, KernelError> {
+        Self::load_all(options, None)
+    }
+
+    /// Loads the programs, and pins what the next master needs to go on with them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`KernelError::Pin`] if only that is refused.
+    pub fn load_pinned(options: &Options, pins: &Pins) -> Result<Self, KernelError> {
+        Self::load_all(options, Some(pins))
+    }
+
+    fn load_all(options: &Options, pins: Option<&Pins>) -> Result<Self, KernelError> {
         let mut ebpf = object(options)?;
         for name in PROGRAMS.into_iter().filter(|name| options.keeps_books || !KEEP_BOOKS.contains(name)) {
             load_program(&mut ebpf, name)?;
@@ -135,7 +148,6 @@ impl Steering {
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
         let books = Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED])?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
-        let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
             programs,
@@ -149,7 +161,7 @@ impl Steering {
             owner: take(&mut maps, OWNER)?,
             counters: take(&mut maps, names::COUNTERS)?,
             books,
-            events: Some(events),
+            ring: Some(ring),
             logger,
         })
     }
@@ -168,10 +180,8 @@ impl Steering {
             (names::INGRESS, Hook::Ingress),
             (names::EGRESS, Hook::Egress),
         ];
-        // Those that another has loaded it has attached, too.
-        let Programs::Loaded(ebpf) = &self.programs else { return Ok(()) };
         for (name, hook) in hooks.into_iter().filter(|(name, _)| self.keeps_books() || !KEEP_BOOKS.contains(name)) {
-            let program = ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
+            let program = self.program(name)?;
             let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
             attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
@@ -192,8 +202,8 @@ impl Steering {
 
     /// Drops the socket events that nobody has read.
     pub fn discard_events(&mut self) {
-        if let Some(events) = &mut self.events {
-            events.discard();
+        if let Some(ring) = &mut self.ring {
+            while ring.next().is_some() {}
         }
     }
 
@@ -203,8 +213,15 @@ impl Steering {
     }
 
     /// The socket events, once; later calls return nothing.
-    pub fn take_events(&mut self) -> Option<Events> {
-        self.events.take()
+    ///
+    /// # Errors
+    /// [`KernelError::Watch`] if they cannot be waited for.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn take_events(&mut self) -> Result<Option<Events>, KernelError> {
+        let failed = |source| KernelError::Watch { map: names::EVENTS, source };
+        self.ring.take().map(Events::new).transpose().map_err(failed)
     }
 
     /// What became of each connection since the programs were loaded.
@@ -222,11 +239,18 @@ impl Steering {
         }
     }
 
+    pub(super) fn program(&self, name: &'static str) -> Result<&Program, KernelError> {
+        // Those that another has loaded it has attached, too.
+        let missing = KernelError::Missing { what: "program", name };
+        let Programs::Loaded(ebpf) = &self.programs else { return Err(missing) };
+        ebpf.program(name).ok_or(missing)
+    }
+
     pub(super) fn selector(&self) -> Result<&SkReuseport, KernelError> {
         match &self.programs {
-            Programs::Loaded(ebpf) => {
+            Programs::Loaded(_) => {
                 let missing = KernelError::Missing { what: "program", name: names::STEER };
-                ebpf.program(names::STEER).and_then(|program| program.try_into().ok()).ok_or(missing)
+                self.program(names::STEER)?.try_into().map_err(|_| missing)
             }
             Programs::Pinned(selector) => Ok(selector),
         }

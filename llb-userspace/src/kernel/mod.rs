@@ -4,6 +4,7 @@
 //! their cgroup is removed, a group's selector until its last listener is closed, and the maps as long as a program uses
 //! them. [`Pins`] lead the next master to them.
 
+mod attach;
 mod books;
 mod connections;
 mod error;
@@ -16,6 +17,7 @@ mod probe;
 mod resume;
 mod value;
 
+pub use attach::AttachedBooks;
 pub use books::{Books, Counters, Latencies, Publication};
 pub use connections::Connections;
 pub use error::KernelError;

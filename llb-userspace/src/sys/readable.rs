@@ -48,11 +48,6 @@ impl<T: AsFd> Readable<T> {
         Ok(Readable(registered.map_err(io::Error::from)?))
     }
 
-    /// Has `read` empty it, without waiting.
-    pub fn now<R>(&mut self, read: impl FnOnce(&mut T) -> R) -> R {
-        read(&mut self.0.get_mut().inner)
-    }
-
     /// Waits until it can be read, then has `read` empty it.
     ///
     /// # Errors

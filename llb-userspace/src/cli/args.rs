@@ -64,6 +64,12 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
+    /// Whether connections that wait for a worker that hangs are given to others
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = RescueArg::On)]
+    pub rescue: RescueArg,
+    /// How long a worker may have requests and answer none before it is replaced [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub hang_timeout: Option<Duration>,
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
@@ -193,6 +199,20 @@ impl From<ReadyWhenArg> for ReadyWhen {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RescueArg {
+    /// They are, if another is clearly better off
+    On,
+    /// They wait
+    Off,
+}
+
+impl From<RescueArg> for bool {
+    fn from(arg: RescueArg) -> Self {
+        matches!(arg, RescueArg::On)
     }
 }
 

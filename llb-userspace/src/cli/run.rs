@@ -5,7 +5,12 @@ use std::{process::ExitCode, thread::available_parallelism};
 use anyhow::Context;
 
 use super::args::RunArgs;
-use crate::{config::Config, doctor::check_machine, engine, observe::log};
+use crate::{
+    config::{Config, Hanging},
+    doctor::check_machine,
+    engine,
+    observe::log,
+};
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
@@ -26,6 +31,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         drain_timeout: args.drain_timeout,
         respawn: args.respawn,
         backoff: args.backoff,
+        hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
         runtime_dir: args.fleet.runtime_dir,
     })?;
     Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ mod effects;
 mod error;
 mod messages;
 mod publish;
+mod rescue;
 mod status;
 mod worker;
 
@@ -98,6 +99,7 @@ pub(crate) struct Engine {
     table: Table,
     turn: u64,
     forget: VecDeque<(Instant, u64)>,
+    rescue: rescue::Rescue,
     inbox: mpsc::Sender<Message>,
     up: Option<Announce>,
     failure: Option<RunError>,
@@ -185,6 +187,7 @@ impl Engine {
             table: crate::policy::table(&[], now, 0),
             turn: 0,
             forget: VecDeque::new(),
+            rescue: rescue::Rescue::default(),
             inbox,
             up: Some(up),
             failure: None,
@@ -258,10 +261,12 @@ impl Engine {
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
             if let Some((_, cookie)) = self.forget.pop_front() {
                 self.steering.forget(cookie);
+                self.rescue.forget(cookie);
             }
         }
         self.steering.flush_log();
         self.publish(now);
+        self.look_after_the_silent(now);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -271,6 +276,9 @@ impl Engine {
 
     /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
     fn socket_event(&mut self, event: Event, now: Instant) {
+        if self.rescue.takes(&event) {
+            return;
+        }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
             (EventKind::Close, _) => self.lives.closes(event.cookie),
             (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),

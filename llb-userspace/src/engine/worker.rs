@@ -57,6 +57,8 @@ pub(super) struct Running {
     pub counts: Rc<RefCell<ReportCounts>>,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
+    /// Connections that waited for it and were given to others.
+    pub rescued: u64,
     say: UnixStream,
     /// Dropped with the worker, and so ended.
     _tasks: JoinSet<()>,
@@ -103,6 +105,7 @@ impl Running {
             pinger: Pinger::default(),
             counts,
             baseline: HashMap::new(),
+            rescued: 0,
             say,
             _tasks: tasks,
         })

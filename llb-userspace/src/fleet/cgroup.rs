@@ -17,7 +17,10 @@ use nix::unistd::Pid;
 use super::name::Name;
 use crate::{
     model::{Generation, Slot},
-    sys::mounts::{self, MountsError, OwnCgroup},
+    sys::{
+        freeze::Freezer,
+        mounts::{self, MountsError, OwnCgroup},
+    },
 };
 
 /// Why a cgroup cannot be had, or rid of.
@@ -210,6 +213,15 @@ impl WorkerCgroup {
     /// If the kernel refuses.
     pub fn is_populated(&self) -> Result<bool, CgroupError> {
         tree::is_populated(&self.path)
+    }
+
+    /// What holds all its processes still for a moment.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn freezer(&self) -> Result<Freezer, CgroupError> {
+        let failed = |source| CgroupError::Io { action: "open the freezer of", path: self.path.clone(), source };
+        Freezer::open(&self.path).map_err(failed)
     }
 
     /// Opens the door: who writes `0` to this file is in the cgroup.

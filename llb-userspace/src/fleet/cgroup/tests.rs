@@ -170,3 +170,22 @@ fn the_end_of_a_fleet_is_the_end_of_all_in_it() {
     drop((worker, fleet));
     assert!(!path.exists());
 }
+
+#[test]
+fn a_worker_stands_still_while_its_queue_is_emptied_and_goes_on() {
+    let mut scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
+    scene.run(&worker, "while :; do :; done");
+    let freezer = worker.freezer().unwrap();
+    for _ in 0..50 {
+        assert!(freezer.empty(&[]).unwrap().is_some_and(|emptied| emptied.is_empty()));
+    }
+    let frozen = || fs::read_to_string(worker.path().join("cgroup.freeze")).unwrap().trim() == "1";
+    assert!(!frozen());
+
+    fs::write(worker.path().join("cgroup.freeze"), "1").unwrap();
+    assert!(freezer.empty(&[]).unwrap().is_some());
+    assert!(frozen(), "it was somebody else who has frozen it");
+    fs::write(worker.path().join("cgroup.freeze"), "0").unwrap();
+}

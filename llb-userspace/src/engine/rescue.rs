@@ -1,0 +1,320 @@
+//! Helps those who wait for a worker that hangs: what [`hang`](crate::fleet::hang) decides is done here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    os::fd::OwnedFd,
+};
+
+use llb_common::{
+    policy::Policy,
+    select::{self, Load, expected_ns},
+    track::outstanding_at,
+};
+
+use super::Engine;
+use crate::{
+    fleet::{
+        Listener, find,
+        hang::{self, Health, Step, Watch},
+    },
+    kernel::{Event, EventKind, Member},
+    model::{Address, Instant, Seat, WorkerId},
+    sys::socket,
+};
+
+/// Seats whose queues are looked at in one tick, some ten microseconds each.
+const LOOKS: usize = 8;
+
+/// What is known of workers that are slow or hang.
+#[derive(Default)]
+pub(super) struct Rescue {
+    watches: BTreeMap<Seat, Watch>,
+    /// Where each listener was found, by cookie: to find it again without a search.
+    places: HashMap<u64, find::Place>,
+    /// Events that the kernel still has to tell of what we have done ourselves, by the listener's cookie.
+    own: HashMap<u64, Vec<EventKind>>,
+    /// The seat that was looked at last: the others come first.
+    looked: Option<Seat>,
+}
+
+impl Rescue {
+    /// Notes where a listener was found.
+    pub(super) fn found(&mut self, cookie: u64, place: find::Place) {
+        self.places.insert(cookie, place);
+    }
+
+    /// A listener is gone.
+    pub(super) fn forget(&mut self, cookie: u64) {
+        self.places.remove(&cookie);
+        self.own.remove(&cookie);
+    }
+
+    /// Whether the event tells of what we have done, which is no wish of the worker's. Each does so once.
+    pub(super) fn takes(&mut self, event: &Event) -> bool {
+        let Some(expected) = self.own.get_mut(&event.cookie) else { return false };
+        let Some(at) = expected.iter().position(|kind| *kind == event.kind) else { return false };
+        expected.remove(at);
+        if expected.is_empty() {
+            self.own.remove(&event.cookie);
+        }
+        true
+    }
+
+    /// Whether a seat has left its groups because its worker hangs.
+    pub(super) fn is_out(&self, seat: Seat) -> bool {
+        self.watches.get(&seat).is_some_and(Watch::is_out)
+    }
+
+    /// Whether one of these seats hangs.
+    pub(super) fn any_hung(&self, mut seats: impl Iterator<Item = Seat>) -> bool {
+        seats.any(|seat| self.watches.get(&seat).is_some_and(|watch| watch.health() == Health::Hung))
+    }
+}
+
+/// A listener of a seat, and our copy of it, to be closed soon.
+struct Copied {
+    listener: Listener,
+    socket: OwnedFd,
+    waiting: u32,
+}
+
+impl Engine {
+    /// Looks after the seats that are silent. The books of the others say that nothing is to be done, and those have been
+    /// read for the publication just now.
+    pub(super) fn look_after_the_silent(&mut self, now: Instant) {
+        if !self.steering.keeps_books() {
+            return;
+        }
+        let mut looks = LOOKS;
+        for seat in self.silent(now) {
+            let owner = self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
+            let Some(id) = owner else {
+                // It drains, or has exited: another matter.
+                self.rescue.watches.remove(&seat);
+                continue;
+            };
+            let books = self.steering.books().seat(seat);
+            let watch = self.rescue.watches.entry(seat).or_insert_with(|| Watch::new(&books, now));
+            match watch.step(&books, now) {
+                Step::Look if looks > 0 => {
+                    looks -= 1;
+                    self.rescue.looked = Some(seat);
+                    self.look(id, seat, now);
+                }
+                Step::Recover => self.recover(id, seat, now),
+                Step::Tell => self.tell(id, seat, now),
+                Step::Look | Step::Wait | Step::Rescue | Step::Try => {}
+            }
+        }
+    }
+
+    /// The seats that are silent or watched, in turn.
+    fn silent(&self, now: Instant) -> Vec<Seat> {
+        let Engine { rescue, steering, views, table, .. } = self;
+        let is_silent = |seat: Seat| {
+            let load = steering.books().load(seat);
+            let published = table.cost_ns[seat.0 as usize];
+            hang::is_silent(&load, if published != 0 { published } else { load.service_ns }, now)
+        };
+        let busy = views.iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
+        let fresh = busy.filter(|seat| !rescue.watches.contains_key(seat) && is_silent(*seat));
+        let mut seats: Vec<Seat> = rescue.watches.keys().copied().chain(fresh).collect();
+        let next = rescue.looked.and_then(|looked| seats.iter().position(|seat| *seat > looked)).unwrap_or(0);
+        seats.rotate_left(next);
+        seats
+    }
+
+    /// Looks who waits in the seat's queues.
+    fn look(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let copies = self.copies(id, seat);
+        let waiting = copies.iter().map(|copied| copied.waiting).sum();
+        let books = self.steering.books().seat(seat);
+        let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
+        match watch.looked(waiting, &books, now) {
+            Step::Rescue => self.rescue(id, seat, copies, now),
+            Step::Try => {
+                tracing::debug!(slot = %self.slot(id), %seat, "tries whether it still hangs");
+                self.take_in_again(id, seat, now);
+            }
+            Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
+        }
+    }
+
+    /// Copies of the seat's listeners.
+    fn copies(&mut self, id: WorkerId, seat: Seat) -> Vec<Copied> {
+        let Some(worker) = self.lives.worker(id) else { return Vec::new() };
+        let listeners: Vec<Listener> = worker.listeners.iter().filter(|l| l.seat == Some(seat)).copied().collect();
+        let copy = |listener: Listener| {
+            let socket = self.copy(id, listener.cookie)?;
+            let waiting = socket::accept_queue(&socket).ok()?.length;
+            Some(Copied { listener, socket, waiting })
+        };
+        listeners.into_iter().filter_map(copy).collect()
+    }
+
+    /// A copy of a listener; none if its worker has closed it.
+    fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
+        if let Some(copy) = self.rescue.places.get(&cookie).and_then(find::Place::copy) {
+            return Some(copy);
+        }
+        let processes = self.running.get(&id)?.cgroup.processes().ok()?;
+        let (socket, place) = find::listener(&processes, cookie).ok()?;
+        self.rescue.found(cookie, place);
+        Some(socket)
+    }
+
+    /// Moves what waits for the seat to others, if one of them is clearly better off: first it leaves their groups, so
+    /// that nothing comes back.
+    fn rescue(&mut self, id: WorkerId, seat: Seat, copies: Vec<Copied>, now: Instant) {
+        let silent_ns = self.rescue.watches.get(&seat).map_or(0, |watch| watch.silent_ns(now));
+        let rescues = self.config.hanging.rescue && chooses_by_load(self.config.policy);
+        let helped = |copied: &Copied| {
+            let mut others = self.steering.members(copied.listener.address).iter().filter(|other| other.seat != seat);
+            copied.waiting > 0 && others.any(|other| self.is_better_off(other, silent_ns, now))
+        };
+        let (listeners, sockets): (Vec<Listener>, Vec<OwnedFd>) = copies
+            .into_iter()
+            .filter(|copied| rescues && helped(copied))
+            .map(|copied| (copied.listener, copied.socket))
+            .unzip();
+        if listeners.is_empty() {
+            return;
+        }
+        for listener in &listeners {
+            if let Err(error) = self.steering.leave(listener.cookie) {
+                tracing::error!(%error, "cannot take a listener out of its group");
+            }
+        }
+        let before = self.charges(&listeners);
+        let emptied = self.empty(id, &sockets);
+        let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
+        watch.left(now);
+        match emptied {
+            Ok(Some(emptied)) => {
+                let moved = self.emptied(id, seat, &listeners, emptied);
+                self.wake_those_charged(&before);
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.rescued += u64::from(moved);
+                }
+                tracing::info!(slot = %self.slot(id), connections = moved, silent_ms = silent_ns / 1_000_000, "rescued");
+            }
+            Ok(None) => {
+                watch.resists(now);
+                tracing::debug!(slot = %self.slot(id), "does not stand still, so those who wait for it must wait");
+            }
+            Err(error) => {
+                watch.resists(now);
+                tracing::error!(slot = %self.slot(id), "cannot rescue the connections that wait: {error:#}");
+            }
+        }
+        self.arrange();
+        self.publish(now);
+    }
+
+    fn empty(&self, id: WorkerId, sockets: &[OwnedFd]) -> anyhow::Result<Option<Vec<io::Result<u32>>>> {
+        let Some(running) = self.running.get(&id) else { return Ok(None) };
+        Ok(running.cgroup.freezer()?.empty(sockets)?)
+    }
+
+    /// What came of it; how many connections have moved.
+    fn emptied(&mut self, id: WorkerId, seat: Seat, listeners: &[Listener], emptied: Vec<io::Result<u32>>) -> u32 {
+        let mut moved = 0;
+        for (Listener { cookie, address, .. }, emptied) in listeners.iter().zip(emptied) {
+            match emptied {
+                Ok(0) => {}
+                Ok(count) => {
+                    moved += count;
+                    self.rescue.own.entry(*cookie).or_default().extend([EventKind::Close, EventKind::Listen]);
+                    if let Err(error) = self.steering.remember(*address, seat, *cookie) {
+                        tracing::error!(%error, "cannot note whose a listener is");
+                    }
+                }
+                // The event of its close, if it has come so far, is the worker's loss.
+                Err(error) => tracing::error!(slot = %self.slot(id), %address, %error, "a listener was lost"),
+            }
+        }
+        moved
+    }
+
+    /// Whether a member of a group would answer in less than half the time that another has been silent. One that is
+    /// watched itself is not asked.
+    fn is_better_off(&self, member: &Member, silent_ns: u64, now: Instant) -> bool {
+        if self.rescue.watches.contains_key(&member.seat) {
+            return false;
+        }
+        let books = self.steering.books().load(member.seat);
+        let requests = select::in_flight(&books) + outstanding_at(&books, now.0);
+        let load = Load { requests, ..Load::of(&books, self.table.cost_ns[member.seat.0 as usize]) };
+        requests == 0 || expected_ns(load, now.0) <= silent_ns / 2
+    }
+
+    /// How often each member of the listeners' groups has been chosen.
+    fn charges(&self, listeners: &[Listener]) -> Vec<(Address, Member, u64)> {
+        let books = self.steering.books();
+        let members = |address| self.steering.members(address).iter().map(move |member| (address, *member));
+        let members = listeners.iter().flat_map(|listener| members(listener.address));
+        members.map(|(address, member)| (address, member, books.load(member.seat).charged)).collect()
+    }
+
+    /// Wakes those to whom connections may have moved: not every kernel does.
+    fn wake_those_charged(&mut self, before: &[(Address, Member, u64)]) {
+        for (address, member, charged) in before {
+            if self.steering.books().load(member.seat).charged == *charged {
+                continue;
+            }
+            let Some(id) = self.lives.workers().find(|w| w.seats().any(|seat| seat == member.seat)).map(|w| w.id)
+            else {
+                continue;
+            };
+            // One that has closed its listener since has passed them on.
+            if let Some(copy) = self.copy(id, member.cookie)
+                && let Err(error) = socket::wake(copy)
+            {
+                tracing::warn!(slot = %self.slot(id), %address, %error, "cannot wake a worker");
+            }
+        }
+    }
+
+    /// The worker has answered, or nobody waits for it any more.
+    fn recover(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(watch) = self.rescue.watches.remove(&seat) else { return };
+        if watch.health() == Health::Hung {
+            tracing::info!(slot = %self.slot(id), silent_ms = watch.silent_ns(now) / 1_000_000, "answers again");
+        }
+        self.take_in_again(id, seat, now);
+    }
+
+    /// Puts the seat's listeners into their groups, if they have left.
+    fn take_in_again(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(worker) = self.lives.worker(id) else { return };
+        let is_member = |listener: &Listener| {
+            self.steering.members(listener.address).iter().any(|member| member.cookie == listener.cookie)
+        };
+        let left = worker.listeners.iter().filter(|listener| listener.seat == Some(seat) && !is_member(listener));
+        let left: Vec<Listener> = left.copied().collect();
+        if left.is_empty() {
+            return;
+        }
+        for Listener { cookie, address, .. } in left {
+            self.join(id, cookie, address, seat, now);
+        }
+        self.arrange();
+        self.publish(now);
+    }
+
+    fn tell(&self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(watch) = self.rescue.watches.get(&seat) else { return };
+        let in_flight = select::in_flight(&self.steering.books().seat(seat));
+        let silent_ms = watch.silent_ns(now) / 1_000_000;
+        tracing::warn!(slot = %self.slot(id), in_flight, silent_ms, "hangs");
+    }
+}
+
+/// The other policies are there to compare with, and move nothing.
+fn chooses_by_load(policy: Policy) -> bool {
+    match policy {
+        Policy::LeastLatency | Policy::LeastInflight => true,
+        Policy::Argmin | Policy::RoundRobin | Policy::Hash => false,
+    }
+}

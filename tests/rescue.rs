@@ -1,0 +1,340 @@
+//! A worker hangs, and connections wait in its accept queue: others answer them, it goes on unharmed, and serves again.
+
+mod harness;
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use harness::{
+    Client, Fleet, Stage, balance::assert_balanced, get, holds_within, process::Stopped, stage::fixture, until,
+};
+use llb::{fleet::find, sys::clock, sys::socket};
+use nix::{sys::signal::Signal, unistd::Pid};
+
+const ADDRESS: &str = "127.0.0.1:8080";
+const SLOTS: u32 = 3;
+
+/// Of each worker, when all stand still.
+const WAITING: usize = 20;
+
+/// Far longer than a rescue takes, and far less than anything hangs here.
+const SOON: Duration = Duration::from_millis(500);
+
+/// Of a core, that a worker may take which has nothing to do.
+const IDLE_SHARE: f64 = 0.5;
+
+#[test]
+fn a_static_program_is_none_the_worse_for_a_rescue() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    assert_rescued(&stage, &[&server, "8080"], &[ADDRESS]);
+}
+
+#[test]
+fn node_is_none_the_worse_for_a_rescue() {
+    let stage = Stage::new();
+    assert_rescued(&stage, &["node", &fixture("server.js"), "8080"], &["[::]:8080"]);
+}
+
+#[test]
+fn asyncio_is_none_the_worse_for_a_rescue() {
+    let stage = Stage::new();
+    assert_rescued(&stage, &["python3", &fixture("asyncio_server.py"), "127.0.0.1", "8080"], &[ADDRESS]);
+}
+
+#[test]
+fn nginx_is_none_the_worse_for_a_rescue() {
+    let stage = Stage::new();
+    let template = fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
+    let directory = stage.path().to_str().expect("a path in UTF-8");
+    for slot in 0..SLOTS {
+        let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
+        stage.write(&format!("nginx.{slot}.conf"), &conf);
+    }
+    assert_rescued(&stage, &["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"], &[ADDRESS]);
+    for slot in 0..SLOTS {
+        assert_eq!(fs::read_to_string(stage.path().join(format!("nginx.{slot}.log"))).expect("its log"), "");
+    }
+}
+
+/// A loop that ends with the first error that accept returns.
+#[test]
+fn a_plain_loop_in_python_is_none_the_worse_for_a_rescue() {
+    let stage = Stage::new();
+    let server = python_loop(&stage);
+    assert_rescued(&stage, &["python3", &server], &[ADDRESS]);
+}
+
+/// Why workers are frozen for the moment: what a copy of the listener does to a worker that runs.
+#[test]
+fn a_plain_loop_in_python_would_die_of_a_listener_that_ends_while_it_runs() {
+    let stage = Stage::new();
+    let server = python_loop(&stage);
+    let fleet = stage.start(&["-n", "1"], &["python3", &server]);
+    let pid = pid_of(&fleet, 0);
+    let cookie = cookies(pid)[0];
+    let (copy, _) = find::listener(&[pid], cookie).expect("its listener");
+    nix::sys::socket::shutdown(std::os::fd::AsRawFd::as_raw_fd(&copy), nix::sys::socket::Shutdown::Read)
+        .expect("a listener");
+    drop(copy);
+    until("it has ended", || fleet.stderr().contains("Invalid argument"));
+    until("it is replaced", || fleet.status().workers.iter().any(|worker| worker.restarts == 1));
+}
+
+/// Its event loop turns no more, and the process runs.
+#[test]
+fn what_waits_for_a_node_that_computes_is_answered_by_others() {
+    let stage = Stage::new();
+    let fleet = start(&stage, &["node", &fixture("spin.js"), "8080"], &[], &[ADDRESS]);
+    let mut spun = Client::connect(ADDRESS);
+    spun.send_last("/spin/3000");
+    until("somebody computes", || busy(&fleet).len() == 1);
+    let hung = *busy(&fleet).first().expect("a slot");
+    let others: Vec<Stopped> = (0..SLOTS).filter(|slot| *slot != hung).map(|slot| stop(&fleet, slot)).collect();
+    let mut clients = queue_up(&fleet, SLOTS as usize * WAITING);
+    let begun = clock::now();
+    drop(others);
+    for client in &mut clients {
+        assert_ne!(client.receive().slot(), hung);
+    }
+    assert!(clock::now() < begun.after(Duration::from_secs(2)), "they have waited for the worker that computes");
+    assert!(fleet.worker(hung).rescued > Some(0), "{:#?}", fleet.status());
+    assert_eq!(spun.receive().slot(), hung, "what it has accepted is its own");
+    assert_serves_again(&fleet, hung, &[ADDRESS]);
+}
+
+#[test]
+fn without_a_rescue_they_wait_as_long_as_it_hangs() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = start(&stage, &[&server, "8080"], &["--rescue", "off"], &[ADDRESS]);
+    let (hung, others) = (stop(&fleet, 0), [stop(&fleet, 1), stop(&fleet, 2)]);
+    let mut clients = queue_up(&fleet, SLOTS as usize * WAITING);
+    let waiting = fleet.worker(0).in_flight.expect("books");
+    drop(others);
+    until("it is known to hang", || fleet.worker(0).state == "hung");
+    assert_eq!((fleet.worker(0).in_flight, fleet.worker(0).rescued), (Some(waiting), Some(0)));
+    drop(hung);
+    let answered_by_it = clients.iter_mut().filter_map(|client| (client.receive().slot() == 0).then_some(())).count();
+    assert_eq!(answered_by_it as u64, waiting);
+    until("it is known to be well", || fleet.worker(0).state == "serving");
+}
+
+#[test]
+fn two_that_hang_at_once_are_both_relieved() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = stage.start(&["-n", "4"], &[&server, "8080"]);
+    fleet.wait_for_groups(&[ADDRESS], 4);
+    let (hung, others) = ([stop(&fleet, 0), stop(&fleet, 1)], [stop(&fleet, 2), stop(&fleet, 3)]);
+    let mut clients = queue_up(&fleet, 4 * WAITING);
+    drop(others);
+    for client in &mut clients {
+        assert!(client.receive().slot() >= 2);
+    }
+    assert!([0, 1].iter().all(|slot| fleet.worker(*slot).rescued > Some(0)), "{:#?}", fleet.status());
+    drop(hung);
+    assert_serves_again(&fleet, 0, &[ADDRESS]);
+}
+
+/// Nobody is better off, so nobody is moved; they are answered when their workers go on.
+#[test]
+fn where_all_hang_nobody_is_moved() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
+    let stopped: Vec<Stopped> = (0..SLOTS).map(|slot| stop(&fleet, slot)).collect();
+    let mut clients = queue_up(&fleet, SLOTS as usize * WAITING);
+    until("all are known to hang", || fleet.status().workers.iter().all(|worker| worker.state == "hung"));
+    let status = fleet.status();
+    assert!(status.workers.iter().all(|worker| worker.rescued == Some(0)), "{status:#?}");
+    fleet.wait_for_groups(&[ADDRESS], SLOTS);
+    drop(stopped);
+    clients.iter_mut().for_each(assert_answered);
+    until("all are well", || fleet.status().workers.iter().all(|worker| worker.state == "serving"));
+    assert_balanced(&fleet, ADDRESS);
+}
+
+/// A long request that nobody waits behind is a long request.
+#[test]
+fn whoever_nobody_waits_for_does_not_hang() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
+    let mut long = Client::connect(ADDRESS);
+    long.send_last("/ms/2500");
+    until("it is being served", || busy(&fleet).len() == 1);
+    let mut states = BTreeSet::new();
+    until("it is answered", || {
+        states.extend(fleet.status().workers.into_iter().map(|worker| worker.state));
+        busy(&fleet).is_empty()
+    });
+    long.receive().slot();
+    assert_eq!(states, BTreeSet::from(["serving".to_owned()]));
+}
+
+/// The moment is short, so it is caught by looking for it all the time; whichever instant is hit, nobody is left frozen,
+/// and everybody listens.
+#[test]
+fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
+    let pids: Vec<Pid> = (0..SLOTS).map(|slot| pid_of(&fleet, slot)).collect();
+    let freezers = freezers(fleet.cgroup());
+    let (hung, others) = (stop(&fleet, 0), [stop(&fleet, 1), stop(&fleet, 2)]);
+    let mut clients = queue_up(&fleet, SLOTS as usize * WAITING);
+    drop(others);
+    let frozen = || freezers.iter().any(|freezer| fs::read_to_string(freezer).is_ok_and(|word| word.trim() == "1"));
+    let deadline = clock::now().after(harness::DEADLINE);
+    while !frozen() {
+        assert!(clock::now() < deadline, "nobody was frozen");
+    }
+    fleet.signal(Signal::SIGKILL);
+    let proc = format!("/proc/{}/exe", fleet.pid());
+    until("llb is dead", || !Path::new(&proc).exists());
+
+    until("nobody is frozen", || !frozen());
+    until("everybody listens", || pids.iter().all(|pid| cookies(*pid).len() == 1));
+    // What was not moved is answered by the worker itself.
+    drop(hung);
+    clients.iter_mut().for_each(assert_answered);
+    let slots: BTreeSet<u32> = (0..300).map(|_| get(ADDRESS, "/").slot()).collect();
+    assert!(slots.len() > 1, "{slots:?}");
+    // The next llb of the name clears what this one has left.
+    let next = fleet.command("run").args(["-n", "1", "--", "false"]).output().expect("llb");
+    assert!(String::from_utf8_lossy(&next.stderr).contains("had left"), "{next:?}");
+}
+
+/// Stops all, lets connections wait for each, and lets all but one go on.
+#[track_caller]
+fn assert_rescued(stage: &Stage, command: &[&str], groups: &[&str]) {
+    let fleet = start(stage, command, &[], groups);
+    let (hung, others) = (stop(&fleet, 0), [stop(&fleet, 1), stop(&fleet, 2)]);
+    let mut clients = queue_up(&fleet, SLOTS as usize * WAITING);
+    let waiting = fleet.worker(0).in_flight;
+    assert!(waiting >= Some(WAITING as u64 / 2), "{:#?}", fleet.status());
+    let written = fleet.stderr();
+    drop(others);
+    let begun = clock::now();
+    for client in &mut clients {
+        assert_ne!(client.receive().slot(), 0, "it is stopped");
+    }
+    let took_ms = clock::now().since(begun) / 1_000_000;
+    assert_eq!(fleet.worker(0).rescued, waiting, "{:#?}", fleet.status());
+    eprintln!("{waiting:?} connections of a stopped worker were answered by others within {took_ms} ms");
+    until("it is known to hang", || fleet.worker(0).state == "hung");
+    let pid = pid_of(&fleet, 0);
+    drop(hung);
+    assert_serves_again(&fleet, 0, groups);
+
+    assert_eq!(pid_of(&fleet, 0), pid, "it was not replaced");
+    assert!(share_of_a_core(pid) < IDLE_SHARE, "it turns a core");
+    let since = fleet.stderr().split_off(written.len());
+    // Those of llb name the slot.
+    let of_workers: Vec<&str> =
+        since.lines().filter(|line| !line.is_empty() && !line.contains("slot=") && !line.contains("GET /")).collect();
+    assert!(of_workers.is_empty(), "workers have complained: {of_workers:#?}");
+    let status = fleet.status();
+    let moved: u64 = ["migrated", "migrated_by_hash"].iter().map(|outcome| status.selector[*outcome]).sum();
+    assert_eq!(Some(moved), waiting, "{status:#?}");
+    assert_balanced(&fleet, ADDRESS);
+}
+
+#[track_caller]
+fn assert_answered(client: &mut Client) {
+    client.receive().slot();
+}
+
+/// It is in its groups again, and answers.
+#[track_caller]
+fn assert_serves_again(fleet: &Fleet, slot: u32, groups: &[&str]) {
+    until("it answers again", || get(ADDRESS, "/").slot() == slot);
+    until("it is known to be well", || fleet.worker(slot).state == "serving");
+    fleet.wait_for_groups(groups, fleet.status().workers.len() as u32);
+}
+
+#[track_caller]
+fn start(stage: &Stage, command: &[&str], args: &[&str], groups: &[&str]) -> Fleet {
+    let slots = SLOTS.to_string();
+    let fleet = stage.start(&[&["-n", &slots], args].concat(), command);
+    fleet.wait_for_groups(groups, SLOTS);
+    // Workers that have answered cost something, and are at rest.
+    (0..4 * SLOTS).for_each(|_| drop(get(ADDRESS, "/")));
+    fleet.wait_until_quiet();
+    fleet
+}
+
+/// So many clients, each of whom waits for the answer to a request.
+#[track_caller]
+fn queue_up(fleet: &Fleet, count: usize) -> Vec<Client> {
+    let before = in_flight(fleet);
+    let mut clients: Vec<Client> = (0..count).map(|_| Client::connect(ADDRESS)).collect();
+    clients.iter_mut().for_each(|client| client.send_last("/"));
+    until("all wait", || in_flight(fleet) == before + count as u64);
+    clients
+}
+
+fn in_flight(fleet: &Fleet) -> u64 {
+    fleet.status().workers.iter().filter_map(|worker| worker.in_flight).sum()
+}
+
+/// The slots with a request in flight.
+fn busy(fleet: &Fleet) -> BTreeSet<u32> {
+    fleet.status().workers.iter().filter(|worker| worker.in_flight > Some(0)).map(|worker| worker.slot).collect()
+}
+
+#[track_caller]
+fn stop(fleet: &Fleet, slot: u32) -> Stopped {
+    Stopped::stop(pid_of(fleet, slot))
+}
+
+#[track_caller]
+fn pid_of(fleet: &Fleet, slot: u32) -> Pid {
+    Pid::from_raw(fleet.worker(slot).pid.cast_signed())
+}
+
+/// The cookies of what a process listens on.
+fn cookies(pid: Pid) -> Vec<u64> {
+    let process = llb::sys::pidfd::PidFd::open(pid).expect("a process");
+    let sockets = llb::sys::procfs::socket_fds(pid).expect("its descriptors");
+    let copies = sockets.into_iter().filter_map(|socket| process.get_fd(socket.fd).ok());
+    let listening = copies.filter(|copy| matches!(socket::local_addr(copy), Ok(Some(_))) && is_listening(copy));
+    listening.map(|copy| socket::cookie(&copy).expect("a socket")).collect()
+}
+
+fn is_listening(socket: &std::os::fd::OwnedFd) -> bool {
+    socket::is_listening(socket).unwrap_or(false)
+}
+
+/// The files that say whether a worker is frozen.
+fn freezers(cgroup: &Path) -> Vec<std::path::PathBuf> {
+    let workers = fs::read_dir(cgroup).expect("the fleet's cgroup").filter_map(Result::ok);
+    workers.map(|worker| worker.path().join("cgroup.freeze")).filter(|freezer| freezer.exists()).collect()
+}
+
+/// How much of a core a process takes, for [`SOON`].
+fn share_of_a_core(pid: Pid) -> f64 {
+    let (begun, before) = (clock::now(), cpu_ns(pid));
+    holds_within(SOON, || false);
+    (cpu_ns(pid) - before) as f64 / clock::now().since(begun) as f64
+}
+
+/// Processor time of its first thread.
+fn cpu_ns(pid: Pid) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("a process");
+    text.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds")
+}
+
+/// A server in Python that is written as in a textbook.
+fn python_loop(stage: &Stage) -> String {
+    let text = "\
+import os, socket
+listener = socket.create_server(('127.0.0.1', 8080), backlog=128)
+while True:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b'HTTP/1.0 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\n' + os.environ['WORKER_ID'].encode())
+";
+    stage.write("loop.py", text).to_str().expect("a path in UTF-8").to_owned()
+}

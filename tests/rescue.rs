@@ -123,7 +123,7 @@ fn without_a_rescue_they_wait_as_long_as_it_hangs() {
 fn two_that_hang_at_once_are_both_relieved() {
     let stage = Stage::new();
     let server = stage.static_server();
-    let fleet = stage.start(&["-n", "4"], &[&server, "8080"]);
+    let fleet = stage.start(&["-n", "4", "--policy", "least-inflight"], &[&server, "8080"]);
     fleet.wait_for_groups(&[ADDRESS], 4);
     let (hung, others) = ([stop(&fleet, 0), stop(&fleet, 1)], [stop(&fleet, 2), stop(&fleet, 3)]);
     let mut clients = queue_up(&fleet, 4 * WAITING);
@@ -256,7 +256,8 @@ fn assert_serves_again(fleet: &Fleet, slot: u32, groups: &[&str]) {
 #[track_caller]
 fn start(stage: &Stage, command: &[&str], args: &[&str], groups: &[&str]) -> Fleet {
     let slots = SLOTS.to_string();
-    let fleet = stage.start(&[&["-n", &slots], args].concat(), command);
+    // By requests in flight, so that each has its share when all stand still, whatever they seem to cost.
+    let fleet = stage.start(&[&["-n", &slots, "--policy", "least-inflight"], args].concat(), command);
     fleet.wait_for_groups(groups, SLOTS);
     // Workers that have answered cost something, and are at rest.
     (0..4 * SLOTS).for_each(|_| drop(get(ADDRESS, "/")));

@@ -62,6 +62,11 @@ impl Stage {
         self.compile("faulty_server")
     }
 
+    /// Compiles the fixture `keepalive_server.c`.
+    pub(crate) fn keepalive_server(&self) -> String {
+        self.compile("keepalive_server")
+    }
+
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
         let compiled = Command::new("cc")

@@ -4,9 +4,11 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use llb_common::{
+    abi::Seat as SeatBooks,
     policy::Policy,
     select::{self, Load, expected_ns},
     track::outstanding_at,
@@ -15,16 +17,19 @@ use llb_common::{
 use super::Engine;
 use crate::{
     fleet::{
-        Listener, find,
+        Kind, Listener, Worker, find,
         hang::{self, Health, Step, Watch},
     },
     kernel::{Event, EventKind, Member},
-    model::{Address, Instant, Seat, WorkerId},
+    model::{Instant, Seat, WorkerId},
     sys::socket,
 };
 
 /// Seats whose queues are looked at in one tick, some ten microseconds each.
 const LOOKS: usize = 8;
+
+/// How long what has been moved counts as load where it has gone to. By then it is answered, or is moved once more.
+const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// What is known of workers that are slow or hang.
 #[derive(Default)]
@@ -106,16 +111,17 @@ impl Engine {
                 Step::Tell => self.tell(id, seat, now),
                 Step::Look | Step::Wait | Step::Rescue | Step::Try => {}
             }
+            self.replace_hung(id, seat, now);
         }
+        self.enter_notes();
     }
 
     /// The seats that are silent or watched, in turn.
     fn silent(&self, now: Instant) -> Vec<Seat> {
-        let Engine { rescue, steering, views, table, .. } = self;
+        let Engine { rescue, steering, views, .. } = self;
         let is_silent = |seat: Seat| {
             let load = steering.books().load(seat);
-            let published = table.cost_ns[seat.0 as usize];
-            hang::is_silent(&load, if published != 0 { published } else { load.service_ns }, now)
+            hang::is_silent(&load, self.cost_ns(seat, &load), now)
         };
         let busy = views.iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
         let fresh = busy.filter(|seat| !rescue.watches.contains_key(seat) && is_silent(*seat));
@@ -193,11 +199,14 @@ impl Engine {
         match emptied {
             Ok(Some(emptied)) => {
                 let moved = self.emptied(id, seat, &listeners, emptied);
-                self.wake_those_charged(&before);
+                self.received(&before, now);
                 if let Some(running) = self.running.get_mut(&id) {
                     running.rescued += u64::from(moved);
                 }
-                tracing::info!(slot = %self.slot(id), connections = moved, silent_ms = silent_ns / 1_000_000, "rescued");
+                if moved > 0 {
+                    let cause = format!("{moved} connections waited for it, {} ms without an answer", ms(silent_ns));
+                    self.lives.note_worker(Kind::Rescued, id, &cause);
+                }
             }
             Ok(None) => {
                 watch.resists(now);
@@ -238,9 +247,9 @@ impl Engine {
     }
 
     /// Whether a member of a group would answer in less than half the time that another has been silent. One that is
-    /// watched itself is not asked.
+    /// suspected itself is not asked.
     fn is_better_off(&self, member: &Member, silent_ns: u64, now: Instant) -> bool {
-        if self.rescue.watches.contains_key(&member.seat) {
+        if self.rescue.watches.get(&member.seat).is_some_and(|watch| !watch.may_receive()) {
             return false;
         }
         let books = self.steering.books().load(member.seat);
@@ -250,29 +259,38 @@ impl Engine {
     }
 
     /// How often each member of the listeners' groups has been chosen.
-    fn charges(&self, listeners: &[Listener]) -> Vec<(Address, Member, u64)> {
+    fn charges(&self, listeners: &[Listener]) -> Vec<(Member, u64)> {
         let books = self.steering.books();
-        let members = |address| self.steering.members(address).iter().map(move |member| (address, *member));
-        let members = listeners.iter().flat_map(|listener| members(listener.address));
-        members.map(|(address, member)| (address, member, books.load(member.seat).charged)).collect()
+        let members = listeners.iter().flat_map(|listener| self.steering.members(listener.address));
+        members.map(|member| (*member, books.load(member.seat).charged)).collect()
     }
 
-    /// Wakes those to whom connections may have moved: not every kernel does.
-    fn wake_those_charged(&mut self, before: &[(Address, Member, u64)]) {
-        for (address, member, charged) in before {
-            if self.steering.books().load(member.seat).charged == *charged {
+    /// Sees to those to whom connections may have moved.
+    fn received(&mut self, before: &[(Member, u64)], now: Instant) {
+        for (Member { seat, cookie }, charged) in before {
+            let books = self.steering.books().seat(*seat);
+            if books.charged == *charged {
                 continue;
             }
-            let Some(id) = self.lives.workers().find(|w| w.seats().any(|seat| seat == member.seat)).map(|w| w.id)
-            else {
-                continue;
-            };
+            self.steering.books().hold(*seat, now.after(HELD_FOR));
+            let cost_ns = self.cost_ns(*seat, &books);
+            self.rescue.watches.entry(*seat).or_insert_with(|| Watch::receiving(&books, cost_ns, now));
+            let owner = self.lives.workers().find(|worker| worker.takes(*seat)).map(|worker| worker.id);
             // One that has closed its listener since has passed them on.
-            if let Some(copy) = self.copy(id, member.cookie)
+            if let Some(id) = owner
+                && let Some(copy) = self.copy(id, *cookie)
                 && let Err(error) = socket::wake(copy)
             {
-                tracing::warn!(slot = %self.slot(id), %address, %error, "cannot wake a worker");
+                tracing::warn!(slot = %self.slot(id), %error, "cannot wake a worker for connections that it was given");
             }
+        }
+    }
+
+    /// What a request costs at a seat, as the kernel's choice sees it.
+    fn cost_ns(&self, seat: Seat, books: &SeatBooks) -> u64 {
+        match self.table.cost_ns[seat.0 as usize] {
+            0 => books.service_ns,
+            published => published,
         }
     }
 
@@ -280,7 +298,7 @@ impl Engine {
     fn recover(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.rescue.watches.remove(&seat) else { return };
         if watch.health() == Health::Hung {
-            tracing::info!(slot = %self.slot(id), silent_ms = watch.silent_ns(now) / 1_000_000, "answers again");
+            self.lives.note_worker(Kind::Recovered, id, &format!("it answers, after {} ms", ms(watch.silent_ns(now))));
         }
         self.take_in_again(id, seat, now);
     }
@@ -303,12 +321,34 @@ impl Engine {
         self.publish(now);
     }
 
-    fn tell(&self, id: WorkerId, seat: Seat, now: Instant) {
+    /// Tells of a worker that hangs.
+    fn tell(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.rescue.watches.get(&seat) else { return };
+        let (silent_ms, waiting) = (ms(watch.silent_ns(now)), watch.waiting());
         let in_flight = select::in_flight(&self.steering.books().seat(seat));
-        let silent_ms = watch.silent_ns(now) / 1_000_000;
-        tracing::warn!(slot = %self.slot(id), in_flight, silent_ms, "hangs");
+        tracing::warn!(slot = %self.slot(id), in_flight, waiting, silent_ms, "a worker hangs");
+        let cause = format!("{in_flight} requests in flight, no answer for {silent_ms} ms, {waiting} waiting");
+        self.lives.note_worker(Kind::Hung, id, &cause);
     }
+
+    /// Replaces a worker that has been silent for too long; the replacement comes first.
+    fn replace_hung(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let (Some(timeout), Some(watch)) = (self.config.hanging.timeout, self.rescue.watches.get(&seat)) else {
+            return;
+        };
+        let is_replaced = self.lives.worker(id).is_none_or(Worker::is_leaving);
+        let has_requests = watch.is_out() || select::in_flight(&self.steering.books().seat(seat)) > 0;
+        if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
+            let silent_ms = ms(watch.silent_ns(now));
+            tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");
+            let effects = self.lives.replace(id, &format!("hung: no answer for {silent_ms} ms"), true, now);
+            self.perform(effects, now);
+        }
+    }
+}
+
+fn ms(ns: u64) -> u64 {
+    ns / 1_000_000
 }
 
 /// The other policies are there to compare with, and move nothing.

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::messages::Message;
+use super::{drain::Drain, messages::Message};
 use crate::{
     estimate::{Estimate, ping::Pinger},
     fleet::{Spawned, WorkerCgroup},
@@ -55,6 +55,7 @@ pub(super) struct Running {
     pub estimate: Estimate,
     pub pinger: Pinger,
     pub counts: Rc<RefCell<ReportCounts>>,
+    pub drain: Drain,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
     /// Connections that waited for it and were given to others.
@@ -104,6 +105,7 @@ impl Running {
             estimate: Estimate::default(),
             pinger: Pinger::default(),
             counts,
+            drain: Drain::default(),
             baseline: HashMap::new(),
             rescued: 0,
             say,

@@ -39,13 +39,22 @@ pub enum Effect {
     },
     /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
     TellToFinish(WorkerId),
+    /// Close the worker's connections on which nothing moves, so that their clients turn to another.
+    CloseIdle(WorkerId),
     /// Send SIGTERM to the worker's processes.
     Terminate(WorkerId),
     /// Kill whatever is in the worker's cgroup.
     Kill(WorkerId),
     /// The worker has exited: kill what is left in its cgroup and remove it.
     Bury(WorkerId),
-    /// Every slot has been ready once.
+    /// Say that this was the last attempt at a slot.
+    GiveUp {
+        /// The worker.
+        id: WorkerId,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// Every slot has been ready once, or was given up.
     Up,
     /// The fleet cannot come up. It is being ended; the error is to be shown.
     Fail(Failure),

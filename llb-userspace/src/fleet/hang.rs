@@ -94,9 +94,12 @@ pub struct Watch {
     silent_since: Instant,
     answers: u64,
     look_at: Instant,
-    /// Looks in a row with somebody in the queue.
+    /// How many waited at the last look, and looks in a row at which somebody did.
+    waiting: u32,
     seen: u32,
     health: Health,
+    /// Whether it is watched only because it has been given what waited for another: nothing of that is in its books yet.
+    receives: bool,
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
     trials: u32,
@@ -123,17 +126,27 @@ impl Watch {
             silent_since: Instant(books.progress_at),
             answers: answers(books),
             look_at: now,
+            waiting: 0,
             seen: 0,
             health: Health::Healthy,
+            receives: false,
             out_until: None,
             trials: 0,
         }
     }
 
+    /// Begins to watch a seat that has been given what waited for another, and may hang itself, unknown to anybody while it
+    /// was idle.
+    #[must_use]
+    pub fn receiving(books: &SeatBooks, cost_ns: u64, now: Instant) -> Self {
+        let look_at = Instant(now.0.saturating_add(overdue_ns(cost_ns)));
+        Watch { silent_since: now, look_at, receives: true, ..Watch::new(books, now) }
+    }
+
     /// What its books demand.
     pub fn step(&mut self, books: &SeatBooks, now: Instant) -> Step {
         // Not the time of its progress: that is also when a connection moves away, or its client gives up.
-        let nothing_left = in_flight(books) == 0 && self.health == Health::Healthy;
+        let nothing_left = in_flight(books) == 0 && self.health == Health::Healthy && !self.receives;
         if answers(books) != self.answers || nothing_left {
             return Step::Recover;
         }
@@ -146,8 +159,9 @@ impl Watch {
 
     /// `waiting` connections are in its accept queue, and it has not answered since the last step.
     pub fn looked(&mut self, waiting: u32, books: &SeatBooks, now: Instant) -> Step {
+        self.waiting = waiting;
         if waiting == 0 {
-            self.seen = 0;
+            (self.seen, self.receives) = (0, false);
             self.look_at = now.after(LOOK_EVERY);
             return match self.out_until {
                 Some(until) if in_flight(books) == 0 && now >= until => {
@@ -182,10 +196,22 @@ impl Watch {
         self.look_at = now.after(HELP_AGAIN_AFTER);
     }
 
+    /// How many waited when it was last looked at.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
     /// How it does.
     #[must_use]
     pub fn health(&self) -> Health {
         self.health
+    }
+
+    /// Whether it may be given what waits for another.
+    #[must_use]
+    pub fn may_receive(&self) -> bool {
+        self.receives && self.health == Health::Healthy
     }
 
     /// Whether it has left its groups.

@@ -117,6 +117,22 @@ fn what_was_on_the_way_to_one_that_has_left_is_moved_at_once() {
     assert_eq!(watch.looked(1, &books(2, 7, 0), at(79)), Step::Rescue);
 }
 
+#[test]
+fn whoever_was_given_what_waited_for_another_is_watched_until_he_takes_it() {
+    let idle = books(0, 7, 0);
+    let mut watch = Watch::receiving(&idle, 5 * MS, at(100));
+    assert!(watch.may_receive());
+    assert_eq!(watch.step(&idle, at(119)), Step::Wait);
+    assert_eq!(watch.step(&idle, at(120)), Step::Look);
+    assert_eq!(watch.looked(4, &idle, at(120)), Step::Wait);
+    let mut hangs = watch.clone();
+    assert_eq!(hangs.looked(4, &idle, at(129)), Step::Rescue);
+    assert!(!hangs.may_receive());
+    // He has accepted them.
+    assert_eq!(watch.looked(0, &idle, at(129)), Step::Wait);
+    assert_eq!(watch.step(&idle, at(130)), Step::Recover);
+}
+
 /// What happens to a worker between two looks, 9 ms apart.
 #[derive(Clone, Copy, Debug)]
 struct Turn {

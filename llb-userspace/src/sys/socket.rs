@@ -133,7 +133,7 @@ fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) ->
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
+pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).expect("a struct of some 100 bytes");
     // SAFETY: `info` has room for the `length` bytes that the kernel may write, and both outlive the call.

@@ -1,5 +1,7 @@
 //! What one fleet is to be.
 
+pub mod file;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use llb_common::policy::Policy;

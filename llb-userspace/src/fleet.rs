@@ -22,7 +22,7 @@ mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
-pub use effect::{Effect, Failure};
+pub use effect::{Effect, Failure, Whom};
 pub use life::{Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;

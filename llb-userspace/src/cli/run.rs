@@ -13,12 +13,23 @@ use crate::{
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
+    log::start(&args.log)?;
     check_machine()?;
+    engine::run(config(args)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command line, and the file behind it, gave no command.
+#[derive(Debug, thiserror::Error)]
+#[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
+pub(super) struct NoCommand;
+
+/// What the arguments ask for.
+pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let mut command = args.command.into_iter();
-    let program = command.next().context("no command given")?;
+    let program = command.next().ok_or(NoCommand)?;
     let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
-    engine::run(Config {
+    Ok(Config {
         name: args.fleet.name,
         program,
         args: command.collect(),
@@ -33,6 +44,5 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         backoff: args.backoff,
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
         runtime_dir: args.fleet.runtime_dir,
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }

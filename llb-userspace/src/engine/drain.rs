@@ -7,7 +7,7 @@ use llb_common::{select, track};
 
 use super::{Engine, messages::Message, worker::Running};
 use crate::{
-    fleet::{Holding, State, Worker, usher},
+    fleet::{Holding, State, Whom, Worker, usher},
     kernel::Steering,
     model::{Instant, WorkerId},
 };
@@ -21,8 +21,8 @@ pub(super) struct Drain {
     /// When to look next; none while a look is under way.
     next: Option<Instant>,
     begun: bool,
-    /// Whether idle connections are to be closed.
-    pub close: bool,
+    /// Whose connections are to be closed.
+    pub see_out: Option<Whom>,
     seen: Option<Holding>,
 }
 
@@ -72,10 +72,10 @@ impl Engine {
             }
             (drain.begun, drain.next) = (true, None);
             let pids = running.cgroup.processes().unwrap_or_default();
-            let (close, connections, inbox) = (drain.close, self.connections.clone(), self.inbox.clone());
+            let (see_out, connections, inbox) = (drain.see_out, self.connections.clone(), self.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {
                 let at_rest = |socket: BorrowedFd<'_>| connections.as_ref()?.is_at_rest(socket);
-                usher::look(&pids, &ports, at_rest, close)
+                usher::look(&pids, &ports, at_rest, see_out)
             });
             tokio::task::spawn_local(async move {
                 let holds = match look.await {

@@ -36,9 +36,9 @@ impl Engine {
                         running.say(say::DISCONNECT);
                     }
                 }
-                Effect::CloseIdle(id) => {
+                Effect::SeeOut { id, whom } => {
                     if let Some(running) = self.running.get_mut(&id) {
-                        running.drain.close = true;
+                        running.drain.see_out = Some(whom);
                     }
                 }
                 Effect::Terminate(id) => self.terminate(id),
@@ -146,7 +146,7 @@ impl Engine {
 
     pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
         let slot = self.slot(id);
-        let pid = self.running.get(&id).map_or(0, |running| running.pid.as_raw());
+        let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
                 tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
@@ -158,7 +158,7 @@ impl Engine {
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
         self.enter_notes();
         let effects = self.lives.exited(id, now);
-        let Epitaph { status, tail } = &epitaph;
+        let Epitaph { status, tail, .. } = &epitaph;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
         if effects.contains(&Effect::Fail(Failure::Exited { id })) {
             self.failure.get_or_insert_with(failure);
@@ -192,8 +192,11 @@ impl Engine {
     /// Enters what has come to pass into the journal.
     pub(super) fn enter_notes(&mut self) {
         for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
-            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid.as_raw().unsigned_abs());
-            let cause = match (kind, slot.and_then(|slot| self.epitaphs.get(&slot))) {
+            // One that has exited may have been buried since.
+            let epitaph = slot.and_then(|slot| self.epitaphs.get(&slot)).filter(|epitaph| Some(epitaph.id) == id);
+            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
+            let pid = pid.or(epitaph.map(|epitaph| epitaph.pid)).map(|pid| pid.as_raw().unsigned_abs());
+            let cause = match (kind, epitaph) {
                 (Kind::Exited, Some(epitaph)) => describe(epitaph.status),
                 _ => cause,
             };

@@ -4,8 +4,9 @@ use std::process::ExitStatus;
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::{answers::Begun, queues::Queues};
 use crate::{
-    fleet::{Command, Granted, Holding, Refusal},
+    fleet::{Command, Holding, Refusal},
     model::WorkerId,
     observe::{event::Event, status::Status},
     report::{Fault, Report},
@@ -28,11 +29,9 @@ pub(super) enum Message {
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, holds: Option<Holding> },
     /// An operator wants something.
-    #[expect(dead_code, reason = "the control socket will say this")]
-    Command { command: Command, reply: oneshot::Sender<Result<Granted, Refusal>> },
+    Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.
-    #[expect(dead_code, reason = "the control socket will say this")]
     Follow { reply: oneshot::Sender<(Vec<Event>, broadcast::Receiver<Event>)> },
-    /// Somebody asks for the status.
-    Ask { reply: oneshot::Sender<Status> },
+    /// Somebody asks for the status, and for where to look for what it lacks.
+    Ask { reply: oneshot::Sender<(Status, Vec<Queues>)> },
 }

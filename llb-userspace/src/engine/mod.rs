@@ -4,6 +4,8 @@
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
+mod answers;
+mod awaited;
 mod diagnose;
 mod drain;
 mod effects;
@@ -11,6 +13,7 @@ mod error;
 mod journal;
 mod messages;
 mod publish;
+mod queues;
 mod rescue;
 mod signals;
 mod status;
@@ -22,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -43,6 +47,7 @@ use crate::{
     report::{Report, say},
     sys::clock::now,
 };
+use answers::Begun;
 use journal::Journal;
 use messages::Message;
 use signals::{Signals, Wish};
@@ -216,7 +221,7 @@ impl Engine {
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
         let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
-        let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
+        let control = control::Server::open(self.lock.path())?.run(answers::answers(self.inbox.clone()));
         tokio::pin!(control);
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
@@ -246,6 +251,7 @@ impl Engine {
                 never = &mut control => match never {},
             }
         }
+        self.journal.is_heard().await;
         Ok(())
     }
 
@@ -330,14 +336,22 @@ impl Engine {
                 let effects = self.lives.hangs_up(id, now);
                 self.perform(effects, now);
             }
-            Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::Exited { id, status, tail } => {
+                let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
+                self.exited(id, Epitaph { id, pid, status, tail }, now);
+            }
             Message::Looked { id, holds } => self.looked(id, holds, now),
             // Who asked may have gone; what was asked for is done all the same.
-            Message::Command { command, reply } => drop(reply.send(self.command(command, now))),
+            Message::Command { command, reply } => {
+                let (before, coming) = self.journal.subscribe();
+                let granted = self.command(command, now);
+                let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
+                drop(reply.send(begun));
+            }
             Message::Follow { reply } => drop(reply.send(self.journal.follow())),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
-                Ok(status) => drop(reply.send(status)),
+                Ok(status) => drop(reply.send((status, self.queues()))),
                 Err(error) => tracing::error!(%error, "cannot show the status"),
             },
         }
@@ -375,17 +389,6 @@ impl Engine {
 
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
-    }
-}
-
-/// What the control socket answers.
-fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Option<String> + Clone + 'static {
-    async move |request| match request {
-        control::Request::Status => {
-            let (reply, status) = tokio::sync::oneshot::channel();
-            inbox.send(Message::Ask { reply }).await.ok()?;
-            serde_json::to_string(&status.await.ok()?).ok()
-        }
     }
 }
 

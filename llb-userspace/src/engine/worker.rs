@@ -73,6 +73,8 @@ pub(super) struct Baseline {
 
 /// How a worker ended.
 pub(super) struct Epitaph {
+    pub id: WorkerId,
+    pub pid: Pid,
     pub status: ExitStatus,
     pub tail: Vec<String>,
 }

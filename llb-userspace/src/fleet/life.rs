@@ -34,7 +34,7 @@ pub use self::place::Standing;
 use self::{place::Place, roll::Roll};
 use super::{
     command::Style,
-    effect::{Effect, Failure},
+    effect::{Effect, Failure, Whom},
     note::{Kind, Note},
     pace::Pace,
     seats::Seats,
@@ -289,6 +289,7 @@ impl Lives {
             self.failed(&worker, now, &mut effects);
         }
         self.fill(&worker, now);
+        self.note_if_emptied(worker.slot);
         self.spawn_due(now, &mut effects);
         self.roll_on(now, &mut effects);
         effects

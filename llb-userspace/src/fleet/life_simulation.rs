@@ -200,7 +200,7 @@ impl World {
                 Effect::Leave { cookie } | Effect::Forget { cookie } => {
                     self.groups.remove(&cookie);
                 }
-                Effect::TellToFinish(id) | Effect::CloseIdle(id) | Effect::Terminate(id) | Effect::Kill(id) => {
+                Effect::TellToFinish(id) | Effect::SeeOut { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }
                 Effect::Bury(id) => assert!(!self.alive.contains(&id) && self.buried.insert(id), "{id} is buried"),

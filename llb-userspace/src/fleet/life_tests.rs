@@ -262,9 +262,12 @@ fn whoever_never_finishes_is_ended_at_the_deadline() {
     lives.asks_to_leave(FIRST, at(5000));
     lives.listens(SECOND, 2, address(80), at(5100));
     assert_eq!(tick(&mut lives, at(10_099), undrained), []);
-    let close = [Effect::CloseIdle(FIRST)];
-    assert_eq!(tick(&mut lives, at(10_100), undrained), close, "from half of its time on");
-    assert_eq!(tick(&mut lives, at(15_099), undrained), close);
+    let see_out = |whom| [Effect::SeeOut { id: FIRST, whom }];
+    let idle = |ms| see_out(Whom::Idle(Duration::from_millis(ms)));
+    assert_eq!(tick(&mut lives, at(10_100), undrained), idle(300), "from half of its time on");
+    assert_eq!(tick(&mut lives, at(12_600), undrained), idle(5), "in the last quarter");
+    assert_eq!(tick(&mut lives, at(13_850), undrained), see_out(Whom::All), "in the last eighth");
+    assert_eq!(tick(&mut lives, at(15_099), undrained), see_out(Whom::All));
     assert_eq!(tick(&mut lives, at(15_100), undrained), [Effect::Terminate(FIRST)]);
 }
 
@@ -308,7 +311,10 @@ fn stopping_lets_all_finish_then_terminates_and_then_kills() {
     let leave = |cookie, id| [Effect::Leave { cookie }, Effect::TellToFinish(id)];
     assert_eq!(lives.stop(at(1000)), [leave(1, FIRST), leave(2, SECOND)].concat());
     let effects = tick(&mut lives, at(1000), |seat| seat == Seat(0));
-    assert_eq!(effects, [Effect::Terminate(FIRST), Effect::CloseIdle(SECOND)]);
+    assert_eq!(
+        effects,
+        [Effect::Terminate(FIRST), Effect::SeeOut { id: SECOND, whom: Whom::Idle(Duration::from_millis(300)) }]
+    );
     assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Bury(FIRST)));
     assert_eq!(lives.asks_to_leave(SECOND, at(1200)), []);
     assert_eq!(tick(&mut lives, at(11_000), undrained), [Effect::Terminate(SECOND)]);

@@ -31,6 +31,8 @@ pub enum Kind {
     Exited,
     /// A slot is given up: none of its workers has become ready.
     Failed,
+    /// A slot has no worker any more, as was asked for: it is drained, or gone.
+    Emptied,
     /// Every slot has been ready once, or has failed for good.
     Up,
     /// A new generation is being started.
@@ -65,6 +67,7 @@ impl Kind {
             Kind::Killed => "killed",
             Kind::Exited => "exited",
             Kind::Failed => "failed",
+            Kind::Emptied => "emptied",
             Kind::Up => "up",
             Kind::Reloading => "reloading",
             Kind::Reloaded => "reloaded",

@@ -12,7 +12,7 @@ use std::{
 
 use nix::unistd::Pid;
 
-pub use self::diagnosis::SpawnError;
+pub use self::diagnosis::{SpawnError, find_program};
 use super::{
     cgroup::WorkerCgroup,
     channel::{Channel, channel},

@@ -1,9 +1,8 @@
 //! Sees a worker's clients out, once it is no longer chosen: what they still have with it, and an end to the connections
-//! that nobody uses.
+//! that nobody needs.
 //!
-//! A connection that is kept alive is closed from the worker's side, as servers do: the worker reads the end of its
-//! stream, as if the client had closed, and closes too. Only one that holds no request, on which all has been read and
-//! acknowledged, and on which nothing has moved for [`QUIET`], is closed so.
+//! A connection is closed from the worker's side, as servers do with one that they have kept alive long enough: the worker
+//! reads the end of its stream, as if the client had closed, and closes too. An answer that it owes still goes out.
 
 use std::{
     io,
@@ -13,19 +12,18 @@ use std::{
 
 use nix::{errno::Errno, unistd::Pid};
 
-use super::worker::Holding;
+use super::{effect::Whom, worker::Holding};
 use crate::sys::{
-    connection::{end_reading, traffic},
+    connection::{Traffic, end_reading, traffic},
     pidfd::PidFd,
     procfs, socket,
 };
 
-/// After this long without a byte either way a connection is idle. An answer that comes in parts pauses for less, and a
-/// client that sends one request after the other does so sooner.
-pub const QUIET: Duration = Duration::from_millis(300);
+/// After this long without a byte either way a connection is idle, if nobody asks for less.
+const QUIET: Duration = Duration::from_millis(300);
 
 /// Looks through the sockets of a worker's processes for connections to `ports`. `is_at_rest` says of one whether it holds
-/// no request, if that is known. If `close`, those that are idle are closed.
+/// no request, if that is known. The clients that `see_out` names are seen out.
 ///
 /// # Errors
 /// If a process cannot be looked into.
@@ -33,11 +31,11 @@ pub fn look(
     pids: &[Pid],
     ports: &[u16],
     is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
-    close: bool,
+    see_out: Option<Whom>,
 ) -> io::Result<Holding> {
     let mut most = Holding::Nothing;
     for &pid in pids {
-        let held = match in_process(pid, ports, &is_at_rest, close) {
+        let held = match in_process(pid, ports, &is_at_rest, see_out) {
             Err(error) if has_ended(&error) => continue,
             held => held?,
         };
@@ -50,7 +48,7 @@ fn in_process(
     pid: Pid,
     ports: &[u16],
     is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
-    close: bool,
+    see_out: Option<Whom>,
 ) -> io::Result<Holding> {
     let process = PidFd::open(pid)?;
     let mut most = Holding::Nothing;
@@ -62,31 +60,37 @@ fn in_process(
         };
         let ours = socket::local_addr(&copy).is_ok_and(|at| at.is_some_and(|at| ports.contains(&at.port())));
         if ours {
-            most = most.max(holding(copy.as_fd(), &is_at_rest, close));
+            most = most.max(holding(copy.as_fd(), &is_at_rest, see_out));
         }
     }
     Ok(most)
 }
 
-fn holding(copy: BorrowedFd<'_>, is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>, close: bool) -> Holding {
+fn holding(
+    copy: BorrowedFd<'_>,
+    is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
+    see_out: Option<Whom>,
+) -> Holding {
     if socket::is_listening(copy).unwrap_or(false) {
         let waiting = socket::accept_queue(copy).map_or(0, |queue| queue.length);
         return if waiting == 0 { Holding::Nothing } else { Holding::Requests };
     }
-    let Ok(traffic) = traffic(copy) else { return Holding::Nothing };
-    if !traffic.open {
-        return Holding::Nothing;
+    let Ok(traffic @ Traffic { open: true, .. }) = traffic(copy) else { return Holding::Nothing };
+    let at_rest = is_at_rest(copy);
+    let is_idle = |quiet| at_rest != Some(false) && !traffic.pending && traffic.quiet >= quiet;
+    let goes = match see_out {
+        Some(Whom::Idle(quiet)) => is_idle(quiet),
+        Some(Whom::All) => true,
+        None => false,
+    };
+    if goes {
+        // One that is closed already is what was wanted.
+        let _ = end_reading(copy);
     }
-    match is_at_rest(copy) {
+    match at_rest {
         Some(false) => Holding::Requests,
-        Some(true) | None if traffic.pending || traffic.quiet < QUIET => Holding::Streams,
-        Some(true) | None => {
-            if close {
-                // One that is closed already is what was wanted.
-                let _ = end_reading(copy);
-            }
-            Holding::Idle
-        }
+        Some(true) | None if is_idle(QUIET) => Holding::Idle,
+        Some(true) | None => Holding::Streams,
     }
 }
 
@@ -105,8 +109,10 @@ mod tests {
 
     use nix::unistd::Pid;
 
-    use super::{Holding, look};
+    use super::{Holding, QUIET, Whom, look};
     use crate::sys::testing::{Ward, until};
+
+    const QUIETLY: Option<Whom> = Some(Whom::Idle(QUIET));
 
     /// A process that holds `socket`, which is closed here.
     fn holder(socket: impl Into<OwnedFd>) -> (Ward, [Pid; 1]) {
@@ -120,11 +126,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (_ward, pids) = holder(listener);
-        let held = || look(&pids, &[address.port()], |_| None, false).unwrap();
+        let held = || look(&pids, &[address.port()], |_| None, None).unwrap();
         assert_eq!(held(), Holding::Nothing);
         let client = TcpStream::connect(address).unwrap();
         until("a connection waits", || held() == Holding::Requests);
-        assert_eq!(look(&pids, &[1], |_| None, false).unwrap(), Holding::Nothing, "another port is none of ours");
+        assert_eq!(look(&pids, &[1], |_| None, None).unwrap(), Holding::Nothing, "another port is none of ours");
         drop(client);
     }
 
@@ -134,11 +140,11 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (_ward, pids) = holder(listener.accept().unwrap().0);
-        assert_eq!(look(&pids, &[port], |_| Some(false), true).unwrap(), Holding::Requests);
-        assert_eq!(look(&pids, &[port], |_| Some(true), true).unwrap(), Holding::Streams, "it is fresh");
-        until("it is idle", || look(&pids, &[port], |_| Some(true), false).unwrap() == Holding::Idle);
+        assert_eq!(look(&pids, &[port], |_| Some(false), QUIETLY).unwrap(), Holding::Requests);
+        assert_eq!(look(&pids, &[port], |_| Some(true), QUIETLY).unwrap(), Holding::Streams, "it is fresh");
+        until("it is idle", || look(&pids, &[port], |_| Some(true), None).unwrap() == Holding::Idle);
         drop(client);
-        until("the client is gone", || look(&pids, &[port], |_| None, false).unwrap() != Holding::Nothing);
-        assert_eq!(look(&[Pid::from_raw(i32::MAX)], &[port], |_| None, false).unwrap(), Holding::Nothing);
+        until("the client is gone", || look(&pids, &[port], |_| None, None).unwrap() != Holding::Nothing);
+        assert_eq!(look(&[Pid::from_raw(i32::MAX)], &[port], |_| None, None).unwrap(), Holding::Nothing);
     }
 }

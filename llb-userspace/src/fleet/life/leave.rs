@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Effect, Holding, Instant, Kind, Lives, Phase, Slot, State, WorkerId};
+use super::{AT_ONCE, Effect, Holding, Instant, Kind, Lives, Phase, Slot, State, Whom, WorkerId};
 
 /// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
 /// to hear it, to close what it keeps alive, and to exit by itself.
@@ -11,6 +11,23 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Signals that come together are one wish to end: timeout(1) signals its child, and then the group that it is in.
 /// Nobody presses Ctrl-C twice that fast.
 const ONE_WISH: Duration = Duration::from_millis(200);
+
+/// After this long without a byte either way a connection is idle. An answer that comes in parts pauses for less.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// After this long one without a request is, when time is short: its client thinks, or waits for the next click.
+const BRIEF: Duration = Duration::from_millis(5);
+
+/// Whose connections are closed: the shorter the time that is left, the more. In the last quarter of the drain time
+/// whoever pauses at all, in its last eighth everybody, as SIGTERM would be worse.
+fn whom(relaxed: Instant, deadline: Instant, now: Instant) -> Whom {
+    let half = deadline.since(relaxed);
+    match deadline.since(now) {
+        left if left > half / 2 => Whom::Idle(QUIET),
+        left if left > half / 4 => Whom::Idle(BRIEF),
+        _ => Whom::All,
+    }
+}
 
 impl Lives {
     /// Replaces a worker: the replacement comes first, and only when that is ready does it go. `at_once` leaves the slot's
@@ -105,7 +122,7 @@ impl Lives {
         {
             self.terminate(id, cause, now, effects);
         } else if ending || now >= relaxed {
-            effects.push(Effect::CloseIdle(id));
+            effects.push(Effect::SeeOut { id, whom: whom(relaxed, deadline, now) });
         }
     }
 

@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{AccessFlags, access};
+
 use super::Order;
 use crate::{fleet::cgroup::CgroupError, model::Slot, sys::child::ChildError};
 
@@ -101,6 +103,28 @@ pub(super) fn explain(order: &Order<'_>, source: io::Error) -> SpawnError {
         None => SpawnError::NotInPath { program: order.program.to_owned(), searched: path_variable },
         Some(path) if source.kind() == NotFound => SpawnError::NoInterpreter { path },
         Some(path) => SpawnError::NotExecutable { path, source },
+    }
+}
+
+/// Finds a program as exec would, without running it: whether it is a program the kernel only tells when it runs.
+///
+/// # Errors
+/// [`SpawnError`] if there is no such program, or this user may not run it.
+pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
+    let path_variable = env::var_os("PATH").unwrap_or_default();
+    let is_path = program.as_bytes().contains(&b'/');
+    let found = if is_path {
+        let path = PathBuf::from(program);
+        path.exists().then_some(path).ok_or_else(|| SpawnError::NoProgram { path: program.into() })?
+    } else {
+        search(program, &path_variable, Path::new("."))
+            .ok_or_else(|| SpawnError::NotInPath { program: program.to_owned(), searched: path_variable })?
+    };
+    let allowed = access(&found, AccessFlags::X_OK).map_err(io::Error::from);
+    let allowed = allowed.and_then(|()| if found.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) });
+    match allowed {
+        Ok(()) => Ok(found),
+        Err(source) => Err(SpawnError::NotExecutable { path: found, source }),
     }
 }
 

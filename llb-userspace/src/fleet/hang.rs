@@ -180,6 +180,8 @@ impl Watch {
         if self.health == Health::Healthy {
             self.health = Health::Slow;
         }
+        // Whoever finds nobody better off asks again then.
+        self.look_at = now.after(LOOK_EVERY);
         Step::Rescue
     }
 
@@ -188,7 +190,6 @@ impl Watch {
         let trial = TRIAL_AFTER.saturating_mul(1 << self.trials.min(16)).min(TRIAL_AFTER_MAX);
         self.out_until = Some(now.after(trial));
         self.seen = 0;
-        self.look_at = now.after(LOOK_EVERY);
     }
 
     /// It cannot be helped now.
@@ -208,10 +209,10 @@ impl Watch {
         self.health
     }
 
-    /// Whether it may be given what waits for another.
+    /// Whether others were seen to wait for it.
     #[must_use]
-    pub fn may_receive(&self) -> bool {
-        self.receives && self.health == Health::Healthy
+    pub fn is_suspected(&self) -> bool {
+        self.seen > 0 || self.health != Health::Healthy
     }
 
     /// Whether it has left its groups.

@@ -121,13 +121,13 @@ fn what_was_on_the_way_to_one_that_has_left_is_moved_at_once() {
 fn whoever_was_given_what_waited_for_another_is_watched_until_he_takes_it() {
     let idle = books(0, 7, 0);
     let mut watch = Watch::receiving(&idle, 5 * MS, at(100));
-    assert!(watch.may_receive());
+    assert!(!watch.is_suspected());
     assert_eq!(watch.step(&idle, at(119)), Step::Wait);
     assert_eq!(watch.step(&idle, at(120)), Step::Look);
     assert_eq!(watch.looked(4, &idle, at(120)), Step::Wait);
     let mut hangs = watch.clone();
     assert_eq!(hangs.looked(4, &idle, at(129)), Step::Rescue);
-    assert!(!hangs.may_receive());
+    assert!(hangs.is_suspected());
     // He has accepted them.
     assert_eq!(watch.looked(0, &idle, at(129)), Step::Wait);
     assert_eq!(watch.step(&idle, at(130)), Step::Recover);

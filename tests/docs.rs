@@ -28,13 +28,14 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/worker-contract.md",
     "docs/operating.md",
     "docs/lifecycle.md",
+    "docs/migrating.md",
     "docs/metrics.md",
 ];
 

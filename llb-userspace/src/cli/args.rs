@@ -89,6 +89,12 @@ pub(super) struct RunArgs {
     /// How long a worker may have requests and answer none before it is replaced [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub hang_timeout: Option<Duration>,
+    /// Run the workers as this user and its groups, by name or number [default: as llb]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Run the workers in this group only, by name or number [default: the groups of --user]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
@@ -255,8 +261,10 @@ impl From<TrackingArg> for Tracking {
 pub(super) enum ReadyWhenArg {
     /// It listens on a steered port
     Listening,
-    /// It listens and has said {"cmd":"ready"}
+    /// It listens and has said so, by {"cmd":"ready"} or READY=1
     Ready,
+    /// It has been started; it is chosen as soon as it listens
+    Started,
 }
 
 impl From<ReadyWhenArg> for ReadyWhen {
@@ -264,6 +272,7 @@ impl From<ReadyWhenArg> for ReadyWhen {
         match arg {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
+            ReadyWhenArg::Started => ReadyWhen::Started,
         }
     }
 }

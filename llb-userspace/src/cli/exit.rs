@@ -5,7 +5,7 @@ use crate::{
     config::file::FileError,
     doctor::MachineError,
     engine::RunError,
-    fleet::{CgroupError, LockError, SpawnError},
+    fleet::{CgroupError, IdentityError, LockError, SpawnError},
 };
 
 /// How llb ends.
@@ -43,7 +43,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() {
         return Exit::Machine;
     }
-    if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() {
+    if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {

@@ -7,15 +7,18 @@ use anyhow::Context;
 use super::args::RunArgs;
 use crate::{
     config::{Config, Hanging},
-    doctor::check_machine,
+    doctor::{check_identity, check_machine},
     engine,
+    fleet::Identity,
     observe::log,
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log)?;
+    let config = config(args)?;
     check_machine()?;
-    engine::run(config(args)?)?;
+    check_identity(config.identity.as_ref())?;
+    engine::run(config)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -26,6 +29,7 @@ pub(super) struct NoCommand;
 
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
+    let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
     let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
@@ -33,6 +37,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         name: args.fleet.name,
         program,
         args: command.collect(),
+        identity,
         workers: args.workers.unwrap_or(u32::try_from(cores.get())?),
         policy: args.policy.into(),
         tracking: args.tracking.into(),

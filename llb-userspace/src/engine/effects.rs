@@ -12,7 +12,7 @@ use crate::{
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
-    sys::clock::wall_ms,
+    sys::clock::{self, wall_ms},
 };
 
 impl Engine {
@@ -54,6 +54,16 @@ impl Engine {
         self.enter_notes();
         self.arrange();
         self.publish(now);
+        self.service.status(self.in_one_line());
+    }
+
+    /// The fleet's state, for whoever asks systemd.
+    fn in_one_line(&self) -> String {
+        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
+        let addresses: Vec<String> = self.steering.groups().map(|(address, _)| address.to_string()).collect();
+        let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
+        let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
+        format!("{serving} of {} workers serve{at}{reload}", self.lives.slots().count())
     }
 
     fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
@@ -62,7 +72,10 @@ impl Engine {
             let effects = self.lives.exited(id, now);
             return self.perform(effects, now);
         }
-        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else {
+            let effects = self.lives.spawned(id, now);
+            return self.perform(effects, now);
+        };
         let effects = self.lives.spawn_failed(id, now);
         if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
             self.failure.get_or_insert(error);
@@ -80,6 +93,8 @@ impl Engine {
             directory: None,
             slot,
             generation,
+            identity: self.config.identity.as_ref(),
+            notify: Some(self.notify.address()),
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
@@ -200,6 +215,12 @@ impl Engine {
                 (Kind::Exited, Some(epitaph)) => describe(epitaph.status),
                 _ => cause,
             };
+            match kind {
+                Kind::Reloading => self.service.reloading(clock::now()),
+                Kind::Reloaded | Kind::RolledBack => self.service.ready(),
+                Kind::Ending => self.service.stopping(),
+                _ => {}
+            }
             let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
             tracing::info!(event, slot, pid, generation = generation.0, "{cause}");
             self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
@@ -207,6 +228,7 @@ impl Engine {
     }
 
     fn announce(&mut self) {
+        self.service.ready();
         let addresses = self.steering.groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             announce(&Up { addresses, config: self.config.clone() });

@@ -99,12 +99,12 @@ impl Engine {
 
     /// The seats that are silent or watched, in turn.
     fn silent(&self, now: Instant) -> Vec<Seat> {
-        let Engine { rescue, steering, views, .. } = self;
+        let Engine { rescue, steering, updater, .. } = self;
         let is_silent = |seat: Seat| {
             let load = steering.books().load(seat);
             hang::is_silent(&load, self.cost_ns(seat, &load), now)
         };
-        let busy = views.iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
+        let busy = updater.views().iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
         let fresh = busy.filter(|seat| !rescue.watches.contains_key(seat) && is_silent(*seat));
         let mut seats: Vec<Seat> = rescue.watches.keys().copied().chain(fresh).collect();
         let next = rescue.looked.and_then(|looked| seats.iter().position(|seat| *seat > looked)).unwrap_or(0);
@@ -130,7 +130,7 @@ impl Engine {
 
     /// What a request costs at a seat, as the kernel's choice sees it.
     fn cost_ns(&self, seat: Seat, books: &SeatBooks) -> u64 {
-        match self.table.cost_ns[seat.0 as usize] {
+        match self.updater.table().cost_ns[seat.0 as usize] {
             0 => books.service_ns,
             published => published,
         }

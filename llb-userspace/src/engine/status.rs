@@ -37,7 +37,7 @@ impl Engine {
             tracking: self.config.tracking.name().into(),
             up: self.lives.is_up(),
             uptime_s: seconds(now.since(self.started_at)),
-            least_slot: self.table.least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
+            least_slot: self.updater.table().least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
             groups: self.groups(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
@@ -45,6 +45,7 @@ impl Engine {
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections,
+            notify_strangers: self.strangers,
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })
@@ -106,7 +107,7 @@ impl Engine {
         };
         let tracked = |count| self.steering.keeps_books().then_some(count);
         let latencies = self.steering.keeps_books().then(|| self.latencies(worker));
-        let cost = seats.first().map_or(0, |seat| match self.table.cost_ns[seat.0 as usize] {
+        let cost = seats.first().map_or(0, |seat| match self.updater.table().cost_ns[seat.0 as usize] {
             0 => self.steering.books().seat(*seat).service_ns,
             published => published,
         });

@@ -13,6 +13,8 @@ pub enum Kind {
     Listening,
     /// A worker is ready, and chosen from now on.
     Ready,
+    /// A worker has written a message of its program's own; the cause is its text.
+    Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
     /// Connections that waited for a worker have been given to others.
@@ -58,6 +60,7 @@ impl Kind {
             Kind::SpawnFailed => "spawn_failed",
             Kind::Listening => "listening",
             Kind::Ready => "ready",
+            Kind::Message => "message",
             Kind::Disconnect => "disconnect",
             Kind::Rescued => "rescued",
             Kind::Hung => "hung",

@@ -39,6 +39,8 @@ pub struct Status {
     pub selector: BTreeMap<String, u64>,
     /// Connections that came to the selector; the sum of the outcomes of a new connection.
     pub connections: u64,
+    /// Times that a process which is no worker's has said `READY=1` on the workers' `NOTIFY_SOCKET`.
+    pub notify_strangers: u64,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,

@@ -136,7 +136,7 @@ impl Engine {
         }
         let books = self.steering.books().load(member.seat);
         let requests = select::in_flight(&books) + outstanding_at(&books, now.0);
-        let load = Load { requests, ..Load::of(&books, self.table.cost_ns[member.seat.0 as usize]) };
+        let load = Load { requests, ..Load::of(&books, self.updater.table().cost_ns[member.seat.0 as usize]) };
         requests == 0 || expected_ns(load, now.0) <= silent_ns / 2
     }
 

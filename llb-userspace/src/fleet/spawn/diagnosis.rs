@@ -12,7 +12,11 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 
 use super::Order;
-use crate::{fleet::cgroup::CgroupError, model::Slot, sys::child::ChildError};
+use crate::{
+    fleet::{cgroup::CgroupError, user::Login},
+    model::Slot,
+    sys::child::ChildError,
+};
 
 /// Why a worker could not be spawned.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +43,14 @@ pub enum SpawnError {
     },
     /// The program is there, but must not be run.
     #[error(
-        "{path} may not be run by this user; is it a program (chmod +x), and its file system mounted without noexec?"
+        "{path} may not be run by {user}; is it a program (chmod +x) in directories that {user} may enter, \
+         and its file system mounted without noexec?"
     )]
     NotExecutable {
         /// The program.
         path: PathBuf,
+        /// Who the worker was to be.
+        user: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -102,7 +109,17 @@ pub(super) fn explain(order: &Order<'_>, source: io::Error) -> SpawnError {
         None if is_path => SpawnError::NoProgram { path: order.program.into() },
         None => SpawnError::NotInPath { program: order.program.to_owned(), searched: path_variable },
         Some(path) if source.kind() == NotFound => SpawnError::NoInterpreter { path },
-        Some(path) => SpawnError::NotExecutable { path, source },
+        Some(path) => SpawnError::NotExecutable { path, user: user(order), source },
+    }
+}
+
+fn user(order: &Order<'_>) -> String {
+    match order.identity {
+        None => "this user".to_owned(),
+        Some(identity) => match &identity.login {
+            Some(Login { entry: Some((name, ..)) }) => format!("user {name}"),
+            _ => format!("user {}", identity.uid),
+        },
     }
 }
 
@@ -124,7 +141,7 @@ pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
     let allowed = allowed.and_then(|()| if found.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) });
     match allowed {
         Ok(()) => Ok(found),
-        Err(source) => Err(SpawnError::NotExecutable { path: found, source }),
+        Err(source) => Err(SpawnError::NotExecutable { path: found, user: "this user".to_owned(), source }),
     }
 }
 

@@ -141,3 +141,61 @@ fn says(file: &File, word: &[u8]) -> io::Result<bool> {
     let length = file.read_at(&mut text, 0)?;
     Ok(text.get(..length).is_some_and(|text| text.windows(word.len()).any(|found| found == word)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::PathBuf,
+        process::{self, Command},
+    };
+
+    use super::{Freezer, says};
+    use crate::sys::{mounts, testing::Ward};
+
+    /// A cgroup of our own with a process that computes.
+    struct Busy {
+        path: PathBuf,
+        process: Option<Ward>,
+    }
+
+    impl Busy {
+        fn new(name: &str) -> Self {
+            let path = mounts::own_cgroup().unwrap().path.join(format!("llb.{name}-{}", process::id()));
+            fs::create_dir(&path).unwrap();
+            let child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+            fs::write(path.join("cgroup.procs"), child.id().to_string()).unwrap();
+            Busy { path, process: Some(Ward(child)) }
+        }
+    }
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            drop(self.process.take());
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_done_while_all_stand_still() {
+        let busy = Busy::new("frozen");
+        let freezer = Freezer::open(&busy.path).unwrap();
+        let stands_still = || says(&freezer.events, b"frozen 1").unwrap_or(false);
+        for _ in 0..50 {
+            let mut stood_still = false;
+            // SAFETY: reading a file is a system call.
+            assert!(unsafe { freezer.while_frozen(|| stood_still = stands_still()) }.unwrap());
+            assert!(stood_still);
+            assert!(says(&freezer.freeze, b"0").unwrap(), "it goes on");
+        }
+    }
+
+    #[test]
+    fn who_was_frozen_by_others_stays_so() {
+        let busy = Busy::new("frozen-by-others");
+        let freezer = Freezer::open(&busy.path).unwrap();
+        fs::write(busy.path.join("cgroup.freeze"), "1").unwrap();
+        assert!(freezer.empty(&[]).unwrap().is_some());
+        assert!(says(&freezer.freeze, b"1").unwrap());
+    }
+}

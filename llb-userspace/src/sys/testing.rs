@@ -12,20 +12,12 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// Waits until `condition` holds, and fails the test if it never does.
 #[track_caller]
-pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
-    assert!(holds_soon(condition), "waited {DEADLINE:?} in vain until {what}");
-}
-
-/// Waits until `condition` holds; false if it never does.
-pub(crate) fn holds_soon(mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = clock::now().after(DEADLINE);
     while !condition() {
-        if clock::now() >= deadline {
-            return false;
-        }
+        assert!(clock::now() < deadline, "waited {DEADLINE:?} in vain until {what}");
         thread::sleep(PAUSE);
     }
-    true
 }
 
 /// A child that is killed and waited for when the test ends, however it ends.

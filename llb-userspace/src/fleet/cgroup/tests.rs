@@ -1,12 +1,9 @@
 use std::{
     ffi::OsStr,
     fs,
-    net::{TcpListener, TcpStream},
     path::Path,
     process::{self, Child},
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    thread,
-    time::Duration,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use nix::unistd::Pid;
@@ -18,11 +15,7 @@ use crate::{
         spawn::{Order, Output, Spawned, spawn},
     },
     model::{Generation, Slot},
-    sys::{
-        pidfd::PidFd,
-        procfs, socket,
-        testing::{holds_soon, until},
-    },
+    sys::testing::until,
 };
 
 /// A fleet of a name that no other test has, cleared away when the test ends, however it ends.
@@ -67,7 +60,7 @@ impl Drop for Scene {
         for child in &mut self.children {
             let _ = child.wait();
         }
-        if !thread::panicking() {
+        if !std::thread::panicking() {
             cleared.unwrap();
         }
     }
@@ -178,76 +171,4 @@ fn the_end_of_a_fleet_is_the_end_of_all_in_it() {
     let path = fleet.path().to_owned();
     drop((worker, fleet));
     assert!(!path.exists());
-}
-
-#[test]
-fn a_worker_stands_still_while_its_queue_is_emptied_and_goes_on() {
-    let mut scene = Scene::new();
-    let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
-    scene.run(&worker, "while :; do :; done");
-    let freezer = worker.freezer().unwrap();
-    for _ in 0..50 {
-        assert!(freezer.empty(&[]).unwrap().is_some_and(|emptied| emptied.is_empty()));
-    }
-    let frozen = || fs::read_to_string(worker.path().join("cgroup.freeze")).unwrap().trim() == "1";
-    assert!(!frozen());
-
-    fs::write(worker.path().join("cgroup.freeze"), "1").unwrap();
-    assert!(freezer.empty(&[]).unwrap().is_some());
-    assert!(frozen(), "it was somebody else who has frozen it");
-    fs::write(worker.path().join("cgroup.freeze"), "0").unwrap();
-}
-
-/// How often a worker's queue is emptied while it runs.
-const EMPTIED: u32 = 50;
-
-/// Between two connections of a client: a port is not free again for a minute.
-const BETWEEN: Duration = Duration::from_micros(500);
-
-/// It calls accept(2) all the time, and ends with the first error.
-const ACCEPTS: &str = "
-import socket, sys
-listener = socket.create_server(('127.0.0.1', int(sys.argv[1])), backlog=64)
-listener.setblocking(False)
-while True:
-    try:
-        listener.accept()[0].close()
-    except BlockingIOError:
-        pass
-";
-
-#[test]
-fn a_worker_that_runs_does_not_notice_that_its_queue_is_emptied() {
-    let mut scene = Scene::new();
-    let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
-    // A port that was free a moment ago.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let pid = scene.run(&worker, &format!("exec python3 -c \"{ACCEPTS}\" {}", address.port()));
-    until("it listens", || procfs::listening_on(pid).is_ok_and(|listening| listening == [address]));
-    let process = PidFd::open(pid).unwrap();
-    let copies = procfs::socket_fds(pid).unwrap().into_iter().map(|socket| process.get_fd(socket.fd).unwrap());
-    let listener: Vec<_> = copies.filter(|copy| socket::is_listening(copy).unwrap_or(false)).collect();
-    let freezer = worker.freezer().unwrap();
-
-    let over = AtomicBool::new(false);
-    let mut emptied = 0;
-    let ended = thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Relaxed) {
-                // Who comes is accepted or, as nobody else listens, reset.
-                let _ = TcpStream::connect(address);
-                thread::sleep(BETWEEN);
-            }
-        });
-        let enough = holds_soon(|| {
-            let waited = freezer.empty(&listener).unwrap();
-            emptied += u32::from(waited.is_some_and(|waited| matches!(waited[..], [Ok(1..)])));
-            emptied >= EMPTIED || !process.is_alive().unwrap()
-        });
-        over.store(true, Relaxed);
-        !enough || !process.is_alive().unwrap()
-    });
-    assert!(!ended, "its queue was emptied {emptied} times");
 }

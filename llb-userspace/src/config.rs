@@ -69,6 +69,15 @@ pub enum OnMasterExit {
     Stop,
 }
 
+/// What is done about workers that hang.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hanging {
+    /// Whether the connections that wait for one are given to others.
+    pub rescue: bool,
+    /// After how much silence one is replaced, if ever.
+    pub timeout: Option<Duration>,
+}
+
 /// What one fleet is to be.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -98,6 +107,8 @@ pub struct Config {
     pub respawn: Duration,
     /// The most time between two starts in one slot, when its workers die again and again.
     pub backoff: Duration,
+    /// What is done about workers that hang.
+    pub hanging: Hanging,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.

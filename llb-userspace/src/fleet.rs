@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod channel;
 pub mod find;
+pub mod hang;
 pub mod lock;
 pub mod name;
 pub mod notify;

@@ -88,6 +88,12 @@ pub(super) struct RunArgs {
     /// What becomes of the workers when llb is killed
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnMasterExitArg::Keep)]
     pub on_master_exit: OnMasterExitArg,
+    /// Whether connections that wait for a worker that hangs are given to others
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = RescueArg::On)]
+    pub rescue: RescueArg,
+    /// How long a worker may have requests and answer none before it is replaced [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub hang_timeout: Option<Duration>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -298,6 +304,20 @@ impl From<OnMasterExitArg> for OnMasterExit {
             OnMasterExitArg::Keep => OnMasterExit::Keep,
             OnMasterExitArg::Stop => OnMasterExit::Stop,
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RescueArg {
+    /// They are, if another is clearly better off
+    On,
+    /// They wait
+    Off,
+}
+
+impl From<RescueArg> for bool {
+    fn from(arg: RescueArg) -> Self {
+        matches!(arg, RescueArg::On)
     }
 }
 

@@ -129,7 +129,7 @@ pub(super) fn find(crew: &Crew, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
     let mut listeners = Vec::new();
     for (helper, cookie) in crew.helpers.iter().zip(cookies) {
         let processes = helper.cgroup.processes().map_err(|error| Missing::error(&error, remedy))?;
-        let listener = find::listener(&processes, *cookie).map_err(|error| Missing::error(&error, remedy))?;
+        let (listener, _) = find::listener(&processes, *cookie).map_err(|error| Missing::error(&error, remedy))?;
         if !socket::has_reuseport(&listener).unwrap_or(false) {
             return Err(Missing::new(format!("a listener on {} has no SO_REUSEPORT", crew.address), OTHER_PROGRAMS));
         }

@@ -18,6 +18,7 @@ mod notify;
 mod publish;
 mod queues;
 mod record;
+mod rescue;
 mod rights;
 mod service;
 mod signals;
@@ -126,6 +127,7 @@ pub(crate) struct Engine {
     seated: Vec<publish::Seated>,
     updater: Updater,
     forget: VecDeque<(Instant, u64)>,
+    rescue: rescue::Rescue,
     inbox: mpsc::Sender<Message>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
@@ -254,10 +256,12 @@ impl Engine {
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
             if let Some((_, cookie)) = self.forget.pop_front() {
                 self.steering.forget(cookie);
+                self.rescue.forget(cookie);
             }
         }
         self.steering.flush_log();
         self.publish(now);
+        self.look_after_the_silent(now);
         self.service.tick(now);
     }
 
@@ -287,6 +291,9 @@ impl Engine {
 
     /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
     fn socket_event(&mut self, event: Event, now: Instant) {
+        if self.rescue.takes(&event) {
+            return;
+        }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
             (EventKind::Close, _) => self.lives.closes(event.cookie),
             (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),

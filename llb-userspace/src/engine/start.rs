@@ -91,6 +91,7 @@ impl Engine {
             seated: Vec::new(),
             updater: Updater::new(config.policy),
             forget: VecDeque::new(),
+            rescue: super::rescue::Rescue::default(),
             inbox,
             first: Vec::new(),
             notify: Rc::new(notify),

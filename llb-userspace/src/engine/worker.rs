@@ -58,6 +58,8 @@ pub(super) struct Running {
     pub drain: Drain,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
+    /// Connections that waited for it and were given to others.
+    pub rescued: u64,
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
     /// None to one that another master has spawned: its channel has died with that.
@@ -120,6 +122,7 @@ impl Running {
             baseline: HashMap::new(),
             // Nobody has waited for it yet, so it is there.
             pid_started_at: procfs::started_at(spawned.pid)?,
+            rescued: 0,
             say: Some(say),
             _tasks: tasks,
         })
@@ -144,6 +147,7 @@ impl Running {
             drain: Drain::default(),
             baseline: seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline))).collect(),
             pid_started_at: record.pid_started_at,
+            rescued: 0,
             say: None,
             _tasks: tasks,
         })

@@ -20,6 +20,7 @@ use crate::{
     model::{Generation, Slot},
     sys::{
         clock,
+        freeze::Freezer,
         mounts::{self, MountsError, OwnCgroup},
     },
 };
@@ -299,6 +300,15 @@ impl WorkerCgroup {
     /// If the kernel refuses.
     pub fn is_populated(&self) -> Result<bool, CgroupError> {
         tree::is_populated(&self.path)
+    }
+
+    /// What holds all its processes still for a moment.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn freezer(&self) -> Result<Freezer, CgroupError> {
+        let failed = |source| CgroupError::Io { action: "open the freezer of", path: self.path.clone(), source };
+        Freezer::open(&self.path).map_err(failed)
     }
 
     /// Opens the door: who writes `0` to this file is in the cgroup.

@@ -1,6 +1,10 @@
 //! The listener that the kernel has told us of by its cookie, found among a worker's descriptors; or all of them.
 
-use std::{collections::BTreeSet, io, os::fd::OwnedFd};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{OwnedFd, RawFd},
+};
 
 use nix::{errno::Errno, unistd::Pid};
 
@@ -41,18 +45,35 @@ pub enum FindError {
     },
 }
 
-/// Duplicates the socket of cookie `cookie` from whichever of `pids` has it open. The copy keeps the socket alive:
-/// close it once it has been put where it belongs.
+/// Where a listener was found, and most likely still is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pid: Pid,
+    fd: RawFd,
+    cookie: u64,
+}
+
+impl Place {
+    /// Duplicates the listener again, without a search; none if it is no longer there.
+    #[must_use]
+    pub fn copy(&self) -> Option<OwnedFd> {
+        let copy = PidFd::open(self.pid).and_then(|process| process.get_fd(self.fd)).ok()?;
+        socket::cookie(&copy).is_ok_and(|found| found == self.cookie).then_some(copy)
+    }
+}
+
+/// Duplicates the socket of cookie `cookie` from whichever of `pids` has it open, and says where that was. The copy keeps
+/// the socket alive: close it once it has been put where it belongs.
 ///
 /// A pid that was reused in the meantime does no harm, as a cookie never is.
 ///
 /// # Errors
 /// If no process has it. One that could not be looked into only counts when the others do not have it either.
-pub fn listener(pids: &[Pid], cookie: u64) -> Result<OwnedFd, FindError> {
+pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError> {
     let mut obstacle = None;
     for &pid in pids {
         match in_process(pid, cookie) {
-            Ok(Some(socket)) => return Ok(socket),
+            Ok(Some((socket, fd))) => return Ok((socket, Place { pid, fd, cookie })),
             Ok(None) => {}
             Err(error) if has_ended(&error) => {}
             Err(error) => obstacle = Some((pid, error)),
@@ -89,12 +110,14 @@ pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
     found
 }
 
-fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<OwnedFd>> {
+fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<(OwnedFd, RawFd)>> {
     let process = PidFd::open(pid)?;
     for candidate in procfs::socket_fds(pid)? {
         match process.get_fd(candidate.fd) {
             // Closed and replaced by something else it may be by now: then it has no cookie, or another one.
-            Ok(copy) if socket::cookie(&copy).is_ok_and(|found| found == cookie) => return Ok(Some(copy)),
+            Ok(copy) if socket::cookie(&copy).is_ok_and(|found| found == cookie) => {
+                return Ok(Some((copy, candidate.fd)));
+            }
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => {}
             Err(error) => return Err(error),
@@ -137,7 +160,8 @@ mod tests {
 
         // A process without it, and one that has ended, are passed over.
         let pids = [Pid::this(), Pid::from_raw(i32::MAX), pid];
-        let copy = listener(&pids, cookie).unwrap();
+        let (copy, place) = listener(&pids, cookie).unwrap();
+        assert_eq!(socket::cookie(place.copy().unwrap()).unwrap(), cookie);
 
         assert_eq!(socket::cookie(&copy).unwrap(), cookie);
         assert_eq!(socket::local_addr(&copy).unwrap(), Some(address));
@@ -148,6 +172,7 @@ mod tests {
 
         // Worker and copy gone, nobody listens any more.
         drop(ward);
+        assert!(place.copy().is_none());
         TcpStream::connect(address).unwrap();
         drop(copy);
         // Another test's child may hold all that we do, until its exec.

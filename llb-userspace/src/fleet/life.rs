@@ -385,7 +385,8 @@ impl Lives {
         }
     }
 
-    fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
+    /// Notes what has come to pass with a worker, also what is seen of it from outside its life.
+    pub fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
         if let Some(worker) = self.workers.get(&id) {
             let (slot, generation) = (worker.slot, worker.generation);
             self.note(kind, Some(id), Some(slot), generation, cause.into());

@@ -19,6 +19,12 @@ pub enum Kind {
     Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
+    /// Connections that waited for a worker have been given to others.
+    Rescued,
+    /// A worker hangs: it has answered nothing for a second while others waited for it.
+    Hung,
+    /// A worker that hung answers again.
+    Recovered,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
     Draining,
     /// A worker has been sent SIGTERM.
@@ -59,6 +65,9 @@ impl Kind {
             Kind::Ready => "ready",
             Kind::Message => "message",
             Kind::Disconnect => "disconnect",
+            Kind::Rescued => "rescued",
+            Kind::Hung => "hung",
+            Kind::Recovered => "recovered",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
             Kind::Killed => "killed",

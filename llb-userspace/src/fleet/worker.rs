@@ -145,6 +145,12 @@ impl Worker {
         self.asked_to_leave.as_deref()
     }
 
+    /// Whether it is to be replaced.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.asked_to_leave.is_some()
+    }
+
     /// Whether nobody else is to fill its slot.
     pub(super) fn is_current(&self) -> bool {
         match self.state {

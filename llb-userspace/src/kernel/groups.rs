@@ -92,6 +92,23 @@ impl Steering {
         Ok(())
     }
 
+    /// Notes anew whose a listener is that has left and listens again: the kernel side has just entered it as one that has
+    /// never joined, and connections that migrate from it would not take their counts along.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
+        let Some((index, _)) = self.groups.0.get(&address) else { return Ok(()) };
+        let listener = Listener { group: *index, seat: seat.0 };
+        self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))
+    }
+
+    /// The members of the group of an address.
+    #[must_use]
+    pub fn members(&self, address: Address) -> &[Member] {
+        self.groups.0.get(&address).map_or(&[], |(_, members)| members.as_slice())
+    }
+
     /// Forgets a listener that has left, when nothing can migrate from it any more.
     pub fn forget(&mut self, cookie: u64) {
         // One that is not there is forgotten already.

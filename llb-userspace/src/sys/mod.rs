@@ -8,6 +8,7 @@ pub mod cgroup_id;
 pub mod child;
 pub mod clock;
 pub mod connection;
+pub mod freeze;
 pub mod inherited;
 pub mod mmap;
 pub mod mounts;

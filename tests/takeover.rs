@@ -209,6 +209,27 @@ fn the_new_masters_own_settings_apply() {
     assert!(seen.errors().is_empty(), "{seen:#?}");
 }
 
+#[test]
+fn the_generation_goes_on_and_the_next_reload_takes_the_new_command() {
+    let stage = Stage::new();
+    let servers = [stage.keepalive_server(), stage.static_server()];
+    let [old, new] = servers.each_ref().map(String::as_str);
+    let reload = |fleet: &Fleet| assert!(fleet.command("reload").status().expect("llb").success());
+    let generations =
+        |fleet: &Fleet| -> Vec<u32> { fleet.status().workers.iter().map(|worker| worker.generation).collect() };
+    let mut fleet = stage.start(&["-n", "2", "--drain-timeout", "2s"], &[old, "127.0.0.1", "8080"]);
+    reload(&fleet);
+    until("the first ones are gone", || generations(&fleet) == [2, 2]);
+    let before = fleet.status();
+    fleet.kill_master();
+    fleet.take_over(&["-n", "2", "--drain-timeout", "2s"], &[new, "8080"]);
+    assert_eq!(identities(&fleet.status()), identities(&before));
+    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), Some("2"), "the old program answers with its generation");
+    reload(&fleet);
+    until("the second ones are gone", || generations(&fleet) == [3, 3]);
+    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), None, "the new program does not");
+}
+
 /// Requests that a killed master's fleet has taken are answered, whatever state their workers were in.
 #[test]
 fn a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes() {

@@ -217,16 +217,28 @@ fn the_generation_goes_on_and_the_next_reload_takes_the_new_command() {
     let reload = |fleet: &Fleet| assert!(fleet.command("reload").status().expect("llb").success());
     let generations =
         |fleet: &Fleet| -> Vec<u32> { fleet.status().workers.iter().map(|worker| worker.generation).collect() };
-    let mut fleet = stage.start(&["-n", "2", "--drain-timeout", "2s"], &[old, "127.0.0.1", "8080"]);
-    reload(&fleet);
-    until("the first ones are gone", || generations(&fleet) == [2, 2]);
+    let args = ["-n", "2", "--drain-timeout", "2s"];
+    let mut fleet = stage.start(&args, &[old, "127.0.0.1", "8080"]);
+    Tally::default().ask(ADDRESS, "/", 20);
+    // The third generation sits where the first has sat, and where its answers are counted.
+    for generation in [2, 3] {
+        reload(&fleet);
+        until("the old ones are gone", || generations(&fleet) == [generation; 2]);
+    }
     let before = fleet.status();
+    let seats: Vec<u32> = before.workers.iter().flat_map(|worker| worker.seats.clone()).collect();
+    assert_eq!(seats, [0, 1]);
     fleet.kill_master();
-    fleet.take_over(&["-n", "2", "--drain-timeout", "2s"], &[new, "8080"]);
-    assert_eq!(identities(&fleet.status()), identities(&before));
-    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), Some("2"), "the old program answers with its generation");
+    fleet.take_over(&args, &[new, "8080"]);
+    let after = fleet.status();
+    assert_eq!(identities(&after), identities(&before));
+    let counts = |status: &Status| -> Vec<_> {
+        status.workers.iter().map(|worker| (worker.answered, worker.chosen, worker.latency_us)).collect()
+    };
+    assert_eq!(counts(&after), counts(&before), "each counts since it has joined");
+    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), Some("3"), "the old program answers with its generation");
     reload(&fleet);
-    until("the second ones are gone", || generations(&fleet) == [3, 3]);
+    until("the third ones are gone", || generations(&fleet) == [4, 4]);
     assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), None, "the new program does not");
 }
 

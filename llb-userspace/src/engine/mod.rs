@@ -10,6 +10,7 @@ mod error;
 mod messages;
 mod publish;
 mod status;
+mod wake;
 mod worker;
 
 use std::{
@@ -98,6 +99,7 @@ pub(crate) struct Engine {
     table: Table,
     turn: u64,
     forget: VecDeque<(Instant, u64)>,
+    waking: wake::Waking,
     inbox: mpsc::Sender<Message>,
     up: Option<Announce>,
     failure: Option<RunError>,
@@ -185,6 +187,7 @@ impl Engine {
             table: crate::policy::table(&[], now, 0),
             turn: 0,
             forget: VecDeque::new(),
+            waking: wake::Waking::default(),
             inbox,
             up: Some(up),
             failure: None,
@@ -255,6 +258,7 @@ impl Engine {
                 running.say(&say::ping(ping));
             }
         }
+        self.wake_heirs();
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
             if let Some((_, cookie)) = self.forget.pop_front() {
                 self.steering.forget(cookie);

@@ -8,7 +8,13 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use nix::{libc, sys::stat::fstat};
+use nix::{
+    libc,
+    sys::{
+        socket::{Shutdown, shutdown},
+        stat::fstat,
+    },
+};
 use socket2::SockRef;
 
 /// The connections that a listener holds, established but not yet accepted.
@@ -73,6 +79,22 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
     Ok(AcceptQueue { length: info.tcpi_unacked, backlog: info.tcpi_sacked })
 }
 
+/// Wakes everybody who waits for connections on a listening TCP socket, be it in accept(2), poll(2) or epoll(7), and
+/// changes nothing. Who then finds none goes on waiting, and its program does not notice.
+///
+/// A listener sends nothing, so that Linux ignores the end of its sending, but not without a word: `inet_shutdown` has
+/// always ended with "Wake up anyone sleeping in poll".
+///
+/// # Errors
+/// `ENOTSOCK` if it is not a socket, `EINVAL` if it does not listen.
+pub fn wake(listener: impl AsFd) -> io::Result<()> {
+    // Any other socket would end.
+    if !is_listening(&listener)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(shutdown(listener.as_fd().as_raw_fd(), Shutdown::Write)?)
+}
+
 fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).expect("a struct of some 100 bytes");
@@ -91,11 +113,12 @@ fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
 #[cfg(test)]
 mod tests {
     use std::{
+        io::{Read, Write},
         net::{TcpListener, TcpStream},
         os::unix::net::UnixListener,
     };
 
-    use super::{accept_queue, cookie, has_reuseport, is_listening, local_addr, owner};
+    use super::{accept_queue, cookie, has_reuseport, is_listening, local_addr, owner, wake};
     use crate::sys::testing::until;
 
     #[test]
@@ -114,6 +137,20 @@ mod tests {
         assert!(is_listening(&listener).unwrap());
         assert!(!is_listening(&accepted).unwrap());
         assert_eq!(local_addr(&accepted).unwrap(), Some(address));
+    }
+
+    #[test]
+    fn a_listener_that_was_woken_listens_on_and_a_connection_that_was_not_lives() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        wake(&listener).unwrap();
+        assert!(is_listening(&listener).unwrap());
+        assert!(wake(&client).is_err());
+        let (mut accepted, _) = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        accepted.read_exact(&mut [0]).unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.accept().unwrap();
     }
 
     #[test]

@@ -1,14 +1,14 @@
 #!/bin/busybox sh
-# The first process of the virtual machine: tries llb as its user would, and says on the console what came of it, in
-# lines that begin with @vm. Everything else on the console is what llb itself says.
+# The first process of the virtual machine: tries llb as its user would, runs the tests, and says on the console what came
+# of it, in lines that begin with @vm. Everything else on the console is what llb and the tests themselves say.
 /bin/busybox --install -s /bin
-export PATH=/bin NO_COLOR=1
+export PATH=/usr/bin:/bin NO_COLOR=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
+mkdir /dev/pts
+mount -t devpts devpts /dev/pts
 ip link set lo up
 
 echo "@vm booted"
@@ -44,4 +44,18 @@ echo "@vm status $(llb status --json)"
 kill -TERM $master
 wait $master
 echo "@vm run $?"
+
+# As cargo runs them, and announces them.
+suite() {
+    name=$1
+    runner=$2
+    shift 2
+    echo "     Running tests/$name.rs ($runner)"
+    "$runner" "$@"
+    echo "@vm suite $name $?"
+}
+export LLB_COMPILED_FIXTURES=$COMPILED
+cd $HOME_OF_TESTS
+$SUITES
+echo "@vm tested"
 poweroff -f

@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::suites::SUITES;
+use crate::test::results;
+
 /// Workers of the fleet that runs there, and the requests that it is asked.
 pub(super) const WORKERS: u32 = 2;
 pub(super) const REQUESTS: u64 = 16;
@@ -18,12 +21,15 @@ pub(super) struct Seen {
     connections: u64,
     /// Whether this kernel wakes a worker to which a connection moves: it differs, and llb does with either.
     waking: String,
+    /// What each file of tests said at its end.
+    suites: Vec<String>,
 }
 
 impl Display for Seen {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        let Self { checks, connections, waking } = self;
-        write!(out, "doctor: {checks} ok; run: {connections} connections steered; waking: {waking}")
+        let Self { checks, connections, waking, suites } = self;
+        write!(out, "doctor: {checks} ok; run: {connections} connections steered; waking: {waking}")?;
+        suites.iter().try_for_each(|suite| write!(out, "\n      {suite}"))
     }
 }
 
@@ -47,7 +53,26 @@ pub(super) fn judge(console: &str, release: &str) -> Result<Seen> {
     let connections = books(&status)?;
     let code = said(console, "run")?;
     ensure!(code == "0", "`llb run` ended with code {code} on SIGTERM");
-    Ok(Seen { checks: of("ok").count(), connections, waking: waking.trim().to_owned() })
+    let suites = tests(console)?;
+    Ok(Seen { checks: of("ok").count(), connections, waking: waking.trim().to_owned(), suites })
+}
+
+/// The closing lines of the tests, of which each that is meant to run must have passed.
+fn tests(console: &str) -> Result<Vec<String>> {
+    let ran = results::read(console);
+    let mut closing = Vec::new();
+    for suite in &SUITES {
+        let name = suite.target;
+        let announced = format!("Running tests/{name}.rs ");
+        let ran = ran.iter().find(|ran| ran.name.starts_with(&announced));
+        let ran = ran.with_context(|| format!("the machine did not come to run tests/{name}.rs"))?;
+        ran.check(suite.left_out.len() as u64)?;
+        ensure!(ran.tally.passed > 0, "tests/{name}.rs ran no test");
+        let code = said(console, &format!("suite {name}"))?;
+        ensure!(code == "0", "tests/{name}.rs ended with code {code}");
+        closing.extend(ran.closing.iter().map(|line| format!("{name}: {line}")));
+    }
+    Ok(closing)
 }
 
 /// What init.sh said of one thing.
@@ -90,6 +115,14 @@ mod tests {
              @vm status {{\"connections\":16,\"selector\":{{\"first\":{first},\"passed_over\":3}},\
              \"workers\":[{{\"answered\":5}},{{\"answered\":11}}]}}\n\
              @vm run 0\n"
+        ) + &SUITES.iter().map(|suite| tested(suite.target, suite.left_out.len())).collect::<String>()
+    }
+
+    fn tested(name: &str, left_out: usize) -> String {
+        format!(
+            "     Running tests/{name}.rs (/t/{name}-1)\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; {left_out} filtered out; finished in 1.00s\n\n\
+             @vm suite {name} 0\n"
         )
     }
 
@@ -100,7 +133,8 @@ mod tests {
     #[test]
     fn a_kernel_on_which_all_works_passes() {
         let seen = judge(&console(0, 13), RELEASE).unwrap();
-        assert_eq!(seen, Seen { checks: 2, connections: 16, waking: "it is woken".into() });
+        assert_eq!((seen.checks, seen.connections, seen.waking.as_str()), (2, 16, "it is woken"));
+        assert_eq!(seen.suites.len(), SUITES.len());
     }
 
     #[test]
@@ -111,5 +145,18 @@ mod tests {
         assert!(error(&console(0, 13).replace("answers 16", "answers 9")).contains("9 of 16 requests"));
         assert!(error(&console(0, 13).replace("@vm run 0", "")).contains("@vm run"));
         assert!(judge(&console(0, 13), "6.12.117").unwrap_err().to_string().contains("did not boot"));
+    }
+
+    #[test]
+    fn a_test_that_did_not_run_is_named() {
+        let with = |from: &str, to: &str| error(&console(0, 13).replace(from, to));
+        assert!(with(&tested("waking", 0), "").contains("did not come to run tests/waking.rs"));
+        let filtered = tested("waking", 0).replace("0 filtered", "1 filtered");
+        assert!(with(&tested("waking", 0), &filtered).contains("skipped"));
+        let nothing = tested("waking", 0).replace("2 passed", "0 passed");
+        assert!(with(&tested("waking", 0), &nothing).contains("ran no test"));
+        assert!(with(&tested("tracking", 1), &tested("tracking", 0)).contains("skipped"));
+        assert!(with("@vm suite waking 0", "@vm suite waking 101").contains("code 101"));
+        assert!(with("@vm suite life 0", "").contains("@vm suite life"));
     }
 }

@@ -1,0 +1,95 @@
+//! The integration tests that the virtual machines run: those to which the kernel makes a difference.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{paths, sh};
+
+/// A file of integration tests.
+pub(super) struct Suite {
+    /// As cargo knows it.
+    pub target: &'static str,
+    /// Those of its tests that do not run there.
+    pub left_out: &'static [&'static str],
+}
+
+impl Suite {
+    const fn whole(target: &'static str) -> Self {
+        Self { target, left_out: &[] }
+    }
+}
+
+/// What runs. Left out are tests of llb alone, which no kernel changes, and what takes minutes where all is emulated.
+pub(super) const SUITES: [Suite; 9] = [
+    Suite::whole("migration"),
+    Suite::whole("waking"),
+    Suite::whole("steering"),
+    Suite::whole("hanging"),
+    Suite::whole("failing"),
+    // Its line is made of TUN devices, which this kernel has in a module.
+    Suite { target: "tracking", left_out: &["a_request_that_completes_the_handshake"] },
+    Suite::whole("modes"),
+    Suite::whole("master"),
+    Suite::whole("life"),
+];
+
+/// What cargo has built.
+pub(super) struct Built {
+    /// Where the tests expect llb.
+    pub llb: PathBuf,
+    /// The runners, in the order of [`SUITES`].
+    pub runners: Vec<PathBuf>,
+}
+
+/// Builds llb and the tests as this xtask was built.
+pub(super) fn build() -> Result<Built> {
+    let mut cargo = Command::new(sh::cargo());
+    cargo.current_dir(paths::root()).args([
+        "test",
+        "--no-run",
+        "--message-format",
+        "json",
+        "--package",
+        "llb-userspace",
+    ]);
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    for suite in &SUITES {
+        cargo.args(["--test", suite.target]);
+    }
+    let messages = sh::output(&mut cargo)?;
+    let of =
+        |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo has built no {kind} {name}"));
+    let runners = SUITES.iter().map(|suite| of("test", suite.target)).collect::<Result<_>>()?;
+    Ok(Built { llb: of("bin", "llb")?, runners })
+}
+
+/// The program that cargo's messages name for a target.
+fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
+    let mut artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found = artifacts.find(|message| {
+        let target = &message["target"];
+        target["name"] == name && target["kind"][0] == kind && message["executable"].is_string()
+    })?;
+    found["executable"].as_str().map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"llb"},"executable":null}
+            {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"llb"},"executable":"/t/debug/llb"}
+            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"life"},"executable":"/t/debug/deps/life-1"}
+            {"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "bin", "llb"), Some("/t/debug/llb".into()));
+        assert_eq!(executable(messages, "test", "life"), Some("/t/debug/deps/life-1".into()));
+        assert_eq!(executable(messages, "test", "llb"), None);
+    }
+}

@@ -11,39 +11,40 @@ mkdir /dev/pts
 mount -t devpts devpts /dev/pts
 ip link set lo up
 
-echo "@vm booted"
-llb doctor
-code=$?
-echo "@vm doctor $code"
-if [ $code != 0 ]; then
-    # Again, for what the verifier says.
-    llb doctor --log debug
-    poweroff -f
-fi
+trial() {
+    llb doctor
+    code=$?
+    echo "@vm doctor $code"
+    if [ $code != 0 ]; then
+        # Again, for what the verifier says.
+        llb doctor --log debug
+        poweroff -f
+    fi
 
-# A program that knows nothing of llb, and that several can run of only because llb shares the port.
-mkdir /tmp/www
-echo hello > /tmp/www/index.html
-llb run -n "$WORKERS" -- httpd -f -p 8080 -h /tmp/www &
-master=$!
-tries=0
-until llb status --json 2> /dev/null | grep -q '"up":true' || [ $tries = 100 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
+    # A program that knows nothing of llb, and that several can run of only because llb shares the port.
+    mkdir /tmp/www
+    echo hello > /tmp/www/index.html
+    llb run -n "$WORKERS" -- httpd -f -p 8080 -h /tmp/www &
+    master=$!
+    tries=0
+    until llb status --json 2> /dev/null | grep -q '"up":true' || [ $tries = 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
 
-answers=0
-asked=0
-while [ $asked -lt "$REQUESTS" ]; do
-    asked=$((asked + 1))
-    # Not wget's own -T: with it, Debian 12's busybox crashes.
-    [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
-done
-echo "@vm answers $answers"
-echo "@vm status $(llb status --json)"
-kill -TERM $master
-wait $master
-echo "@vm run $?"
+    answers=0
+    asked=0
+    while [ $asked -lt "$REQUESTS" ]; do
+        asked=$((asked + 1))
+        # Not wget's own -T: with it, Debian 12's busybox crashes.
+        [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
+    done
+    echo "@vm answers $answers"
+    echo "@vm status $(llb status --json)"
+    kill -TERM $master
+    wait $master
+    echo "@vm run $?"
+}
 
 # As cargo runs them, and announces them.
 suite() {
@@ -54,8 +55,13 @@ suite() {
     "$runner" "$@"
     echo "@vm suite $name $?"
 }
-export LLB_COMPILED_FIXTURES=$COMPILED
-cd $HOME_OF_TESTS
+tests() {
+    export LLB_COMPILED_FIXTURES=$COMPILED
+    cd $HOME_OF_TESTS
 $SUITES
-echo "@vm tested"
+}
+
+# The kernel passes on which.
+echo "@vm booted"
+$1
 poweroff -f

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, ensure};
 
@@ -18,7 +19,7 @@ const EMPTY: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "usr/bin"];
 const INIT: &str = include_str!("init.sh");
 
 /// What the tests need that is compiled or copied here, as Debian packages.
-const PACKAGES: [&str; 6] = ["gcc", "libc6-dev", "binutils", "python3", "iproute2", "bsdutils"];
+const PACKAGES: [&str; 5] = ["gcc", "libc6-dev", "python3", "iproute2", "bsdutils"];
 
 /// Programs of this machine that the tests run, where busybox has none or another one.
 const PROGRAMS: [&str; 2] = ["ip", "script"];
@@ -44,23 +45,23 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
     for point in EMPTY {
         archive.directory(point);
     }
-    archive.file("init", init(&built)?.as_bytes());
-    archive.file("bin/busybox", &read(&busybox)?);
+    archive.file("init", 0, init(&built)?.as_bytes());
+    add(&mut archive, "bin/busybox", &busybox)?;
     for program in PROGRAMS {
         let path = sh::find(program).with_context(|| format!("there is no {program}"))?;
-        archive.file(&format!("usr/bin/{program}"), &read(&path)?);
+        add(&mut archive, &format!("usr/bin/{program}"), &path)?;
         add_libraries(&mut archive, &path)?;
     }
     // Tests know llb, and the fixtures, by the paths that these had when they were compiled.
     for program in built.runners.iter().chain([&built.llb]) {
-        archive.file(inside(program)?, &stripped(program, dir)?);
+        add(&mut archive, inside(program)?, program)?;
         add_libraries(&mut archive, program)?;
     }
-    archive.file("usr/bin/llb", &stripped(&built.llb, dir)?);
+    add(&mut archive, "usr/bin/llb", &built.llb)?;
     archive.directory(inside(&paths::root().join("llb-userspace"))?);
     add_all(&mut archive, &paths::fixtures(), &|_| true)?;
     for name in FIXTURES {
-        archive.file(&format!("{COMPILED}/{name}"), &compiled(name, dir)?);
+        add(&mut archive, &format!("{COMPILED}/{name}"), &compile(name, dir)?)?;
     }
     add_python(&mut archive)?;
 
@@ -74,7 +75,7 @@ fn init(built: &Built) -> Result<String> {
     let mut tests = String::new();
     for (suite, runner) in SUITES.iter().zip(&built.runners) {
         let skips: String = suite.left_out.iter().map(|test| format!(" --exact --skip {test}")).collect();
-        tests += &format!("suite {} {}{skips}\n", suite.target, printable(runner)?);
+        tests += &format!("    suite {} {}{skips}\n", suite.target, printable(runner)?);
     }
     Ok(INIT
         .replace("$WORKERS", &verdict::WORKERS.to_string())
@@ -88,7 +89,7 @@ fn init(built: &Built) -> Result<String> {
 fn add_python(archive: &mut Archive) -> Result<()> {
     let ask = "import sysconfig; print(sysconfig.get_path('stdlib'))";
     let library = sh::output(Command::new(PYTHON).args(["-I", "-c", ask])).context("cannot find Python's library")?;
-    archive.file(PYTHON.trim_start_matches('/'), &read(Path::new(PYTHON))?);
+    add(archive, inside(Path::new(PYTHON))?, Path::new(PYTHON))?;
     add_libraries(archive, Path::new(PYTHON))?;
     add_all(archive, Path::new(library.trim()), &|name| !name.starts_with(NOT_OF_PYTHON))
 }
@@ -106,7 +107,7 @@ fn add_all(archive: &mut Archive, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) 
         if path.is_dir() {
             add_all(archive, &path, is_wanted)?;
         } else {
-            archive.file(inside(&path)?, &read(&path)?);
+            add(archive, inside(&path)?, &path)?;
         }
     }
     Ok(())
@@ -117,7 +118,7 @@ fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
     let ldd = sh::output(Command::new("ldd").arg(program))
         .with_context(|| format!("cannot tell the libraries of {}", program.display()))?;
     for library in libraries(&ldd) {
-        archive.file(library.trim_start_matches('/'), &read(Path::new(library))?);
+        add(archive, inside(Path::new(library))?, Path::new(library))?;
     }
     Ok(())
 }
@@ -128,18 +129,11 @@ fn libraries(ldd: &str) -> impl Iterator<Item = &str> {
     ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
 }
 
-/// A program without what a debugger would want, which is most of it.
-fn stripped(program: &Path, dir: &Path) -> Result<Vec<u8>> {
-    let to = dir.join("stripped");
-    sh::output(Command::new("strip").arg("--strip-debug").arg("-o").arg(&to).arg(program))?;
-    read(&to)
-}
-
 /// A fixture in C, compiled as the tests would do it.
-fn compiled(name: &str, dir: &Path) -> Result<Vec<u8>> {
+fn compile(name: &str, dir: &Path) -> Result<PathBuf> {
     let (from, to) = (paths::fixtures().join(name).with_extension("c"), dir.join(name));
     sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&to).arg(from))?;
-    read(&to)
+    Ok(to)
 }
 
 /// A path of this machine as the archive has it.
@@ -154,8 +148,14 @@ fn printable(path: &Path) -> Result<&str> {
     Ok(text)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+/// A file of this machine under another path, with its age: by that Python tells whether what it has compiled is still
+/// good, and compiling its library takes it seconds where all is emulated.
+fn add(archive: &mut Archive, path: &str, file: &Path) -> Result<()> {
+    let cannot = || format!("cannot read {}", file.display());
+    let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).with_context(cannot)?;
+    let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    archive.file(path, modified as u32, &fs::read(file).with_context(cannot)?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -178,6 +178,6 @@ mod tests {
         for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$SUITES"] {
             assert!(!init.contains(told), "{told}");
         }
-        assert!(init.contains("\nsuite migration /t/migration\n"));
+        assert!(init.contains("\n    suite migration /t/migration\n"));
     }
 }

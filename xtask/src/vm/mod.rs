@@ -19,7 +19,8 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 
 use self::kernels::{Age, Kernel};
-use self::verdict::Seen;
+use self::qemu::Purpose;
+use self::verdict::Trial;
 use crate::clock::now;
 use crate::{apt, paths, sh};
 
@@ -49,6 +50,13 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
+/// What worked on a kernel.
+struct Seen {
+    trial: Trial,
+    /// What each file of tests said at its end.
+    suites: Vec<String>,
+}
+
 /// Tries llb on a kernel, and says what came of it.
 fn is_fit(kernel: &Kernel, initramfs: &Path) -> bool {
     println!("booting Linux {}", kernel.release);
@@ -56,13 +64,22 @@ fn is_fit(kernel: &Kernel, initramfs: &Path) -> bool {
     let tried = attempt(kernel, initramfs);
     let took = (now() - started).as_secs_f64();
     match &tried {
-        Ok(seen) => println!("ok     {took:7.1} s  Linux {}: {seen}", kernel.release),
+        Ok(Seen { trial, suites }) => {
+            println!("ok     {took:7.1} s  Linux {}: {trial}\n      {}", kernel.release, suites.join("\n      "));
+        }
         Err(error) => println!("FAILED {took:7.1} s  Linux {}: {error:#}", kernel.release),
     }
     tried.is_ok()
 }
 
 fn attempt(kernel: &Kernel, initramfs: &Path) -> Result<Seen> {
-    let console = qemu::boot(&kernel.image, initramfs)?;
-    verdict::judge(&console, &kernel.release).inspect_err(|_| println!("{console}"))
+    let boot = |purpose, log: &str| {
+        let log = paths::vm().join(format!("{}.{log}.log", kernel.release));
+        qemu::boot(purpose, &kernel.image, initramfs, &log)
+    };
+    let console = boot(Purpose::Trial, "trial")?;
+    let trial = verdict::judge(&console, &kernel.release).inspect_err(|_| println!("{console}"))?;
+    let console = boot(Purpose::Tests, "tests")?;
+    let suites = verdict::judge_tests(&console).inspect_err(|_| println!("{console}"))?;
+    Ok(Seen { trial, suites })
 }

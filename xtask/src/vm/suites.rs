@@ -44,20 +44,14 @@ pub(super) struct Built {
     pub runners: Vec<PathBuf>,
 }
 
-/// Builds llb and the tests as this xtask was built.
+/// The profile of Cargo.toml that they are built by.
+const PROFILE: &str = "emulated";
+
+/// Builds llb and the tests.
 pub(super) fn build() -> Result<Built> {
     let mut cargo = Command::new(sh::cargo());
-    cargo.current_dir(paths::root()).args([
-        "test",
-        "--no-run",
-        "--message-format",
-        "json",
-        "--package",
-        "llb-userspace",
-    ]);
-    if !cfg!(debug_assertions) {
-        cargo.arg("--release");
-    }
+    cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
+    cargo.args(["--message-format", "json"]);
     for suite in &SUITES {
         cargo.args(["--test", suite.target]);
     }

@@ -52,7 +52,7 @@ fn is_replaced(status: &Status, slot: u32, old: Pid) -> bool {
 
 #[test]
 fn each_way_to_be_told_to_end_ends_everything_in_order() {
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT] {
         let stage = Stage::new();
         let fleet = start(&stage, &TWO);
         let workers = [pid(&fleet, 0), pid(&fleet, 1)];

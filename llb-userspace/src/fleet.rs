@@ -10,16 +10,21 @@ pub mod lock;
 pub mod name;
 pub mod pace;
 pub mod spawn;
+pub mod usher;
 
+mod command;
 mod effect;
 mod life;
+mod note;
 mod seats;
 mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
-pub use effect::{Effect, Failure};
-pub use life::{Lives, Rules};
+pub use command::{Command, Granted, Refusal, Style};
+pub use effect::{Effect, Failure, Whom};
+pub use life::{Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir};
 pub use name::Name;
+pub use note::{Kind, Note};
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
-pub use worker::{Listener, State, Worker};
+pub use worker::{Holding, Listener, State, Worker};

@@ -151,6 +151,23 @@ impl Client {
         Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 
+    /// Waits for the first byte of an answer; an error if the connection ends before.
+    pub(crate) fn await_byte(&mut self) -> io::Result<()> {
+        match self.0.fill_buf()? {
+            [] => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the other side has closed already.
+    pub(crate) fn has_been_closed(&self) -> bool {
+        let stream = self.0.get_ref();
+        stream.set_nonblocking(true).expect("a socket that does not block");
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("a socket that blocks");
+        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Whether the other side has closed, which this waits for.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.0.fill_buf().is_ok_and(<[u8]>::is_empty)

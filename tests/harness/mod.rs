@@ -18,6 +18,7 @@ pub(crate) mod plain;
 pub(crate) mod process;
 pub(crate) mod reporting;
 pub(crate) mod stage;
+pub(crate) mod steady;
 
 use std::{thread, time::Duration};
 

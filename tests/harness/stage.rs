@@ -70,6 +70,11 @@ impl Stage {
         self.compile("waiting_server")
     }
 
+    /// Compiles the fixture `keepalive_server.c`.
+    pub(crate) fn keepalive_server(&self) -> String {
+        self.compile("keepalive_server")
+    }
+
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
         if let Some(directory) = env::var_os(COMPILED) {

@@ -8,16 +8,18 @@ use super::{
     worker::{self, Baseline, Epitaph, Running},
 };
 use crate::{
-    fleet::{Effect, Failure, Order, Output, State, find, spawn},
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    observe::{event::Event, stderr},
     report::say,
+    sys::clock::wall_ms,
 };
 
 impl Engine {
     pub(super) fn perform(&mut self, effects: Vec<Effect>, now: Instant) {
         // A worker may say what changes nothing as often as it likes.
         if effects.is_empty() {
-            return;
+            return self.enter_notes();
         }
         for effect in effects {
             match effect {
@@ -34,14 +36,22 @@ impl Engine {
                         running.say(say::DISCONNECT);
                     }
                 }
+                Effect::SeeOut { id, whom } => {
+                    if let Some(running) = self.running.get_mut(&id) {
+                        running.drain.see_out = Some(whom);
+                    }
+                }
                 Effect::Terminate(id) => self.terminate(id),
                 Effect::Kill(id) => self.kill(id),
                 Effect::Bury(id) => self.bury(id),
+                // Said by who knows how it ended.
+                Effect::GiveUp { .. } => {}
                 Effect::Up => self.announce(),
                 Effect::Fail(failure) => self.fail(&failure),
                 Effect::Down => self.down = true,
             }
         }
+        self.enter_notes();
         self.arrange();
         self.publish(now);
     }
@@ -145,10 +155,17 @@ impl Engine {
         }
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
+        self.enter_notes();
         let effects = self.lives.exited(id, now);
+        let Epitaph { status, tail } = &epitaph;
+        let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
         if effects.contains(&Effect::Fail(Failure::Exited { id })) {
-            let Epitaph { status, tail } = &epitaph;
-            self.failure.get_or_insert(RunError::Exited { slot, status: *status, reason, tail: tail.clone() });
+            self.failure.get_or_insert_with(failure);
+        } else if effects.contains(&Effect::GiveUp { id, slot }) {
+            stderr::line(&format!(
+                "llb: slot {slot} stays empty until it is restarted or all are reloaded: {}",
+                failure()
+            ));
         }
         self.epitaphs.insert(slot, epitaph);
         self.perform(effects, now);
@@ -168,6 +185,20 @@ impl Engine {
             let doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
             let timeout = self.config.ready_timeout;
             self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
+        }
+    }
+
+    /// Enters what has come to pass into the journal.
+    fn enter_notes(&mut self) {
+        for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
+            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid.as_raw().unsigned_abs());
+            let cause = match (kind, slot.and_then(|slot| self.epitaphs.get(&slot))) {
+                (Kind::Exited, Some(epitaph)) => describe(epitaph.status),
+                _ => cause,
+            };
+            let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
+            tracing::info!(event, slot, pid, generation = generation.0, "{cause}");
+            self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::process::ExitStatus;
 
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::{
+    fleet::{Command, Granted, Holding, Refusal},
     model::WorkerId,
-    observe::status::Status,
+    observe::{event::Event, status::Status},
     report::{Fault, Report},
 };
 
@@ -24,6 +25,14 @@ pub(super) enum Message {
     HungUp { id: WorkerId },
     /// A worker's first process has exited; `tail` is the end of its output, if llb captured it.
     Exited { id: WorkerId, status: ExitStatus, tail: Vec<String> },
+    /// What a worker that drains still holds; none if it could not be looked at.
+    Looked { id: WorkerId, holds: Option<Holding> },
+    /// An operator wants something.
+    #[expect(dead_code, reason = "the control socket will say this")]
+    Command { command: Command, reply: oneshot::Sender<Result<Granted, Refusal>> },
+    /// Somebody wants to know what has come to pass, and what will.
+    #[expect(dead_code, reason = "the control socket will say this")]
+    Follow { reply: oneshot::Sender<(Vec<Event>, broadcast::Receiver<Event>)> },
     /// Somebody asks for the status.
     Ask { reply: oneshot::Sender<Status> },
 }

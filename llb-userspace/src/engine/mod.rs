@@ -5,21 +5,24 @@
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
 mod diagnose;
+mod drain;
 mod effects;
 mod error;
+mod journal;
 mod messages;
 mod publish;
+mod signals;
 mod status;
 mod wake;
 mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
     task::LocalSet,
     time::{MissedTickBehavior, interval},
@@ -30,15 +33,19 @@ pub use error::{RunError, describe};
 use crate::{
     config::Config,
     control,
-    fleet::{FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover, fleet_path},
-    kernel::{Event, EventKind, Options, Steering},
+    fleet::{
+        Command, FleetCgroup, Granted, Lives, Refusal, Rules, RuntimeDir, Style, Worker, clear_leftover, fleet_path,
+    },
+    kernel::{Connections, Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     policy::{Table, View},
     report::{Report, say},
-    sys::{clock::now, procfs},
+    sys::clock::now,
 };
+use journal::Journal;
 use messages::Message;
+use signals::{Signals, Wish};
 use worker::{Epitaph, Running};
 
 /// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
@@ -84,6 +91,9 @@ pub(crate) struct Engine {
     config: Config,
     started_at: Instant,
     steering: Steering,
+    /// Asked from the threads that look at connections.
+    connections: Option<Arc<Connections>>,
+    journal: Journal,
     lives: Lives,
     running: HashMap<WorkerId, Running>,
     /// Workers by the id of their cgroup, as the kernel's events name them.
@@ -176,7 +186,9 @@ impl Engine {
         Ok(Engine {
             config,
             started_at: now,
+            connections: steering.take_connections().map(Arc::new),
             steering,
+            journal: Journal::new(),
             lives: Lives::new(rules, now),
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
@@ -203,12 +215,7 @@ impl Engine {
         stop: impl Future<Output = ()>,
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
-        let listen = |kind| signal(kind).map_err(failed("wait for signals"));
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        // By default these end the process, and would leave its workers behind: a closed terminal, and Ctrl-\.
-        let mut hangup = hangups().map_err(failed("wait for signals"))?;
-        let mut quit = listen(SignalKind::quit())?;
+        let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
         let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
         tokio::pin!(control);
         let mut events = self.steering.take_events();
@@ -221,10 +228,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.tick(now()),
-                _ = terminate.recv() => self.stop(now()),
-                _ = interrupt.recv() => self.stop(now()),
-                () = next_hangup(&mut hangup) => self.stop(now()),
-                _ = quit.recv() => self.stop(now()),
+                wish = signals.next() => self.wish(wish, now()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.stop(now());
@@ -246,10 +250,11 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.look_round(now);
         let effects = {
-            let Engine { lives, steering, .. } = self;
-            let books = steering.books();
-            lives.tick(now, |seat| publish::is_drained(books, seat, now))
+            let Engine { lives, steering, running, .. } = self;
+            let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), steering, now);
+            lives.tick(now, holds, |seat| publish::is_drained(steering.books(), seat, now))
         };
         self.perform(effects, now);
         for id in &self.spoken {
@@ -271,6 +276,25 @@ impl Engine {
     fn stop(&mut self, now: Instant) {
         let effects = self.lives.stop(now);
         self.perform(effects, now);
+    }
+
+    fn wish(&mut self, wish: Wish, now: Instant) {
+        let workers = self.lives.slots().count() as u32;
+        let command = match wish {
+            Wish::Stop => Command::Stop,
+            Wish::Reload => Command::Reload(Style::AtOnce),
+            Wish::More => Command::Scale { workers: workers.saturating_add(1) },
+            Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
+        };
+        if let Err(refusal) = self.command(command, now) {
+            tracing::warn!("a signal's wish is refused: {refusal}");
+        }
+    }
+
+    fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
+        let (granted, effects) = self.lives.command(command, now)?;
+        self.perform(effects, now);
+        Ok(granted)
     }
 
     /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
@@ -303,6 +327,10 @@ impl Engine {
                 self.perform(effects, now);
             }
             Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::Looked { id, holds } => self.looked(id, holds, now),
+            // Who asked may have gone; what was asked for is done all the same.
+            Message::Command { command, reply } => drop(reply.send(self.command(command, now))),
+            Message::Follow { reply } => drop(reply.send(self.journal.follow())),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
                 Ok(status) => drop(reply.send(status)),
@@ -354,22 +382,6 @@ fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Op
             inbox.send(Message::Ask { reply }).await.ok()?;
             serde_json::to_string(&status.await.ok()?).ok()
         }
-    }
-}
-
-/// The end of the terminal is the end of the fleet, unless llb was started to outlive it (nohup): the workers, in
-/// sessions of their own, would not hear of it.
-fn hangups() -> std::io::Result<Option<Signal>> {
-    if procfs::ignores(SignalKind::hangup().as_raw_value())? {
-        return Ok(None);
-    }
-    signal(SignalKind::hangup()).map(Some)
-}
-
-async fn next_hangup(hangups: &mut Option<Signal>) {
-    match hangups {
-        Some(hangups) => drop(hangups.recv().await),
-        None => std::future::pending().await,
     }
 }
 

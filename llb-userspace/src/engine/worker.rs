@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::messages::Message;
+use super::{drain::Drain, messages::Message};
 use crate::{
     estimate::{Estimate, ping::Pinger},
     fleet::{Spawned, WorkerCgroup},
@@ -55,6 +55,7 @@ pub(super) struct Running {
     pub estimate: Estimate,
     pub pinger: Pinger,
     pub counts: Rc<RefCell<ReportCounts>>,
+    pub drain: Drain,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
     say: UnixStream,
@@ -102,6 +103,7 @@ impl Running {
             estimate: Estimate::default(),
             pinger: Pinger::default(),
             counts,
+            drain: Drain::default(),
             baseline: HashMap::new(),
             say,
             _tasks: tasks,

@@ -1,5 +1,7 @@
 //! What the lives of workers demand of the engine.
 
+use std::time::Duration;
+
 use crate::model::{Address, Generation, Seat, Slot, WorkerId};
 
 /// Something to be done.
@@ -39,18 +41,41 @@ pub enum Effect {
     },
     /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
     TellToFinish(WorkerId),
+    /// See the worker's clients out, so that they turn to another.
+    SeeOut {
+        /// The worker.
+        id: WorkerId,
+        /// Whose connections.
+        whom: Whom,
+    },
     /// Send SIGTERM to the worker's processes.
     Terminate(WorkerId),
     /// Kill whatever is in the worker's cgroup.
     Kill(WorkerId),
     /// The worker has exited: kill what is left in its cgroup and remove it.
     Bury(WorkerId),
-    /// Every slot has been ready once.
+    /// Say that this was the last attempt at a slot.
+    GiveUp {
+        /// The worker.
+        id: WorkerId,
+        /// Its slot.
+        slot: Slot,
+    },
+    /// Every slot has been ready once, or was given up.
     Up,
     /// The fleet cannot come up. It is being ended; the error is to be shown.
     Fail(Failure),
     /// The last worker is gone, as was asked for.
     Down,
+}
+
+/// Clients whose connections are to be closed from the worker's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Those who hold no request, and on whose connection nothing has moved for so long.
+    Idle(Duration),
+    /// All: each connection ends with the answer that it waits for.
+    All,
 }
 
 /// Why a fleet cannot come up.

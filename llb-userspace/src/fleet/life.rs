@@ -1,8 +1,8 @@
 //! The lives of workers: pure, (state, event, now) to effects.
 //!
 //! # Theory of operation
-//! Every slot holds at most one worker that is not on its way out, and the workers that it had before and that are
-//! still ending. A worker goes
+//! Every slot that is to be filled has at most one worker of each generation that is not on its way out, and the workers
+//! that it had before and that are still ending. A worker goes
 //!
 //! ```text
 //! Starting -> Serving -> Draining -> Stopping -> Killed -> (exited)
@@ -13,19 +13,32 @@
 //! *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
 //! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is buried.
 //!
-//! Until all slots have been ready once the fleet is *coming up*: a slot that fails twice ends it, with what the
-//! worker wrote the second time. After that a slot is filled again for ever, paced by [`Pace`].
+//! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
+//! `operate` what an operator may want. `place` has the slots, and when each is filled: again and again, paced by
+//! [`Pace`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
+//! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
 //!
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
-//! counted there, and it has not drained before they are answered.
+//! counted there, and it has not drained before they are closed.
+//!
+//! Every transition leaves a [`Note`] with its cause.
+
+mod leave;
+mod operate;
+mod place;
+mod roll;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use self::place::Standing;
+use self::{place::Place, roll::Roll};
 use super::{
-    effect::{Effect, Failure},
-    pace::{Interval, Life, Pace},
+    command::Style,
+    effect::{Effect, Failure, Whom},
+    note::{Kind, Note},
+    pace::Pace,
     seats::Seats,
-    worker::{Listener, State, Worker},
+    worker::{Holding, Listener, State, Worker},
 };
 use crate::{
     config::ReadyWhen,
@@ -35,28 +48,18 @@ use crate::{
 /// What the fleet is to be, as far as its lives are concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Number of slots.
+    /// Number of slots at first.
     pub slots: u32,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
     /// How long it may take to become ready.
     pub ready_timeout: Duration,
-    /// How long it may take to end.
+    /// How long it may take to finish, and then how long to end.
     pub drain_timeout: Duration,
     /// The least time between two starts in a slot.
     pub respawn: Duration,
     /// The most time between two starts in a slot.
     pub backoff: Duration,
-}
-
-#[derive(Clone, Debug)]
-struct SlotState {
-    interval: Interval,
-    spawn_at: Option<Instant>,
-    /// Workers in a row that ended before they were ready.
-    failures: u32,
-    spawned: u32,
-    was_ready: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +69,6 @@ enum Phase {
     Ending,
 }
 
-/// Failures of one slot that end a fleet that is coming up: the second time shows what the worker writes.
-const TRIES: u32 = 2;
-
-/// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
-/// to hear it, to close what it keeps alive, and to exit by itself.
-const GRACE: Duration = Duration::from_secs(1);
-
-/// Signals that come together are one wish to end: timeout(1) signals its child, and then the group that it is in.
-/// Nobody presses Ctrl-C twice that fast.
-const ONE_WISH: Duration = Duration::from_millis(200);
-
 /// The lives of a fleet.
 #[derive(Clone, Debug)]
 pub struct Lives {
@@ -84,10 +76,16 @@ pub struct Lives {
     pace: Pace,
     phase: Phase,
     ending_since: Option<Instant>,
-    slots: Vec<SlotState>,
+    places: Vec<Place>,
     workers: BTreeMap<WorkerId, Worker>,
     seats: Seats,
+    /// The generation that serves, and the newest that there has been.
+    generation: Generation,
+    latest: Generation,
+    roll: Option<Roll>,
+    queued: Option<Style>,
     next: WorkerId,
+    notes: Vec<Note>,
     /// Before this, time alone changes nothing.
     due: Instant,
 }
@@ -100,17 +98,20 @@ impl Lives {
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
         let pace = Pace::new(rules.respawn, rules.backoff);
-        let slot =
-            || SlotState { interval: pace.first(), spawn_at: Some(now), failures: 0, spawned: 0, was_ready: false };
         Lives {
             rules,
             pace,
             phase: Phase::ComingUp,
             ending_since: None,
-            slots: (0..rules.slots).map(|_| slot()).collect(),
+            places: (0..rules.slots).map(|_| Place::due(&pace, now)).collect(),
             workers: BTreeMap::new(),
             seats: Seats::default(),
+            generation: Generation(1),
+            latest: Generation(1),
+            roll: None,
+            queued: None,
             next: WorkerId(1),
+            notes: Vec::new(),
             due: AT_ONCE,
         }
     }
@@ -129,40 +130,56 @@ impl Lives {
     /// How often a slot's worker has been replaced.
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
-        self.slots.get(slot.0 as usize).map_or(0, |slot| slot.spawned.saturating_sub(1))
+        self.places.get(slot.0 as usize).map_or(0, |place| place.spawned.saturating_sub(1))
     }
 
-    /// Time passes. `drained` tells whether a seat has neither requests nor charges left. Costs next to nothing while
-    /// nothing is due: a fleet that serves is asked a hundred times a second.
-    pub fn tick(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+    /// The generation that serves.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// Whether all slots have been ready once.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.phase == Phase::Up
+    }
+
+    /// What has come to pass since this was last asked.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Time passes. `holds` tells what a worker's clients still have with it, `drained` whether a seat has neither requests
+    /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
+    pub fn tick(
+        &mut self,
+        now: Instant,
+        holds: impl Fn(&Worker) -> Holding,
+        drained: impl Fn(Seat) -> bool,
+    ) -> Vec<Effect> {
         if now < self.due {
             return Vec::new();
         }
-        self.seats.free(now, &drained);
+        self.seats.free(now, drained);
         let mut effects = Vec::new();
         self.seat_the_standing(&mut effects);
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
-                State::Starting { deadline } if now >= deadline => {
-                    if self.phase == Phase::ComingUp {
-                        effects.push(Effect::Fail(Failure::NotReady { id }));
-                        self.end(now, &mut effects);
-                        return effects;
-                    }
-                    self.terminate(id, now, &mut effects);
+                State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
+                State::Draining { .. } => {
+                    let holds = holds(worker);
+                    self.drain(id, holds, now, &mut effects);
                 }
-                State::Draining { earliest, deadline } => {
-                    let is_drained = || worker.seats().all(&drained);
-                    if now >= deadline || (now >= earliest && is_drained()) {
-                        self.terminate(id, now, &mut effects);
-                    }
+                State::Stopping { deadline } if now >= deadline => {
+                    self.kill(id, "it has not ended in time after SIGTERM", &mut effects);
                 }
-                State::Stopping { deadline } if now >= deadline => self.kill(id, &mut effects),
                 State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
             }
         }
         self.spawn_due(now, &mut effects);
+        self.roll_on(now, &mut effects);
         self.due = self.next_due();
         effects
     }
@@ -182,6 +199,7 @@ impl Lives {
             // A socket that listens once more, after shutdown(2), is still in its group.
             if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
                 worker.listeners.push(Listener { cookie, address, seat: None });
+                self.note_worker(Kind::Listening, id, &address.to_string());
             }
             self.advance(id, now, &mut effects);
         }
@@ -218,16 +236,12 @@ impl Lives {
         effects
     }
 
-    /// The worker asks to be replaced. Its replacement comes first, and only when that is ready does it go.
+    /// The worker asks to be replaced.
     pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.asked_to_leave = true;
-            self.order_replacement(id, now);
-            self.spawn_due(now, &mut effects);
+        if self.workers.get(&id).is_some_and(|worker| worker.asked_to_leave.is_none()) {
+            self.note_worker(Kind::Disconnect, id, "it asks to be replaced");
         }
-        effects
+        self.replace(id, "it has asked to be replaced", false, now)
     }
 
     /// The report channel has closed. One that never spoke may close it freely; for one that did it is a request to
@@ -239,10 +253,13 @@ impl Lives {
     /// The worker that was to be spawned could not be.
     pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
-        // What cannot be started now cannot be started the next time either; but a fleet that is up stays up.
-        if self.phase == Phase::ComingUp && self.workers.contains_key(&id) {
-            effects.push(Effect::Fail(Failure::Spawn { id }));
-            self.end(now, &mut effects);
+        if self.workers.contains_key(&id) {
+            self.note_worker(Kind::SpawnFailed, id, "see the log");
+            // What cannot be started now cannot be started the next time either; but a fleet that is up stays up.
+            if self.phase == Phase::ComingUp {
+                effects.push(Effect::Fail(Failure::Spawn { id }));
+                self.end("a worker cannot be started", now, &mut effects);
+            }
         }
         effects.extend(self.exited(id, now));
         effects
@@ -252,6 +269,7 @@ impl Lives {
     pub fn exited(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
         self.due = AT_ONCE;
         let mut effects = Vec::new();
+        self.note_worker(Kind::Exited, id, "");
         let Some(worker) = self.workers.remove(&id) else { return effects };
         for Listener { cookie, .. } in worker.listeners.iter().copied() {
             effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
@@ -262,47 +280,18 @@ impl Lives {
         effects.push(Effect::Bury(id));
         if self.phase == Phase::Ending {
             if self.workers.is_empty() {
-                effects.push(Effect::Down);
+                self.go_down(&mut effects);
             }
             return effects;
         }
-        if !worker.was_ready {
-            let failures = &mut self.slots[worker.slot.0 as usize].failures;
-            *failures = failures.saturating_add(1);
-            if self.phase == Phase::ComingUp && *failures >= TRIES {
-                effects.push(Effect::Fail(Failure::Exited { id }));
-                self.end(now, &mut effects);
-                return effects;
-            }
+        // One that was ended while it started, as it was not wanted any more, has not failed.
+        if matches!(worker.state, State::Starting { .. }) || worker.late {
+            self.failed(&worker, now, &mut effects);
         }
-        let is_filled = self.slots[worker.slot.0 as usize].spawn_at.is_some() || self.has_current(worker.slot);
-        if !is_filled {
-            self.schedule(worker.slot, worker.started_at, now, worker.was_ready);
-            self.spawn_due(now, &mut effects);
-        }
+        self.fill(&worker, now);
+        self.spawn_due(now, &mut effects);
+        self.roll_on(now, &mut effects);
         effects
-    }
-
-    /// Everything is to end. Asked once more, and not in the same breath, it ends at once.
-    pub fn stop(&mut self, now: Instant) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        match self.ending_since {
-            None => self.end(now, &mut effects),
-            Some(since) if now >= since.after(ONE_WISH) => {
-                for id in self.ids() {
-                    self.kill(id, &mut effects);
-                }
-            }
-            Some(_) => {}
-        }
-        effects
-    }
-
-    /// Whether all slots have been ready once.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.phase == Phase::Up
     }
 
     /// When time alone may next change something.
@@ -316,25 +305,36 @@ impl Lives {
             State::Serving | State::Killed => None,
         });
         let seats = self.seats.any_rests().then_some(AT_ONCE);
-        let slots = self.slots.iter().filter_map(|slot| slot.spawn_at);
-        workers.chain(seats).chain(slots).min().unwrap_or(Instant(u64::MAX))
+        let places = self.places.iter().filter_map(|place| place.spawn_at);
+        workers.chain(seats).chain(places).min().unwrap_or(Instant(u64::MAX))
     }
 
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()
     }
 
-    fn has_current(&self, slot: Slot) -> bool {
-        self.workers.values().any(|worker| worker.slot == slot && worker.is_current())
+    /// The worker has not become ready in time.
+    fn is_late(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.late = true;
+        let generation = worker.generation;
+        if self.roll.as_ref().is_some_and(|roll| roll.generation == generation) {
+            self.roll_back("a new worker has not become ready in time", now, effects);
+        } else if self.phase == Phase::ComingUp && self.places.iter().all(|place| !place.was_ready) {
+            effects.push(Effect::Fail(Failure::NotReady { id }));
+            self.end("a worker has not become ready in time", now, effects);
+        } else {
+            self.terminate(id, "it has not become ready in time", now, effects);
+        }
     }
 
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let starting = matches!(worker.state, State::Starting { .. });
-        let ready = match self.rules.ready_when {
-            ReadyWhen::Listening => !worker.listeners.is_empty(),
-            ReadyWhen::Ready => worker.said_ready && !worker.listeners.is_empty(),
+        let (ready, cause) = match self.rules.ready_when {
+            ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
+            ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
         };
         if !ready || !(starting || worker.state == State::Serving) {
             return;
@@ -344,12 +344,16 @@ impl Lives {
         join(worker, &mut self.seats, effects);
         if starting {
             let slot = worker.slot;
-            let state = &mut self.slots[slot.0 as usize];
-            (state.was_ready, state.failures) = (true, 0);
+            if let Some(place) = self.place(slot) {
+                (place.was_ready, place.failures) = (true, 0);
+            }
+            self.note_worker(Kind::Ready, id, cause);
             self.retire_leaving(slot, now, effects);
+            self.retire_elders(id, now, effects);
             self.come_up(effects);
-            self.order_replacement(id, now);
+            self.order_replacement(id, now, effects);
             self.spawn_due(now, effects);
+            self.roll_on(now, effects);
         }
     }
 
@@ -360,104 +364,19 @@ impl Lives {
         }
     }
 
-    /// Orders the replacement of a worker that has asked for it.
-    fn order_replacement(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let serves = worker.state == State::Serving && self.phase != Phase::Ending;
-        if worker.asked_to_leave && serves && !worker.leaving {
-            worker.leaving = true;
-            let (slot, started_at) = (worker.slot, worker.started_at);
-            self.schedule(slot, started_at, now, true);
+    fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
+        if let Some(worker) = self.workers.get(&id) {
+            let (slot, generation) = (worker.slot, worker.generation);
+            self.note(kind, Some(id), Some(slot), generation, cause.into());
         }
     }
 
-    /// A worker of this slot is ready: those that it replaces may go.
-    fn retire_leaving(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) {
-        for worker in self.workers.values_mut().filter(|worker| worker.slot == slot && worker.leaving) {
-            if worker.state != State::Serving {
-                continue;
-            }
-            for listener in &worker.listeners {
-                effects.push(Effect::Leave { cookie: listener.cookie });
-            }
-            worker.state =
-                State::Draining { earliest: now.after(GRACE), deadline: now.after(self.rules.drain_timeout) };
-            effects.push(Effect::TellToFinish(worker.id));
-        }
+    fn note_fleet(&mut self, kind: Kind, cause: &str) {
+        self.note(kind, None, None, self.generation, cause.into());
     }
 
-    fn come_up(&mut self, effects: &mut Vec<Effect>) {
-        if self.phase == Phase::ComingUp && self.slots.iter().all(|slot| slot.was_ready) {
-            self.phase = Phase::Up;
-            effects.push(Effect::Up);
-        }
-    }
-
-    fn schedule(&mut self, slot: Slot, started_at: Instant, now: Instant, was_ready: bool) {
-        let state = &mut self.slots[slot.0 as usize];
-        let next = self.pace.after(state.interval, Life { started: started_at, ended: now, was_ready });
-        (state.spawn_at, state.interval) = (Some(next.start), next.interval);
-    }
-
-    fn spawn_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.phase == Phase::Ending {
-            return;
-        }
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.spawn_at.is_none_or(|at| now < at) {
-                continue;
-            }
-            slot.spawn_at = None;
-            slot.spawned = slot.spawned.saturating_add(1);
-            let (id, slot_id, generation) = (self.next, Slot(index as u32), Generation(1));
-            self.next = WorkerId(id.0 + 1);
-            let capture = self.phase == Phase::ComingUp && slot.failures > 0;
-            let worker = Worker {
-                id,
-                slot: slot_id,
-                generation,
-                state: State::Starting { deadline: now.after(self.rules.ready_timeout) },
-                started_at: now,
-                listeners: Vec::new(),
-                bound: None,
-                captured: capture,
-                held: Vec::new(),
-                said_ready: false,
-                spoke: false,
-                was_ready: false,
-                asked_to_leave: false,
-                leaving: false,
-            };
-            self.workers.insert(id, worker);
-            effects.push(Effect::Spawn { id, slot: slot_id, generation, capture });
-        }
-    }
-
-    fn end(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        self.phase = Phase::Ending;
-        self.ending_since = Some(now);
-        for id in self.ids() {
-            self.terminate(id, now, effects);
-        }
-        if self.workers.is_empty() {
-            effects.push(Effect::Down);
-        }
-    }
-
-    fn terminate(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if matches!(worker.state, State::Stopping { .. } | State::Killed) {
-            return;
-        }
-        worker.state = State::Stopping { deadline: now.after(self.rules.drain_timeout) };
-        effects.push(Effect::Terminate(id));
-    }
-
-    fn kill(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.state = State::Killed;
-            effects.push(Effect::Kill(id));
-        }
+    fn note(&mut self, kind: Kind, id: Option<WorkerId>, slot: Option<Slot>, generation: Generation, cause: String) {
+        self.notes.push(Note { kind, id, slot, generation, cause });
     }
 }
 

@@ -18,6 +18,8 @@ enum Happening {
     AsksToLeave(usize),
     HangsUp(usize),
     Exits(usize),
+    /// What it is, and the number of a slot or of workers.
+    Command(u8, u32),
     Stop,
 }
 
@@ -37,6 +39,8 @@ struct World {
     downs: u32,
     failures: u32,
     stopped: bool,
+    /// Whether an operator has interfered: then starts need not keep their distance.
+    commanded: bool,
 }
 
 impl World {
@@ -55,6 +59,7 @@ impl World {
             downs: 0,
             failures: 0,
             stopped: false,
+            commanded: false,
         }
     }
 
@@ -67,6 +72,8 @@ impl World {
     fn happen(&mut self, happening: &Happening) {
         let now = self.now;
         let on = |number: usize| self.pick(number);
+        let before = self.states();
+        let spares = !matches!(happening, Happening::Exits(_) | Happening::Stop);
         let effects = match *happening {
             Happening::Tick(ms, seats) => {
                 self.now = now.after(Duration::from_millis(ms));
@@ -100,6 +107,7 @@ impl World {
                 let Some(id) = on(number) else { return };
                 self.exit(id)
             }
+            Happening::Command(what, number) => self.command(what, number),
             Happening::Stop => {
                 self.stopped = true;
                 self.lives.stop(now)
@@ -107,13 +115,57 @@ impl World {
         };
         self.obey(effects);
         self.check();
+        self.check_notes(&before);
+        let serve = |states: &BTreeMap<WorkerId, State>| states.values().any(|state| *state == State::Serving);
+        assert!(!spares || self.ends() || !serve(&before) || serve(&self.states()), "{happening:?}: nobody serves now");
+    }
+
+    fn command(&mut self, what: u8, number: u32) -> Vec<Effect> {
+        let slot = Slot(number);
+        let command = match what {
+            0 => Command::Reload(Style::AtOnce),
+            1 => Command::Reload(Style::Rolling { max_surge: number }),
+            2 => Command::Scale { workers: number },
+            3 => Command::Drain { slot },
+            _ => Command::Restart { slot },
+        };
+        self.commanded = true;
+        let before = format!("{:?}", self.lives);
+        match self.lives.command(command, self.now) {
+            Ok((_, effects)) => effects,
+            Err(refusal) => {
+                assert_eq!(format!("{:?}", self.lives), before, "{refusal}");
+                Vec::new()
+            }
+        }
+    }
+
+    fn states(&self) -> BTreeMap<WorkerId, State> {
+        self.lives.workers().map(|worker| (worker.id, worker.state)).collect()
+    }
+
+    /// Every transition is told of, with its cause.
+    fn check_notes(&mut self, before: &BTreeMap<WorkerId, State>) {
+        let notes = self.lives.take_notes();
+        for (id, state) in self.states() {
+            let was = before.get(&id).map_or("", |state| state.name());
+            let kind = match state {
+                State::Starting { .. } => Kind::Spawned,
+                State::Serving => Kind::Ready,
+                State::Draining { .. } => Kind::Draining,
+                State::Stopping { .. } => Kind::Stopping,
+                State::Killed => Kind::Killed,
+            };
+            let told = |note: &Note| note.id == Some(id) && note.kind == kind && !note.cause.is_empty();
+            assert!(was == state.name() || notes.iter().any(told), "{id} is {} untold: {notes:?}", state.name());
+        }
     }
 
     /// One that looks at everything, however little is due, must come to the same.
     fn tick(&mut self, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
         let mut thorough = Lives { due: AT_ONCE, ..self.lives.clone() };
-        let expected = thorough.tick(self.now, &drained);
-        let effects = self.lives.tick(self.now, drained);
+        let expected = tick(&mut thorough, self.now, &drained);
+        let effects = tick(&mut self.lives, self.now, drained);
         assert_eq!(effects, expected, "something was due");
         let state = |lives: &Lives| format!("{:?}", Lives { due: AT_ONCE, ..lives.clone() });
         assert_eq!(state(&self.lives), state(&thorough), "something was due");
@@ -133,7 +185,7 @@ impl World {
                     assert!(!self.stopped && self.failures == 0, "{id} is spawned while the fleet ends");
                     assert!(self.alive.insert(id) && !self.buried.contains(&id), "{id} has lived before");
                     let last = self.last_spawn.insert(slot, self.now);
-                    let paced = last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
+                    let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
                 }
                 Effect::Join { id, cookie, address, seat } => {
@@ -148,10 +200,11 @@ impl World {
                 Effect::Leave { cookie } | Effect::Forget { cookie } => {
                     self.groups.remove(&cookie);
                 }
-                Effect::TellToFinish(id) | Effect::Terminate(id) | Effect::Kill(id) => {
+                Effect::TellToFinish(id) | Effect::SeeOut { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }
                 Effect::Bury(id) => assert!(!self.alive.contains(&id) && self.buried.insert(id), "{id} is buried"),
+                Effect::GiveUp { .. } => {}
                 Effect::Up => {
                     self.ups += 1;
                     assert!(self.ups == 1 && !self.stopped && self.failures == 0);
@@ -177,15 +230,16 @@ impl World {
                 assert_eq!(holders.insert(seat, worker.id), None, "seat {seat} has two holders");
             }
         }
-        for slot in (0..self.rules.slots).map(Slot) {
+        for (slot, standing) in self.lives.slots() {
             let of_slot = || self.lives.workers().filter(|worker| worker.slot == slot);
-            let current = of_slot().filter(|worker| worker.is_current()).count();
-            assert!(current <= 1, "slot {slot} has {current} workers");
-            let starting = of_slot().filter(|worker| matches!(worker.state, State::Starting { .. })).count();
-            assert!(starting <= 1, "slot {slot} has {starting} workers that start");
-            let replacement_comes = current == 1 || self.lives.slots[slot.0 as usize].spawn_at.is_some();
+            let current: Vec<Generation> =
+                of_slot().filter(|worker| worker.is_current()).map(|worker| worker.generation).collect();
+            let generations: BTreeSet<Generation> = current.iter().copied().collect();
+            assert_eq!(generations.len(), current.len(), "slot {slot} has several workers of one generation");
+            assert!(current.len() <= 1 || self.lives.reloading().is_some(), "slot {slot} has workers {current:?}");
             let stopping = of_slot().any(|worker| matches!(worker.state, State::Stopping { .. } | State::Killed));
-            assert!(replacement_comes || stopping || self.ends(), "slot {slot} is forgotten");
+            let is_forgotten = standing == Standing::Waiting { until: None } && !stopping && !self.ends();
+            assert!(!is_forgotten, "slot {slot} is forgotten");
         }
         assert!(self.downs == 1 || !self.ends() || !self.alive.is_empty(), "nobody is left, and it is not down");
     }
@@ -199,7 +253,9 @@ impl World {
         if !self.ends() {
             self.happen(&Happening::Stop);
         }
-        self.happen(&Happening::Tick(u64::try_from(self.rules.drain_timeout.as_millis()).unwrap(), 0));
+        for _ in ["told to finish", "sent SIGTERM"] {
+            self.happen(&Happening::Tick(u64::try_from(self.rules.drain_timeout.as_millis()).unwrap(), 0));
+        }
         assert!(self.lives.workers().all(|worker| worker.state == State::Killed));
         while let Some(id) = self.pick(0) {
             let effects = self.exit(id);
@@ -228,6 +284,14 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
+/// With an operator.
+fn operated() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => happening(),
+        1 => (0_u8..5, 0_u32..5).prop_map(|(what, number)| Happening::Command(what, number)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -236,7 +300,10 @@ proptest! {
         slots in 1_u32..4,
         needs_word in any::<bool>(),
         begin_up in any::<bool>(),
-        happenings in prop::collection::vec(happening(), 0..120),
+        happenings in prop_oneof![
+            prop::collection::vec(happening(), 0..120),
+            prop::collection::vec(operated(), 0..240),
+        ],
         stop in prop::option::weighted(0.3, any::<prop::sample::Index>()),
     ) {
         let ready_when = if needs_word { ReadyWhen::Ready } else { ReadyWhen::Listening };
@@ -253,6 +320,40 @@ proptest! {
             }
             world.happen(happening);
         }
+        world.bring_down();
+    }
+
+    /// A reload that is left in peace comes to its end: by success, or by going back.
+    #[test]
+    fn a_reload_ends(
+        happenings in prop::collection::vec(operated(), 0..120),
+        rolling in any::<bool>(),
+        healthy in any::<bool>(),
+    ) {
+        let mut world = World::new(Rules { slots: 3, ..RULES });
+        world.happen(&Happening::Tick(0, 0));
+        (0..3).for_each(|worker| world.happen(&Happening::Listens(worker, 80)));
+        happenings.iter().for_each(|happening| world.happen(happening));
+        world.happen(&Happening::Command(u8::from(rolling), 1));
+        for _ in 0..100 {
+            if world.lives.reloading().is_none() {
+                break;
+            }
+            world.happen(&Happening::Tick(5_000, u64::MAX));
+            let states = world.states();
+            for (index, (id, state)) in states.iter().enumerate() {
+                match state {
+                    State::Starting { .. } if healthy => world.happen(&Happening::Listens(index, 80)),
+                    State::Stopping { .. } | State::Killed => {
+                        let effects = world.exit(*id);
+                        world.obey(effects);
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        prop_assert_eq!(world.lives.reloading(), None, "{:?}", world.lives);
         world.bring_down();
     }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::fleet::command::Command;
 
+#[path = "life_operated_tests.rs"]
+mod operated;
 #[path = "life_simulation.rs"]
 mod simulation;
 
@@ -33,6 +36,12 @@ fn drained(_: Seat) -> bool {
     true
 }
 
+/// Time passes; a worker holds requests, or nothing once its seats have drained.
+fn tick(lives: &mut Lives, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+    let holds = |worker: &Worker| if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
+    lives.tick(now, holds, &drained)
+}
+
 fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
     let id = |effect: &Effect| if let Effect::Spawn { id, .. } = effect { Some(*id) } else { None };
     effects.iter().filter_map(id).collect()
@@ -49,7 +58,7 @@ fn joined(effects: &[Effect]) -> Vec<(WorkerId, u64, Seat)> {
 /// A fleet whose workers 1 to `slots` listen on port 80, each by the cookie of its own number.
 fn up(rules: Rules) -> Lives {
     let mut lives = Lives::new(rules, at(0));
-    for id in spawned(&lives.tick(at(0), undrained)) {
+    for id in spawned(&tick(&mut lives, at(0), undrained)) {
         lives.listens(id, id.0, address(80), at(1));
     }
     assert!(lives.is_up());
@@ -59,11 +68,12 @@ fn up(rules: Rules) -> Lives {
 const FIRST: WorkerId = WorkerId(1);
 const SECOND: WorkerId = WorkerId(2);
 const THIRD: WorkerId = WorkerId(3);
+const FOURTH: WorkerId = WorkerId(4);
 
 #[test]
 fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
     let mut lives = Lives::new(RULES, at(0));
-    assert_eq!(spawned(&lives.tick(at(0), undrained)), [FIRST, SECOND]);
+    assert_eq!(spawned(&tick(&mut lives, at(0), undrained)), [FIRST, SECOND]);
     let effects = lives.listens(FIRST, 1, address(80), at(1));
     assert_eq!(effects, [Effect::Join { id: FIRST, cookie: 1, address: address(80), seat: Seat(0) }]);
     // One that was ready and has died since has shown that the command works.
@@ -77,7 +87,7 @@ fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
 #[test]
 fn with_ready_when_listening_a_word_is_not_enough() {
     let mut lives = Lives::new(ONE_SLOT, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     assert_eq!(lives.says_ready(FIRST, at(1)), []);
     assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
 }
@@ -86,13 +96,13 @@ fn with_ready_when_listening_a_word_is_not_enough() {
 fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
     let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
     let mut lives = Lives::new(rules, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     assert_eq!(lives.listens(FIRST, 1, address(80), at(1)), []);
     assert_eq!(joined(&lives.says_ready(FIRST, at(2))), [(FIRST, 1, Seat(0))]);
     assert_eq!(lives.says_ready(FIRST, at(3)), [], "said again, it is nothing new");
 
     let mut lives = Lives::new(rules, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     assert_eq!(lives.says_ready(FIRST, at(1)), []);
     assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
 }
@@ -103,8 +113,8 @@ fn a_death_is_made_good_in_the_same_slot_and_at_most_once_a_second() {
     let effects = lives.exited(SECOND, at(400));
     assert!(effects.contains(&Effect::Bury(SECOND)));
     assert_eq!((spawned(&effects), lives.restarts(Slot(1))), (vec![], 0));
-    assert_eq!(spawned(&lives.tick(at(999), undrained)), []);
-    let effects = lives.tick(at(1000), undrained);
+    assert_eq!(spawned(&tick(&mut lives, at(999), undrained)), []);
+    let effects = tick(&mut lives, at(1000), undrained);
     assert_eq!(
         effects,
         [Effect::Spawn { id: THIRD, slot: Slot(1), generation: Generation(1), capture: false }],
@@ -113,8 +123,8 @@ fn a_death_is_made_good_in_the_same_slot_and_at_most_once_a_second() {
     assert_eq!((lives.restarts(Slot(0)), lives.restarts(Slot(1))), (0, 1));
     // A quick death again: the interval has doubled.
     lives.exited(THIRD, at(1100));
-    assert_eq!(spawned(&lives.tick(at(2999), undrained)), []);
-    assert_eq!(spawned(&lives.tick(at(3000), undrained)), [WorkerId(4)]);
+    assert_eq!(spawned(&tick(&mut lives, at(2999), undrained)), []);
+    assert_eq!(spawned(&tick(&mut lives, at(3000), undrained)), [WorkerId(4)]);
 }
 
 #[test]
@@ -124,31 +134,50 @@ fn whoever_lived_for_long_is_replaced_at_once() {
 }
 
 #[test]
-fn two_failures_in_one_slot_end_a_fleet_that_comes_up_and_the_second_is_captured() {
+fn two_failures_in_each_slot_end_a_fleet_that_comes_up_and_the_second_is_captured() {
     let mut lives = Lives::new(RULES, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
+    lives.exited(FIRST, at(10));
     lives.exited(SECOND, at(10));
-    let effects = lives.tick(at(1000), undrained);
-    assert_eq!(effects, [Effect::Spawn { id: THIRD, slot: Slot(1), generation: Generation(1), capture: true }]);
-    let effects = lives.exited(THIRD, at(1010));
-    let failure = Effect::Fail(Failure::Exited { id: THIRD });
-    assert_eq!(effects, [Effect::Bury(THIRD), failure, Effect::Terminate(FIRST)]);
-    assert_eq!(lives.exited(FIRST, at(1020)), [Effect::Bury(FIRST), Effect::Down]);
+    let effects = tick(&mut lives, at(1000), undrained);
+    let again = |id, slot| Effect::Spawn { id, slot: Slot(slot), generation: Generation(1), capture: true };
+    assert_eq!(effects, [again(THIRD, 0), again(FOURTH, 1)]);
+    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Bury(THIRD)]);
+    let failure = Effect::Fail(Failure::Exited { id: FOURTH });
+    assert_eq!(lives.exited(FOURTH, at(1020)), [Effect::Bury(FOURTH), failure, Effect::Down]);
+}
+
+#[test]
+fn a_slot_where_nobody_ever_becomes_ready_is_given_up_and_the_others_serve_on() {
+    let mut lives = Lives::new(RULES, at(0));
+    tick(&mut lives, at(0), undrained);
+    lives.listens(FIRST, 1, address(80), at(1));
+    lives.exited(SECOND, at(10));
+    assert_eq!(spawned(&tick(&mut lives, at(1000), undrained)), [THIRD]);
+    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Bury(THIRD)]);
+    assert_eq!(spawned(&tick(&mut lives, at(3000), undrained)), [FOURTH]);
+    let effects = lives.exited(FOURTH, at(3010));
+    assert_eq!(effects, [Effect::Bury(FOURTH), Effect::GiveUp { id: FOURTH, slot: Slot(1) }, Effect::Up]);
+    assert!(lives.slots().any(|slot| slot == (Slot(1), Standing::Failed)));
+    assert_eq!(tick(&mut lives, at(99_000), undrained), []);
+
+    let (_, effects) = lives.command(Command::Restart { slot: Slot(1) }, at(100_000)).unwrap();
+    assert_eq!(spawned(&effects), [WorkerId(5)]);
 }
 
 #[test]
 fn one_failure_in_each_slot_does_not_end_it() {
     let mut lives = Lives::new(RULES, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     lives.exited(FIRST, at(10));
     lives.exited(SECOND, at(10));
-    assert_eq!(spawned(&lives.tick(at(1000), undrained)).len(), 2);
+    assert_eq!(spawned(&tick(&mut lives, at(1000), undrained)).len(), 2);
 }
 
 #[test]
 fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other() {
     let mut lives = Lives::new(ONE_SLOT, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     lives.speaks(FIRST);
     assert_eq!(lives.hangs_up(FIRST, at(5000)), [], "not ready, it has nothing to hand over");
     let effects = lives.exited(FIRST, at(5000));
@@ -160,26 +189,31 @@ fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other
 }
 
 #[test]
-fn not_ready_in_time_ends_a_fleet_that_comes_up() {
+fn not_ready_in_time_ends_a_fleet_of_which_nobody_is() {
     let mut lives = Lives::new(RULES, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
+    assert_eq!(tick(&mut lives, at(29_999), undrained), []);
+    let failure = Effect::Fail(Failure::NotReady { id: FIRST });
+    let effects = tick(&mut lives, at(30_000), undrained);
+    assert_eq!(effects, [failure, Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
+
+    let mut lives = Lives::new(RULES, at(0));
+    tick(&mut lives, at(0), undrained);
     lives.listens(FIRST, 1, address(80), at(1));
-    assert_eq!(lives.tick(at(29_999), undrained), []);
-    let failure = Effect::Fail(Failure::NotReady { id: SECOND });
-    assert_eq!(lives.tick(at(30_000), undrained), [failure, Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
+    assert_eq!(tick(&mut lives, at(30_000), undrained), [Effect::Terminate(SECOND)], "another one is");
 }
 
 #[test]
 fn a_replacement_that_does_not_become_ready_is_a_quick_death_and_its_elder_serves_on() {
     let mut lives = up(ONE_SLOT);
     assert_eq!(spawned(&lives.asks_to_leave(FIRST, at(5000))), [SECOND]);
-    assert_eq!(lives.tick(at(35_000), undrained), [Effect::Terminate(SECOND)]);
+    assert_eq!(tick(&mut lives, at(35_000), undrained), [Effect::Terminate(SECOND)]);
     assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
     // Neither a live worker in the slot nor the time that it was given is a success: the interval doubles.
     assert_eq!(spawned(&lives.exited(SECOND, at(35_001))), [THIRD]);
     lives.exited(THIRD, at(35_002));
-    assert_eq!(spawned(&lives.tick(at(39_000), undrained)), []);
-    assert_eq!(spawned(&lives.tick(at(39_001), undrained)), [WorkerId(4)]);
+    assert_eq!(spawned(&tick(&mut lives, at(39_000), undrained)), []);
+    assert_eq!(spawned(&tick(&mut lives, at(39_001), undrained)), [WorkerId(4)]);
     let effects = lives.listens(WorkerId(4), 4, address(80), at(39_100));
     assert!(effects.ends_with(&[Effect::Leave { cookie: 1 }, Effect::TellToFinish(FIRST)]), "{effects:?}");
 }
@@ -187,7 +221,7 @@ fn a_replacement_that_does_not_become_ready_is_a_quick_death_and_its_elder_serve
 #[test]
 fn what_cannot_be_spawned_ends_a_fleet_that_comes_up_and_no_other() {
     let mut lives = Lives::new(RULES, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     let effects = lives.spawn_failed(FIRST, at(1));
     assert_eq!(effects[0], Effect::Fail(Failure::Spawn { id: FIRST }));
     assert_eq!(lives.spawn_failed(SECOND, at(1)), [Effect::Bury(SECOND), Effect::Down]);
@@ -195,7 +229,7 @@ fn what_cannot_be_spawned_ends_a_fleet_that_comes_up_and_no_other() {
     let mut lives = up(RULES);
     lives.exited(FIRST, at(60_000));
     assert_eq!(lives.spawn_failed(THIRD, at(60_000)), [Effect::Bury(THIRD)]);
-    assert_eq!(spawned(&lives.tick(at(62_000), undrained)), [WorkerId(4)]);
+    assert_eq!(spawned(&tick(&mut lives, at(62_000), undrained)), [WorkerId(4)]);
 }
 
 #[test]
@@ -211,13 +245,13 @@ fn whoever_asks_to_leave_goes_when_its_replacement_is_ready() {
 
     // It has closed its listener, and answers what it holds.
     assert_eq!(lives.closes(1), [Effect::Leave { cookie: 1 }, Effect::Forget { cookie: 1 }]);
-    assert_eq!(lives.tick(at(5200), |seat| seat != Seat(0)), []);
-    assert_eq!(lives.tick(at(6099), drained), [], "it may not have heard yet");
-    assert_eq!(lives.tick(at(6100), |seat| seat != Seat(0)), []);
-    assert_eq!(lives.tick(at(6300), drained), [Effect::Terminate(FIRST)]);
-    assert_eq!(lives.tick(at(16_299), undrained), []);
-    assert_eq!(lives.tick(at(16_300), undrained), [Effect::Kill(FIRST)]);
-    assert_eq!(lives.tick(at(99_000), undrained), [], "once is enough");
+    assert_eq!(tick(&mut lives, at(5200), |seat| seat != Seat(0)), []);
+    assert_eq!(tick(&mut lives, at(6099), drained), [], "it may not have heard yet");
+    assert_eq!(tick(&mut lives, at(6100), |seat| seat != Seat(0)), []);
+    assert_eq!(tick(&mut lives, at(6300), drained), [Effect::Terminate(FIRST)]);
+    assert_eq!(tick(&mut lives, at(16_299), undrained), []);
+    assert_eq!(tick(&mut lives, at(16_300), undrained), [Effect::Kill(FIRST)]);
+    assert_eq!(tick(&mut lives, at(99_000), undrained), [], "once is enough");
     assert_eq!(lives.exited(FIRST, at(99_000)), [Effect::Bury(FIRST)]);
     assert_eq!((lives.restarts(Slot(0)), lives.workers().count()), (1, 2));
 }
@@ -227,8 +261,14 @@ fn whoever_never_finishes_is_ended_at_the_deadline() {
     let mut lives = up(ONE_SLOT);
     lives.asks_to_leave(FIRST, at(5000));
     lives.listens(SECOND, 2, address(80), at(5100));
-    assert_eq!(lives.tick(at(15_099), undrained), []);
-    assert_eq!(lives.tick(at(15_100), undrained), [Effect::Terminate(FIRST)]);
+    assert_eq!(tick(&mut lives, at(10_099), undrained), []);
+    let see_out = |whom| [Effect::SeeOut { id: FIRST, whom }];
+    let idle = |ms| see_out(Whom::Idle(Duration::from_millis(ms)));
+    assert_eq!(tick(&mut lives, at(10_100), undrained), idle(300), "from half of its time on");
+    assert_eq!(tick(&mut lives, at(12_600), undrained), idle(5), "in the last quarter");
+    assert_eq!(tick(&mut lives, at(13_850), undrained), see_out(Whom::All), "in the last eighth");
+    assert_eq!(tick(&mut lives, at(15_099), undrained), see_out(Whom::All));
+    assert_eq!(tick(&mut lives, at(15_100), undrained), [Effect::Terminate(FIRST)]);
 }
 
 #[test]
@@ -237,13 +277,13 @@ fn whoever_asks_to_leave_and_exits_before_is_replaced_once() {
     // Too young: the replacement is due at 1 s, and its exit does not order another.
     assert_eq!(lives.asks_to_leave(FIRST, at(200)), []);
     assert_eq!(spawned(&lives.exited(FIRST, at(300))), []);
-    assert_eq!(spawned(&lives.tick(at(1000), undrained)), [SECOND]);
-    assert_eq!(spawned(&lives.tick(at(9000), undrained)), []);
+    assert_eq!(spawned(&tick(&mut lives, at(1000), undrained)), [SECOND]);
+    assert_eq!(spawned(&tick(&mut lives, at(9000), undrained)), []);
 
     lives.listens(SECOND, 2, address(80), at(9000));
     assert_eq!(spawned(&lives.asks_to_leave(SECOND, at(60_000))), [THIRD]);
     assert_eq!(spawned(&lives.exited(SECOND, at(60_001))), []);
-    assert_eq!(spawned(&lives.tick(at(80_000), undrained)), []);
+    assert_eq!(spawned(&tick(&mut lives, at(80_000), undrained)), []);
     assert_eq!(lives.restarts(Slot(0)), 2);
 }
 
@@ -266,15 +306,33 @@ fn hanging_up_is_a_wish_to_leave_only_of_one_that_has_spoken() {
 }
 
 #[test]
-fn stopping_terminates_all_and_kills_what_is_left_at_the_deadline() {
+fn stopping_lets_all_finish_then_terminates_and_then_kills() {
     let mut lives = up(RULES);
-    assert_eq!(lives.stop(at(1000)), [Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
+    let leave = |cookie, id| [Effect::Leave { cookie }, Effect::TellToFinish(id)];
+    assert_eq!(lives.stop(at(1000)), [leave(1, FIRST), leave(2, SECOND)].concat());
+    let effects = tick(&mut lives, at(1000), |seat| seat == Seat(0));
+    assert_eq!(
+        effects,
+        [Effect::Terminate(FIRST), Effect::SeeOut { id: SECOND, whom: Whom::Idle(Duration::from_millis(300)) }]
+    );
     assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Bury(FIRST)));
     assert_eq!(lives.asks_to_leave(SECOND, at(1200)), []);
-    assert_eq!(lives.tick(at(11_000), undrained), [Effect::Kill(SECOND)]);
-    assert_eq!(lives.exited(SECOND, at(11_001)).last(), Some(&Effect::Down));
-    assert_eq!(lives.stop(at(11_002)), [], "it is down, and down once");
-    assert_eq!(lives.tick(at(99_000), drained), []);
+    assert_eq!(tick(&mut lives, at(11_000), undrained), [Effect::Terminate(SECOND)]);
+    assert_eq!(tick(&mut lives, at(21_000), undrained), [Effect::Kill(SECOND)]);
+    assert_eq!(lives.exited(SECOND, at(21_001)).last(), Some(&Effect::Down));
+    assert_eq!(lives.stop(at(21_002)), [], "it is down, and down once");
+    assert_eq!(tick(&mut lives, at(99_000), drained), []);
+}
+
+#[test]
+fn the_end_does_not_wait_for_clients_who_may_come_back() {
+    let mut lives = up(RULES);
+    lives.stop(at(0));
+    let end = |lives: &mut Lives, ms, holds| lives.tick(at(ms), |_| holds, drained);
+    assert!(!end(&mut lives, 1, Holding::Streams).contains(&Effect::Terminate(FIRST)), "an answer may be on its way");
+    assert!(end(&mut lives.clone(), 2, Holding::Idle).contains(&Effect::Terminate(FIRST)));
+    assert!(!end(&mut lives, 4_999, Holding::Streams).contains(&Effect::Terminate(FIRST)));
+    assert!(end(&mut lives, 5_000, Holding::Streams).contains(&Effect::Terminate(FIRST)));
 }
 
 #[test]
@@ -290,13 +348,13 @@ fn a_fleet_between_two_lives_goes_down_at_once() {
     let mut lives = up(ONE_SLOT);
     lives.exited(FIRST, at(2));
     assert_eq!(lives.stop(at(3)), [Effect::Down]);
-    assert_eq!(lives.tick(at(5000), drained), [], "nothing is started any more");
+    assert_eq!(tick(&mut lives, at(5000), drained), [], "nothing is started any more");
 }
 
 #[test]
 fn two_ports_share_a_seat_and_two_listeners_on_one_address_do_not() {
     let mut lives = Lives::new(ONE_SLOT, at(0));
-    lives.tick(at(0), undrained);
+    tick(&mut lives, at(0), undrained);
     let seat_of = |effects: Vec<Effect>| joined(&effects)[0].2;
     assert_eq!(seat_of(lives.listens(FIRST, 1, address(80), at(1))), Seat(0));
     assert_eq!(seat_of(lives.listens(FIRST, 2, address(81), at(1))), Seat(0));
@@ -325,8 +383,8 @@ fn a_seat_is_not_handed_on_before_its_books_are_at_rest() {
     lives.exited(FIRST, at(60_000));
     assert_eq!(joined(&lives.listens(SECOND, 2, address(80), at(60_001))), [(SECOND, 2, Seat(1))]);
     lives.exited(SECOND, at(120_000));
-    lives.tick(at(120_000), drained);
-    lives.tick(at(120_010), drained);
+    tick(&mut lives, at(120_000), drained);
+    tick(&mut lives, at(120_010), drained);
     assert_eq!(joined(&lives.listens(THIRD, 3, address(80), at(120_020))), [(THIRD, 3, Seat(0))]);
 }
 
@@ -336,8 +394,8 @@ fn a_listener_without_a_seat_gets_the_first_that_becomes_free() {
     let mut lives = up(Rules { slots, ..RULES });
     let next = spawned(&lives.exited(FIRST, at(60_000)))[0];
     assert_eq!(joined(&lives.listens(next, 999, address(80), at(60_001))), []);
-    assert_eq!(joined(&lives.tick(at(60_010), drained)), []);
-    assert_eq!(joined(&lives.tick(at(60_020), drained)), [(next, 999, Seat(0))]);
+    assert_eq!(joined(&tick(&mut lives, at(60_010), drained)), []);
+    assert_eq!(joined(&tick(&mut lives, at(60_020), drained)), [(next, 999, Seat(0))]);
 }
 
 #[test]

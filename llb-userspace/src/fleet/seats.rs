@@ -39,6 +39,11 @@ impl Seats {
         Some(Seat(index as u32))
     }
 
+    /// How many are free.
+    pub(super) fn count_free(&self) -> usize {
+        self.0.iter().filter(|state| **state == State::Free).count()
+    }
+
     /// Gives a seat back.
     pub(super) fn release(&mut self, seat: Seat) {
         self.0[seat.0 as usize % MAX_SEATS] = State::Released;

@@ -16,6 +16,8 @@ pub enum State {
     Draining {
         /// Not before this: it has just been told to finish up, and may end better by itself.
         earliest: Instant,
+        /// From then on its idle connections are closed for it.
+        relaxed: Instant,
         /// When it is sent SIGTERM even if it has not finished.
         deadline: Instant,
     },
@@ -40,6 +42,19 @@ impl State {
             State::Killed => "killed",
         }
     }
+}
+
+/// What a worker's clients still have with it, from nothing to most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holding {
+    /// No connection, not even one that is being made.
+    Nothing,
+    /// Connections on which nothing has moved for a while.
+    Idle,
+    /// No request is in flight, but an answer may still be on its way.
+    Streams,
+    /// Requests in flight, or connections that are being made.
+    Requests,
 }
 
 /// A listening socket of a worker.
@@ -77,13 +92,42 @@ pub struct Worker {
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
-    /// Whether it has asked to be replaced. One that is not ready yet is so when it is.
-    pub(super) asked_to_leave: bool,
+    /// Whether it had not become ready in time.
+    pub(super) late: bool,
+    /// Why it is to be replaced, if it is. One that is not ready yet is so when it is.
+    pub(super) asked_to_leave: Option<String>,
     /// Whether its replacement has been ordered.
     pub(super) leaving: bool,
 }
 
 impl Worker {
+    pub(super) fn new(
+        id: WorkerId,
+        slot: Slot,
+        generation: Generation,
+        state: State,
+        started_at: Instant,
+        captured: bool,
+    ) -> Self {
+        Worker {
+            id,
+            slot,
+            generation,
+            state,
+            started_at,
+            listeners: Vec::new(),
+            bound: None,
+            captured,
+            held: Vec::new(),
+            said_ready: false,
+            spoke: false,
+            was_ready: false,
+            late: false,
+            asked_to_leave: None,
+            leaving: false,
+        }
+    }
+
     /// The seats that it holds until it exits, in the order in which it got them.
     pub fn seats(&self) -> impl Iterator<Item = Seat> {
         self.held.iter().copied()

@@ -12,7 +12,9 @@ use llb_common::{
     names,
 };
 
-use super::{Books, Counters, KernelError, books, events::Events, groups::Groups, loader::loader, value::Value};
+use super::{
+    Books, Connections, Counters, KernelError, books, events::Events, groups::Groups, loader::loader, value::Value,
+};
 use crate::{
     model::Address,
     sys::cgroup_attach::{Hook, attach},
@@ -52,6 +54,7 @@ pub struct Steering {
     pub(super) endpoints: HashMap<MapData, Value<Endpoint>, u32>,
     /// What connections inherit from their listener; none if no books are kept.
     pub(super) conn: Option<SkStorage<MapData, Value<Conn>>>,
+    connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
     events: Option<Events>,
@@ -77,13 +80,15 @@ impl Steering {
         let books = Books::map(&seats?, &latency?, &published?)?;
         let ring = map::<RingBuf<MapData>>(&mut ebpf, names::EVENTS)?;
         let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
+        let storage = options.keeps_books.then(|| take(&mut ebpf, names::CONN)).transpose()?;
         Ok(Steering {
             sockets: map(&mut ebpf, names::SOCKETS)?,
             groups: Groups::default(),
             group_map: map(&mut ebpf, names::GROUPS)?,
             listeners: map(&mut ebpf, names::LISTENERS)?,
             endpoints: map(&mut ebpf, names::ENDPOINTS)?,
-            conn: options.keeps_books.then(|| map(&mut ebpf, names::CONN)).transpose()?,
+            connections: storage.as_ref().map(Connections::of).transpose()?,
+            conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             counters: map(&mut ebpf, names::COUNTERS)?,
             books,
             events: Some(events),
@@ -125,6 +130,11 @@ impl Steering {
     #[must_use]
     pub fn books(&self) -> &Books {
         &self.books
+    }
+
+    /// What the books say of single connections, once, if books are kept; later calls return nothing.
+    pub fn take_connections(&mut self) -> Option<Connections> {
+        self.connections.take()
     }
 
     /// The socket events, once; later calls return nothing.

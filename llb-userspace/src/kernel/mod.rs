@@ -5,6 +5,7 @@
 //! maps as long as a program uses them.
 
 mod books;
+mod connections;
 mod error;
 mod events;
 mod groups;
@@ -14,6 +15,7 @@ mod probe;
 mod value;
 
 pub use books::{Books, Counters, Latencies, Publication};
+pub use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;

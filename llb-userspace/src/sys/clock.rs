@@ -16,9 +16,24 @@ pub fn now() -> Instant {
     Instant::default().after(Duration::from(time))
 }
 
+/// Milliseconds since 1970 by the machine's clock, which may jump: for showing only.
+///
+/// # Panics
+/// On a kernel without that clock, of which there is none.
+#[must_use]
+pub fn wall_ms() -> u64 {
+    let time = clock_gettime(ClockId::CLOCK_REALTIME).expect("every Linux has CLOCK_REALTIME");
+    u64::try_from(Duration::from(time).as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::now;
+    use super::{now, wall_ms};
+
+    #[test]
+    fn the_wall_clock_is_past_2020() {
+        assert!(wall_ms() > 1_577_836_800_000);
+    }
 
     #[test]
     fn runs_forward_from_boot() {

@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod cgroup_attach;
 pub mod child;
 pub mod clock;
+pub mod connection;
 pub mod inherited;
 pub mod mmap;
 pub mod mounts;

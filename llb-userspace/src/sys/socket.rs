@@ -95,7 +95,7 @@ pub fn wake(listener: impl AsFd) -> io::Result<()> {
     Ok(shutdown(listener.as_fd().as_raw_fd(), Shutdown::Write)?)
 }
 
-fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
+pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).expect("a struct of some 100 bytes");
     // SAFETY: `info` has room for the `length` bytes that the kernel may write, and both outlive the call.

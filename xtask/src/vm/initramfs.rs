@@ -30,8 +30,7 @@ const PYTHON: &str = "/usr/bin/python3";
 /// What to link Python programs with takes as much as all the rest of Python's library.
 const NOT_OF_PYTHON: &str = "config-";
 
-/// The tests' programs in C, and where they lie compiled.
-const FIXTURES: [&str; 3] = ["static_server", "faulty_server", "waiting_server"];
+/// Where the tests' programs in C lie compiled.
 const COMPILED: &str = "fixtures";
 
 /// Builds llb and the tests, and from them the archive to boot with.
@@ -60,9 +59,7 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
     add(&mut archive, "usr/bin/llb", &built.llb)?;
     archive.directory(inside(&paths::root().join("llb-userspace"))?);
     add_all(&mut archive, &paths::fixtures(), &|_| true)?;
-    for name in FIXTURES {
-        add(&mut archive, &format!("{COMPILED}/{name}"), &compile(name, dir)?)?;
-    }
+    add_compiled(&mut archive, dir)?;
     add_python(&mut archive)?;
 
     let path = dir.join("initramfs.cpio");
@@ -129,11 +126,18 @@ fn libraries(ldd: &str) -> impl Iterator<Item = &str> {
     ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
 }
 
-/// A fixture in C, compiled as the tests would do it.
-fn compile(name: &str, dir: &Path) -> Result<PathBuf> {
-    let (from, to) = (paths::fixtures().join(name).with_extension("c"), dir.join(name));
-    sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&to).arg(from))?;
-    Ok(to)
+/// The fixtures in C, compiled as the tests would do it.
+fn add_compiled(archive: &mut Archive, dir: &Path) -> Result<()> {
+    let fixtures = fs::read_dir(paths::fixtures()).context("cannot read the fixtures")?;
+    for from in fixtures.filter_map(|entry| Some(entry.ok()?.path())) {
+        let (Some(name), Some("c")) = (from.file_stem(), from.extension().and_then(|end| end.to_str())) else {
+            continue;
+        };
+        let to = dir.join(name);
+        sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&to).arg(&from))?;
+        add(archive, &format!("{COMPILED}/{}", name.display()), &to)?;
+    }
+    Ok(())
 }
 
 /// A path of this machine as the archive has it.

@@ -1,0 +1,63 @@
+//! The events of a fleet: the last of them for whoever asks, and each as it comes for whoever follows.
+
+use std::collections::VecDeque;
+
+use tokio::sync::broadcast;
+
+use crate::observe::event::Event;
+
+/// Events that are kept: a reload of the largest fleet makes some five for each of its workers.
+const KEPT: usize = 2048;
+
+/// Events that a follower may be behind; then it misses some, and is told how many.
+const BEHIND: usize = 1024;
+
+/// The events so far, and those who follow.
+#[derive(Debug)]
+pub(super) struct Journal {
+    kept: VecDeque<Event>,
+    next: u64,
+    followers: broadcast::Sender<Event>,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        Journal { kept: VecDeque::new(), next: 1, followers: broadcast::Sender::new(BEHIND) }
+    }
+
+    /// Enters an event; its number is given here.
+    pub(super) fn enter(&mut self, event: Event) {
+        let event = Event { seq: self.next, ..event };
+        self.next += 1;
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(event.clone());
+        // Without followers nobody hears it.
+        let _ = self.followers.send(event);
+    }
+
+    /// What there is, and what comes.
+    pub(super) fn follow(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        (self.kept.iter().cloned().collect(), self.followers.subscribe())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event { seq: 0, at_ms: 0, event: "ready".into(), slot: None, pid: None, generation: 1, cause: String::new() }
+    }
+
+    #[test]
+    fn a_follower_gets_what_was_and_what_comes() {
+        let mut journal = Journal::new();
+        (0..=KEPT).for_each(|_| journal.enter(event()));
+        let (before, mut coming) = journal.follow();
+        assert_eq!((before.len(), before[0].seq), (KEPT, 2));
+        journal.enter(event());
+        assert_eq!(coming.try_recv().unwrap().seq, KEPT as u64 + 2);
+    }
+}

@@ -1,0 +1,110 @@
+//! What an operator wants of the fleet.
+
+use llb_common::abi::MAX_SEATS;
+
+use super::{
+    AT_ONCE, Effect, Instant, Kind, Lives, Phase, Slot, State, WorkerId,
+    place::{Place, Wish},
+};
+use crate::fleet::command::{Command, Granted, Refusal};
+
+impl Lives {
+    /// Grants a wish, or says why not; then nothing has changed.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<(Granted, Vec<Effect>), Refusal> {
+        match (self.phase, command) {
+            (_, Command::Stop) => return Ok((Granted::Done, self.stop(now))),
+            (Phase::ComingUp, _) => return Err(Refusal::ComingUp),
+            (Phase::Ending, _) => return Err(Refusal::Ending),
+            (Phase::Up, _) => {}
+        }
+        let mut effects = Vec::new();
+        let granted = match command {
+            Command::Reload(style) => self.reload(style, now, &mut effects)?,
+            Command::Scale { workers } => self.scale(workers, now, &mut effects)?,
+            Command::Drain { slot } => self.empty(slot, now, &mut effects)?,
+            Command::Restart { slot } => self.restart(slot, now, &mut effects)?,
+            Command::Stop => Granted::Done,
+        };
+        self.due = AT_ONCE;
+        Ok((granted, effects))
+    }
+
+    fn scale(&mut self, workers: u32, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+        let (before, wanted) = (self.places.len(), workers as usize);
+        if !(1..=MAX_SEATS).contains(&wanted) {
+            return Err(Refusal::BadCount);
+        }
+        if wanted == before {
+            return Ok(Granted::Done);
+        }
+        if wanted < before && !self.serves_but(|slot| slot.0 >= workers) {
+            return Err(Refusal::LastOne);
+        }
+        self.places.truncate(wanted);
+        while self.places.len() < wanted {
+            self.places.push(Place::due(&self.pace, now));
+        }
+        self.note_fleet(Kind::Scaled, &format!("asked for, from {before} to {wanted} workers"));
+        for id in self.ids() {
+            if self.workers[&id].slot.0 >= workers {
+                self.dismiss(id, "its slot is gone", now, effects);
+            }
+        }
+        self.spawn_due(now, effects);
+        self.roll_on(now, effects);
+        Ok(Granted::Done)
+    }
+
+    fn empty(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+        self.check(slot)?;
+        if !self.serves_but(|other| other == slot) {
+            return Err(Refusal::LastOne);
+        }
+        if let Some(place) = self.place(slot) {
+            (place.wish, place.spawn_at) = (Wish::Drained, None);
+        }
+        for id in self.of(slot) {
+            self.dismiss(id, "drained, as asked for", now, effects);
+        }
+        self.roll_on(now, effects);
+        Ok(Granted::Done)
+    }
+
+    fn restart(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+        self.check(slot)?;
+        if let Some(place) = self.place(slot) {
+            (place.wish, place.failures) = (Wish::Filled, 0);
+        }
+        for id in self.of(slot) {
+            match self.workers[&id].state {
+                State::Starting { .. } => self.terminate(id, "restarted, as asked for", now, effects),
+                State::Serving => effects.extend(self.replace(id, "restarted, as asked for", true, now)),
+                State::Draining { .. } | State::Stopping { .. } | State::Killed => {}
+            }
+        }
+        if !self.has_current(slot)
+            && let Some(place) = self.place(slot)
+        {
+            place.spawn_at = Some(now);
+        }
+        self.spawn_due(now, effects);
+        Ok(Granted::Done)
+    }
+
+    fn check(&self, slot: Slot) -> Result<(), Refusal> {
+        let slots = self.places.len() as u32;
+        if slot.0 < slots { Ok(()) } else { Err(Refusal::NoSuchSlot { slot, slots }) }
+    }
+
+    fn of(&self, slot: Slot) -> Vec<WorkerId> {
+        self.workers.values().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect()
+    }
+
+    /// Whether somebody serves in another slot than these.
+    fn serves_but(&self, excluded: impl Fn(Slot) -> bool) -> bool {
+        self.workers.values().any(|worker| worker.state == State::Serving && !excluded(worker.slot))
+    }
+}

@@ -1,0 +1,187 @@
+//! The slots: which are to be filled, and when.
+
+use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId};
+use crate::fleet::{
+    effect::Failure,
+    pace::{Interval, Life, Pace},
+};
+
+/// Failures in each slot that end a fleet of which nobody has ever been ready: the second time shows what the worker
+/// writes.
+pub(super) const TRIES: u32 = 2;
+
+/// Failures after which a slot is given up in which nobody has ever been ready, while others serve: one more than might
+/// be the bad moment of a busy machine.
+pub(super) const TRIES_FOR_GOOD: u32 = 3;
+
+/// Whether a slot is to be filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Filled,
+    /// Left empty, as was asked for.
+    Drained,
+    /// Left empty, as nobody has become ready there.
+    Failed,
+}
+
+/// Where a slot stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has a worker.
+    Filled,
+    /// It gets one at this time, or when the last one has ended.
+    Waiting {
+        /// When; none: as soon as the last one has ended.
+        until: Option<Instant>,
+    },
+    /// Left empty, as was asked for.
+    Drained,
+    /// Left empty, as nobody has become ready there.
+    Failed,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub wish: Wish,
+    pub interval: Interval,
+    pub spawn_at: Option<Instant>,
+    /// Workers in a row that ended before they were ready.
+    pub failures: u32,
+    pub spawned: u32,
+    pub was_ready: bool,
+}
+
+impl Place {
+    pub(super) fn due(pace: &Pace, at: Instant) -> Self {
+        Place {
+            wish: Wish::Filled,
+            interval: pace.first(),
+            spawn_at: Some(at),
+            failures: 0,
+            spawned: 0,
+            was_ready: false,
+        }
+    }
+}
+
+impl Lives {
+    /// Where each slot stands.
+    pub fn slots(&self) -> impl Iterator<Item = (Slot, Standing)> {
+        (0..).map(Slot).zip(&self.places).map(|(slot, place)| {
+            let standing = match place.wish {
+                Wish::Drained => Standing::Drained,
+                Wish::Failed => Standing::Failed,
+                Wish::Filled if self.has_current(slot) => Standing::Filled,
+                Wish::Filled => Standing::Waiting { until: place.spawn_at },
+            };
+            (slot, standing)
+        })
+    }
+
+    pub(super) fn place(&mut self, slot: Slot) -> Option<&mut Place> {
+        self.places.get_mut(slot.0 as usize)
+    }
+
+    /// Whether a slot has a worker that is not on its way out.
+    pub(super) fn has_current(&self, slot: Slot) -> bool {
+        self.workers.values().any(|worker| worker.slot == slot && worker.is_current())
+    }
+
+    /// The slot's next worker comes as fast as the lives before it allow.
+    pub(super) fn schedule(&mut self, slot: Slot, life: Life) {
+        let pace = self.pace;
+        let Some(place) = self.place(slot) else { return };
+        let next = pace.after(place.interval, life);
+        (place.spawn_at, place.interval) = (Some(next.start), next.interval);
+    }
+
+    pub(super) fn spawn_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.phase == Phase::Ending {
+            return;
+        }
+        for index in 0..self.places.len() {
+            let place = &mut self.places[index];
+            if place.spawn_at.is_none_or(|at| now < at) {
+                continue;
+            }
+            place.spawn_at = None;
+            let cause = if place.spawned == 0 { "a new slot" } else { "its turn" };
+            place.spawned = place.spawned.saturating_add(1);
+            // What a worker writes is quoted if it fails once more.
+            let capture = place.failures > 0 && !place.was_ready;
+            let (id, slot, generation) = (self.next, Slot(index as u32), self.generation_to_spawn());
+            self.next = WorkerId(id.0 + 1);
+            let deadline = now.after(self.rules.ready_timeout);
+            self.workers.insert(id, Worker::new(id, slot, generation, State::Starting { deadline }, now, capture));
+            effects.push(Effect::Spawn { id, slot, generation, capture });
+            self.note_worker(Kind::Spawned, id, cause);
+        }
+    }
+
+    /// A worker has ended before it was ready.
+    pub(super) fn failed(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(place) = self.place(worker.slot) else { return };
+        place.failures = place.failures.saturating_add(1);
+        let (failures, never) = (place.failures, !place.was_ready);
+        if self.roll.as_ref().is_some_and(|roll| roll.generation == worker.generation) {
+            if failures >= TRIES {
+                self.roll_back("a new worker has exited again and again before it was ready", now, effects);
+            }
+            return;
+        }
+        let nobody_ever = self.places.iter().all(|place| !place.was_ready);
+        if nobody_ever && self.places.iter().all(|place| place.failures >= TRIES) {
+            effects.push(Effect::Fail(Failure::Exited { id: worker.id }));
+            self.end("no worker becomes ready", now, effects);
+        } else if never && failures >= TRIES_FOR_GOOD && !self.has_current(worker.slot) {
+            self.give_up(worker, now, effects);
+        }
+    }
+
+    fn give_up(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+        let (slot, generation) = (worker.slot, worker.generation);
+        if let Some(place) = self.place(slot) {
+            (place.wish, place.spawn_at) = (Wish::Failed, None);
+        }
+        let cause = format!("none of its first {TRIES_FOR_GOOD} workers has become ready");
+        self.note(Kind::Failed, None, Some(slot), generation, cause);
+        effects.push(Effect::GiveUp { id: worker.id, slot });
+        if self.places.iter().all(|place| place.wish != Wish::Filled) && self.workers.is_empty() {
+            effects.push(Effect::Fail(Failure::Exited { id: worker.id }));
+            self.end("no slot is left", now, effects);
+        }
+        self.come_up(effects);
+    }
+
+    /// Has the slot of a worker that has exited filled again, if nobody fills it.
+    pub(super) fn fill(&mut self, worker: &Worker, now: Instant) {
+        let slot = worker.slot;
+        let wants = self.places.get(slot.0 as usize).is_some_and(|p| p.wish == Wish::Filled && p.spawn_at.is_none());
+        // During a reload an elder that serves does not stand for the new one that has just exited.
+        let was_new = self.roll.is_some_and(|roll| worker.generation >= roll.generation && worker.is_current());
+        if wants && (was_new || !self.has_current(slot)) {
+            self.schedule(slot, Self::life_of(worker, now));
+        }
+    }
+
+    /// Whether all that can be up is.
+    pub(super) fn come_up(&mut self, effects: &mut Vec<Effect>) {
+        let settled = |place: &Place| place.was_ready || place.wish == Wish::Failed;
+        let serves = self.workers.values().any(|worker| worker.state == State::Serving);
+        if self.phase == Phase::ComingUp && serves && self.places.iter().all(settled) {
+            self.phase = Phase::Up;
+            self.note_fleet(Kind::Up, "every slot has been ready once, or has failed for good");
+            effects.push(Effect::Up);
+        }
+    }
+
+    /// What a worker has lived.
+    pub(super) fn life_of(worker: &Worker, ended: Instant) -> Life {
+        Life { started: worker.started_at, ended, was_ready: worker.was_ready }
+    }
+
+    /// The generation that whoever is spawned now belongs to.
+    fn generation_to_spawn(&self) -> Generation {
+        self.roll.as_ref().map_or(self.generation, |roll| roll.generation)
+    }
+}

@@ -1,0 +1,166 @@
+//! A reload: a new generation of workers takes the place of the old one.
+//!
+//! The new workers start beside the old ones and join as soon as they are ready. *At once*: when every slot has a new
+//! one that serves, all old ones go. *Rolling*: an old one goes when the new one of its slot serves, and there are never
+//! more workers than slots and the surge together. A new worker that exits twice before it is ready, or is not ready in
+//! time, ends the reload: the new ones whose elder still serves go, and the old ones have never stopped serving. One
+//! more reload that is asked for meanwhile comes after it: the code may have changed since the first workers started.
+
+use super::{
+    Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, WorkerId,
+    place::{Place, Wish},
+};
+use crate::fleet::{
+    command::{Granted, Refusal, Style},
+    pace::Life,
+};
+
+/// A reload that is going on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Roll {
+    pub generation: Generation,
+    pub style: Style,
+}
+
+impl Lives {
+    /// The generation that is being started, during a reload.
+    #[must_use]
+    pub fn reloading(&self) -> Option<Generation> {
+        self.roll.as_ref().map(|roll| roll.generation)
+    }
+
+    pub(super) fn reload(&mut self, style: Style, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+        if let Some(roll) = &self.roll {
+            self.queued = Some(style);
+            return Ok(Granted::Queued(Generation(roll.generation.0 + 1)));
+        }
+        let needed = match style {
+            Style::AtOnce => self.places.iter().filter(|place| place.wish == Wish::Filled).count(),
+            Style::Rolling { .. } => 1,
+        };
+        let free = self.seats.count_free();
+        if free < needed {
+            return Err(Refusal::NoSeats { free, needed });
+        }
+        self.latest = Generation(self.latest.0 + 1);
+        self.roll = Some(Roll { generation: self.latest, style });
+        for place in &mut self.places {
+            place.failures = 0;
+        }
+        let cause = match style {
+            Style::AtOnce => "asked for, all at once",
+            Style::Rolling { .. } => "asked for, slot by slot",
+        };
+        self.note(Kind::Reloading, None, None, self.latest, cause.into());
+        self.roll_on(now, effects);
+        Ok(Granted::Reloading(self.latest))
+    }
+
+    /// Takes the reload as far as it goes just now.
+    pub(super) fn roll_on(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(roll) = self.roll else { return };
+        for index in 0..self.places.len() {
+            let (slot, place) = (Slot(index as u32), &self.places[index]);
+            let is_begun = place.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
+            if place.wish == Wish::Filled && !is_begun && self.has_room(roll) {
+                self.places[index].spawn_at = Some(now);
+            }
+        }
+        self.spawn_due(now, effects);
+        let serves_anew = |slot: Slot| {
+            let serves = |id: &WorkerId| self.workers[id].state == State::Serving;
+            self.in_slot(slot).iter().any(|id| self.workers[id].generation >= roll.generation && serves(id))
+        };
+        let mut filled = (0..).map(Slot).zip(&self.places).filter(|(_, place)| place.wish == Wish::Filled);
+        if self.roll == Some(roll) && filled.all(|(slot, _)| serves_anew(slot)) {
+            self.finish_roll(roll, now, effects);
+        }
+    }
+
+    /// Slot by slot, an old worker goes when the new one of its slot serves.
+    pub(super) fn retire_elders(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(Roll { generation, style: Style::Rolling { .. } }) = self.roll else { return };
+        let worker = &self.workers[&id];
+        if worker.generation == generation {
+            for elder in self.in_slot(worker.slot) {
+                if self.workers[&elder].generation < generation {
+                    self.dismiss(elder, "a newer one of its slot serves", now, effects);
+                }
+            }
+        }
+    }
+
+    fn finish_roll(&mut self, roll: Roll, now: Instant, effects: &mut Vec<Effect>) {
+        self.roll = None;
+        self.generation = roll.generation;
+        for id in self.ids() {
+            if self.workers[&id].generation < roll.generation {
+                self.dismiss(id, "a newer generation serves", now, effects);
+            }
+        }
+        // New code may do what the old could not.
+        for place in self.places.iter_mut().filter(|place| place.wish == Wish::Failed) {
+            *place = Place { spawned: place.spawned, ..Place::due(&self.pace, now) };
+        }
+        self.spawn_due(now, effects);
+        self.note(Kind::Reloaded, None, None, roll.generation, "every slot has a new worker that serves".into());
+        self.roll_next(now, effects);
+    }
+
+    /// Gives the reload up.
+    pub(super) fn roll_back(&mut self, cause: &str, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(roll) = self.roll.take() else { return };
+        for id in self.ids() {
+            let worker = &self.workers[&id];
+            if worker.generation != roll.generation {
+                continue;
+            }
+            let elder_serves = self.in_slot(worker.slot).iter().any(|other| {
+                let other = &self.workers[other];
+                other.generation < roll.generation && other.state == State::Serving && !other.leaving
+            });
+            if elder_serves || matches!(worker.state, State::Starting { .. }) {
+                self.dismiss(id, "the reload is rolled back", now, effects);
+            } else if worker.state == State::Serving {
+                self.generation = roll.generation;
+            }
+        }
+        for index in 0..self.places.len() {
+            let slot = Slot(index as u32);
+            if self.has_current(slot) {
+                self.places[index].spawn_at = None;
+            } else if self.places[index].wish == Wish::Filled {
+                self.schedule(slot, Life { started: now, ended: now, was_ready: false });
+            }
+        }
+        self.note(Kind::RolledBack, None, None, roll.generation, cause.into());
+        self.roll_next(now, effects);
+    }
+
+    fn roll_next(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if let Some(style) = self.queued.take()
+            && self.phase == Phase::Up
+            && let Err(refusal) = self.reload(style, now, effects)
+        {
+            self.latest = Generation(self.latest.0 + 1);
+            self.note(Kind::RolledBack, None, None, self.latest, refusal.to_string());
+        }
+    }
+
+    /// Whether one more worker may be started now.
+    fn has_room(&self, roll: Roll) -> bool {
+        let Style::Rolling { max_surge } = roll.style else { return true };
+        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
+        let coming = self.places.iter().filter(|place| place.spawn_at.is_some()).count();
+        self.workers.len() + coming < wanted + max_surge.max(1) as usize
+    }
+
+    fn newest(&self, slot: Slot) -> Option<Generation> {
+        let current = self.workers.values().filter(|worker| worker.slot == slot && worker.is_current());
+        current.map(|worker| worker.generation).max()
+    }
+
+    fn in_slot(&self, slot: Slot) -> Vec<WorkerId> {
+        self.workers.values().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect()
+    }
+}

@@ -1,0 +1,187 @@
+//! What an operator wants, told event by event.
+
+use super::*;
+use crate::fleet::command::{Granted, Refusal};
+
+const AT_ONCE: Command = Command::Reload(Style::AtOnce);
+const ROLLING: Command = Command::Reload(Style::Rolling { max_surge: 1 });
+
+fn granted(lives: &mut Lives, command: Command, now: Instant) -> Vec<Effect> {
+    lives.command(command, now).unwrap().1
+}
+
+fn told_to_finish(effects: &[Effect]) -> Vec<WorkerId> {
+    let told = |effect: &Effect| if let Effect::TellToFinish(id) = effect { Some(*id) } else { None };
+    effects.iter().filter_map(told).collect()
+}
+
+/// Each of these workers listens by the cookie of its own number.
+fn listen(lives: &mut Lives, ids: &[WorkerId], now: Instant) -> Vec<Effect> {
+    ids.iter().flat_map(|id| lives.listens(*id, id.0, address(80), now)).collect()
+}
+
+fn kinds(lives: &mut Lives) -> Vec<Kind> {
+    lives.take_notes().iter().map(|note| note.kind).collect()
+}
+
+#[test]
+fn a_reload_starts_all_at_once_and_the_old_ones_go_when_all_are_ready() {
+    let mut lives = up(RULES);
+    let (reply, effects) = lives.command(AT_ONCE, at(5000)).unwrap();
+    assert_eq!((reply, spawned(&effects)), (Granted::Reloading(Generation(2)), vec![THIRD, FOURTH]));
+    assert!(lives.worker(THIRD).is_some_and(|worker| worker.generation == Generation(2)));
+    let effects = listen(&mut lives, &[THIRD], at(5100));
+    assert_eq!(
+        (joined(&effects).len(), told_to_finish(&effects)),
+        (1, vec![]),
+        "it joins at once, and the old ones stay"
+    );
+    kinds(&mut lives);
+    let effects = listen(&mut lives, &[FOURTH], at(5200));
+    assert_eq!(told_to_finish(&effects), [FIRST, SECOND]);
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(2), None));
+    assert_eq!(
+        kinds(&mut lives),
+        [Kind::Listening, Kind::Ready, Kind::Draining, Kind::Draining, Kind::Reloaded],
+        "told in order"
+    );
+    // The old ones end; nobody comes in their place.
+    tick(&mut lives, at(6200), drained);
+    for id in [FIRST, SECOND] {
+        assert_eq!(spawned(&lives.exited(id, at(6300))), []);
+    }
+    assert_eq!(spawned(&tick(&mut lives, at(99_000), drained)), []);
+}
+
+#[test]
+fn new_code_that_exits_is_rolled_back_and_the_old_ones_never_stop_serving() {
+    let mut lives = up(RULES);
+    granted(&mut lives, AT_ONCE, at(5000));
+    listen(&mut lives, &[THIRD], at(5001));
+    assert_eq!(spawned(&lives.exited(FOURTH, at(5010))), []);
+    let fifth = spawned(&tick(&mut lives, at(6000), undrained));
+    assert_eq!(fifth, [WorkerId(5)], "it is tried twice, a respawn time apart");
+    let effects = lives.exited(fifth[0], at(6010));
+    assert_eq!(told_to_finish(&effects), [THIRD], "the new one that was ready goes too");
+    assert!(kinds(&mut lives).contains(&Kind::RolledBack));
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(1), None));
+    for id in [FIRST, SECOND] {
+        assert_eq!(lives.worker(id).unwrap().state, State::Serving);
+    }
+    assert_eq!(spawned(&tick(&mut lives, at(99_000), undrained)), []);
+    assert_eq!(lives.command(AT_ONCE, at(100_000)).unwrap().0, Granted::Reloading(Generation(3)), "no number twice");
+}
+
+#[test]
+fn new_code_that_hangs_is_rolled_back_when_its_time_is_over() {
+    let mut lives = up(ONE_SLOT);
+    granted(&mut lives, AT_ONCE, at(5000));
+    assert_eq!(tick(&mut lives, at(35_000), undrained), [Effect::Terminate(SECOND)]);
+    assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
+    assert_eq!(spawned(&lives.exited(SECOND, at(35_100))), []);
+}
+
+#[test]
+fn an_old_worker_that_dies_during_a_reload_is_made_good_by_the_new_one() {
+    let mut lives = up(ONE_SLOT);
+    granted(&mut lives, AT_ONCE, at(5000));
+    assert_eq!(spawned(&lives.exited(FIRST, at(5001))), []);
+    listen(&mut lives, &[SECOND], at(5100));
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(2), None));
+}
+
+#[test]
+fn a_rolled_back_slot_whose_old_worker_has_died_is_filled() {
+    let mut lives = up(ONE_SLOT);
+    granted(&mut lives, AT_ONCE, at(5000));
+    lives.exited(FIRST, at(5001));
+    tick(&mut lives, at(35_000), undrained);
+    lives.exited(SECOND, at(35_100));
+    assert_eq!(spawned(&tick(&mut lives, at(60_000), undrained)), [THIRD]);
+}
+
+#[test]
+fn rolling_goes_slot_by_slot_within_the_surge() {
+    let mut lives = up(RULES);
+    assert_eq!(spawned(&granted(&mut lives, ROLLING, at(5000))), [THIRD]);
+    let effects = listen(&mut lives, &[THIRD], at(5100));
+    assert_eq!((told_to_finish(&effects), spawned(&effects)), (vec![FIRST], vec![]), "the old one still ends");
+    tick(&mut lives, at(6100), drained);
+    assert_eq!(spawned(&lives.exited(FIRST, at(6200))), [FOURTH]);
+    assert_eq!(told_to_finish(&listen(&mut lives, &[FOURTH], at(6300))), [SECOND]);
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(2), None));
+}
+
+#[test]
+fn a_second_reload_waits_for_the_first_and_two_are_one() {
+    let mut lives = up(ONE_SLOT);
+    granted(&mut lives, AT_ONCE, at(5000));
+    let reload = |lives: &mut Lives| lives.command(AT_ONCE, at(5001)).unwrap();
+    assert_eq!(reload(&mut lives), (Granted::Queued(Generation(3)), vec![]));
+    assert_eq!(reload(&mut lives), (Granted::Queued(Generation(3)), vec![]));
+    assert_eq!(spawned(&listen(&mut lives, &[SECOND], at(5100))), [THIRD]);
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(2), Some(Generation(3))));
+    listen(&mut lives, &[THIRD], at(5200));
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(3), None));
+}
+
+#[test]
+fn a_reload_for_which_there_is_no_room_is_refused() {
+    let slots = u32::try_from(llb_common::abi::MAX_SEATS).unwrap() - 1;
+    let mut lives = up(Rules { slots, ..RULES });
+    let refused = lives.command(AT_ONCE, at(5000)).unwrap_err();
+    assert_eq!(refused, Refusal::NoSeats { free: 1, needed: slots as usize });
+    assert_eq!(spawned(&granted(&mut lives, ROLLING, at(5000))).len(), 1);
+}
+
+#[test]
+fn scaling_starts_more_and_lets_the_last_ones_finish() {
+    let mut lives = up(RULES);
+    assert_eq!(spawned(&granted(&mut lives, Command::Scale { workers: 4 }, at(5000))), [THIRD, FOURTH]);
+    listen(&mut lives, &[THIRD, FOURTH], at(5100));
+    let effects = granted(&mut lives, Command::Scale { workers: 1 }, at(6000));
+    assert_eq!(told_to_finish(&effects), [SECOND, THIRD, FOURTH]);
+    for id in [SECOND, THIRD, FOURTH] {
+        assert_eq!(spawned(&lives.exited(id, at(7000))), []);
+    }
+    assert_eq!(lives.slots().collect::<Vec<_>>(), [(Slot(0), Standing::Filled)]);
+    assert_eq!(lives.command(Command::Scale { workers: 0 }, at(8000)), Err(Refusal::BadCount));
+    assert_eq!(lives.command(Command::Scale { workers: 257 }, at(8000)), Err(Refusal::BadCount));
+}
+
+#[test]
+fn a_drained_slot_stays_empty_until_it_is_restarted() {
+    let mut lives = up(RULES);
+    let drain = |slot| Command::Drain { slot: Slot(slot) };
+    assert_eq!(told_to_finish(&granted(&mut lives, drain(1), at(5000))), [SECOND]);
+    assert_eq!(lives.command(drain(0), at(5000)), Err(Refusal::LastOne));
+    assert_eq!(lives.command(drain(2), at(5000)), Err(Refusal::NoSuchSlot { slot: Slot(2), slots: 2 }));
+    assert_eq!(spawned(&lives.exited(SECOND, at(6000))), []);
+    assert_eq!(spawned(&tick(&mut lives, at(60_000), drained)), []);
+    assert!(lives.slots().any(|slot| slot == (Slot(1), Standing::Drained)));
+    let restart = Command::Restart { slot: Slot(1) };
+    assert_eq!(spawned(&granted(&mut lives, restart, at(60_000))), [THIRD]);
+}
+
+#[test]
+fn a_restart_replaces_first_and_at_once() {
+    let mut lives = up(ONE_SLOT);
+    let restart = Command::Restart { slot: Slot(0) };
+    assert_eq!(spawned(&granted(&mut lives, restart, at(10))), [SECOND], "an operator need not wait for the pace");
+    assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
+    assert_eq!(told_to_finish(&listen(&mut lives, &[SECOND], at(20))), [FIRST]);
+    granted(&mut lives, restart, at(30));
+    assert_eq!(
+        granted(&mut lives, restart, at(31))[0],
+        Effect::Terminate(FOURTH.min(THIRD)),
+        "one that starts is ended"
+    );
+}
+
+#[test]
+fn before_it_serves_and_while_it_ends_a_fleet_takes_no_wish_but_one() {
+    let mut lives = Lives::new(RULES, at(0));
+    assert_eq!(lives.command(AT_ONCE, at(1)), Err(Refusal::ComingUp));
+    assert!(lives.command(Command::Stop, at(1)).is_ok());
+    assert_eq!(lives.command(AT_ONCE, at(1)), Err(Refusal::Ending));
+}

@@ -1,0 +1,83 @@
+//! What has come to pass in the fleet, told to whoever watches: every transition of a worker's life, with its cause.
+
+use crate::model::{Generation, Slot, WorkerId};
+
+/// What it is that has come to pass; the names are those of the event stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A worker's process has been started.
+    Spawned,
+    /// A worker could not be started.
+    SpawnFailed,
+    /// A worker listens on an address.
+    Listening,
+    /// A worker is ready, and chosen from now on.
+    Ready,
+    /// A worker has asked to be replaced, or has closed its channel.
+    Disconnect,
+    /// A worker is no longer chosen, has been told to finish, and answers what it holds.
+    Draining,
+    /// A worker has been sent SIGTERM.
+    Stopping,
+    /// A worker has been sent SIGKILL.
+    Killed,
+    /// A worker's first process has exited.
+    Exited,
+    /// A slot is given up: none of its workers has become ready.
+    Failed,
+    /// Every slot has been ready once, or has failed for good.
+    Up,
+    /// A new generation is being started.
+    Reloading,
+    /// The new generation serves, and no older one is chosen any more.
+    Reloaded,
+    /// The new generation did not become ready: the old one serves on.
+    RolledBack,
+    /// The number of slots has changed.
+    Scaled,
+    /// The fleet is ending.
+    Ending,
+    /// Its last worker is gone.
+    Down,
+}
+
+impl Kind {
+    /// The name in the event stream.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Spawned => "spawned",
+            Kind::SpawnFailed => "spawn_failed",
+            Kind::Listening => "listening",
+            Kind::Ready => "ready",
+            Kind::Disconnect => "disconnect",
+            Kind::Draining => "draining",
+            Kind::Stopping => "stopping",
+            Kind::Killed => "killed",
+            Kind::Exited => "exited",
+            Kind::Failed => "failed",
+            Kind::Up => "up",
+            Kind::Reloading => "reloading",
+            Kind::Reloaded => "reloaded",
+            Kind::RolledBack => "rolled_back",
+            Kind::Scaled => "scaled",
+            Kind::Ending => "ending",
+            Kind::Down => "down",
+        }
+    }
+}
+
+/// Something that has come to pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What.
+    pub kind: Kind,
+    /// To which worker; none if it is about a slot or the fleet.
+    pub id: Option<WorkerId>,
+    /// In which slot; none if it is about the fleet.
+    pub slot: Option<Slot>,
+    /// The generation that it is about.
+    pub generation: Generation,
+    /// Why.
+    pub cause: String,
+}

@@ -24,6 +24,13 @@ pub(super) struct Kernel {
     pub image: PathBuf,
 }
 
+impl Kernel {
+    /// Whether it is of this release, or of one that begins so.
+    pub(super) fn is(&self, release: &str) -> bool {
+        self.release.strip_prefix(release).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
 /// A kernel of a series that apt knows, from the cache if it is there already.
 pub(super) fn provide(series: &str, age: Age, cache: &Path) -> Result<Kernel> {
     find_and_fetch(series, age, cache).or_else(|error| {
@@ -88,6 +95,12 @@ fn numbers(release: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kernel_is_of_its_series_and_of_no_other() {
+        let kernel = Kernel { release: "6.12.117+deb12-cloud-amd64".into(), image: PathBuf::new() };
+        assert!(kernel.is("6.12") && kernel.is("6.12.117") && !kernel.is("6.1"));
+    }
 
     #[test]
     fn the_oldest_or_newest_of_the_series_is_taken() {

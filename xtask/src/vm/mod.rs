@@ -20,6 +20,7 @@ use anyhow::{Context, Result, ensure};
 
 use self::kernels::{Age, Kernel};
 use self::qemu::Purpose;
+use self::suites::{SUITES, Suite};
 use self::verdict::Trial;
 use crate::clock::now;
 use crate::{apt, paths, sh};
@@ -28,20 +29,36 @@ use crate::{apt, paths, sh};
 /// is as well: it lacks what has been mended since, and not every machine has that.
 const KERNELS: [(&str, Age); 3] = [("6.1", Age::Oldest), ("6.1", Age::Newest), ("6.12", Age::Newest)];
 
+/// What of it is to be done; everything unless it is said.
+#[derive(clap::Args)]
+pub(crate) struct VmArgs {
+    /// Only kernels of this release or series, such as 6.1
+    #[arg(long)]
+    kernel: Option<String>,
+    /// Only this file of tests, such as steering; repeatable
+    #[arg(long = "test", value_name = "NAME", value_parser = suites::find)]
+    tests: Vec<&'static Suite>,
+}
+
 /// Boots the kernels, all at once, and tries llb on each; fails if one of them refuses anything.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &VmArgs) -> Result<()> {
     if sh::find(qemu::PROGRAM).is_none() {
         apt::install(&[qemu::PACKAGE])?;
     }
     let dir = paths::vm();
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let provide = |(series, age): &(&str, Age)| kernels::provide(series, *age, &dir);
-    let kernels = KERNELS.iter().map(provide).collect::<Result<Vec<_>>>()?;
+    let mut kernels = KERNELS.iter().map(provide).collect::<Result<Vec<_>>>()?;
+    if let Some(wanted) = &args.kernel {
+        kernels.retain(|kernel| kernel.is(wanted));
+        ensure!(!kernels.is_empty(), "none of the kernels is a {wanted}");
+    }
+    let suites = if args.tests.is_empty() { SUITES.iter().collect() } else { args.tests.clone() };
     let initramfs = initramfs::make(&dir)?;
 
     let passed: usize = thread::scope(|scope| {
         let machines: Vec<_> =
-            kernels.iter().map(|kernel| scope.spawn(|| usize::from(is_fit(kernel, &initramfs)))).collect();
+            kernels.iter().map(|kernel| scope.spawn(|| usize::from(is_fit(kernel, &suites, &initramfs)))).collect();
         machines.into_iter().map(|machine| machine.join().unwrap_or(0)).sum()
     });
     let failed = kernels.len() - passed;
@@ -58,10 +75,10 @@ struct Seen {
 }
 
 /// Tries llb on a kernel, and says what came of it.
-fn is_fit(kernel: &Kernel, initramfs: &Path) -> bool {
+fn is_fit(kernel: &Kernel, suites: &[&'static Suite], initramfs: &Path) -> bool {
     println!("booting Linux {}", kernel.release);
     let started = now();
-    let tried = attempt(kernel, initramfs);
+    let tried = attempt(kernel, suites, initramfs);
     let took = (now() - started).as_secs_f64();
     match &tried {
         Ok(Seen { trial, suites }) => {
@@ -72,14 +89,14 @@ fn is_fit(kernel: &Kernel, initramfs: &Path) -> bool {
     tried.is_ok()
 }
 
-fn attempt(kernel: &Kernel, initramfs: &Path) -> Result<Seen> {
-    let boot = |purpose, log: &str| {
+fn attempt(kernel: &Kernel, suites: &[&'static Suite], initramfs: &Path) -> Result<Seen> {
+    let boot = |purpose: &Purpose<'_>, log: &str| {
         let log = paths::vm().join(format!("{}.{log}.log", kernel.release));
         qemu::boot(purpose, &kernel.image, initramfs, &log)
     };
-    let console = boot(Purpose::Trial, "trial")?;
+    let console = boot(&Purpose::Trial, "trial")?;
     let trial = verdict::judge(&console, &kernel.release).inspect_err(|_| println!("{console}"))?;
-    let console = boot(Purpose::Tests, "tests")?;
-    let suites = verdict::judge_tests(&console).inspect_err(|_| println!("{console}"))?;
+    let console = boot(&Purpose::Tests(suites), "tests")?;
+    let suites = verdict::judge_tests(&console, suites).inspect_err(|_| println!("{console}"))?;
     Ok(Seen { trial, suites })
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write, pipe};
+use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -9,6 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+
+use super::suites::Suite;
 
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
@@ -19,29 +22,28 @@ pub(super) const PACKAGE: &str = "qemu-system-x86";
 const PATIENCE: Duration = Duration::from_secs(1_200);
 
 /// What is to be done there, and on what.
-#[derive(Clone, Copy)]
-pub(super) enum Purpose {
+pub(super) enum Purpose<'a> {
     /// To try llb as its user would. On two processors, because programs that share memory must also be right when they
     /// really run at once.
     Trial,
     /// To run the tests, which mind the time. One processor does an instruction in a nanosecond of its own time, and
     /// sleeps for none of ours: whatever else this machine does, and however slow it is, the tests do not notice.
-    Tests,
+    Tests(&'a [&'static Suite]),
 }
 
-impl Purpose {
+impl Purpose<'_> {
     /// As `init.sh` knows it.
-    fn word(self) -> &'static str {
+    fn words(&self) -> Vec<&'static str> {
         match self {
-            Purpose::Trial => "trial",
-            Purpose::Tests => "tests",
+            Purpose::Trial => vec!["trial"],
+            Purpose::Tests(suites) => iter::once("tests").chain(suites.iter().map(|suite| suite.target)).collect(),
         }
     }
 
-    fn processors(self) -> &'static [&'static str] {
+    fn processors(&self) -> &'static [&'static str] {
         match self {
             Purpose::Trial => &["-accel", "tcg,thread=multi", "-smp", "2"],
-            Purpose::Tests => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
+            Purpose::Tests(_) => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
         }
     }
 }
@@ -72,7 +74,7 @@ const ATTEMPTS: u32 = 3;
 
 /// Boots a kernel, waits until the machine is off and returns what came on its console, which is in the file `log`
 /// meanwhile.
-pub(super) fn boot(purpose: Purpose, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+pub(super) fn boot(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
     for _ in 1..ATTEMPTS {
         let console = boot_once(purpose, image, initramfs, log)?;
         if !is_broken_by_emulator(&console) {
@@ -89,11 +91,11 @@ fn is_broken_by_emulator(console: &str) -> bool {
     console.contains("int3: 0000 [#1]")
 }
 
-fn boot_once(purpose: Purpose, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+fn boot_once(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
     let (mut reader, writer) = pipe().context("cannot make a pipe")?;
     let errors = writer.try_clone().context("cannot copy a pipe's end")?;
     let mut qemu = Command::new(PROGRAM);
-    qemu.args(purpose.processors()).args(MACHINE).arg(format!("{KERNEL} {}", purpose.word()));
+    qemu.args(purpose.processors()).args(MACHINE).arg(format!("{KERNEL} {}", purpose.words().join(" ")));
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
     let mut child = qemu
         .stdin(Stdio::null())

@@ -28,8 +28,16 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/worker-contract.md", "docs/operating.md", "docs/metrics.md"];
+const PAGES: [&str; 8] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/worker-contract.md",
+    "docs/operating.md",
+    "docs/lifecycle.md",
+    "docs/migrating.md",
+    "docs/metrics.md",
+];
 
 /// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
 const LOOKS: u32 = 600;
@@ -90,7 +98,9 @@ impl Stage {
         assert!(up.success());
         let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
         let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
-        let llb = format!("case $1 in run|status) c=$1; shift; exec {LLB} $c {fleet} \"$@\";; esac\nexec {LLB} \"$@\"");
+        let llb = format!(
+            "case $1 in run|status|events|reload|scale|drain|restart|stop) c=$1; shift; exec {LLB} $c {fleet} \"$@\";; esac\nexec {LLB} \"$@\""
+        );
         stage.program("llb", &llb);
         stage.program("sudo", "exec \"$@\"");
         fs::write(stage.path("server.js"), SERVER_JS).unwrap();

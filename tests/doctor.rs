@@ -107,7 +107,11 @@ fn the_rights_that_are_asked_for_are_enough() {
     let few = ["setpriv", "--bounding-set", "-all,+bpf,+net_admin,+perfmon,+dac_override"];
     let ended = doctor(&place, &few, Path::new(LLB), &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
-    assert!(ended.lines("note", "other users").contains("CAP_SYS_PTRACE is missing"), "{}", ended.text);
+    assert!(
+        ended.lines("note", "other users").contains("CAP_SYS_PTRACE, CAP_KILL, CAP_SETUID, CAP_SETGID missing"),
+        "{}",
+        ended.text
+    );
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! What one fleet is to be.
 
+pub mod file;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use llb_common::policy::Policy;
 
-use crate::{fleet::Name, kernel::Limit};
+use crate::{
+    fleet::{Identity, Name},
+    kernel::Limit,
+};
 
 /// When a worker counts as ready: only then is it chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,8 +17,10 @@ pub enum ReadyWhen {
     /// It listens on a TCP port that is steered.
     #[default]
     Listening,
-    /// It has said `{"cmd":"ready"}` on its report channel.
+    /// It has said `{"cmd":"ready"}` on its report channel, or `READY=1` by sd_notify(3), and listens.
     Ready,
+    /// It has been started. It is chosen as soon as it listens.
+    Started,
 }
 
 /// What the choice of a worker goes by, besides its charges.
@@ -61,6 +68,8 @@ pub struct Config {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// Who workers are, if not who llb is.
+    pub identity: Option<Identity>,
     /// Number of slots.
     pub workers: u32,
     /// How the kernel chooses.

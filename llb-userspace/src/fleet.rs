@@ -8,8 +8,10 @@ pub mod channel;
 pub mod find;
 pub mod lock;
 pub mod name;
+pub mod notify;
 pub mod pace;
 pub mod spawn;
+pub mod user;
 pub mod usher;
 
 mod command;
@@ -23,8 +25,10 @@ pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_p
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure, Whom};
 pub use life::{Lives, Rules, Standing};
-pub use lock::{LockError, RuntimeDir};
+pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::Name;
 pub use note::{Kind, Note};
+pub use notify::NotifySocket;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
+pub use user::{Identity, IdentityError};
 pub use worker::{Holding, Listener, State, Worker};

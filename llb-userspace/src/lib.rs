@@ -49,3 +49,4 @@ pub mod observe;
 pub mod policy;
 pub mod report;
 pub mod sys;
+pub mod updater;

@@ -1,7 +1,7 @@
 //! A fleet, run by the real binary, and gone when the test is over.
 
 use std::{
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -35,6 +35,21 @@ pub(crate) struct Fleet {
     ended: Option<ExitStatus>,
 }
 
+/// How a fleet is started, if not by running the binary as it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launcher {
+    /// The command that becomes llb by exec alone, so that its pid is llb's.
+    pub wrapper: Vec<String>,
+    /// The binary, if another user is to run it.
+    pub binary: Option<PathBuf>,
+    /// The cgroup that the wrapper enters.
+    pub cgroup: Option<PathBuf>,
+    /// Who owns the runtime directory.
+    pub owner: Option<u32>,
+    /// Variables that llb sees.
+    pub env: Vec<(String, String)>,
+}
+
 /// How a fleet ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
@@ -52,16 +67,30 @@ impl Fleet {
     /// Starts it; the workers know `stage` as `$STAGE`.
     #[track_caller]
     pub(crate) fn launch(stage: &Path, args: &[&str], command: &[&str]) -> Self {
+        Self::launch_by(&Launcher::default(), stage, args, command)
+    }
+
+    /// Starts it otherwise than by running the binary as it is.
+    #[track_caller]
+    pub(crate) fn launch_by(by: &Launcher, stage: &Path, args: &[&str], command: &[&str]) -> Self {
         let name = unique_name();
-        let cgroup = fleet_path(&name.parse().expect("a name")).expect("cgroup v2");
+        let cgroup = match &by.cgroup {
+            Some(parent) => parent.join(format!("llb.{name}")),
+            None => fleet_path(&name.parse().expect("a name")).expect("cgroup v2"),
+        };
         let runtime = TempDir::new().expect("a temporary directory");
-        let mut master = Command::new(LLB)
+        chown(runtime.path(), by.owner, None).expect("a directory of the fleet's user");
+        let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
+        let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
+        let mut master = Command::new(words[0])
+            .args(&words[1..])
             .args(["run", "--name", &name, "--runtime-dir"])
             .arg(runtime.path())
             .args(args)
             .arg("--")
             .args(command)
             .env("STAGE", stage)
+            .envs(by.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

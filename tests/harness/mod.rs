@@ -15,6 +15,7 @@ pub(crate) mod load;
 mod netns;
 mod output;
 pub(crate) mod plain;
+pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod reporting;
 pub(crate) mod stage;
@@ -26,7 +27,7 @@ use llb::sys::clock;
 
 pub(crate) use books::Tally;
 pub(crate) use far::Far;
-pub(crate) use fleet::{Ended, Fleet};
+pub(crate) use fleet::{Ended, Fleet, Launcher};
 pub(crate) use http::{Answer, Client, get};
 pub(crate) use plain::Plain;
 pub(crate) use stage::Stage;

@@ -3,14 +3,14 @@
 use std::{
     env, fs,
     io::{BufRead, BufReader, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
 
-use super::{DEADLINE, Fleet, netns::Netns};
+use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns};
 
 /// Where the fixtures lie compiled, for a machine without a compiler.
 const COMPILED: &str = "LLB_COMPILED_FIXTURES";
@@ -45,6 +45,24 @@ impl Stage {
     #[track_caller]
     pub(crate) fn launch(&self, args: &[&str], command: &[&str]) -> Fleet {
         Fleet::launch(self.path(), args, command)
+    }
+
+    /// As [`start`](Self::start), by way of a launcher.
+    #[track_caller]
+    pub(crate) fn start_by(&self, by: &Launcher, args: &[&str], command: &[&str]) -> Fleet {
+        let fleet = Fleet::launch_by(by, self.path(), args, command);
+        fleet.wait_until_serving();
+        fleet
+    }
+
+    /// Lets other users read and write here, and puts the fixtures in Python here, where they can read them.
+    pub(crate) fn open_to_all(&self) {
+        fs::set_permissions(self.path(), fs::Permissions::from_mode(0o777)).expect("a directory of our own");
+        for name in ["asyncio_server.py", "report.py", "notify.py"] {
+            let copy = self.path().join(name);
+            fs::copy(fixture(name), &copy).expect("a fixture");
+            fs::set_permissions(copy, fs::Permissions::from_mode(0o644)).expect("a file of our own");
+        }
     }
 
     /// Writes a file into the test's directory.

@@ -2,13 +2,15 @@
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
     config::{ReadyWhen, Tracking},
+    control,
     fleet::Name,
     kernel::Limit,
+    observe::log,
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -23,6 +25,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run N copies of a server on one port
     Run(RunArgs),
+    /// Tell whether a configuration file, or a command line of `llb run`, is right, without running anything
+    Check(RunArgs),
     /// Show what llb does: the same load with the kernel's hash and with llb, one worker of eight being slow
     Demo(DemoArgs),
     #[command(hide = true)]
@@ -32,13 +36,28 @@ pub(super) enum Command {
     #[command(hide = true)]
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
-    Status(StatusArgs),
+    Status(FleetCommand),
+    /// Tell what has happened in a running fleet
+    Events(EventsArgs),
+    /// Replace all workers by new ones of the same command, and wait until these serve or all is as it was
+    Reload(ReloadArgs),
+    /// Have N workers, and wait until they serve and those that are too many have ended
+    Scale(ScaleArgs),
+    /// Let a slot's worker finish, start none in its place, and wait until it has ended
+    Drain(SlotArgs),
+    /// Replace a slot's worker, or fill an empty slot, and wait until the new one serves
+    Restart(SlotArgs),
+    /// End a fleet in order, and wait until nothing of it is left
+    Stop(FleetCommand),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
+    /// Read options from a TOML file; those given here win. See examples/llb.toml
+    #[arg(short = 'c', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Copies to run [default: one per core]
-    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=MAX_SEATS as i64))]
+    #[arg(short = 'n', long, value_name = "N", value_parser = workers())]
     pub workers: Option<u32>,
     /// Steer this port only; repeatable [default: every TCP port that workers listen on]
     #[arg(short = 'p', long = "port", value_name = "[ADDR:]PORT", value_parser = limit)]
@@ -64,13 +83,19 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
+    /// Run the workers as this user and its groups, by name or number [default: as llb]
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Run the workers in this group only, by name or number [default: the groups of --user]
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
     #[command(flatten)]
     pub fleet: FleetArgs,
     /// Log level: error, warn, info, debug, trace; or target=level,...
-    #[arg(long, value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "warn")]
     pub log: String,
     /// The server and its arguments; see docs/worker-contract.md
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, required_unless_present = "config", value_name = "CMD")]
     pub command: Vec<OsString>,
 }
 
@@ -84,13 +109,60 @@ pub(super) struct FleetArgs {
     pub runtime_dir: PathBuf,
 }
 
+impl FleetArgs {
+    /// The running fleet of this name.
+    pub(super) fn of(&self) -> control::Fleet<'_> {
+        control::Fleet { runtime_dir: &self.runtime_dir, name: self.name.as_str() }
+    }
+}
+
+/// What every command about a running fleet takes.
 #[derive(Debug, Args)]
-pub(super) struct StatusArgs {
+pub(super) struct FleetCommand {
     #[command(flatten)]
     pub fleet: FleetArgs,
-    /// As JSON
+    /// Answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    /// Go on with what happens from now on
+    #[arg(short = 'f', long)]
+    pub follow: bool,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    /// Slot by slot, instead of all at once beside the old workers
+    #[arg(long)]
+    pub rolling: bool,
+    /// How many workers there may be more than slots meanwhile [default: 1]
+    #[arg(long, value_name = "N", requires = "rolling", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_surge: Option<u32>,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScaleArgs {
+    /// The number of workers
+    #[arg(value_name = "N", value_parser = workers())]
+    pub workers: u32,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SlotArgs {
+    /// The slot, as `llb status` numbers them
+    #[arg(value_name = "SLOT")]
+    pub slot: u32,
+    #[command(flatten)]
+    pub common: FleetCommand,
 }
 
 #[derive(Debug, Args)]
@@ -102,7 +174,7 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
     /// Log level; debug shows what the kernel's verifier says
-    #[arg(long, value_name = "LEVEL", default_value = "error")]
+    #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "error")]
     pub log: String,
 }
 
@@ -183,8 +255,10 @@ impl From<TrackingArg> for Tracking {
 pub(super) enum ReadyWhenArg {
     /// It listens on a steered port
     Listening,
-    /// It listens and has said {"cmd":"ready"}
+    /// It listens and has said so, by {"cmd":"ready"} or READY=1
     Ready,
+    /// It has been started; it is chosen as soon as it listens
+    Started,
 }
 
 impl From<ReadyWhenArg> for ReadyWhen {
@@ -192,8 +266,14 @@ impl From<ReadyWhenArg> for ReadyWhen {
         match arg {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
+            ReadyWhenArg::Started => ReadyWhen::Started,
         }
     }
+}
+
+/// How many workers there can be.
+fn workers() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MAX_SEATS as i64)
 }
 
 /// `PORT`, `ADDR:PORT` or `[ADDR]:PORT`.

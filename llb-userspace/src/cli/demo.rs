@@ -57,6 +57,7 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
         args: ["demo-worker", "--port", &port.to_string(), "--slow-slot", &plan.slow_slot.to_string()]
             .map(Into::into)
             .into(),
+        identity: None,
         workers: plan.workers,
         policy,
         tracking: Tracking::Full,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
+    log::start(&args.log)?;
     let wanted = Wanted {
         name: Wanted::own_name()?,
         runtime_dir: args.runtime_dir,

@@ -1,23 +1,31 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
+use super::{check::WrongCommand, run::NoCommand};
 use crate::{
+    config::file::FileError,
     doctor::MachineError,
     engine::RunError,
-    fleet::{CgroupError, LockError, SpawnError},
+    fleet::{CgroupError, IdentityError, LockError, SpawnError},
 };
 
-/// How llb ends; a wrong command line ends with clap's own code, 2.
+/// How llb ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Exit {
     /// Something that the other codes do not name.
     Failure = 1,
+    /// The command line (this is clap's own code), or the configuration file, is wrong.
+    Usage = 2,
     /// The machine lacks something: rights, a kernel that is new enough, cgroup v2. `llb doctor` tells more.
     Machine = 3,
     /// The workers do not come up.
     Workers = 4,
     /// Another llb of this name runs.
     Taken = 5,
+    /// A reload was tried and undone: the old workers serve on.
+    RolledBack = 6,
+    /// The fleet does not do what it was asked for, and has changed nothing.
+    Refused = 7,
     /// The worker command is not executable (the shell's code).
     NotExecutable = 126,
     /// The worker command was not found (the shell's code).
@@ -34,6 +42,9 @@ impl From<Exit> for std::process::ExitCode {
 pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() {
         return Exit::Machine;
+    }
+    if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
+        return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {
         Some(RunError::Cgroup(CgroupError::Alive { .. })) => Exit::Taken,

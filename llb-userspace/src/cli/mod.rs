@@ -1,31 +1,32 @@
 //! The binary `llb`: its arguments, its exit codes, one file per command.
 
 mod args;
+mod check;
 mod demo;
 mod doctor;
+mod events;
 mod exit;
+mod merge;
+mod output;
 mod run;
 mod status;
+mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command};
+use args::Command;
+use merge::{MergeError, Merged, merge};
 
 use crate::observe::stderr;
 
 /// Runs the binary with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::run(args),
-        Command::DemoWorker(args) => demo::worker(args),
-        Command::Doctor(args) => doctor::run(args),
-        Command::DoctorWorker(args) => doctor::worker(&args),
-        Command::Status(args) => status::run(&args),
+    let result = match merge(std::env::args_os().collect()) {
+        Ok(merged) => run_command(merged),
+        // As clap shows it, help too.
+        Err(MergeError::Usage(error)) => error.exit(),
+        Err(MergeError::File(error)) => Err(error.into()),
     };
     let code = result.unwrap_or_else(|error| {
         stderr::line(&format!("llb: {error:#}"));
@@ -33,4 +34,22 @@ pub fn main() -> ExitCode {
     });
     stderr::flush();
     code
+}
+
+fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args, file.as_ref()),
+        Command::Demo(args) => demo::run(args),
+        Command::DemoWorker(args) => demo::worker(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::DoctorWorker(args) => doctor::worker(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Events(args) => events::run(&args),
+        Command::Reload(args) => verbs::reload(&args),
+        Command::Scale(args) => verbs::scale(&args),
+        Command::Drain(args) => verbs::drain(&args),
+        Command::Restart(args) => verbs::restart(&args),
+        Command::Stop(args) => verbs::stop(&args),
+    }
 }

@@ -5,18 +5,39 @@ use std::{process::ExitCode, thread::available_parallelism};
 use anyhow::Context;
 
 use super::args::RunArgs;
-use crate::{config::Config, doctor::check_machine, engine, observe::log};
+use crate::{
+    config::Config,
+    doctor::{check_identity, check_machine},
+    engine,
+    fleet::Identity,
+    observe::log,
+};
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log).with_context(|| format!("cannot read --log {}", args.log))?;
+    log::start(&args.log)?;
+    let config = config(args)?;
     check_machine()?;
+    check_identity(config.identity.as_ref())?;
+    engine::run(config)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The command line, and the file behind it, gave no command.
+#[derive(Debug, thiserror::Error)]
+#[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
+pub(super) struct NoCommand;
+
+/// What the arguments ask for.
+pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
+    let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
-    let program = command.next().context("no command given")?;
+    let program = command.next().ok_or(NoCommand)?;
     let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
-    engine::run(Config {
+    Ok(Config {
         name: args.fleet.name,
         program,
         args: command.collect(),
+        identity,
         workers: args.workers.unwrap_or(u32::try_from(cores.get())?),
         policy: args.policy.into(),
         tracking: args.tracking.into(),
@@ -27,6 +48,5 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         respawn: args.respawn,
         backoff: args.backoff,
         runtime_dir: args.fleet.runtime_dir,
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }

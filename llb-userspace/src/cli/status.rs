@@ -1,73 +1,103 @@
 //! `llb status`.
 
-use std::{
-    io::{ErrorKind, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::Context;
+use super::{args::FleetCommand, output};
+use crate::observe::status::{SlotStatus, Status, WorkerStatus};
 
-use super::args::StatusArgs;
-use crate::{control, observe::status::Status};
-
-pub(super) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
-    let status = control::status(&args.fleet.runtime_dir, args.fleet.name.as_str())?;
-    let text = if args.json { serde_json::to_string(&status)? + "\n" } else { table(&status) };
-    match std::io::stdout().write_all(text.as_bytes()) {
-        // Who has seen enough, as `head` has, closes.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write the status"),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+pub(super) fn run(args: &FleetCommand) -> anyhow::Result<ExitCode> {
+    let status = args.fleet.of().status()?;
+    output::write(&if args.json { serde_json::to_string(&status)? + "\n" } else { table(&status) })?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// All columns but the last, which says as much as there is to say, fit into a terminal of 100.
+/// One row of the table: all columns but the last, which says as much as there is to say, fit into a terminal of 100.
+fn row(cells: [&str; 15]) -> String {
+    const WIDTHS: [usize; 14] = [4, 7, 8, 3, 4, 5, 6, 6, 6, 8, 6, 7, 7, 8];
+    let (last, aligned) = (cells[14], cells.iter().zip(WIDTHS));
+    let aligned: Vec<String> = aligned.map(|(cell, width)| format!("{cell:>width$}")).collect();
+    format!("{}  {last}", aligned.join(" ")).trim_end().to_owned() + "\n"
+}
+
 fn table(status: &Status) -> String {
     let tracking = if status.tracking == "full" { String::new() } else { format!(", tracking {}", status.tracking) };
+    let reloading = status.reloading.map_or_else(String::new, |next| format!(", reloading to {next}"));
     let mut text = format!(
-        "{}: {}{tracking}, pid {}, up {:.0} s, {} connections\n",
-        status.name, status.policy, status.pid, status.uptime_s, status.connections
+        "{}: {}{tracking}, pid {}, up {}, {} workers, generation {}{reloading}, {} connections\n",
+        status.name,
+        status.policy,
+        status.pid,
+        age(status.uptime_s),
+        status.slots.len(),
+        status.generation,
+        status.connections
     );
     for group in &status.groups {
         text += &format!("  {} on slots {:?}\n", group.address, group.slots);
     }
-    text += &format!(
-        "{:>4} {:>7} {:>8} {:>6} {:>6} {:>9} {:>6} {:>9} {:>6} {:>8} {:>8} {:>8}  {}\n",
+    text += &row([
         "slot",
         "pid",
         "state",
-        "up s",
+        "gen",
+        "up",
         "open",
-        "in flight",
+        "flight",
+        "queued",
         "share",
         "answered",
         "failed",
         "p99 ms",
         "cost ms",
         "restarts",
-        "last exit"
-    );
-    for worker in &status.workers {
-        let share = 100.0 * worker.chosen as f64 / status.connections.max(1) as f64;
-        text += &format!(
-            "{:>4} {:>7} {:>8} {:>6.0} {:>6} {:>9} {:>5.1}% {:>9} {:>6} {:>8} {:>8} {:>8}  {}\n",
-            worker.slot,
-            worker.pid,
-            worker.state,
-            worker.uptime_s,
-            counted(worker.open),
-            counted(worker.in_flight),
-            share,
-            counted(worker.answered),
-            counted(worker.failed),
-            ms(worker.latency_us.map(|latency| latency.p99)),
-            ms(Some(worker.cost_us).filter(|us| *us > 0.0)),
-            worker.restarts,
-            worker.last_exit.as_deref().unwrap_or("-"),
-        );
-    }
+        "last exit",
+    ]);
+    // A slot without a worker has a row of its own, in its place.
+    let empty = |slot: &&SlotStatus| status.workers.iter().all(|worker| worker.slot != slot.slot);
+    let mut rows: Vec<(u32, String)> = status.workers.iter().map(|worker| (worker.slot, of_worker(worker))).collect();
+    rows.extend(status.slots.iter().filter(empty).map(|slot| (slot.slot, of_slot(slot))));
+    rows.sort_by_key(|(slot, _)| *slot);
+    text.extend(rows.into_iter().map(|(_, row)| row));
     let outcomes: Vec<String> =
         status.selector.iter().filter(|(_, n)| **n > 0).map(|(outcome, n)| format!("{outcome} {n}")).collect();
     text + &format!("chosen: {}\n", outcomes.join(", "))
+}
+
+fn of_worker(worker: &WorkerStatus) -> String {
+    row([
+        &worker.slot.to_string(),
+        &worker.pid.to_string(),
+        &worker.state,
+        &worker.generation.to_string(),
+        &age(worker.uptime_s),
+        &counted(worker.open),
+        &counted(worker.in_flight),
+        &counted(worker.queued),
+        &format!("{:.1}%", 100.0 * worker.share),
+        &counted(worker.answered),
+        &counted(worker.failed),
+        &ms(worker.latency_us.map(|latency| latency.p99)),
+        &ms(Some(worker.cost_us).filter(|us| *us > 0.0)),
+        &worker.restarts.to_string(),
+        worker.last_exit.as_deref().unwrap_or("-"),
+    ])
+}
+
+fn of_slot(slot: &SlotStatus) -> String {
+    let starts = slot.starts_in_s.map(|seconds| format!("starts in {seconds:.1} s"));
+    let last: Vec<String> = slot.last_exit.clone().into_iter().chain(starts).collect();
+    let (number, restarts, last) = (slot.slot.to_string(), slot.restarts.to_string(), last.join("; "));
+    let mut cells = ["-"; 15];
+    (cells[0], cells[2], cells[13], cells[14]) = (&number, &slot.state, &restarts, &last);
+    row(cells)
+}
+
+/// At most four characters for three years.
+fn age(seconds: f64) -> String {
+    let units = [(60.0, 1.0, "s"), (60.0 * 60.0, 60.0, "m"), (48.0 * 3600.0, 3600.0, "h")];
+    let unit = units.into_iter().find(|(below, _, _)| seconds < *below);
+    let (_, length, name) = unit.unwrap_or((f64::INFINITY, 86400.0, "d"));
+    format!("{}{name}", (seconds / length) as u64)
 }
 
 /// What nobody counts is not 0.
@@ -77,4 +107,21 @@ fn counted(count: Option<u64>) -> String {
 
 fn ms(us: Option<f64>) -> String {
     us.map_or_else(|| "-".to_owned(), |us| format!("{:.2}", us / 1e3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        let shown = [0.4, 59.9, 60.0, 3599.0, 3600.0, 172_799.0, 172_800.0, 1e8].map(age);
+        assert_eq!(shown, ["0s", "59s", "1m", "59m", "1h", "47h", "2d", "1157d"]);
+    }
+
+    #[test]
+    fn the_head_of_the_table_fits_a_terminal() {
+        let head = row(["x"; 15]);
+        assert!(head.trim_end().len() <= 100 + "  x".len(), "{head}");
+    }
 }

@@ -1,16 +1,19 @@
 //! Asks a running master.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, ErrorKind, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use super::{Refusal, Request, SOCKET};
-use crate::observe::status::Status;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// A master answers within milliseconds; one that has not after this hangs.
+use super::{Failed, Missed, Outcome, Request, SOCKET};
+use crate::observe::{event::Event, status::Status};
+
+/// A master answers a question within milliseconds; one that has not after this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a master could not be asked.
@@ -25,7 +28,7 @@ pub enum ControlError {
         path: PathBuf,
         /// The system's word.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It does not answer.
     #[error("the llb named {name} does not answer")]
@@ -34,11 +37,17 @@ pub enum ControlError {
         name: String,
         /// The system's word.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
+    },
+    /// It has ended without an answer.
+    #[error("the llb named {name} has ended before it was done")]
+    Ended {
+        /// The fleet's name.
+        name: String,
     },
     /// It answers something else.
     #[error("the llb named {name} does not understand, is it of another version? It says: {says}")]
-    Refused {
+    NotUnderstood {
         /// The fleet's name.
         name: String,
         /// Its words.
@@ -46,30 +55,137 @@ pub enum ControlError {
     },
 }
 
-/// Asks the master of a fleet for its status.
-///
-/// # Errors
-/// [`ControlError`].
-pub fn status(runtime_dir: &Path, name: &str) -> Result<Status, ControlError> {
-    let line = ask(runtime_dir, name, Request::Status)?;
-    serde_json::from_str(&line).map_err(|_| ControlError::Refused {
-        name: name.into(),
-        says: serde_json::from_str::<Refusal>(&line).map_or(line, |refusal| refusal.error),
-    })
+/// Which fleet to ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet<'a> {
+    /// Where fleets have their control sockets.
+    pub runtime_dir: &'a Path,
+    /// Its name.
+    pub name: &'a str,
 }
 
-fn ask(runtime_dir: &Path, name: &str, request: Request) -> Result<String, ControlError> {
-    let path = runtime_dir.join(name).join(SOCKET);
-    let mut stream =
-        UnixStream::connect(&path).map_err(|source| ControlError::NotRunning { name: name.into(), path, source })?;
-    let mut exchange = || -> std::io::Result<String> {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        serde_json::to_writer(&stream, &request)?;
-        stream.write_all(b"\n")?;
+impl<'a> Fleet<'a> {
+    /// The fleet as it is.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn status(&self) -> Result<Status, ControlError> {
+        let mut answer = self.ask(Request::Status {}, Some(PATIENCE))?;
+        self.line(&mut answer)?.ok_or_else(|| self.ended())
+    }
+
+    /// What has happened lately, oldest first, and what happens from then on if that is to be followed.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn events(&self, follow: bool) -> Result<Events<'a>, ControlError> {
+        let answer = self.ask(Request::Events { follow }, if follow { None } else { Some(PATIENCE) })?;
+        Ok(Events { fleet: *self, answer })
+    }
+
+    /// Has a verb carried out, and waits until that is over, however long it takes.
+    ///
+    /// # Errors
+    /// [`ControlError`]; that the verb has failed is an answer.
+    pub fn command(&self, verb: Request) -> Result<Outcome, ControlError> {
+        let mut answer = self.ask(verb, None)?;
+        let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
+        match outcome {
+            Outcome::Failed(Failed { error, failure: None }) => {
+                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+            }
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Ends the fleet, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn stop(&self) -> Result<Outcome, ControlError> {
+        let mut answer = self.ask(Request::Stop {}, None)?;
+        let master = master_of(answer.get_ref());
+        let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
+        // The connection closes when all is cleared, at the latest with its process.
+        while self.line::<Outcome>(&mut answer)?.is_some() {}
+        match UnixStream::connect(self.socket()) {
+            // One that ends in order leaves no socket.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(outcome),
+            // Another one of the name, which somebody has started meanwhile.
+            Ok(stream) if master_of(&stream) != master => Ok(outcome),
+            _ => Err(self.ended()),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.runtime_dir.join(self.name).join(SOCKET)
+    }
+
+    /// Sends a request. Nobody waits longer than `patience` for each line of the answer.
+    fn ask(&self, request: Request, patience: Option<Duration>) -> Result<BufReader<UnixStream>, ControlError> {
+        let path = self.socket();
+        let stream = UnixStream::connect(&path);
+        let mut stream = stream.map_err(|source| ControlError::NotRunning { name: self.name.into(), path, source })?;
+        let mut send = || -> io::Result<()> {
+            stream.set_read_timeout(patience)?;
+            stream.set_write_timeout(Some(PATIENCE))?;
+            let mut line = serde_json::to_vec(&request)?;
+            line.push(b'\n');
+            stream.write_all(&line)
+        };
+        send().map_err(|source| self.no_answer(source))?;
+        Ok(BufReader::new(stream))
+    }
+
+    fn ended(&self) -> ControlError {
+        ControlError::Ended { name: self.name.into() }
+    }
+
+    fn no_answer(&self, source: io::Error) -> ControlError {
+        ControlError::NoAnswer { name: self.name.into(), source }
+    }
+
+    /// The next line; none if there is no more.
+    fn line<T: DeserializeOwned>(&self, from: &mut impl BufRead) -> Result<Option<T>, ControlError> {
         let mut line = String::new();
-        BufReader::new(&stream).read_line(&mut line)?;
-        Ok(line)
-    };
-    exchange().map_err(|source| ControlError::NoAnswer { name: name.into(), source })
+        match from.read_line(&mut line) {
+            Ok(0) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
+            Err(source) => Err(self.no_answer(source)),
+            Ok(_) => serde_json::from_str(&line).map(Some).map_err(|_| ControlError::NotUnderstood {
+                name: self.name.into(),
+                says: serde_json::from_str::<Failed>(&line).map_or(line, |failed| failed.error),
+            }),
+        }
+    }
+}
+
+/// The process that listens there.
+fn master_of(stream: &UnixStream) -> Option<i32> {
+    getsockopt(stream, PeerCredentials).ok().map(|peer| peer.pid())
+}
+
+/// Events as they are told.
+#[derive(Debug)]
+pub struct Events<'a> {
+    fleet: Fleet<'a>,
+    answer: BufReader<UnixStream>,
+}
+
+impl Iterator for Events<'_> {
+    type Item = Result<Told, ControlError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.fleet.line(&mut self.answer).transpose()
+    }
+}
+
+/// One line of the answer to `events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// Events were lost on the way.
+    Missed(Missed),
+    /// An event.
+    Event(Event),
 }

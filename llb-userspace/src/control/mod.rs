@@ -1,9 +1,15 @@
 //! The control socket: one JSON object a line, one answer a line. Only the owner of the fleet may ask.
+//!
+//! Nouns read, verbs change. The answer to a verb comes when it is over, so that who asked knows how it went; that may
+//! take as long as workers do. Who hangs up before changes nothing. `events` is answered by many lines and is the last
+//! request of its connection.
 
 mod client;
+mod lines;
 mod server;
 
-pub use client::{ControlError, status};
+pub use client::{ControlError, Events, Fleet, Told};
+pub use lines::{Lines, Missed, follow};
 pub use server::{Server, ServerError};
 
 use serde::{Deserialize, Serialize};
@@ -11,16 +17,110 @@ use serde::{Deserialize, Serialize};
 /// The socket's name in the fleet's runtime directory.
 const SOCKET: &str = "control";
 
-/// A line to the master. Nouns read, verbs change.
+/// A line to the master.
+// A variant without fields would take any; with braces it takes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// The fleet as it is.
-    Status,
+    Status {},
+    /// What has happened lately, oldest first.
+    Events {
+        /// And then what happens, until one of both sides ends.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// Replace all workers by new ones of the same command.
+    Reload {
+        /// A few at a time instead of all at once.
+        #[serde(default)]
+        rolling: bool,
+        /// How many at a time.
+        #[serde(default)]
+        max_surge: Option<u32>,
+    },
+    /// Have this many slots.
+    Scale {
+        /// The number of slots.
+        workers: u32,
+    },
+    /// End a slot's worker, and start none in its place.
+    Drain {
+        /// The slot.
+        slot: u32,
+    },
+    /// Replace a slot's worker; start one where there is none.
+    Restart {
+        /// The slot.
+        slot: u32,
+    },
+    /// End the fleet. It is over when the connection closes.
+    Stop {},
 }
 
-/// The answer to a line that was not understood.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Refusal {
-    error: String,
+impl Request {
+    /// Whether its answer has no end but the connection's.
+    fn is_last(self) -> bool {
+        matches!(self, Request::Events { .. } | Request::Stop {})
+    }
 }
+
+/// How a verb went. What does not concern it is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Always true.
+    pub ok: bool,
+    /// The generation that serves, after `reload`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u32>,
+    /// The number of slots, after `scale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// The slot, after `drain` and `restart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot: Option<u32>,
+    /// Its new worker, after `restart`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+}
+
+/// The answer to a line that asks for nothing that can be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Why.
+    pub error: String,
+    /// How a verb failed; none for a line that was not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureKind>,
+}
+
+impl Failed {
+    fn not_understood(error: String) -> Self {
+        Failed { error, failure: None }
+    }
+}
+
+/// How a verb failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// Nothing was done.
+    Refused,
+    /// It was tried, and undone: the fleet is as it was.
+    RolledBack,
+    /// It was done in part, and something else has ended it.
+    Failed,
+}
+
+/// The answer to a verb.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outcome {
+    /// It is done.
+    Done(Done),
+    /// It is not.
+    Failed(Failed),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,29 +1,35 @@
 //! Answers who may ask.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     convert::Infallible,
-    fs, io,
-    os::unix::fs::PermissionsExt,
+    fs,
+    future::pending,
+    io,
+    os::{fd::AsFd, unix::fs::PermissionsExt},
     path::{Path, PathBuf},
+    rc::Rc,
     time::Duration,
 };
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, UnixStream},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    net::{UnixListener, UnixStream, unix::ReadHalf},
     task::{AbortHandle, spawn_local},
     time::sleep,
 };
 
-use super::{Refusal, Request, SOCKET};
+use super::{Failed, Lines, Request, SOCKET};
 
 /// A request is a short line; more than this is garbage.
 const MAX_REQUEST_BYTES: u64 = 4096;
 
-/// Connections that are open at once. The oldest makes way for one more: who asks and leaves is never the oldest for
-/// long, and one that only holds its connection may lose it. Far below the 1024 files that llb may have open.
-const MAX_ASKERS: usize = 256;
+/// Connections that are open at once, far below the 1024 files that llb may have open. For one more the oldest makes
+/// way that waits for no answer: one that only holds its connection may lose it, and one that follows events or waits for
+/// a reload keeps it. If all are being answered, the oldest of those goes.
+pub(super) const MAX_ASKERS: usize = 256;
 
 /// Before the next attempt when accepting fails, as without a free descriptor.
 const BREATH: Duration = Duration::from_secs(1);
@@ -35,6 +41,13 @@ pub struct ServerError {
     path: PathBuf,
     #[source]
     source: io::Error,
+}
+
+/// One that has connected.
+struct Asker {
+    task: AbortHandle,
+    /// Whether an answer is on its way to it.
+    is_answered: Rc<Cell<bool>>,
 }
 
 /// The control socket of one master; removed when dropped.
@@ -68,8 +81,11 @@ impl Server {
 
     /// Answers whoever may ask, for ever: inside a [`LocalSet`](tokio::task::LocalSet). Nothing that an asker does,
     /// or does not, is in the way of the others.
-    pub async fn run(self, answer: impl AsyncFn(Request) -> Option<String> + Clone + 'static) -> Infallible {
-        let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    pub async fn run(
+        self,
+        answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static,
+    ) -> Infallible {
+        let mut open: VecDeque<Asker> = VecDeque::new();
         loop {
             let stream = match self.accept().await {
                 Ok(stream) => stream,
@@ -79,16 +95,18 @@ impl Server {
                     continue;
                 }
             };
-            open.retain(|asker| !asker.is_finished());
-            if open.len() == MAX_ASKERS
-                && let Some(oldest) = open.pop_front()
-            {
-                oldest.abort();
+            open.retain(|asker| !asker.task.is_finished());
+            if open.len() == MAX_ASKERS {
+                let oldest_idle = open.iter().position(|asker| !asker.is_answered.get());
+                if let Some(asker) = open.remove(oldest_idle.unwrap_or(0)) {
+                    asker.task.abort();
+                }
             }
-            let answer = answer.clone();
+            let (answer, is_answered) = (answer.clone(), Rc::new(Cell::new(false)));
+            let answering = is_answered.clone();
             // One that hangs up in the middle has only itself to blame.
-            let asker = spawn_local(async move { drop(serve(stream, answer).await) });
-            open.push_back(asker.abort_handle());
+            let task = spawn_local(async move { drop(serve(stream, answer, &answering).await) });
+            open.push_back(Asker { task: task.abort_handle(), is_answered });
         }
     }
 
@@ -112,26 +130,54 @@ impl Drop for Server {
     }
 }
 
-/// Reads requests and writes what `answer` makes of them, until the other side has had enough.
-async fn serve(mut stream: UnixStream, answer: impl AsyncFn(Request) -> Option<String>) -> io::Result<()> {
-    let (read, mut write) = stream.split();
-    let mut lines = BufReader::new(read);
+/// Reads requests and has them answered, until the other side has had enough.
+async fn serve(
+    mut stream: UnixStream,
+    answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()>,
+    is_answered: &Cell<bool>,
+) -> io::Result<()> {
+    let (read, write) = stream.split();
+    let (mut read, mut lines) = (BufReader::new(read), Lines::new(write));
     loop {
+        is_answered.set(false);
         let mut line = String::new();
-        if (&mut lines).take(MAX_REQUEST_BYTES).read_line(&mut line).await? == 0 {
+        if (&mut read).take(MAX_REQUEST_BYTES).read_line(&mut line).await? == 0 {
             return Ok(());
         }
+        is_answered.set(true);
         if line.len() as u64 == MAX_REQUEST_BYTES && !line.ends_with('\n') {
             // What follows is the rest of this line, and no request.
-            let refusal = Refusal { error: format!("a request of over {MAX_REQUEST_BYTES} bytes") };
-            write.write_all(serde_json::to_string(&refusal)?.as_bytes()).await?;
-            return write.write_all(b"\n").await;
+            return lines.write(&Failed::not_understood(format!("a request of over {MAX_REQUEST_BYTES} bytes"))).await;
         }
-        let reply = match serde_json::from_str(&line) {
-            Ok(request) => answer(request).await.ok_or(io::ErrorKind::BrokenPipe)?,
-            Err(error) => serde_json::to_string(&Refusal { error: error.to_string() })?,
-        };
-        write.write_all(reply.as_bytes()).await?;
-        write.write_all(b"\n").await?;
+        match serde_json::from_str::<Request>(&line) {
+            Ok(request) => {
+                tokio::select! {
+                    answered = answer(request, &mut lines) => answered?,
+                    () = hung_up(&mut read) => return Ok(()),
+                }
+                if request.is_last() {
+                    return Ok(());
+                }
+            }
+            Err(error) => lines.write(&Failed::not_understood(error.to_string())).await?,
+        }
+    }
+}
+
+/// Done when the other side has closed the connection, also while nothing is said to it. One that says more meanwhile
+/// waits for its turn; one that has only ended what it says still listens.
+async fn hung_up(read: &mut BufReader<ReadHalf<'_>>) {
+    let is_over = match read.fill_buf().await {
+        Ok([]) => {
+            let stream: &UnixStream = read.get_ref().as_ref();
+            // Asked for nothing, poll(2) tells of a connection that is closed both ways.
+            let mut polled = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+            poll(&mut polled, PollTimeout::ZERO).is_ok_and(|found| found > 0)
+        }
+        Ok(_) => false,
+        Err(_) => true,
+    };
+    if !is_over {
+        pending().await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, fs, io, path::Path, process::Child, time::Duration};
 
-use nix::sys::signal::Signal;
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};
 
 use super::{
@@ -10,7 +10,9 @@ use super::{
     missing::{Missing, Tried, chain},
 };
 use crate::{
-    fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
+    fleet::{
+        CgroupError, FleetCgroup, Identity, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
+    },
     model::{Generation, Slot},
     sys::{mounts::MountsError, pidfd::PidFd},
 };
@@ -38,7 +40,7 @@ pub(super) async fn make(wanted: &Wanted) -> Tried<Ground> {
     sweep(cgroup.path().parent());
     let mut ground = Ground { cgroup, worker: wanted.worker.clone() };
     let path = ground.cgroup.path().display().to_string();
-    let mut helper = ground.spawn(Slot(0), &[])?;
+    let mut helper = ground.spawn(Slot(0), &[], None)?;
     helper
         .word()
         .await
@@ -80,16 +82,29 @@ impl Ground {
         self.cgroup.worker_level()
     }
 
-    /// Starts a worker with these further arguments.
-    pub(super) fn spawn(&mut self, slot: Slot, args: &[String]) -> Result<Helper, Missing> {
+    /// Starts a worker with these further arguments, as somebody else or as who we are.
+    pub(super) fn spawn(
+        &mut self,
+        slot: Slot,
+        args: &[String],
+        identity: Option<&Identity>,
+    ) -> Result<Helper, Missing> {
         let failed = |error: SpawnError| Missing::error(&error, STRANGE);
         let cgroup = self.cgroup.worker(slot, Generation(0)).map_err(|error| missing(&error))?;
         let [program, first @ ..] = self.worker.as_slice() else {
             return Err(Missing::new("no worker command", STRANGE));
         };
         let args: Vec<OsString> = first.iter().cloned().chain(args.iter().map(Into::into)).collect();
-        let order =
-            Order { program, args: &args, directory: None, slot, generation: Generation(0), output: Output::Captured };
+        let order = Order {
+            program,
+            args: &args,
+            directory: None,
+            slot,
+            generation: Generation(0),
+            identity,
+            notify: None,
+            output: Output::Captured,
+        };
         let Spawned { pidfd, child, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;
         let channel = UnixStream::from_std(channel).map_err(|error| Missing::error(&error, STRANGE));
         match channel {
@@ -115,6 +130,16 @@ impl Helper {
             Ok(String::from_utf8_lossy(&word).trim_end().to_owned())
         };
         timeout(START, line).await.map_err(io::Error::from)?
+    }
+
+    /// Its process.
+    pub(super) fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// The same by a name that is never reused.
+    pub(super) fn pidfd(&self) -> &PidFd {
+        &self.pidfd
     }
 
     /// Kills it, and leaves it to the kernel what becomes of its connections.

@@ -2,11 +2,11 @@
 
 use nix::{sys::utsname::uname, unistd::geteuid};
 
-use super::{
-    OTHER_USERS, Sheet,
-    missing::{Missing, Tried},
+use super::missing::{Missing, Tried};
+use crate::{
+    fleet::Identity,
+    sys::capabilities::{self, Capabilities, Capability},
 };
-use crate::sys::capabilities::{self, Capabilities, Capability};
 
 /// Older kernels lack what the programs call: reading the listener in `sk_reuseport` (5.14), atomics that return
 /// (5.12). This is the oldest that llb is tried on.
@@ -15,6 +15,13 @@ const OLDEST_KERNEL: (u32, u32) = (6, 1);
 /// What loading and attaching the programs takes. `CAP_PERFMON`, because without it the verifier takes no pointer
 /// whose offset is computed at run time. `CAP_SYS_ADMIN` stands in for all of them.
 const NEEDED: [Capability; 3] = [Capability::Bpf, Capability::NetAdmin, Capability::Perfmon];
+
+/// What it takes to steer workers of another user, and to end them: `CAP_DAC_READ_SEARCH` because only its owner may list
+/// what a process has open. `CAP_DAC_OVERRIDE` stands in for it.
+const NEEDED_FOR_OTHER_USERS: [Capability; 3] = [Capability::SysPtrace, Capability::DacReadSearch, Capability::Kill];
+
+/// What it takes to start workers as another user, and in other groups.
+const NEEDED_FOR_USER: [Capability; 2] = [Capability::Setuid, Capability::Setgid];
 
 /// The machine lacks something that llb cannot do without.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +33,12 @@ pub enum MachineError {
         rights_remedy(geteuid().is_root())
     )]
     NoRights {
+        /// The rights that are missing, separated by commas.
+        lacking: String,
+    },
+    /// We may not run workers as somebody else.
+    #[error("llb lacks {lacking} to run workers as another user or group: {}", rights_remedy(geteuid().is_root()))]
+    NoOtherUser {
         /// The rights that are missing, separated by commas.
         lacking: String,
     },
@@ -46,11 +59,27 @@ pub enum MachineError {
 /// [`MachineError`].
 pub fn check() -> Result<(), MachineError> {
     // Rights that cannot be seen are tried.
-    let lacking = capabilities::own().map(lacking).unwrap_or_default();
+    let lacking = capabilities::own().map(|held| lacking(held, NEEDED)).unwrap_or_default();
     if !lacking.is_empty() {
         return Err(MachineError::NoRights { lacking });
     }
     check_release(release())
+}
+
+/// Whether workers may run as who they are to be.
+///
+/// # Errors
+/// [`MachineError::NoOtherUser`].
+pub fn check_identity(identity: Option<&Identity>) -> Result<(), MachineError> {
+    let Some(identity) = identity else { return Ok(()) };
+    // Rights that cannot be seen are tried.
+    let Ok(held) = capabilities::own() else { return Ok(()) };
+    let lacking = if identity.uid == geteuid() {
+        lacking(held, [Capability::Setgid])
+    } else {
+        lacking(held, NEEDED_FOR_USER.into_iter().chain(NEEDED_FOR_OTHER_USERS))
+    };
+    if lacking.is_empty() { Ok(()) } else { Err(MachineError::NoOtherUser { lacking }) }
 }
 
 /// The kernel's age.
@@ -67,26 +96,30 @@ pub(super) fn kernel() -> Tried<()> {
 /// Our rights to load and attach programs.
 pub(super) fn rights() -> Tried<()> {
     let held = capabilities::own().map_err(|error| {
-        Missing::new(format!("/proc/self/status: {error}"), "mount /proc: mount -t proc proc /proc")
+        Missing::new(format!("cannot ask for llb's own rights: {error}"), "allow capget() (seccomp)")
     })?;
-    let lacking = lacking(held);
+    let lacking = lacking(held, NEEDED);
     if lacking.is_empty() {
-        let names = NEEDED.iter().filter(|needed| held.has(**needed));
-        let stand_in = held.has(Capability::SysAdmin).then_some(&Capability::SysAdmin);
+        let names = NEEDED.into_iter().filter(|needed| held.has(*needed));
+        let stand_in = held.has(Capability::SysAdmin).then_some(Capability::SysAdmin);
         return Ok(((), list(names.chain(stand_in))));
     }
     Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root())))
 }
 
-/// Whether workers of another user can be steered: looking into them takes a right of its own.
-pub(super) fn other_users(sheet: &mut Sheet) {
-    let right = Capability::SysPtrace;
-    if capabilities::own().is_ok_and(|held| held.has(right)) {
-        sheet.enter(OTHER_USERS, Ok(((), format!("{right}: workers may change their user"))));
-    } else {
-        let lacking = format!("{right} is missing: a worker that changes its user is left to the kernel's hash");
-        sheet.note(OTHER_USERS, lacking);
+/// Our rights to start and to steer workers of another user; otherwise what is not to be had without those that are missing.
+pub(super) fn other_users() -> Result<String, String> {
+    let held = capabilities::own().unwrap_or_default();
+    let all = || NEEDED_FOR_OTHER_USERS.into_iter().chain(NEEDED_FOR_USER);
+    let missing = lacking(held, all());
+    if missing.is_empty() {
+        return Ok(format!("{}: workers may be others than llb (--user)", list(all())));
     }
+    Err(if lacking(held, NEEDED_FOR_OTHER_USERS).is_empty() {
+        format!("{missing} missing: no --user, but workers may change their user themselves")
+    } else {
+        format!("{missing} missing: no --user, and a worker that changes its user is left to the kernel's hash")
+    })
 }
 
 fn release() -> String {
@@ -105,20 +138,25 @@ fn check_release(release: String) -> Result<(), MachineError> {
 }
 
 /// The needed ones that are not held.
-fn lacking(held: Capabilities) -> String {
-    let lacks = |needed: &&Capability| !held.has(**needed) && !held.has(Capability::SysAdmin);
-    list(NEEDED.iter().filter(lacks))
+fn lacking(held: Capabilities, needed: impl IntoIterator<Item = Capability>) -> String {
+    let stand_in = |needed| match needed {
+        Capability::Bpf | Capability::NetAdmin | Capability::Perfmon => Some(Capability::SysAdmin),
+        Capability::DacReadSearch => Some(Capability::DacOverride),
+        _ => None,
+    };
+    let lacks = |needed: &Capability| !held.has(*needed) && !stand_in(*needed).is_some_and(|other| held.has(other));
+    list(needed.into_iter().filter(lacks))
 }
 
-fn list<'a>(capabilities: impl Iterator<Item = &'a Capability>) -> String {
-    capabilities.map(Capability::to_string).collect::<Vec<_>>().join(", ")
+fn list(capabilities: impl Iterator<Item = Capability>) -> String {
+    capabilities.map(|capability| capability.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn rights_remedy(root: bool) -> &'static str {
     if root {
         "give llb these capabilities (systemd: CapabilityBoundingSet=, a container: --cap-add or --privileged)"
     } else {
-        "run it with sudo"
+        "run it with sudo, or give it these capabilities (systemd: AmbientCapabilities=)"
     }
 }
 

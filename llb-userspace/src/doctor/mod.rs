@@ -8,6 +8,7 @@ mod ground;
 mod machine;
 mod migrate;
 mod missing;
+mod other_users;
 mod programs;
 mod runtime_dir;
 mod sheet;
@@ -16,7 +17,7 @@ pub mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
-pub use machine::{MachineError, check as check_machine};
+pub use machine::{MachineError, check as check_machine, check_identity};
 pub use missing::Missing;
 pub use sheet::{Check, Outcome, Sheet};
 
@@ -75,8 +76,9 @@ pub async fn examine(wanted: &Wanted) -> Sheet {
     let mut sheet = Sheet::default();
     sheet.enter(KERNEL, machine::kernel());
     sheet.enter(RIGHTS, machine::rights());
-    machine::other_users(&mut sheet);
-    let ground = sheet.enter(CGROUP, ground::make(wanted).await);
+    let mut ground = sheet.enter(CGROUP, ground::make(wanted).await);
+    other_users::try_out(&mut sheet, ground.as_mut()).await;
+    sheet.skip(&[OTHER_USERS], &[CGROUP]);
     load(&mut sheet, ground.as_ref());
     // An old kernel that takes all the programs is tried all the same.
     let needed = [&[RIGHTS, CGROUP, MAPS], kernel::programs(), STEERING.as_slice()].concat();

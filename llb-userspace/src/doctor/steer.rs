@@ -73,7 +73,7 @@ pub(super) async fn bind(ground: &mut Ground) -> Tried<Crew> {
     for slot in (0..WORKERS).map(Slot) {
         let mut args = vec!["--port".to_owned(), address.port().to_string()];
         args.extend((slot == IDLE).then(|| "--idle".to_owned()));
-        helpers.push(ground.spawn(slot, &args)?);
+        helpers.push(ground.spawn(slot, &args, None)?);
     }
     for (slot, helper) in helpers.iter_mut().enumerate() {
         let word = helper.word().await.unwrap_or_else(|error| error.to_string());

@@ -6,12 +6,17 @@ use std::{
     os::unix::net::UnixStream as StdStream,
 };
 
+use nix::{sys::prctl::set_dumpable, unistd::geteuid};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixStream},
 };
 
-use crate::sys::{child::CHANNEL_FD, inherited::duplicate};
+use crate::sys::{
+    capabilities::{self, Capabilities},
+    child::CHANNEL_FD,
+    inherited::duplicate,
+};
 
 /// Listens on `127.0.0.1:port`, if one is given, and answers each connection with the byte `slot`. One that does not
 /// `accept` leaves its connections waiting. Says on the channel an empty line, or why it cannot listen.
@@ -21,6 +26,7 @@ use crate::sys::{child::CHANNEL_FD, inherited::duplicate};
 /// # Errors
 /// If the channel is not there, or the event loop breaks.
 pub async fn serve(port: Option<u16>, slot: u8, accept: bool) -> io::Result<()> {
+    be_common()?;
     let channel = StdStream::from(duplicate(CHANNEL_FD)?);
     channel.set_nonblocking(true)?;
     let mut channel = UnixStream::from_std(channel)?;
@@ -40,6 +46,16 @@ pub async fn serve(port: Option<u16>, slot: u8, accept: bool) -> io::Result<()> 
         ended = channel.read(&mut nothing) => ended.map(drop),
         broken = answers => broken,
     }
+}
+
+/// Where llb's file has capabilities of its own (setcap), a worker that is llb itself has them too, and is closed to
+/// everybody's looks. That no other program would be.
+fn be_common() -> io::Result<()> {
+    if !geteuid().is_root() {
+        capabilities::keep(Capabilities::NONE)?;
+        set_dumpable(true)?;
+    }
+    Ok(())
 }
 
 fn listen(port: u16) -> io::Result<TcpListener> {

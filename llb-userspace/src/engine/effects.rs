@@ -12,7 +12,7 @@ use crate::{
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
-    sys::clock::wall_ms,
+    sys::clock::{self, wall_ms},
 };
 
 impl Engine {
@@ -54,6 +54,16 @@ impl Engine {
         self.enter_notes();
         self.arrange();
         self.publish(now);
+        self.service.status(self.in_one_line());
+    }
+
+    /// The fleet's state, for whoever asks systemd.
+    fn in_one_line(&self) -> String {
+        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
+        let addresses: Vec<String> = self.steering.groups().map(|(address, _)| address.to_string()).collect();
+        let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
+        let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
+        format!("{serving} of {} workers serve{at}{reload}", self.lives.slots().count())
     }
 
     fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
@@ -62,7 +72,10 @@ impl Engine {
             let effects = self.lives.exited(id, now);
             return self.perform(effects, now);
         }
-        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else {
+            let effects = self.lives.spawned(id, now);
+            return self.perform(effects, now);
+        };
         let effects = self.lives.spawn_failed(id, now);
         if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
             self.failure.get_or_insert(error);
@@ -80,6 +93,8 @@ impl Engine {
             directory: None,
             slot,
             generation,
+            identity: self.config.identity.as_ref(),
+            notify: Some(self.notify.address()),
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
@@ -145,7 +160,7 @@ impl Engine {
 
     pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
         let slot = self.slot(id);
-        let pid = self.running.get(&id).map_or(0, |running| running.pid.as_raw());
+        let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
                 tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
@@ -157,7 +172,7 @@ impl Engine {
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
         self.enter_notes();
         let effects = self.lives.exited(id, now);
-        let Epitaph { status, tail } = &epitaph;
+        let Epitaph { status, tail, .. } = &epitaph;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
         if effects.contains(&Effect::Fail(Failure::Exited { id })) {
             self.failure.get_or_insert_with(failure);
@@ -189,13 +204,22 @@ impl Engine {
     }
 
     /// Enters what has come to pass into the journal.
-    fn enter_notes(&mut self) {
+    pub(super) fn enter_notes(&mut self) {
         for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
-            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid.as_raw().unsigned_abs());
-            let cause = match (kind, slot.and_then(|slot| self.epitaphs.get(&slot))) {
+            // One that has exited may have been buried since.
+            let epitaph = slot.and_then(|slot| self.epitaphs.get(&slot)).filter(|epitaph| Some(epitaph.id) == id);
+            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
+            let pid = pid.or(epitaph.map(|epitaph| epitaph.pid)).map(|pid| pid.as_raw().unsigned_abs());
+            let cause = match (kind, epitaph) {
                 (Kind::Exited, Some(epitaph)) => describe(epitaph.status),
                 _ => cause,
             };
+            match kind {
+                Kind::Reloading => self.service.reloading(clock::now()),
+                Kind::Reloaded | Kind::RolledBack => self.service.ready(),
+                Kind::Ending => self.service.stopping(),
+                _ => {}
+            }
             let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
             tracing::info!(event, slot, pid, generation = generation.0, "{cause}");
             self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
@@ -203,6 +227,7 @@ impl Engine {
     }
 
     fn announce(&mut self) {
+        self.service.ready();
         let addresses = self.steering.groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             announce(&Up { addresses, config: self.config.clone() });

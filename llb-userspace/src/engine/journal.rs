@@ -1,8 +1,8 @@
 //! The events of a fleet: the last of them for whoever asks, and each as it comes for whoever follows.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use tokio::sync::broadcast;
+use tokio::{sync::broadcast, time::timeout};
 
 use crate::observe::event::Event;
 
@@ -11,6 +11,9 @@ const KEPT: usize = 2048;
 
 /// Events that a follower may be behind; then it misses some, and is told how many.
 const BEHIND: usize = 1024;
+
+/// The end of llb waits no longer than this for followers: one that reads needs less than a millisecond.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The events so far, and those who follow.
 #[derive(Debug)]
@@ -35,6 +38,21 @@ impl Journal {
         self.kept.push_back(event.clone());
         // Without followers nobody hears it.
         let _ = self.followers.send(event);
+    }
+
+    /// The number of the last event; 0 before the first.
+    pub(super) fn last(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// The number of the last event, and all that come after it.
+    pub(super) fn subscribe(&self) -> (u64, broadcast::Receiver<Event>) {
+        (self.last(), self.followers.subscribe())
+    }
+
+    /// Waits until all who follow have heard the last event, or do not listen.
+    pub(super) async fn is_heard(&self) {
+        let _ = timeout(LAST_WORDS, self.followers.closed()).await;
     }
 
     /// What there is, and what comes.

@@ -1,11 +1,13 @@
 //! What reaches the engine from the tasks around it.
 
-use std::process::ExitStatus;
+use std::{ffi::OsString, process::ExitStatus};
 
+use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
+use super::{answers::Begun, queues::Queues};
 use crate::{
-    fleet::{Command, Granted, Holding, Refusal},
+    fleet::{Command, Holding, Refusal},
     model::WorkerId,
     observe::{event::Event, status::Status},
     report::{Fault, Report},
@@ -20,19 +22,21 @@ pub(super) enum Message {
         reports: Vec<Report>,
         /// Kinds of faults that it has made for the first time.
         faults: Vec<Fault>,
+        /// Messages of its program's own.
+        messages: Vec<String>,
     },
     /// A worker has closed its report channel.
     HungUp { id: WorkerId },
     /// A worker's first process has exited; `tail` is the end of its output, if llb captured it.
     Exited { id: WorkerId, status: ExitStatus, tail: Vec<String> },
+    /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
+    SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, holds: Option<Holding> },
     /// An operator wants something.
-    #[expect(dead_code, reason = "the control socket will say this")]
-    Command { command: Command, reply: oneshot::Sender<Result<Granted, Refusal>> },
+    Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.
-    #[expect(dead_code, reason = "the control socket will say this")]
     Follow { reply: oneshot::Sender<(Vec<Event>, broadcast::Receiver<Event>)> },
-    /// Somebody asks for the status.
-    Ask { reply: oneshot::Sender<Status> },
+    /// Somebody asks for the status, and for where to look for what it lacks.
+    Ask { reply: oneshot::Sender<(Status, Vec<Queues>)> },
 }

@@ -4,13 +4,19 @@
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
+mod answers;
+mod awaited;
 mod diagnose;
 mod drain;
 mod effects;
 mod error;
 mod journal;
 mod messages;
+mod notify;
 mod publish;
+mod queues;
+mod rights;
+mod service;
 mod signals;
 mod status;
 mod wake;
@@ -18,10 +24,12 @@ mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use nix::unistd::Pid;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -31,20 +39,23 @@ use tokio::{
 pub use error::{RunError, describe};
 
 use crate::{
-    config::Config,
+    config::{Config, ReadyWhen},
     control,
     fleet::{
-        Command, FleetCgroup, Granted, Lives, Refusal, Rules, RuntimeDir, Style, Worker, clear_leftover, fleet_path,
+        Command, FleetCgroup, Granted, Lives, NotifySocket, Refusal, Rules, RuntimeDir, Style, Worker, clear_leftover,
+        fleet_path,
     },
     kernel::{Connections, Event, EventKind, Options, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
-    policy::{Table, View},
     report::{Report, say},
     sys::clock::now,
+    updater::{Updater, is_drained},
 };
+use answers::Begun;
 use journal::Journal;
 use messages::Message;
+use service::Service;
 use signals::{Signals, Wish};
 use worker::{Epitaph, Running};
 
@@ -71,13 +82,21 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    let Config { program, workers, name, policy, .. } = &up.config;
+    if addresses.is_empty() && up.config.ready_when == ReadyWhen::Started {
+        stderr::line(&format!(
+            "llb: serving with {workers} workers of {} (fleet {name}, {}), each steered as soon as it listens",
+            program.display(),
+            policy.name(),
+        ));
+        return;
+    }
     if addresses.is_empty() {
         stderr::line(
             "llb: serving by the kernel's hash alone: no listener could be steered; the warnings above say why",
         );
         return;
     }
-    let Config { program, workers, name, policy, .. } = &up.config;
     stderr::line(&format!(
         "llb: serving {} with {workers} workers of {} (fleet {name}, {})",
         addresses.join(", "),
@@ -104,13 +123,14 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     /// Who sits where: see [`Engine::arrange`].
     seated: Vec<publish::Seated>,
-    /// What was known when this was last published; kept for its memory.
-    views: Vec<View>,
-    table: Table,
-    turn: u64,
+    updater: Updater,
     forget: VecDeque<(Instant, u64)>,
     waking: wake::Waking,
     inbox: mpsc::Sender<Message>,
+    /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
+    notify: Rc<NotifySocket>,
+    strangers: u64,
+    service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
@@ -128,7 +148,12 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
-    let result = LocalSet::new().block_on(&runtime, run_in(config, announce, std::future::pending()));
+    let result = LocalSet::new().block_on(&runtime, async {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let engine = Engine::start(config, Box::new(announce), sender)?;
+        rights::shed(&engine.config, engine.cgroup.path());
+        engine.run(inbox, std::future::pending()).await
+    });
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
     runtime.shutdown_timeout(LAST_WORDS);
     result
@@ -145,12 +170,7 @@ pub async fn run_in(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (sender, inbox) = mpsc::channel(INBOX);
-    let mut engine = Engine::start(config, Box::new(up), sender)?;
-    let result = engine.turn(inbox, stop).await;
-    match engine.failure.take() {
-        Some(failure) => Err(failure),
-        None => result,
-    }
+    Engine::start(config, Box::new(up), sender)?.run(inbox, stop).await
 }
 
 impl Engine {
@@ -175,6 +195,13 @@ impl Engine {
         let directory = std::fs::File::open(cgroup.path())
             .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
         steering.attach(&directory)?;
+        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
+            .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
+        // A manager that cannot be told is none that would wait for a word.
+        let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
+            Service::default()
+        });
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
@@ -183,6 +210,7 @@ impl Engine {
             respawn: config.respawn,
             backoff: config.backoff,
         };
+        let policy = config.policy;
         Ok(Engine {
             config,
             started_at: now,
@@ -195,18 +223,27 @@ impl Engine {
             spoken: BTreeSet::new(),
             epitaphs: BTreeMap::new(),
             seated: Vec::new(),
-            views: Vec::new(),
-            table: crate::policy::table(&[], now, 0),
-            turn: 0,
+            updater: Updater::new(policy),
             forget: VecDeque::new(),
             waking: wake::Waking::default(),
             inbox,
+            notify: Rc::new(notify),
+            strangers: 0,
+            service,
             up: Some(up),
             failure: None,
             down: false,
             cgroup,
             lock,
         })
+    }
+
+    async fn run(mut self, inbox: mpsc::Receiver<Message>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let result = self.turn(inbox, stop).await;
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => result,
+        }
     }
 
     async fn turn(
@@ -216,8 +253,11 @@ impl Engine {
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
         let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
-        let control = control::Server::open(self.lock.path())?.run(answers(self.inbox.clone()));
+        let control = control::Server::open(self.lock.path())?.run(answers::answers(self.inbox.clone()));
         tokio::pin!(control);
+        let socket = self.notify.clone();
+        let notified = notify::listen(&socket, self.inbox.clone());
+        tokio::pin!(notified);
         let mut events = self.steering.take_events();
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -244,8 +284,10 @@ impl Engine {
                     }
                 }
                 never = &mut control => match never {},
+                never = &mut notified => match never {},
             }
         }
+        self.journal.is_heard().await;
         Ok(())
     }
 
@@ -254,7 +296,7 @@ impl Engine {
         let effects = {
             let Engine { lives, steering, running, .. } = self;
             let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), steering, now);
-            lives.tick(now, holds, |seat| publish::is_drained(steering.books(), seat, now))
+            lives.tick(now, holds, |seat| is_drained(steering.books(), seat, now))
         };
         self.perform(effects, now);
         for id in &self.spoken {
@@ -271,6 +313,7 @@ impl Engine {
         }
         self.steering.flush_log();
         self.publish(now);
+        self.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -316,24 +359,35 @@ impl Engine {
 
     fn message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Said { id, reports, faults } => {
+            Message::Said { id, reports, faults, messages } => {
                 for fault in faults {
                     tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
                 }
+                messages.iter().for_each(|message| self.lives.writes(id, message));
+                self.enter_notes();
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
             Message::HungUp { id } => {
                 let effects = self.lives.hangs_up(id, now);
                 self.perform(effects, now);
             }
-            Message::Exited { id, status, tail } => self.exited(id, Epitaph { status, tail }, now),
+            Message::Exited { id, status, tail } => {
+                let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
+                self.exited(id, Epitaph { id, pid, status, tail }, now);
+            }
+            Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
             Message::Looked { id, holds } => self.looked(id, holds, now),
             // Who asked may have gone; what was asked for is done all the same.
-            Message::Command { command, reply } => drop(reply.send(self.command(command, now))),
+            Message::Command { command, reply } => {
+                let (before, coming) = self.journal.subscribe();
+                let granted = self.command(command, now);
+                let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
+                drop(reply.send(begun));
+            }
             Message::Follow { reply } => drop(reply.send(self.journal.follow())),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
-                Ok(status) => drop(reply.send(status)),
+                Ok(status) => drop(reply.send((status, self.queues()))),
                 Err(error) => tracing::error!(%error, "cannot show the status"),
             },
         }
@@ -371,17 +425,6 @@ impl Engine {
 
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
-    }
-}
-
-/// What the control socket answers.
-fn answers(inbox: mpsc::Sender<Message>) -> impl AsyncFn(control::Request) -> Option<String> + Clone + 'static {
-    async move |request| match request {
-        control::Request::Status => {
-            let (reply, status) = tokio::sync::oneshot::channel();
-            inbox.send(Message::Ask { reply }).await.ok()?;
-            serde_json::to_string(&status.await.ok()?).ok()
-        }
     }
 }
 

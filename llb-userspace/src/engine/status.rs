@@ -10,10 +10,10 @@ use llb_common::{
 
 use super::{Engine, error::describe, worker::Running};
 use crate::{
-    fleet::Worker,
+    fleet::{Standing, Worker},
     kernel::{KernelError, Latencies},
     model::{Instant, Seat, Slot},
-    observe::status::{GroupStatus, LatencyStatus, Status, WorkerStatus, histogram},
+    observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram},
     report::Fault,
 };
 
@@ -24,8 +24,7 @@ impl Engine {
     /// [`KernelError::Map`] if the counters cannot be read.
     pub(super) fn status(&self, now: Instant) -> Result<Status, KernelError> {
         let counters = self.steering.counters()?;
-        let mut workers: Vec<_> = self.lives.workers().collect();
-        workers.sort_by_key(|worker| (worker.slot, worker.id));
+        let connections = counters.total(Stage::Select);
         let tracked = self.steering.keeps_books();
         let latencies = tracked.then(|| {
             let seats = (0..MAX_SEATS as u32).map(Seat);
@@ -38,14 +37,45 @@ impl Engine {
             tracking: self.config.tracking.name().into(),
             up: self.lives.is_up(),
             uptime_s: seconds(now.since(self.started_at)),
-            least_slot: self.table.least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
+            least_slot: self.updater.table().least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
             groups: self.groups(),
-            workers: workers.into_iter().map(|worker| self.worker_status(worker, now)).collect(),
+            generation: self.lives.generation().0,
+            reloading: self.lives.reloading().map(|generation| generation.0),
+            slots: self.lives.slots().map(|(slot, standing)| self.slot_status(slot, standing, now)).collect(),
+            workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
-            connections: counters.total(Stage::Select),
+            connections,
+            notify_strangers: self.strangers,
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })
+    }
+
+    /// The workers, by slot and age.
+    pub(super) fn by_slot(&self) -> Vec<&Worker> {
+        let mut workers: Vec<_> = self.lives.workers().collect();
+        workers.sort_by_key(|worker| (worker.slot, worker.id));
+        workers
+    }
+
+    fn slot_status(&self, slot: Slot, standing: Standing, now: Instant) -> SlotStatus {
+        let (state, starts_at) = match standing {
+            Standing::Filled => ("filled", None),
+            Standing::Waiting { until } => ("waiting", until),
+            Standing::Drained => ("drained", None),
+            Standing::Failed => ("failed", None),
+        };
+        SlotStatus {
+            slot: slot.0,
+            state: state.into(),
+            starts_in_s: starts_at.map(|at| seconds(at.since(now))),
+            restarts: self.lives.restarts(slot),
+            last_exit: self.last_exit(slot),
+        }
+    }
+
+    fn last_exit(&self, slot: Slot) -> Option<String> {
+        self.epitaphs.get(&slot).map(|epitaph| describe(epitaph.status))
     }
 
     fn groups(&self) -> Vec<GroupStatus> {
@@ -62,7 +92,7 @@ impl Engine {
         self.lives.workers().find(|worker| worker.seats().any(|held| held == seat)).map(|worker| worker.slot)
     }
 
-    fn worker_status(&self, worker: &Worker, now: Instant) -> WorkerStatus {
+    fn worker_status(&self, worker: &Worker, connections: u64, now: Instant) -> WorkerStatus {
         let running = self.running.get(&worker.id);
         let seats: Vec<Seat> = worker.seats().collect();
         let sum = |count: fn(&llb_common::abi::Seat) -> u64| -> u64 {
@@ -77,10 +107,11 @@ impl Engine {
         };
         let tracked = |count| self.steering.keeps_books().then_some(count);
         let latencies = self.steering.keeps_books().then(|| self.latencies(worker));
-        let cost = seats.first().map_or(0, |seat| match self.table.cost_ns[seat.0 as usize] {
+        let cost = seats.first().map_or(0, |seat| match self.updater.table().cost_ns[seat.0 as usize] {
             0 => self.steering.books().seat(*seat).service_ns,
             published => published,
         });
+        let chosen = sum(|books| books.charged);
         WorkerStatus {
             slot: worker.slot.0,
             pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
@@ -88,8 +119,11 @@ impl Engine {
             generation: worker.generation.0,
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),
-            chosen: sum(|books| books.charged),
+            chosen,
+            share: chosen as f64 / connections.max(1) as f64,
             open: tracked(sum(|books| books.opened).saturating_sub(sum(|books| books.closed))),
+            // Seen by who asks for it: it takes system calls.
+            queued: None,
             in_flight: tracked(seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum()),
             answered: tracked(sum(|books| books.answered)),
             failed: tracked(sum(|books| books.failed)),
@@ -97,7 +131,7 @@ impl Engine {
             latency_histogram: latencies.as_ref().map(histogram),
             cost_us: cost as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
-            last_exit: self.epitaphs.get(&worker.slot).map(|epitaph| describe(epitaph.status)),
+            last_exit: self.last_exit(worker.slot),
             reports: running.map(reports).unwrap_or_default(),
         }
     }

@@ -71,6 +71,8 @@ pub(super) struct Baseline {
 
 /// How a worker ended.
 pub(super) struct Epitaph {
+    pub id: WorkerId,
+    pub pid: Pid,
     pub status: ExitStatus,
     pub tail: Vec<String>,
 }
@@ -153,9 +155,9 @@ async fn listen(
         let mut reports: Vec<Report> = Vec::new();
         reader.feed(&chunk[..read], |report| reports.push(report));
         counts.borrow_mut().clone_from(reader.counts());
-        let faults = reader.newly_seen();
-        if (!reports.is_empty() || !faults.is_empty())
-            && inbox.send(Message::Said { id, reports, faults }).await.is_err()
+        let (faults, messages) = (reader.newly_seen(), reader.messages());
+        if (!reports.is_empty() || !faults.is_empty() || !messages.is_empty())
+            && inbox.send(Message::Said { id, reports, faults, messages }).await.is_err()
         {
             return;
         }

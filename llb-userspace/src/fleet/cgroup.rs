@@ -183,6 +183,14 @@ impl FleetCgroup {
     }
 }
 
+/// The processes in the cgroup at `path`, and in those that are in it.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn processes(path: &Path) -> Result<Vec<Pid>, CgroupError> {
+    tree::processes(path)
+}
+
 impl WorkerCgroup {
     /// Its directory.
     #[must_use]

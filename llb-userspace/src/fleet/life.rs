@@ -184,6 +184,16 @@ impl Lives {
         effects
     }
 
+    /// The worker has been spawned.
+    pub fn spawned(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.rules.ready_when == ReadyWhen::Started {
+            self.due = AT_ONCE;
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
     /// The worker is about to bind an address.
     pub fn binds(&mut self, id: WorkerId, address: Address) {
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -223,6 +233,11 @@ impl Lives {
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.spoke = true;
         }
+    }
+
+    /// The worker has written what is its program's own.
+    pub fn writes(&mut self, id: WorkerId, message: &str) {
+        self.note_worker(Kind::Message, id, message);
     }
 
     /// The worker says that it is ready.
@@ -289,6 +304,7 @@ impl Lives {
             self.failed(&worker, now, &mut effects);
         }
         self.fill(&worker, now);
+        self.note_if_emptied(worker.slot);
         self.spawn_due(now, &mut effects);
         self.roll_on(now, &mut effects);
         effects
@@ -335,6 +351,7 @@ impl Lives {
         let (ready, cause) = match self.rules.ready_when {
             ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
             ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
+            ReadyWhen::Started => (true, "it has been started"),
         };
         if !ready || !(starting || worker.state == State::Serving) {
             return;

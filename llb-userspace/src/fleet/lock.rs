@@ -20,6 +20,9 @@ const PRIVATE: u32 = 0o700;
 /// How often a directory may vanish under our hands, as that of a fleet which is just ending does.
 const ATTEMPTS: u32 = 10;
 
+/// What only llb and its workers know: as many bytes as nobody tries out.
+pub type Secret = [u8; 16];
+
 /// The directory of a fleet, locked. Removed when dropped.
 #[derive(Debug)]
 pub struct RuntimeDir {
@@ -103,6 +106,20 @@ impl RuntimeDir {
         let path = PathBuf::from(fs::read_to_string(self.note_path()).ok()?);
         // What is in it will be killed. Half a path may be that of something else.
         (path.file_name() == Some(super::cgroup::directory_name(&self.name).as_ref())).then_some(path)
+    }
+
+    /// The secret of this fleet: `fresh`, unless an earlier master of this name has not lived to remove its own, which its
+    /// workers may still go by.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn secret(&self, fresh: Secret) -> Result<Secret, LockError> {
+        let path = self.path.join("secret");
+        if let Ok(Ok(left)) = fs::read(&path).map(Secret::try_from) {
+            return Ok(left);
+        }
+        fs::write(&path, fresh).map_err(failed("write", &path))?;
+        Ok(fresh)
     }
 
     fn note_path(&self) -> PathBuf {
@@ -233,6 +250,7 @@ mod tests {
         fs::create_dir(&left).unwrap();
         fs::write(left.join("lock"), "4194304000\n").unwrap();
         fs::write(left.join("cgroup"), "/sys/fs/cgroup/x/llb.web").unwrap();
+        fs::write(left.join("secret"), [1; 16]).unwrap();
 
         let ours = RuntimeDir::take(root.path(), &name()).unwrap();
 
@@ -241,6 +259,10 @@ mod tests {
         assert_eq!(ours.noted_cgroup().as_deref(), Some(Path::new("/sys/fs/cgroup/x/llb.web")));
         ours.note_cgroup(Path::new("/sys/fs/cgroup/y/llb.web")).unwrap();
         assert_eq!(ours.noted_cgroup().as_deref(), Some(Path::new("/sys/fs/cgroup/y/llb.web")));
+        assert_eq!(ours.secret([2; 16]).unwrap(), [1; 16], "workers may still know it");
+        fs::write(left.join("secret"), "half").unwrap();
+        assert_eq!(ours.secret([3; 16]).unwrap(), [3; 16]);
+        assert_eq!(ours.secret([4; 16]).unwrap(), [3; 16]);
         ours.note_cgroup(Path::new("/sys/fs/cgroup/y")).unwrap();
         assert_eq!(ours.noted_cgroup(), None);
     }

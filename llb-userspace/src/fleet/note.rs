@@ -13,6 +13,8 @@ pub enum Kind {
     Listening,
     /// A worker is ready, and chosen from now on.
     Ready,
+    /// A worker has written a message of its program's own; the cause is its text.
+    Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
@@ -25,6 +27,8 @@ pub enum Kind {
     Exited,
     /// A slot is given up: none of its workers has become ready.
     Failed,
+    /// A slot has no worker any more, as was asked for: it is drained, or gone.
+    Emptied,
     /// Every slot has been ready once, or has failed for good.
     Up,
     /// A new generation is being started.
@@ -50,12 +54,14 @@ impl Kind {
             Kind::SpawnFailed => "spawn_failed",
             Kind::Listening => "listening",
             Kind::Ready => "ready",
+            Kind::Message => "message",
             Kind::Disconnect => "disconnect",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
             Kind::Killed => "killed",
             Kind::Exited => "exited",
             Kind::Failed => "failed",
+            Kind::Emptied => "emptied",
             Kind::Up => "up",
             Kind::Reloading => "reloading",
             Kind::Reloaded => "reloaded",

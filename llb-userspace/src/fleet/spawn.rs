@@ -12,21 +12,23 @@ use std::{
 
 use nix::unistd::Pid;
 
-pub use self::diagnosis::SpawnError;
+pub use self::diagnosis::{SpawnError, find_program};
 use super::{
     cgroup::WorkerCgroup,
     channel::{Channel, channel},
+    user::Identity,
 };
 use crate::{
     model::{Generation, Slot},
     sys::{
-        child::{self, CHANNEL_FD, ChildError, Inheritance},
+        child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance},
         pidfd::PidFd,
     },
 };
 
 /// What systemd has told llb and must not tell a worker: that descriptors from 3 up are sockets (3 is the channel),
-/// where to say that the service is ready (llb says so), and how often to say that it lives.
+/// where to say that the service is ready (llb says so; workers have a socket of llb's for that), and how often to say
+/// that it lives.
 const FOR_US_ALONE: [&str; 6] =
     ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -43,6 +45,10 @@ pub struct Order<'a> {
     pub slot: Slot,
     /// What it sees as `LLB_GENERATION`.
     pub generation: Generation,
+    /// Who it is, if not who llb is.
+    pub identity: Option<&'a Identity>,
+    /// What it sees as `NOTIFY_SOCKET`.
+    pub notify: Option<&'a OsStr>,
     /// Where its words go.
     pub output: Output,
 }
@@ -88,7 +94,8 @@ pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnE
     let failed = |action| move |source: io::Error| SpawnError::Resources { action, slot: order.slot, source };
     let entrance = cgroup.entrance()?;
     let Channel { ours, workers } = channel().map_err(failed("make a channel for"))?;
-    let inheritance = Inheritance { cgroup_procs: entrance.as_fd(), channel: workers.as_fd() };
+    let credentials = order.identity.map(|who| Credentials { uid: who.uid, gid: who.gid, groups: &who.groups });
+    let inheritance = Inheritance { cgroup_procs: entrance.as_fd(), channel: workers.as_fd(), credentials };
     let mut child = child::spawn(command(order), inheritance).map_err(|error| match error {
         ChildError::Start(source) => diagnosis::explain(order, source),
         ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error },
@@ -127,6 +134,16 @@ fn command(order: &Order<'_>) -> Command {
         .env("NODE_CHANNEL_FD", &channel)
         .env("NODE_CHANNEL_SERIALIZATION_MODE", "json")
         .env("GODEBUG", plain_tcp(std::env::var("GODEBUG").ok()));
+    if let Some(address) = order.notify {
+        command.env("NOTIFY_SOCKET", address);
+    }
+    let login = order.identity.and_then(|identity| identity.login.as_ref());
+    for (name, value) in login.iter().flat_map(|login| login.variables()) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     command
 }
 

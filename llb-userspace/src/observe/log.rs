@@ -4,6 +4,14 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::{EnvFilter, fmt};
 
+/// A filter that [`start`] can read.
+///
+/// # Errors
+/// As those of [`start`].
+pub fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+    text.parse::<EnvFilter>().map(|_| text.to_owned())
+}
+
 /// Starts the log. `filter` is a level (`warn`) or a list of `target=level` as `tracing_subscriber` reads them.
 ///
 /// # Errors

@@ -27,12 +27,20 @@ pub struct Status {
     pub least_slot: Option<u32>,
     /// The addresses that are steered.
     pub groups: Vec<GroupStatus>,
+    /// The generation that serves.
+    pub generation: u32,
+    /// The generation that is being started, during a reload.
+    pub reloading: Option<u32>,
+    /// The slots, as many as there are to be workers.
+    pub slots: Vec<SlotStatus>,
     /// The workers, by slot and age.
     pub workers: Vec<WorkerStatus>,
     /// What became of each connection, by outcome.
     pub selector: BTreeMap<String, u64>,
     /// Connections that came to the selector; the sum of the outcomes of a new connection.
     pub connections: u64,
+    /// Times that a process which is no worker's has said `READY=1` on the workers' `NOTIFY_SOCKET`.
+    pub notify_strangers: u64,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
@@ -84,6 +92,22 @@ pub struct GroupStatus {
     pub slots: Vec<u32>,
 }
 
+/// One slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlotStatus {
+    /// Its number.
+    pub slot: u32,
+    /// `filled`: it has a worker that is to stay. `waiting`: it gets one. `drained`: left empty, as was asked for.
+    /// `failed`: left empty, as nobody has become ready there.
+    pub state: String,
+    /// When a waiting slot gets its worker, seconds from now; none if that depends on another worker's end.
+    pub starts_in_s: Option<f64>,
+    /// How often its worker has been replaced.
+    pub restarts: u32,
+    /// How its last worker ended.
+    pub last_exit: Option<String>,
+}
+
 /// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
@@ -101,8 +125,12 @@ pub struct WorkerStatus {
     pub seats: Vec<u32>,
     /// Connections that the selector gave to it.
     pub chosen: u64,
+    /// The same as a part of all that came to the selector since the master started, 0 to 1.
+    pub share: f64,
     /// Connections open.
     pub open: Option<u64>,
+    /// Connections that wait in the queues of its listeners to be accepted; none if these could not be looked at.
+    pub queued: Option<u64>,
     /// Requests begun and not yet answered.
     pub in_flight: Option<u64>,
     /// Requests answered.

@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use crate::sys::capabilities::{self, Capabilities};
+
 /// Texts that may wait: more than llb has to say in a bad minute.
 const WAITING: usize = 1024;
 
@@ -31,6 +33,8 @@ static WRITER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
 });
 
 fn write_all(inbox: &Receiver<Order>) {
+    // Each thread has its own, and to write takes none.
+    let _ = capabilities::keep(Capabilities::NONE);
     for order in inbox {
         match order {
             // A closed stderr is no reason to stop.

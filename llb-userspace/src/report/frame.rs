@@ -9,6 +9,11 @@ use super::{
 /// that send messages of their own, and bounds what 256 workers can make llb hold to 16 MiB.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
+/// The longest message of a program's own that is passed on to the event stream, bytes; and how many are in one interval of
+/// the budget. They are for people and scripts that watch; a log is the better place for more.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
+const MESSAGES: u32 = 10;
+
 /// Reads one worker's channel.
 #[derive(Debug)]
 pub struct Reader {
@@ -16,6 +21,8 @@ pub struct Reader {
     budget: u32,
     counts: ReportCounts,
     newly_seen: Vec<Fault>,
+    message_budget: u32,
+    messages: Vec<String>,
 }
 
 /// The line that has begun and not yet ended.
@@ -31,13 +38,21 @@ impl Reader {
     /// A reader for a new channel, with a budget as in [`refill`](Self::refill).
     #[must_use]
     pub fn new(budget: u32) -> Self {
-        Reader { line: Line::Kept(Vec::new()), budget, counts: ReportCounts::default(), newly_seen: Vec::new() }
+        Reader {
+            line: Line::Kept(Vec::new()),
+            budget,
+            counts: ReportCounts::default(),
+            newly_seen: Vec::new(),
+            message_budget: MESSAGES,
+            messages: Vec::new(),
+        }
     }
 
     /// Starts an interval in which the worker may write `budget` lines of any kind. Latencies beyond it are dropped
     /// and counted; the other reports are rare and matter, so they are never dropped.
     pub fn refill(&mut self, budget: u32) {
         self.budget = budget;
+        self.message_budget = MESSAGES;
     }
 
     /// Takes the next bytes of the channel, cut anywhere, and passes each report to `sink` in the order written.
@@ -61,6 +76,12 @@ impl Reader {
         std::mem::take(&mut self.newly_seen)
     }
 
+    /// Lines of JSON that are none of llb's commands, a program's own messages, since this was last called; those that are
+    /// too long, or too many, are counted only.
+    pub fn messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
+    }
+
     fn extend(&mut self, bytes: &[u8]) {
         let Line::Kept(line) = &mut self.line else { return };
         if line.len() + bytes.len() <= MAX_LINE_BYTES {
@@ -75,6 +96,11 @@ impl Reader {
         match &mut self.line {
             Line::Kept(line) => {
                 let parsed = parse(line);
+                let is_own = matches!(parsed, Err(Fault::NoCommand | Fault::UnknownCommand));
+                if is_own && self.message_budget > 0 && line.len() <= MAX_MESSAGE_BYTES {
+                    self.message_budget -= 1;
+                    self.messages.push(String::from_utf8_lossy(line.trim_ascii()).into_owned());
+                }
                 line.clear();
                 if let Some(report) = self.account(parsed) {
                     sink(report);
@@ -113,6 +139,21 @@ impl Reader {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_programs_own_messages_are_passed_on_within_bounds() {
+        let mut reader = Reader::new(1_000);
+        let own = ["{\"event\":\"cache warm\"}", "[1,2]", "{\"cmd\":\"mine\",\"n\":1}"];
+        read(&mut reader, format!("{}\nnonsense\n{{\"cmd\":\"ready\"}}\n", own.join("\n")).as_bytes());
+        assert_eq!(reader.messages(), own);
+        assert_eq!(reader.counts().fault(Fault::NoCommand) + reader.counts().fault(Fault::UnknownCommand), 3);
+        let long = format!("[\"{}\"]\n", "x".repeat(MAX_MESSAGE_BYTES));
+        read(&mut reader, (long + &"[]\n".repeat(100)).as_bytes());
+        assert_eq!(reader.messages().len(), MESSAGES as usize - own.len());
+        reader.refill(1_000);
+        read(&mut reader, b"[]\n");
+        assert_eq!(reader.messages(), ["[]"]);
+    }
 
     fn read(reader: &mut Reader, bytes: &[u8]) -> Vec<Report> {
         let mut reports = Vec::new();

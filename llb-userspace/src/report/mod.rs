@@ -12,7 +12,7 @@ mod frame;
 mod parse;
 pub mod say;
 
-pub use frame::{MAX_LINE_BYTES, Reader};
+pub use frame::{MAX_LINE_BYTES, MAX_MESSAGE_BYTES, Reader};
 pub use parse::MAX_LATENCY_US;
 
 /// What one line said.

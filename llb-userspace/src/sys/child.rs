@@ -14,8 +14,10 @@ use nix::{
     errno::Errno,
     libc,
     sys::signal::{SigSet, SigmaskHow},
-    unistd::setsid,
+    unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid, setsid},
 };
+
+use super::capabilities::{self, Capabilities};
 
 /// The channel's number in the child. The first one after the standard three: a shell script cannot write to
 /// one above 9.
@@ -31,6 +33,19 @@ pub struct Inheritance<'a> {
     pub cgroup_procs: BorrowedFd<'a>,
     /// What it finds open as [`CHANNEL_FD`].
     pub channel: BorrowedFd<'a>,
+    /// Who it becomes, if not who we are.
+    pub credentials: Option<Credentials<'a>>,
+}
+
+/// A user and groups, by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// The user.
+    pub uid: Uid,
+    /// The group of the files that it makes.
+    pub gid: Gid,
+    /// All of its groups.
+    pub groups: &'a [Gid],
 }
 
 /// Why there is no child.
@@ -61,12 +76,27 @@ pub enum Step {
     Descriptors,
     /// Except for the channel.
     Channel,
+    /// Its groups and no others, while it may still choose them.
+    Groups,
+    /// Its user, after all for which it takes the rights of ours.
+    User,
+    /// No rights beyond that user's.
+    Capabilities,
     /// No signal is blocked.
     Signals,
 }
 
 impl Step {
-    const ALL: [Step; 5] = [Step::Session, Step::Cgroup, Step::Descriptors, Step::Channel, Step::Signals];
+    const ALL: [Step; 8] = [
+        Step::Session,
+        Step::Cgroup,
+        Step::Descriptors,
+        Step::Channel,
+        Step::Groups,
+        Step::User,
+        Step::Capabilities,
+        Step::Signals,
+    ];
 
     fn attempt(self) -> &'static str {
         match self {
@@ -74,13 +104,17 @@ impl Step {
             Step::Cgroup => "enter its cgroup",
             Step::Descriptors => "close what it shall not inherit",
             Step::Channel => "keep its channel open",
+            Step::Groups => "take on its groups; llb needs CAP_SETGID for --user and --group",
+            Step::User => "become its user; llb needs CAP_SETUID for --user",
+            Step::Capabilities => "give up llb's capabilities",
             Step::Signals => "unblock its signals",
         }
     }
 }
 
 /// Starts `command` in its cgroup and a session of its own, with default signal dispositions, none blocked, and
-/// nothing open but the standard three descriptors and the channel.
+/// nothing open but the standard three descriptors and the channel. Unless it is root's it holds no capability, whatever
+/// llb holds; root's processes get theirs back with exec, as far as the bounding set allows.
 ///
 /// # Errors
 /// If the child cannot be prepared, or its program not run: exec's failure comes back as this function's error.
@@ -89,9 +123,15 @@ pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child
     // hears of exec's failure is not what the child replaces by the channel.
     let channel = inheritance.channel.try_clone_to_owned().map_err(ChildError::Start)?;
     let (procs_fd, channel_fd) = (inheritance.cgroup_procs.as_raw_fd(), channel.as_fd().as_raw_fd());
-    // SAFETY: `become_worker` only makes system calls, allocates nothing and takes no lock. The descriptors are
-    // open until the command, which this function owns, is gone.
-    unsafe { command.pre_exec(move || become_worker(procs_fd, channel_fd)) };
+    let credentials = inheritance.credentials.map(|c| (c.uid, c.gid, c.groups.to_vec()));
+    let become_worker = move || {
+        let credentials = credentials.as_ref().map(|(uid, gid, groups)| Credentials { uid: *uid, gid: *gid, groups });
+        become_worker(procs_fd, channel_fd, credentials)
+    };
+    // SAFETY: `become_worker` only makes system calls, allocates nothing and takes no lock but those of libc's setters of
+    // users and groups, which are for other threads, of which a child has none. The descriptors are open until the
+    // command, which this function owns, is gone.
+    unsafe { command.pre_exec(become_worker) };
 
     // A signal between fork and exec would run our handlers in the child, and they would tell us of it by a pipe
     // that is still shared: block them all until the child has dropped the handlers.
@@ -103,12 +143,20 @@ pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child
 }
 
 /// Runs in the child: async-signal-safe calls only.
-fn become_worker(procs: RawFd, channel: RawFd) -> io::Result<()> {
+fn become_worker(procs: RawFd, channel: RawFd, credentials: Option<Credentials<'_>>) -> io::Result<()> {
     setsid().map_err(|errno| failed(Step::Session, errno))?;
     enter_cgroup(procs).map_err(|errno| failed(Step::Cgroup, errno))?;
     forget_handlers();
     close_on_exec_from(libc::STDERR_FILENO + 1).map_err(|errno| failed(Step::Descriptors, errno))?;
     keep_open_as(CHANNEL_FD, channel).map_err(|errno| failed(Step::Channel, errno))?;
+    if let Some(Credentials { uid, gid, groups }) = credentials {
+        setgroups(groups).and_then(|()| setresgid(gid, gid, gid)).map_err(|errno| failed(Step::Groups, errno))?;
+        setresuid(uid, uid, uid).map_err(|errno| failed(Step::User, errno))?;
+    }
+    // Who changes from one user to another without having been root keeps them all otherwise.
+    if !geteuid().is_root() {
+        capabilities::keep(Capabilities::NONE).map_err(|error| failed(Step::Capabilities, errno_of(&error)))?;
+    }
     SigSet::empty().thread_set_mask().map_err(|errno| failed(Step::Signals, errno))
 }
 
@@ -146,6 +194,10 @@ const STEP_UNIT: i32 = 4096;
 /// std carries nothing but one number from the child to us, so the step travels in its upper bits.
 fn failed(step: Step, errno: Errno) -> io::Error {
     io::Error::from_raw_os_error((step as i32 + 1) * STEP_UNIT + errno as i32)
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
 
 fn understand(error: io::Error) -> ChildError {
@@ -186,7 +238,7 @@ mod tests {
         // Nothing can be written to what is open for reading.
         let read_only = File::open("/dev/null").unwrap();
         let (channel, _ours) = UnixStream::pair().unwrap();
-        let inheritance = Inheritance { cgroup_procs: read_only.as_fd(), channel: channel.as_fd() };
+        let inheritance = Inheritance { cgroup_procs: read_only.as_fd(), channel: channel.as_fd(), credentials: None };
 
         let error = spawn(Command::new("true"), inheritance).unwrap_err();
 

@@ -7,6 +7,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use nix::unistd::Pid;
+
 /// Inode number of the first cgroup namespace (`PROC_CGROUP_INIT_INO` in the kernel's proc_ns.h): only there does
 /// /proc show paths from the very root of the hierarchy.
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFB;
@@ -69,6 +71,24 @@ pub fn own_cgroup() -> Result<OwnCgroup, MountsError> {
     let namespace = fs::metadata(namespace).map_err(|source| MountsError::Read { path: namespace, source })?.ino();
     let level = (namespace == FIRST_NAMESPACE).then(|| depth(&own));
     Ok(OwnCgroup { path, level })
+}
+
+/// The cgroup of version 2 that a process is in, as /proc has it.
+///
+/// # Errors
+/// `ENOENT` if the process has ended.
+pub fn cgroup_of(pid: Pid) -> io::Result<PathBuf> {
+    own_path(&fs::read(format!("/proc/{pid}/cgroup"))?).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// The name that /proc has for the cgroup whose directory is `path`.
+///
+/// # Errors
+/// If cgroup v2 is not mounted above it.
+pub fn cgroup_name(path: &Path) -> Result<PathBuf, MountsError> {
+    let mount = cgroup2_mount(&read("/proc/self/mountinfo")?).ok_or(MountsError::NotMounted)?;
+    let below = path.strip_prefix(&mount.point).map_err(|_| MountsError::NotMounted)?;
+    Ok(mount.root.join(below))
 }
 
 /// A cgroup v2 mount: its mount point, and the cgroup that is visible there.
@@ -136,7 +156,12 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-    use super::{Mount, MountsError, OwnCgroup, cgroup2_mount, depth, locate, own_cgroup, own_path, unescape};
+    use nix::unistd::Pid;
+
+    use super::{
+        Mount, MountsError, OwnCgroup, cgroup_name, cgroup_of, cgroup2_mount, depth, locate, own_cgroup, own_path,
+        unescape,
+    };
 
     const HYBRID: &[u8] = b"22 1 0:21 / /sys rw - sysfs sysfs rw\n\
         31 22 0:27 / /sys/fs/cgroup ro shared:9 - tmpfs tmpfs ro\n\
@@ -185,6 +210,8 @@ mod tests {
         let OwnCgroup { path, .. } = own_cgroup().unwrap();
         let here = std::fs::read_to_string(path.join("cgroup.procs")).unwrap();
         assert!(here.lines().any(|line| line == std::process::id().to_string()));
+        assert_eq!(cgroup_name(&path).unwrap(), cgroup_of(Pid::this()).unwrap());
+        assert!(matches!(cgroup_name(Path::new("/nowhere")), Err(MountsError::NotMounted)));
     }
 
     proptest! {

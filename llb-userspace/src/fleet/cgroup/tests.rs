@@ -44,6 +44,8 @@ impl Scene {
             directory: None,
             slot: Slot(0),
             generation: Generation(0),
+            identity: None,
+            notify: None,
             output: Output::Inherited,
         };
         let Spawned { pid, child, .. } = spawn(&order, cgroup).unwrap();

@@ -53,6 +53,7 @@ impl Lives {
                 self.dismiss(id, "its slot is gone", now, effects);
             }
         }
+        (wanted..before).for_each(|gone| self.note_if_emptied(Slot(gone as u32)));
         self.spawn_due(now, effects);
         self.roll_on(now, effects);
         Ok(Granted::Done)
@@ -69,6 +70,7 @@ impl Lives {
         for id in self.of(slot) {
             self.dismiss(id, "drained, as asked for", now, effects);
         }
+        self.note_if_emptied(slot);
         self.roll_on(now, effects);
         Ok(Granted::Done)
     }
@@ -92,6 +94,18 @@ impl Lives {
         }
         self.spawn_due(now, effects);
         Ok(Granted::Done)
+    }
+
+    /// Tells if a slot that is not to be filled has no worker any more.
+    pub(super) fn note_if_emptied(&mut self, slot: Slot) {
+        let cause = match self.place(slot).map(|place| place.wish) {
+            None => "the slot is gone, as asked for",
+            Some(Wish::Drained) => "the slot is drained, as asked for",
+            Some(Wish::Filled | Wish::Failed) => return,
+        };
+        if self.of(slot).is_empty() {
+            self.note(Kind::Emptied, None, Some(slot), self.generation, cause.into());
+        }
     }
 
     fn check(&self, slot: Slot) -> Result<(), Refusal> {

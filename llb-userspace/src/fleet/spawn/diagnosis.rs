@@ -9,8 +9,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::unistd::{AccessFlags, access};
+
 use super::Order;
-use crate::{fleet::cgroup::CgroupError, model::Slot, sys::child::ChildError};
+use crate::{
+    fleet::{cgroup::CgroupError, user::Login},
+    model::Slot,
+    sys::child::ChildError,
+};
 
 /// Why a worker could not be spawned.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +43,14 @@ pub enum SpawnError {
     },
     /// The program is there, but must not be run.
     #[error(
-        "{path} may not be run by this user; is it a program (chmod +x), and its file system mounted without noexec?"
+        "{path} may not be run by {user}; is it a program (chmod +x) in directories that {user} may enter, \
+         and its file system mounted without noexec?"
     )]
     NotExecutable {
         /// The program.
         path: PathBuf,
+        /// Who the worker was to be.
+        user: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -100,7 +109,39 @@ pub(super) fn explain(order: &Order<'_>, source: io::Error) -> SpawnError {
         None if is_path => SpawnError::NoProgram { path: order.program.into() },
         None => SpawnError::NotInPath { program: order.program.to_owned(), searched: path_variable },
         Some(path) if source.kind() == NotFound => SpawnError::NoInterpreter { path },
-        Some(path) => SpawnError::NotExecutable { path, source },
+        Some(path) => SpawnError::NotExecutable { path, user: user(order), source },
+    }
+}
+
+fn user(order: &Order<'_>) -> String {
+    match order.identity {
+        None => "this user".to_owned(),
+        Some(identity) => match &identity.login {
+            Some(Login { entry: Some((name, ..)) }) => format!("user {name}"),
+            _ => format!("user {}", identity.uid),
+        },
+    }
+}
+
+/// Finds a program as exec would, without running it: whether it is a program the kernel only tells when it runs.
+///
+/// # Errors
+/// [`SpawnError`] if there is no such program, or this user may not run it.
+pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
+    let path_variable = env::var_os("PATH").unwrap_or_default();
+    let is_path = program.as_bytes().contains(&b'/');
+    let found = if is_path {
+        let path = PathBuf::from(program);
+        path.exists().then_some(path).ok_or_else(|| SpawnError::NoProgram { path: program.into() })?
+    } else {
+        search(program, &path_variable, Path::new("."))
+            .ok_or_else(|| SpawnError::NotInPath { program: program.to_owned(), searched: path_variable })?
+    };
+    let allowed = access(&found, AccessFlags::X_OK).map_err(io::Error::from);
+    let allowed = allowed.and_then(|()| if found.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) });
+    match allowed {
+        Ok(()) => Ok(found),
+        Err(source) => Err(SpawnError::NotExecutable { path: found, user: "this user".to_owned(), source }),
     }
 }
 

@@ -43,7 +43,8 @@ impl Scene {
     fn try_spawn(&self, program: &OsStr, args: &[&str], directory: Option<&Path>) -> Result<Spawned, SpawnError> {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let output = Output::Captured;
-        let order = Order { program, args: &args, directory, slot: Slot(7), generation: Generation(2), output };
+        let (slot, generation) = (Slot(7), Generation(2));
+        let order = Order { program, args: &args, directory, slot, generation, identity: None, notify: None, output };
         spawn(&order, &self.cgroup)
     }
 

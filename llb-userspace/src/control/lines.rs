@@ -1,0 +1,69 @@
+//! What an asker is told, line by line.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::AsyncWriteExt,
+    net::unix::WriteHalf,
+    sync::broadcast::{Receiver, error::RecvError},
+};
+
+/// Where the answer to one request is written. Whoever does not read holds up nobody but himself.
+#[derive(Debug)]
+pub struct Lines<'a>(WriteHalf<'a>);
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(write: WriteHalf<'a>) -> Self {
+        Lines(write)
+    }
+
+    /// Writes one line.
+    ///
+    /// # Errors
+    /// If nobody is there to read it any more.
+    pub async fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        self.0.write_all(&line).await
+    }
+}
+
+/// In the place of events that a follower was too slow for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missed {
+    /// How many.
+    pub missed: u64,
+}
+
+/// Writes what was, and then what comes, up to the event that is the last of all. What comes waits for nobody: a follower
+/// that does not keep up is told how much it has missed.
+///
+/// # Errors
+/// If nobody is there to read it any more.
+pub async fn follow<T: Serialize + Clone>(
+    lines: &mut Lines<'_>,
+    past: Vec<T>,
+    mut coming: Option<Receiver<T>>,
+    is_last: impl Fn(&T) -> bool,
+) -> io::Result<()> {
+    for event in past {
+        lines.write(&event).await?;
+        if is_last(&event) {
+            return Ok(());
+        }
+    }
+    while let Some(events) = &mut coming {
+        match events.recv().await {
+            Ok(event) => {
+                lines.write(&event).await?;
+                if is_last(&event) {
+                    break;
+                }
+            }
+            Err(RecvError::Lagged(missed)) => lines.write(&Missed { missed }).await?,
+            Err(RecvError::Closed) => break,
+        }
+    }
+    Ok(())
+}

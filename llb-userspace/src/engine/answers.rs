@@ -1,0 +1,155 @@
+//! What the control socket answers. Each asker has a task of its own here; the engine answers each message at once, and
+//! waits for none of them.
+
+use std::{
+    io::{self, ErrorKind},
+    rc::Rc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{
+        Semaphore,
+        broadcast::{Receiver, error::RecvError},
+        mpsc, oneshot,
+    },
+    task::spawn_blocking,
+};
+
+use super::{awaited::Awaited, messages::Message, queues};
+use crate::{
+    control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
+    fleet::{Command, Granted, Kind, Style},
+    model::Slot,
+    observe::{event::Event, status::Status},
+    sys::clock::now,
+};
+
+/// How many workers more a rolling reload may have than slots, unless it is told otherwise.
+const MAX_SURGE: u32 = 1;
+
+/// A command that is granted, and what comes of it.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub granted: Granted,
+    /// The number of the last event before it, and of the last one that it made at once.
+    pub before: u64,
+    pub after: u64,
+    /// All events since before it.
+    pub coming: Receiver<Event>,
+}
+
+/// How long looking for accept queues may take, so that the status comes in any case.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Threads that look for accept queues: many may ask for the status at once.
+const LOOKERS: usize = 2;
+
+/// What the control socket answers.
+pub(super) fn answers(
+    inbox: mpsc::Sender<Message>,
+) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
+    let lookers = Rc::new(Semaphore::new(LOOKERS));
+    async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, request, lines).await
+}
+
+/// The status with all that there is to know.
+async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io::Result<Status> {
+    let deadline = now().after(LOOK);
+    let _looker = lookers.acquire().await;
+    let (mut status, queues) = ask(inbox, |reply| Message::Ask { reply }).await?;
+    let lengths = spawn_blocking(move || queues::lengths(&queues, deadline)).await.unwrap_or_default();
+    for (worker, length) in status.workers.iter_mut().zip(lengths) {
+        worker.queued = length;
+    }
+    Ok(status)
+}
+
+async fn answer(
+    inbox: &mpsc::Sender<Message>,
+    lookers: &Semaphore,
+    request: Request,
+    lines: &mut Lines<'_>,
+) -> io::Result<()> {
+    let command = match request {
+        Request::Status {} => return lines.write(&whole_status(inbox, lookers).await?).await,
+        Request::Events { follow: on } => {
+            let (past, coming) = ask(inbox, |reply| Message::Follow { reply }).await?;
+            let is_last = |event: &Event| event.event == Kind::Down.name();
+            return follow(lines, past, on.then_some(coming), is_last).await;
+        }
+        Request::Reload { rolling: false, max_surge: Some(_) } => {
+            return lines.write(&refused("max_surge is for a rolling reload only")).await;
+        }
+        Request::Reload { rolling: true, max_surge: Some(0) } => {
+            return lines
+                .write(&refused("without one worker more than slots none can be replaced: max_surge is 1 or more"))
+                .await;
+        }
+        Request::Reload { rolling: false, max_surge: None } => Command::Reload(Style::AtOnce),
+        Request::Reload { rolling: true, max_surge } => {
+            Command::Reload(Style::Rolling { max_surge: max_surge.unwrap_or(MAX_SURGE) })
+        }
+        Request::Scale { workers } => Command::Scale { workers },
+        Request::Drain { slot } => Command::Drain { slot: Slot(slot) },
+        Request::Restart { slot } => Command::Restart { slot: Slot(slot) },
+        Request::Stop {} => Command::Stop,
+    };
+    let begun = match ask(inbox, |reply| Message::Command { command, reply }).await? {
+        Ok(begun) => begun,
+        Err(refusal) => return lines.write(&refused(&refusal.to_string())).await,
+    };
+    if command == Command::Stop {
+        lines.write(&Done { ok: true, ..Done::default() }).await?;
+        drop(begun);
+        // The connection closes with llb.
+        return std::future::pending().await;
+    }
+    let awaited = Awaited::of(command, begun.granted, &status(inbox).await?);
+    lines.write(&outcome_of(inbox, awaited, begun).await?).await
+}
+
+fn refused(why: &str) -> Outcome {
+    Outcome::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
+}
+
+async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
+    let (status, _) = ask(inbox, |reply| Message::Ask { reply }).await?;
+    Ok(status)
+}
+
+/// Follows the events until they say how it went.
+async fn outcome_of(inbox: &mpsc::Sender<Message>, mut awaited: Awaited, begun: Begun) -> io::Result<Outcome> {
+    let Begun { before, after, mut coming, .. } = begun;
+    // The state just after a change of slots tells all that it has made at once; of the others the events tell.
+    let mut seen = if matches!(awaited, Awaited::Scale { .. }) { after } else { before };
+    if let Some(outcome) = awaited.at_once() {
+        return Ok(outcome);
+    }
+    loop {
+        let events = match coming.recv().await {
+            Ok(event) => vec![event],
+            // The engine keeps more of them than wait for a follower.
+            Err(RecvError::Lagged(_)) => {
+                let (past, anew) = ask(inbox, |reply| Message::Follow { reply }).await?;
+                coming = anew;
+                past
+            }
+            Err(RecvError::Closed) => return Err(ErrorKind::BrokenPipe.into()),
+        };
+        let known = seen;
+        for event in events.into_iter().filter(|event| event.seq > known) {
+            seen = event.seq;
+            if let Some(outcome) = awaited.see(&event) {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// Asks the engine; without an answer it has ended.
+async fn ask<T>(inbox: &mpsc::Sender<Message>, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> io::Result<T> {
+    let (reply, answer) = oneshot::channel();
+    inbox.send(message(reply)).await.map_err(|_| ErrorKind::BrokenPipe)?;
+    answer.await.map_err(|_| ErrorKind::BrokenPipe.into())
+}

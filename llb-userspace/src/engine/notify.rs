@@ -1,0 +1,74 @@
+//! Listens to what workers say by sd_notify(3).
+
+use std::{convert::Infallible, ffi::OsStr, future::pending, time::Duration};
+
+use nix::unistd::Pid;
+use tokio::{
+    sync::mpsc::Sender,
+    task::yield_now,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{Engine, messages::Message, worker::Running};
+use crate::{
+    fleet::{
+        Secret,
+        notify::{NotifySocket, Said},
+    },
+    model::Instant,
+};
+
+/// How often messages are read on, and how many at the most: two thousand a second, for a fleet of 256 that all become
+/// ready at once. Who floods the socket waits, and the others that write to it; nothing else of llb does.
+const EVERY: Duration = Duration::from_millis(100);
+const AT_MOST: u32 = 200;
+
+/// Read at once; the engine's other turns come in between.
+const BATCH: u32 = 20;
+
+/// Passes on what counts, for as long as the engine runs.
+pub(super) async fn listen(socket: &NotifySocket, inbox: Sender<Message>) -> Infallible {
+    let mut renewal = interval(EVERY);
+    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        renewal.tick().await;
+        for count in 1..=AT_MOST {
+            match socket.next().await {
+                Ok(Said::Other) => {}
+                // A closed inbox is the end of the engine.
+                Ok(Said::Ready { pid, cgroup }) => drop(inbox.send(Message::SaidReady { pid, cgroup }).await),
+                Err(error) => {
+                    tracing::error!(%error, "cannot listen to what workers say by NOTIFY_SOCKET any more");
+                    pending::<()>().await;
+                }
+            }
+            if count % BATCH == 0 {
+                yield_now().await;
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Said by sd_notify(3): as good as the line `{"cmd":"ready"}`, but nobody is expected to answer pings for it.
+    pub(super) fn said_ready(&mut self, pid: Pid, cgroup: Option<&OsStr>, now: Instant) {
+        let lives_there = |running: &Running| cgroup.is_some() && running.cgroup.path().file_name() == cgroup;
+        let Some((id, _)) = self.running.iter().find(|(_, running)| lives_there(running)) else {
+            if self.strangers == 0 {
+                tracing::warn!(%pid, "READY=1 on NOTIFY_SOCKET by a process that is no worker's; counted from now on");
+            }
+            self.strangers += 1;
+            return;
+        };
+        let effects = self.lives.says_ready(*id, now);
+        self.perform(effects, now);
+    }
+}
+
+/// What nobody guesses. A kernel that has no randomness yet, in its first second, gives what it has.
+pub(super) fn random() -> Secret {
+    let mut secret = Secret::default();
+    // Whoever guesses the name can only send what is not listened to.
+    let _ = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::NONBLOCK);
+    secret
+}

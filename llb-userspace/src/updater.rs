@@ -1,0 +1,102 @@
+//! The updater: from what is known of each seat now to what the kernel's selector reads. Stepped by hand, with the time as
+//! an argument; [`crate::balancer`] steps it for a master of your own, [`crate::engine`] for `llb run`.
+
+use std::time::Duration;
+
+use llb_common::{abi::Seat as SeatBooks, policy::Policy, select, set, track};
+
+use crate::{
+    estimate::Estimate,
+    kernel::{Books, Publication},
+    model::{Instant, Seat},
+    policy::{self, Table, View},
+};
+
+/// After this long without an answer, and with nothing in flight, what the kernel has measured of a worker says
+/// nothing about it any more. Without this a worker that was slow once, as at its start, is passed over for ever,
+/// because only an answer could mend its name.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
+
+/// A worker's seat, as the updater needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seated<'a> {
+    /// The seat.
+    pub seat: Seat,
+    /// Whether it may be chosen.
+    pub joined: bool,
+    /// What its worker has reported, if anything.
+    pub estimate: Option<&'a Estimate>,
+    /// Since when its worker owes an answer to a ping: [`crate::estimate::ping::Pinger::outstanding`].
+    pub owed: Option<Instant>,
+}
+
+/// What was published last, and what it was made of.
+#[derive(Clone, Debug)]
+pub struct Updater {
+    policy: Policy,
+    views: Vec<View>,
+    table: Table,
+    turn: u64,
+}
+
+impl Updater {
+    /// An updater that has published nothing.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Updater { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0 }
+    }
+
+    /// Publishes what is known of the seats at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no
+    /// system call. The kernel takes what is older than [`select::STALE_AFTER_NS`] for nothing, so this is to be called well
+    /// more often than once a second; `llb run` does it every 9 ms, and after each change.
+    pub fn update<'a>(&mut self, books: &Books, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
+        self.turn = self.turn.wrapping_add(1);
+        self.views.clear();
+        self.views.extend(seated.map(|seated| view(books, seated, now)));
+        self.table = policy::table(&self.views, now, self.turn);
+        let Table { least, near, cost_ns } = &self.table;
+        books.publish(self.policy, &Publication { least: *least, near: *near, cost_ns }, now);
+        books.rest(&set::of(self.views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
+    }
+
+    /// What was published last.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// What was known then.
+    #[must_use]
+    pub fn views(&self) -> &[View] {
+        &self.views
+    }
+}
+
+fn view(books: &Books, Seated { seat, joined, estimate, owed }: Seated<'_>, now: Instant) -> View {
+    let mut counts = books.load(seat);
+    if is_forgotten(&counts, now) {
+        books.renew(seat);
+        counts.service_ns = 0;
+    }
+    View {
+        seat,
+        estimate_ns: estimate.and_then(|estimate| estimate.get_at(now, owed)),
+        at_least_ns: estimate.map_or(0, |estimate| estimate.at_least(now, owed)),
+        kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
+        in_flight: select::in_flight(&counts) + track::outstanding_at(&counts, now.0),
+        progress_at: Instant(counts.progress_at),
+        joined,
+    }
+}
+
+/// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,
+/// so charges that no request has settled are forgotten here only.
+#[must_use]
+pub fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
+    let books = books.seat(seat);
+    select::in_flight(&books) == 0 && track::outstanding_at(&books, now.0) == 0
+}
+
+fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
+    books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
+}

@@ -29,6 +29,7 @@ pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::Name;
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;
+pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};
 pub use worker::{Holding, Listener, State, Worker};

@@ -35,6 +35,7 @@
 //! assert_eq!(table.least, Some(Seat(1)));
 //! ```
 
+pub mod balancer;
 pub mod cli;
 pub mod config;
 pub mod control;

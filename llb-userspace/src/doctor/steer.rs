@@ -98,7 +98,8 @@ fn reserve() -> io::Result<(Socket, SocketAddr)> {
 pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>> {
     let mut heard = HashMap::new();
     let mut cookies = Vec::new();
-    let mut events = steering.take_events();
+    let mut events =
+        steering.take_events().map_err(|error| Missing::error(&error, "let llb open more files (ulimit -n)"))?;
     let all = async {
         while let Some(events) = &mut events {
             for event in events.next().await? {

@@ -258,7 +258,7 @@ impl Engine {
         let socket = self.notify.clone();
         let notified = notify::listen(&socket, self.inbox.clone());
         tokio::pin!(notified);
-        let mut events = self.steering.take_events();
+        let mut events = self.steering.take_events()?;
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         tokio::pin!(stop);

@@ -23,7 +23,7 @@ enum State {
 
 /// The seats of a fleet.
 #[derive(Clone, Debug)]
-pub(super) struct Seats([State; MAX_SEATS]);
+pub(crate) struct Seats([State; MAX_SEATS]);
 
 impl Default for Seats {
     fn default() -> Self {
@@ -33,29 +33,29 @@ impl Default for Seats {
 
 impl Seats {
     /// The lowest free seat.
-    pub(super) fn take(&mut self) -> Option<Seat> {
+    pub(crate) fn take(&mut self) -> Option<Seat> {
         let index = self.0.iter().position(|state| *state == State::Free)?;
         self.0[index] = State::Taken;
         Some(Seat(index as u32))
     }
 
     /// How many are free.
-    pub(super) fn count_free(&self) -> usize {
+    pub(crate) fn count_free(&self) -> usize {
         self.0.iter().filter(|state| **state == State::Free).count()
     }
 
     /// Gives a seat back.
-    pub(super) fn release(&mut self, seat: Seat) {
+    pub(crate) fn release(&mut self, seat: Seat) {
         self.0[seat.0 as usize % MAX_SEATS] = State::Released;
     }
 
     /// Whether one has been given back and is not free yet.
-    pub(super) fn any_rests(&self) -> bool {
+    pub(crate) fn any_rests(&self) -> bool {
         self.0.iter().any(|state| matches!(state, State::Released | State::Resting { .. }))
     }
 
     /// Frees the seats that have come to rest.
-    pub(super) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
+    pub(crate) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
         for (index, state) in self.0.iter_mut().enumerate() {
             match *state {
                 State::Released => *state = State::Resting { since: now },

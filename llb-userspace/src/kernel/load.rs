@@ -57,7 +57,8 @@ pub struct Steering {
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
-    events: Option<Events>,
+    /// Where the programs tell of sockets, until somebody listens.
+    ring: Option<RingBuf<MapData>>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -79,7 +80,6 @@ impl Steering {
             [names::SEATS, names::LATENCY, names::PUBLISHED].map(|name| take(&mut ebpf, name));
         let books = Books::map(&seats?, &latency?, &published?)?;
         let ring = map::<RingBuf<MapData>>(&mut ebpf, names::EVENTS)?;
-        let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
         let storage = options.keeps_books.then(|| take(&mut ebpf, names::CONN)).transpose()?;
         Ok(Steering {
             sockets: map(&mut ebpf, names::SOCKETS)?,
@@ -91,7 +91,7 @@ impl Steering {
             conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             counters: map(&mut ebpf, names::COUNTERS)?,
             books,
-            events: Some(events),
+            ring: Some(ring),
             // A kernel side that has nothing to say has no log map; that is as good.
             logger: aya_log::EbpfLogger::init(&mut ebpf).ok(),
             ebpf,
@@ -113,8 +113,10 @@ impl Steering {
             (names::EGRESS, Hook::Egress),
         ];
         for (name, hook) in hooks.into_iter().filter(|(name, _)| self.keeps_books() || !KEEP_BOOKS.contains(name)) {
-            let program = self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
-            let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
+            let fd = self
+                .program(name)?
+                .fd()
+                .map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
             attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
         Ok(())
@@ -138,8 +140,15 @@ impl Steering {
     }
 
     /// The socket events, once; later calls return nothing.
-    pub fn take_events(&mut self) -> Option<Events> {
-        self.events.take()
+    ///
+    /// # Errors
+    /// [`KernelError::Watch`] if they cannot be waited for.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn take_events(&mut self) -> Result<Option<Events>, KernelError> {
+        let failed = |source| KernelError::Watch { map: names::EVENTS, source };
+        self.ring.take().map(Events::new).transpose().map_err(failed)
     }
 
     /// What became of each connection since the programs were loaded.
@@ -155,6 +164,10 @@ impl Steering {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+    }
+
+    pub(super) fn program(&self, name: &'static str) -> Result<&Program, KernelError> {
+        self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })
     }
 
     pub(super) fn selector(&self) -> Result<&SkReuseport, KernelError> {

@@ -4,6 +4,7 @@
 //! cgroup programs stay until their cgroup is removed, a group's selector until its last listener is closed, and the
 //! maps as long as a program uses them.
 
+mod attach;
 mod books;
 mod connections;
 mod error;
@@ -14,6 +15,7 @@ mod loader;
 mod probe;
 mod value;
 
+pub use attach::AttachedBooks;
 pub use books::{Books, Counters, Latencies, Publication};
 pub use connections::Connections;
 pub use error::KernelError;

@@ -47,6 +47,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         drain_timeout: args.drain_timeout,
         respawn: args.respawn,
         backoff: args.backoff,
+        on_master_exit: args.on_master_exit.into(),
         runtime_dir: args.fleet.runtime_dir,
     })
 }

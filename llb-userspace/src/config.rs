@@ -59,6 +59,16 @@ impl Tracking {
     }
 }
 
+/// What becomes of the workers when the master dies without ending them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMasterExit {
+    /// They go on, steered by the kernel, until the next master of the name takes them over.
+    #[default]
+    Keep,
+    /// They end with it.
+    Stop,
+}
+
 /// What is done about workers that hang.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hanging {
@@ -99,6 +109,8 @@ pub struct Config {
     pub backoff: Duration,
     /// What is done about workers that hang.
     pub hanging: Hanging,
+    /// What becomes of the workers when the master dies.
+    pub on_master_exit: OnMasterExit,
     /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.
     pub runtime_dir: PathBuf,
 }

@@ -12,6 +12,7 @@ pub mod name;
 pub mod notify;
 pub mod pace;
 pub mod spawn;
+pub mod takeover;
 pub mod user;
 pub mod usher;
 
@@ -22,10 +23,10 @@ mod note;
 mod seats;
 mod worker;
 
-pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure, Whom};
-pub use life::{Lives, Rules, Standing};
+pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::Name;
 pub use note::{Kind, Note};

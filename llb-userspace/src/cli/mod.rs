@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod events;
 mod exit;
+mod guard;
 mod merge;
 mod output;
 mod run;
@@ -51,5 +52,6 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::Drain(args) => verbs::drain(&args),
         Command::Restart(args) => verbs::restart(&args),
         Command::Stop(args) => verbs::stop(&args),
+        Command::Guard(args) => guard::run(&args),
     }
 }

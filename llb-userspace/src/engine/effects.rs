@@ -21,6 +21,11 @@ impl Engine {
         if effects.is_empty() {
             return self.enter_notes();
         }
+        // What is repeated while a worker drains changes no life.
+        let changes = effects.iter().any(|effect| !matches!(effect, Effect::SeeOut { .. }));
+        if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
+            keeper.touch();
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),

@@ -1,13 +1,17 @@
-//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors.
+//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors; or all of them.
 
 use std::{
+    collections::BTreeSet,
     io,
     os::fd::{OwnedFd, RawFd},
 };
 
 use nix::{errno::Errno, unistd::Pid};
 
-use crate::sys::{pidfd::PidFd, procfs, socket};
+use crate::{
+    model::Address,
+    sys::{pidfd::PidFd, procfs, socket},
+};
 
 /// Why a worker's listener cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,28 @@ pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError
     })
 }
 
+/// Duplicates every socket of `pids` that listens on a port: each once, also one that several of them have open. The
+/// copies keep the sockets alive: close them soon. What cannot be looked into has none.
+#[must_use]
+pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
+    let mut inodes = BTreeSet::new();
+    let mut found = Vec::new();
+    for &pid in pids {
+        let Ok(process) = PidFd::open(pid) else { continue };
+        for candidate in procfs::socket_fds(pid).unwrap_or_default() {
+            if !inodes.insert(candidate.inode) {
+                continue;
+            }
+            let Ok(copy) = process.get_fd(candidate.fd) else { continue };
+            if let (Ok(true), Ok(Some(address))) = (socket::is_listening(&copy), socket::local_addr(&copy)) {
+                // Without the scope, as the kernel's events have it.
+                found.push((Address((address.ip(), address.port()).into()), copy));
+            }
+        }
+    }
+    found
+}
+
 fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<(OwnedFd, RawFd)>> {
     let process = PidFd::open(pid)?;
     for candidate in procfs::socket_fds(pid)? {
@@ -115,10 +141,13 @@ mod tests {
 
     use nix::unistd::Pid;
 
-    use super::{FindError, listener};
-    use crate::sys::{
-        procfs, socket,
-        testing::{Ward, until},
+    use super::{FindError, listener, listeners};
+    use crate::{
+        model::Address,
+        sys::{
+            procfs, socket,
+            testing::{Ward, until},
+        },
     };
 
     #[test]
@@ -148,6 +177,27 @@ mod tests {
         drop(copy);
         // Another test's child may hold all that we do, until its exec.
         until("nobody listens", || TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn every_listener_is_found_once() {
+        let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&one, &other].map(|listener| Address(listener.local_addr().unwrap()));
+        let silent = TcpStream::connect(one.local_addr().unwrap()).unwrap();
+        let (copy, err) = (one.try_clone().unwrap(), other);
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(Stdio::from(OwnedFd::from(one))).stderr(Stdio::from(OwnedFd::from(err)));
+        let child = command.stdout(Stdio::from(OwnedFd::from(copy))).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let _ward = Ward(child);
+
+        let mut found: Vec<_> = listeners(&[pid, pid]).into_iter().map(|(address, _)| address).collect();
+
+        found.sort_unstable();
+        let mut expected = addresses.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        drop(silent);
     }
 
     #[test]

@@ -23,6 +23,7 @@
 //!
 //! Every transition leaves a [`Note`] with its cause.
 
+mod adopt;
 mod leave;
 mod operate;
 mod place;
@@ -30,7 +31,10 @@ mod roll;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::place::Standing;
+pub use self::{
+    adopt::{Adopted, AdoptedPlace, AdoptedWorker},
+    place::Standing,
+};
 use self::{place::Place, roll::Roll};
 use super::{
     command::Style,

@@ -7,6 +7,8 @@ use crate::model::{Generation, Slot, WorkerId};
 pub enum Kind {
     /// A worker's process has been started.
     Spawned,
+    /// A worker of a master that has died goes on with this one.
+    TakenOver,
     /// A worker could not be started.
     SpawnFailed,
     /// A worker listens on an address.
@@ -57,6 +59,7 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Spawned => "spawned",
+            Kind::TakenOver => "taken_over",
             Kind::SpawnFailed => "spawn_failed",
             Kind::Listening => "listening",
             Kind::Ready => "ready",

@@ -32,7 +32,7 @@ pub struct Member {
 
 /// The groups by address. A group keeps its index while the fleet lives, also when it is empty for a while.
 #[derive(Debug, Default)]
-pub(super) struct Groups(BTreeMap<Address, (u32, Vec<Member>)>);
+pub(super) struct Groups(pub(super) BTreeMap<Address, (u32, Vec<Member>)>);
 
 impl Steering {
     /// Puts a worker's listener into the group of `address`, from where the selector will choose it. The caller
@@ -127,7 +127,7 @@ impl Groups {
         if let Some((index, members)) = self.0.get(&address) {
             return Ok((*index, members.clone()));
         }
-        let index = self.0.len();
+        let index = self.0.values().map(|(index, _)| *index as usize + 1).max().unwrap_or(0);
         if index < MAX_GROUPS { Ok((index as u32, Vec::new())) } else { Err(KernelError::TooManyGroups { address }) }
     }
 
@@ -142,7 +142,7 @@ impl Groups {
     }
 }
 
-fn group_of(members: &[Member]) -> Group {
+pub(super) fn group_of(members: &[Member]) -> Group {
     let set = set::of(members.iter().map(|member| member.seat.0));
     let mut group = Group { members: set, count: members.len() as u32, reserved: 0, seats: [0; MAX_SEATS] };
     for (place, member) in group.seats.iter_mut().zip(members) {
@@ -151,7 +151,7 @@ fn group_of(members: &[Member]) -> Group {
     group
 }
 
-fn endpoint(Address(address): Address) -> Endpoint {
+pub(super) fn endpoint(Address(address): Address) -> Endpoint {
     let addr = match address.ip() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -159,6 +159,6 @@ fn endpoint(Address(address): Address) -> Endpoint {
     Endpoint { addr: addr.octets(), port: address.port().into(), any: 0 }
 }
 
-fn place(group: u32, seat: Seat) -> u32 {
+pub(super) fn place(group: u32, seat: Seat) -> u32 {
     group * MAX_SEATS as u32 + seat.0
 }

@@ -294,6 +294,7 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
         None
     });
     let (hung, mut clients) = caught.expect("a rescue that was seen");
+    // Once more, and wait for it.
     fleet.kill_master();
 
     until("nobody is frozen", || !frozen());
@@ -303,7 +304,7 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     clients.iter_mut().for_each(assert_answered);
     let slots: BTreeSet<u32> = (0..300).map(|_| get(ADDRESS, "/").slot()).collect();
     assert!(slots.len() > 1, "{slots:?}");
-    // Whoever was out of its groups is in again when the next llb has come.
+    // The next one has all of them again.
     fleet.take_over(&["-n", &SLOTS.to_string()], &[&server, "8080"]);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     assert_serves_again(&fleet, 0, &[ADDRESS]);

@@ -1,7 +1,7 @@
 //! Where one test plays: a network namespace and a directory of its own.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
@@ -11,6 +11,9 @@ use std::{
 use tempfile::TempDir;
 
 use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns};
+
+/// Where the fixtures lie compiled, for a machine without a compiler.
+const COMPILED: &str = "LLB_COMPILED_FIXTURES";
 
 /// A test's place. Declare it before its fleets: it must outlive them.
 #[derive(Debug)]
@@ -80,6 +83,11 @@ impl Stage {
         self.compile("faulty_server")
     }
 
+    /// Compiles the fixture `waiting_server.c`: one that waits in the way that its arguments say.
+    pub(crate) fn waiting_server(&self) -> String {
+        self.compile("waiting_server")
+    }
+
     /// Compiles the fixture `keepalive_server.c`.
     pub(crate) fn keepalive_server(&self) -> String {
         self.compile("keepalive_server")
@@ -87,6 +95,10 @@ impl Stage {
 
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
+        if let Some(directory) = env::var_os(COMPILED) {
+            fs::copy(Path::new(&directory).join(name), &program).expect("a compiled fixture");
+            return program.to_str().expect("a path in UTF-8").to_owned();
+        }
         let compiled = Command::new("cc")
             .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
             .args([&program, Path::new(&fixture(&format!("{name}.c")))])

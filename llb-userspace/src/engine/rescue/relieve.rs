@@ -45,7 +45,7 @@ impl Engine {
     }
 
     /// A copy of a listener; none if its worker has closed it.
-    fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
+    pub(in crate::engine) fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
         if let Some(copy) = self.rescue.places.get(&cookie).and_then(find::Place::copy) {
             return Some(copy);
         }

@@ -307,6 +307,7 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     // The next one has all of them again.
     fleet.take_over(&["-n", &SLOTS.to_string()], &[&server, "8080"]);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
+    assert_serves_again(&fleet, 0, &[ADDRESS]);
 }
 
 /// Stops all, lets connections wait for each, and lets all but one go on.

@@ -157,7 +157,10 @@ mod tests {
     #[test]
     fn unknown_fields_are_noticed_and_ignored() {
         let line = br#"{"cmd":"latency","us":1,"route":"/"}"#;
-        assert_eq!(parse(line), Ok(Parsed { report: Report::Latency { ns: 1_000, requests: 1 }, unknown_fields: true }));
+        assert_eq!(
+            parse(line),
+            Ok(Parsed { report: Report::Latency { ns: 1_000, requests: 1 }, unknown_fields: true })
+        );
         assert!(parse(br#"{"cmd":"ready","us":1}"#).unwrap().unknown_fields);
     }
 

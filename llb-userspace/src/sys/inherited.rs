@@ -6,6 +6,8 @@ use std::{
     os::fd::{FromRawFd, OwnedFd, RawFd},
 };
 
+use nix::libc;
+
 /// Duplicates descriptor `fd`. The copy is close-on-exec; the original stays as it is.
 ///
 /// # Errors
@@ -23,7 +25,7 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
 mod tests {
     use std::os::fd::AsRawFd;
 
-    use super::duplicate;
+    use super::{duplicate, libc};
 
     #[test]
     fn a_copy_is_another_descriptor() {

@@ -11,7 +11,7 @@ use std::{
 
 /// From one line to the next. Shorter than llb's estimate takes to change (a second), and long enough that what 64
 /// workers write costs llb little.
-pub(super) const EVERY: Duration = Duration::from_millis(50);
+pub(super) const EVERY: Duration = Duration::from_millis(100);
 
 /// As many threads as usually answer requests in a process of several.
 const SHARDS: usize = 8;

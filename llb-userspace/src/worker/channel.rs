@@ -6,6 +6,7 @@ use std::{
     os::unix::net::UnixStream,
 };
 
+use nix::libc;
 use serde_json::Value;
 use socket2::SockRef;
 

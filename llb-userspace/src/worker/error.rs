@@ -7,7 +7,9 @@ use std::{io, net::SocketAddr};
 #[non_exhaustive]
 pub enum Error {
     /// `LLB_FD` is set, but is no number.
-    #[error("LLB_FD is {0:?}, which is no descriptor; llb sets it, so leave it as it is, or unset it to run without llb")]
+    #[error(
+        "LLB_FD is {0:?}, which is no descriptor; llb sets it, so leave it as it is, or unset it to run without llb"
+    )]
     Variable(String),
     /// `LLB_FD` names something that is not the channel.
     #[error(

@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_address() {
-        let taken = bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let alone = bind("127.0.0.1:0").unwrap();
+        let taken = alone.local_addr().unwrap();
         let error = bind(taken).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot listen on {taken}"));
     }

@@ -225,7 +225,10 @@ impl Drop for Request {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how long a worker's requests take is what it reports; llb decides by it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long a worker's requests take is what it reports; llb decides by it"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -267,7 +270,7 @@ mod tests {
     fn requests_are_reported_with_their_count_and_a_cancelled_one_is_not() {
         let (mut llb, reporter) = Llb::of();
         reporter.latency(Duration::from_millis(5));
-        assert_eq!(llb.hears(), json!({"cmd": "latency", "us": 5000.0, "n": 1}));
+        assert_eq!(llb.hears(), json!({"cmd": "latency", "us": 5000, "n": 1}));
         reporter.request().cancel();
         assert_eq!(reporter.time(|| 7), 7);
         drop(reporter.request());

@@ -129,7 +129,7 @@ mod tests {
         llbs.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let reporter = Reporter::over(workers).unwrap();
         let mut llbs = BufReader::new(llbs);
-        let mut ask = |id: u64| {
+        let mut ask = move |id: u64| {
             writeln!(llbs.get_mut(), "{{\"cmd\":\"ping\",\"id\":{id}}}").unwrap();
             let mut line = String::new();
             llbs.read_line(&mut line).expect("a pong");

@@ -74,6 +74,8 @@ fn a_right_file_is_ok_and_a_wrong_one_is_told_of_with_its_line() {
         ("\ncommand = [\"no-such-command\", \"x\"]", &["line 2: ", "\"no-such-command\" in PATH", "2 | command = "]),
         ("command = [\"/etc\"]", &["line 1: ", "/etc may not be run"]),
         ("workers = 2", &["no command"]),
+        ("command = [\"true\"]\nuser = \"no-such-user\"", &["line 2: ", "no user \"no-such-user\"", "2 | user = "]),
+        ("command = [\"true\"]\ngroup = \"no-such-group\"", &["line 2: ", "no group", "2 | group = "]),
     ] {
         let wrong = stage.write("wrong.toml", text);
         assert_refused(&check(&["-c", wrong.to_str().unwrap()]), says);
@@ -86,4 +88,7 @@ fn a_right_file_is_ok_and_a_wrong_one_is_told_of_with_its_line() {
     assert_refused(&check(&["-c", "/"]), &["cannot read", "directory"]);
     assert_refused(&check(&["--", "/no/such/program"]), &["there is no program /no/such/program"]);
     assert_refused(&check(&["-c", &right, "-n", "0"]), &["1..=256"]);
+    let given = check(&["-c", &right, "--user", "no-such-user"]);
+    assert_refused(&given, &["no user \"no-such-user\""]);
+    assert!(!String::from_utf8_lossy(&given.stderr).contains("line"), "the file is not at fault");
 }

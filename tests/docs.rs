@@ -269,9 +269,13 @@ fn every_field_of_the_status_is_explained() {
         let status = fleet.until("it is up", |status| status["up"] == true);
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         let page = read("docs/metrics.md");
-        let fields = [&status, &status["workers"][0], &status["selector"], &status["groups"][0]];
-        for field in fields.into_iter().flat_map(keys) {
-            assert!(page.contains(&format!("`{field}`")), "docs/metrics.md does not explain {field}");
+        let fields = [&status, &status["workers"][0], &status["slots"][0], &status["selector"], &status["groups"][0]];
+        let events = String::from_utf8(stage.shell("llb events --json").output().unwrap().stdout).unwrap();
+        let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let kinds = events.iter().map(|event| event["event"].as_str().unwrap().to_owned());
+        let words = fields.into_iter().chain(&events).flat_map(keys).chain(kinds);
+        for word in words.collect::<BTreeSet<_>>() {
+            assert!(page.contains(&format!("`{word}`")), "docs/metrics.md does not explain {word}");
         }
         fleet.stop();
     };
@@ -291,6 +295,21 @@ fn the_options_of_run_are_those_of_its_help() {
     let documented = of(&read("docs/operating.md"), |line| line.starts_with("| `-"));
     assert!(helped.len() > 5, "{help}");
     assert_eq!(documented, helped);
+}
+
+#[test]
+fn every_command_is_documented() {
+    let Output { stdout, .. } = Command::new(LLB).arg("--help").output().unwrap();
+    let help = String::from_utf8(stdout).unwrap();
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    // A line that goes on is indented further.
+    let names = commands.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 5, "{help}");
+    let page = read("docs/operating.md") + &read("README.md");
+    for name in names {
+        assert!(page.contains(&format!("`llb {name}")), "llb {name} is not documented");
+    }
 }
 
 #[test]

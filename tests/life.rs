@@ -192,28 +192,6 @@ fn a_closed_listener_is_no_end_of_the_requests_in_flight() {
 }
 
 #[test]
-fn the_next_llb_clears_what_a_killed_one_has_left() {
-    let stage = Stage::new();
-    let fleet = start(&stage, &TWO);
-    let old = pid(&fleet, 0);
-    fleet.signal(Signal::SIGKILL);
-    until("the master is gone", || is_gone(fleet.pid()));
-    get(ADDR, "/").slot();
-    assert!(!is_gone(old), "workers serve on without llb");
-
-    let log = stage.path().join("log");
-    let mut again = fleet.command("run");
-    again.args(["-n", "2", "--"]).args(report()).env("STAGE", stage.path());
-    let next = Plain::spawn(again.stdin(Stdio::null()).stderr(File::create(&log).unwrap()));
-    until("the next serves", || fs::read_to_string(&log).unwrap().contains("llb: serving"));
-    let said = fs::read_to_string(&log).unwrap();
-    assert!(said.contains("killed what an llb of this name that did not end in order had left"), "{said}");
-    assert!(is_gone(old));
-    get(ADDR, "/").slot();
-    assert!(next.stop().success());
-}
-
-#[test]
 fn the_terminals_interrupt_reaches_llb_alone() {
     let stage = Stage::new();
     let worker = stage.write(

@@ -2,10 +2,10 @@
 
 mod harness;
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use harness::{
-    Client, Fleet, Stage, Tally,
+    Client, Stage, Tally,
     load::open_loop,
     process::Stopped,
     reporting::{report, reporting},
@@ -13,7 +13,6 @@ use harness::{
 };
 use llb::sys::clock;
 use llb_common::select::STALE_AFTER_NS;
-use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "127.0.0.1:8080";
 const SLOTS: u32 = 4;
@@ -74,14 +73,12 @@ fn a_killed_master_costs_no_connection() {
     let (every, requests) = (Duration::from_millis(4), 300);
     let stage = Stage::new();
     let server = stage.faulty_server();
-    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "127.0.0.1", "8080", "8"]);
+    let mut fleet = stage.start(&["-n", &SLOTS.to_string()], &[&server, "127.0.0.1", "8080", "8"]);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     let samples = thread::scope(|scope| {
         let load = scope.spawn(|| open_loop(ADDRESS, every, requests, |_| "/".into()));
         until("a quarter has come", || fleet.status().connections >= u64::from(requests / 4));
-        fleet.signal(Signal::SIGKILL);
-        let stat = format!("/proc/{}/stat", fleet.pid());
-        until("the master is dead", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
+        fleet.kill_master();
         let killed_at = clock::now();
         let samples = load.join().expect("a load");
         let after = samples.iter().filter(|sample| sample.begun > killed_at).count();
@@ -94,14 +91,8 @@ fn a_killed_master_costs_no_connection() {
     let tally: Tally = samples.iter().filter_map(|sample| sample.slot()).collect();
     eprintln!("{tally:?}");
     assert!((0..SLOTS).all(|slot| tally.of(slot) > 0), "{tally:?}");
-    clear(&fleet);
-}
-
-/// The next llb of the name clears what a killed one has left.
-#[track_caller]
-fn clear(fleet: &Fleet) {
-    let next = fleet.command("run").args(["-n", "1", "--", "false"]).output().expect("llb");
-    assert!(String::from_utf8_lossy(&next.stderr).contains("had left"), "{next:?}");
+    // Somebody has to end the workers.
+    fleet.take_over(&["-n", &SLOTS.to_string()], &[&server, "127.0.0.1", "8080", "8"]);
 }
 
 #[track_caller]

@@ -219,7 +219,8 @@ fn a_user_that_may_not_run_the_program_is_named() {
 #[test]
 fn the_master_keeps_what_it_needs_and_nothing_else() {
     let stage = stage();
-    let fleet = stage.start(&["-n", "2", "--policy", "round-robin"], &SERVER);
+    // With that much to say its log is at work before the rights are given up.
+    let fleet = stage.start(&["-n", "2", "--policy", "round-robin", "--log", "debug"], &SERVER);
     let kept = kept_of_root(&FOR_OTHERS);
     assert_keeps(fleet.pid(), kept);
     let whole = status(Pid::this()).mask("CapBnd");
@@ -253,17 +254,17 @@ fn without_cap_sys_ptrace_root_keeps_what_its_workers_have() {
     replace(&fleet, 1);
 }
 
-/// A cgroup that belongs to [`NOBODY`], as a unit with `Delegate=yes` and `User=` gets one.
+/// A cgroup of its own, as a unit with `Delegate=yes` gets one.
 struct Delegated(PathBuf);
 
 impl Delegated {
-    fn new() -> Self {
+    fn to(user: u32) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = own_cgroup().unwrap().path.join(format!("delegated-{}-{number}", std::process::id()));
         fs::create_dir(&path).unwrap();
         for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
-            chown(path.join(name), Some(NOBODY), Some(NOBODY)).unwrap();
+            chown(path.join(name), Some(user), Some(user)).unwrap();
         }
         Delegated(path)
     }
@@ -273,13 +274,18 @@ impl Delegated {
         let binary = stage.path().join("llb");
         fs::copy(LLB, &binary).unwrap();
         let sets: String = capabilities.iter().map(|name| format!(",+{name}")).collect();
-        let enter = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", self.0.display());
-        let wrapper = ["sh", "-c", &enter, "sh", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+        let user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"].map(String::from).to_vec();
         let inherited =
             ["--inh-caps".to_owned(), format!("-all{sets}"), "--ambient-caps".to_owned(), format!("-all{sets}")];
-        let wrapper = wrapper.map(String::from).into_iter().chain(inherited).collect();
+        let wrapper = self.entered_by("setpriv").into_iter().chain(user).chain(inherited).collect();
         let cgroup = Some(self.0.clone());
         Launcher { wrapper, binary: Some(binary), cgroup, owner: Some(NOBODY), env: Vec::new() }
+    }
+
+    /// A command that enters this cgroup and becomes `command`.
+    fn entered_by(&self, command: &str) -> Vec<String> {
+        let enter = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", self.0.display());
+        ["sh", "-c", &enter, "sh", command].map(String::from).into()
     }
 }
 
@@ -293,7 +299,7 @@ impl Drop for Delegated {
 #[test]
 fn nobody_with_three_capabilities_in_a_delegated_cgroup_is_enough() {
     let stage = stage();
-    let delegated = Delegated::new();
+    let delegated = Delegated::to(NOBODY);
     let by = delegated.launcher(&stage, &TO_LOAD);
     let fleet = stage.start_by(&by, &["-n", "2", "--policy", "round-robin"], &SERVER);
     assert_steered(&fleet);
@@ -309,7 +315,7 @@ fn nobody_with_three_capabilities_in_a_delegated_cgroup_is_enough() {
 #[test]
 fn nobody_can_run_workers_of_a_third_user() {
     let stage = stage();
-    let delegated = Delegated::new();
+    let delegated = Delegated::to(NOBODY);
     let all = [&TO_LOAD[..], &FOR_OTHERS, &FOR_USER].concat();
     let by = delegated.launcher(&stage, &all);
     let user = ["-n", "2", "--policy", "round-robin", "--user", STRANGER, "--group", STRANGER];
@@ -324,6 +330,25 @@ fn nobody_can_run_workers_of_a_third_user() {
     let ended = fleet.stop();
     assert_eq!(ended.code, Some(0));
     assert!(!ended.stderr.contains("did not end in time"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_units_capabilities_are_enough() {
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/llb.service")).unwrap();
+    let lines = unit.lines().filter_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+    let names: Vec<String> = lines.flat_map(str::split_whitespace).map(str::to_lowercase).collect();
+    let set: String = names.iter().map(|name| format!(",+{}", name.strip_prefix("cap_").unwrap())).collect();
+    let stage = stage();
+    // A unit's cgroup is root's own.
+    let cgroup = Delegated::to(0);
+    let wrapper = [cgroup.entered_by("setpriv"), vec!["--bounding-set".into(), format!("-all{set}")]].concat();
+    let by = Launcher { wrapper, cgroup: Some(cgroup.0.clone()), ..Launcher::default() };
+    let fleet = stage.start_by(&by, &["-n", "2", "--policy", "round-robin", "--user", "nobody"], &SERVER);
+    assert_steered(&fleet);
+    reload(&fleet);
+    replace(&fleet, 1);
+    assert_keeps(fleet.pid(), mask_of(&[&FOR_OTHERS[..], &FOR_USER].concat()));
+    assert_eq!(fleet.stop().code, Some(0));
 }
 
 /// What a worker was born with, and nothing of what llb or its siblings have.

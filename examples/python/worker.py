@@ -11,8 +11,11 @@ channel = socket.socket(fileno=int(os.environ["LLB_FD"])) if "LLB_FD" in os.envi
 
 
 def say(**message):
-    if channel:
-        channel.sendall(json.dumps(message).encode() + b"\n")
+    try:
+        if channel:
+            channel.sendall(json.dumps(message).encode() + b"\n")
+    except OSError:
+        pass  # llb has died; a worker serves on
 
 
 def answer_pings():

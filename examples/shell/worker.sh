@@ -3,10 +3,10 @@
 #
 #     PORT=8080 sudo -E llb run --ready-when ready -- sh examples/shell/worker.sh
 #
-# SIGTERM reaches all processes of a worker; the trap keeps the shell until the server has ended.
+# The trap keeps the shell until the server has ended; llb's SIGTERM reaches both, another's only the shell.
 python3 -m http.server "$PORT" --bind 127.0.0.1 2>/dev/null &
 server=$!
-trap 'wait $server' TERM
+trap 'kill $server 2>/dev/null; wait $server' TERM
 # Warm it up here, if it needs that. Then:
 if [ -n "${LLB_FD-}" ]; then echo '{"cmd":"ready"}' >&3; fi
 wait $server

@@ -22,7 +22,7 @@ pub const NO_SEAT: u32 = u32::MAX;
 pub const NO_GROUP: u32 = u32::MAX;
 
 /// One seat's books. Only the kernel programs write them, but for `service_ns`, which userspace sets to 0 when what it
-/// says is of another time or worker; all counters but [`settled`](Seat::settled) only grow,
+/// says is of another time or worker, and `due_at`, which it puts off after a rescue; all counters but [`settled`](Seat::settled) only grow,
 /// so a difference of two can be read at any time without a lock and cannot wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]

@@ -59,6 +59,25 @@ impl Tracking {
     }
 }
 
+/// What becomes of the workers when the master dies without ending them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMasterExit {
+    /// They go on, steered by the kernel, until the next master of the name takes them over.
+    #[default]
+    Keep,
+    /// They end with it.
+    Stop,
+}
+
+/// What is done about workers that hang.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hanging {
+    /// Whether the connections that wait for one are given to others.
+    pub rescue: bool,
+    /// After how much silence one is replaced, if ever.
+    pub timeout: Option<Duration>,
+}
+
 /// What one fleet is to be.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -88,6 +107,10 @@ pub struct Config {
     pub respawn: Duration,
     /// The most time between two starts in one slot, when its workers die again and again.
     pub backoff: Duration,
+    /// What is done about workers that hang.
+    pub hanging: Hanging,
+    /// What becomes of the workers when the master dies.
+    pub on_master_exit: OnMasterExit,
     /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.
     pub runtime_dir: PathBuf,
 }

@@ -6,11 +6,13 @@
 pub mod cgroup;
 pub mod channel;
 pub mod find;
+pub mod hang;
 pub mod lock;
 pub mod name;
 pub mod notify;
 pub mod pace;
 pub mod spawn;
+pub mod takeover;
 pub mod user;
 pub mod usher;
 
@@ -21,14 +23,15 @@ mod note;
 mod seats;
 mod worker;
 
-pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure, Whom};
-pub use life::{Lives, Rules, Standing};
+pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::Name;
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;
+pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};
 pub use worker::{Holding, Listener, State, Worker};

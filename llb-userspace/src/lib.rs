@@ -37,6 +37,8 @@
 //! ```
 
 #[cfg(feature = "master")]
+pub mod balancer;
+#[cfg(feature = "master")]
 pub mod cli;
 #[cfg(feature = "master")]
 pub mod config;

@@ -25,7 +25,7 @@ pub(crate) fn assert_balanced(fleet: &Fleet, address: &str) {
     let mut held: Vec<Client> = Vec::new();
     while fleet.status().workers.iter().any(|worker| worker.open == Some(0)) {
         let mut client = Client::connect(address);
-        client.write("GET / HTTP/1.1\r\n");
+        client.write("GET / HTTP/1.1\r\nHost: test\r\n");
         held.push(client);
         let count = held.len() as u64;
         let seen = holds_within(PATIENCE, || sums() == (count, count));

@@ -1,6 +1,7 @@
 //! A fleet, run by the real binary, and gone when the test is over.
 
 use std::{
+    fs,
     os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -13,6 +14,7 @@ use llb::{
     observe::status::{GroupStatus, Status, WorkerStatus},
 };
 use nix::{
+    mount::{MntFlags, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -33,6 +35,8 @@ pub(crate) struct Fleet {
     stdout: Output,
     stderr: Output,
     ended: Option<ExitStatus>,
+    by: Launcher,
+    stage: PathBuf,
 }
 
 /// How a fleet is started, if not by running the binary as it is.
@@ -80,25 +84,24 @@ impl Fleet {
         };
         let runtime = TempDir::new().expect("a temporary directory");
         chown(runtime.path(), by.owner, None).expect("a directory of the fleet's user");
-        let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
-        let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
-        let mut master = Command::new(words[0])
-            .args(&words[1..])
-            .args(["run", "--name", &name, "--runtime-dir"])
-            .arg(runtime.path())
-            .args(args)
-            .arg("--")
-            .args(command)
-            .env("STAGE", stage)
-            .envs(by.env.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the llb binary");
-        let stdout = Output::of(master.stdout.take().expect("a piped stdout"));
-        let stderr = Output::of(master.stderr.take().expect("a piped stderr"));
-        Fleet { name, runtime, cgroup, master, stdout, stderr, ended: None }
+        let (master, stdout, stderr) = start(by, &name, runtime.path(), stage, args, command);
+        Fleet { name, runtime, cgroup, master, stdout, stderr, ended: None, by: by.clone(), stage: stage.to_owned() }
+    }
+
+    /// Kills the master, and waits until it is dead: its workers are nobody's.
+    #[track_caller]
+    pub(crate) fn kill_master(&mut self) {
+        self.signal(Signal::SIGKILL);
+        assert!(self.has_ended_in_time(), "a killed process does not end");
+    }
+
+    /// Starts another master on the fleet's name, whose own has died. The fleet is that one's from here on.
+    #[track_caller]
+    pub(crate) fn take_over(&mut self, args: &[&str], command: &[&str]) {
+        assert!(self.ended.is_some(), "its master lives");
+        let (master, stdout, stderr) = start(&self.by, &self.name, self.runtime.path(), &self.stage, args, command);
+        (self.master, self.stdout, self.stderr, self.ended) = (master, stdout, stderr, None);
+        self.wait_until_serving();
     }
 
     /// Waits for the line that says that every slot is ready.
@@ -241,7 +244,56 @@ impl Fleet {
         assert!(!self.cgroup.exists(), "the cgroup {} is left, so processes may be", self.cgroup.display());
         let directory = self.runtime.path().join(&self.name);
         assert!(!directory.exists(), "{} is left", directory.display());
+        assert_eq!(pins(&self.name), Vec::<PathBuf>::new(), "pins are left");
     }
+}
+
+fn start(
+    by: &Launcher,
+    name: &str,
+    runtime: &Path,
+    stage: &Path,
+    args: &[&str],
+    command: &[&str],
+) -> (Child, Output, Output) {
+    let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
+    let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
+    let mut master = Command::new(words[0])
+        .args(&words[1..])
+        .args(["run", "--name", name, "--runtime-dir"])
+        .arg(runtime)
+        .args(args)
+        .arg("--")
+        .args(command)
+        .env("STAGE", stage)
+        .envs(by.env.iter().cloned())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the llb binary");
+    let stdout = Output::of(master.stdout.take().expect("a piped stdout"));
+    let stderr = Output::of(master.stderr.take().expect("a piped stderr"));
+    (master, stdout, stderr)
+}
+
+/// The directories in which a fleet has pinned its programs and maps.
+pub(crate) fn pins(name: &str) -> Vec<PathBuf> {
+    // Each user who runs llb has a directory there.
+    let of_llb = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("llb");
+    let users = fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten().filter(of_llb);
+    let entries = users.flat_map(|user| fs::read_dir(user.path()).into_iter().flatten().flatten());
+    let of_fleet = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
+    entries.filter(of_fleet).map(|entry| entry.path()).collect()
+}
+
+/// Removes what is pinned, and what is mounted for that.
+fn clear_pins(name: &str, runtime: &Path) {
+    for directory in pins(name) {
+        // Removes the pins too, as they are files.
+        let _ = fs::remove_dir_all(directory);
+    }
+    let _ = umount2(&runtime.join(name).join("bpf"), MntFlags::MNT_DETACH);
 }
 
 impl Drop for Fleet {
@@ -256,12 +308,15 @@ impl Drop for Fleet {
         let left = self.cgroup.exists();
         // A test that fails shows why below; it must not leave anything either.
         let cleared = clear_leftover(&self.cgroup);
+        let pinned = pins(&self.name);
+        clear_pins(&self.name, self.runtime.path());
         if thread::panicking() {
             eprintln!("--- the fleet's stdout\n{}\n--- the fleet's stderr\n{}", self.stdout(), self.stderr());
             return;
         }
         assert!(in_order, "llb did not end in time after SIGTERM: {}", self.stderr());
         assert!(!left, "llb left its cgroup {}: {cleared:?}", self.cgroup.display());
+        assert_eq!(pinned, Vec::<PathBuf>::new(), "llb left its pins");
         self.assert_gone();
     }
 }

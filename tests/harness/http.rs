@@ -20,7 +20,7 @@ use super::DEADLINE;
 pub(crate) struct Answer {
     /// The status code.
     pub status: u16,
-    /// The body; the fixtures answer with their slot.
+    /// The body; the fixtures answer with their slot first.
     pub body: String,
 }
 
@@ -29,7 +29,11 @@ impl Answer {
     #[track_caller]
     pub(crate) fn slot(&self) -> u32 {
         assert_eq!(self.status, 200, "{self:?}");
-        self.body.trim().parse().unwrap_or_else(|_| panic!("no slot: {self:?}"))
+        self.body
+            .split(' ')
+            .next()
+            .and_then(|slot| slot.trim().parse().ok())
+            .unwrap_or_else(|| panic!("no slot: {self:?}"))
     }
 }
 

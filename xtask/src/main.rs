@@ -1,5 +1,6 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
+mod api;
 mod apt;
 mod bench;
 mod clock;
@@ -20,6 +21,12 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "llb's own chores")]
 enum Chore {
+    /// List the public API of the libraries in their public-api.txt
+    Api {
+        /// Compare with the committed lists instead of replacing them
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure llb against its peers on this machine; asks for root
     Bench(bench::BenchArgs),
     /// One worker of a benchmark: single-threaded, blocking or an event loop
@@ -50,6 +57,8 @@ fn main() -> ExitCode {
         return ebpf::wrapper::run();
     }
     let done = match Chore::parse() {
+        Chore::Api { check: false } => api::write(),
+        Chore::Api { check: true } => api::check(),
         Chore::Bench(args) => bench::run(&args),
         Chore::BenchWorker(args) => bench::work(&args),
         Chore::Costs(args) => costs::run(&args),

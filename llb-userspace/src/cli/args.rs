@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{ReadyWhen, Tracking},
+    config::{OnMasterExit, ReadyWhen, Tracking},
     control,
     fleet::Name,
     kernel::Limit,
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Restart(SlotArgs),
     /// End a fleet in order, and wait until nothing of it is left
     Stop(FleetCommand),
+    #[command(hide = true)]
+    Guard(GuardArgs),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +85,15 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
+    /// What becomes of the workers when llb is killed
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnMasterExitArg::Keep)]
+    pub on_master_exit: OnMasterExitArg,
+    /// Whether connections that wait for a worker that hangs are given to others
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = RescueArg::On)]
+    pub rescue: RescueArg,
+    /// How long a worker may have requests and answer none before it is replaced [default: for ever]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub hang_timeout: Option<Duration>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -189,6 +200,14 @@ pub(super) struct DoctorWorkerArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct GuardArgs {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    #[arg(long, value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct DemoArgs {
     /// Seed of the load; the same seed is the same load
     #[arg(long, default_value_t = 1)]
@@ -268,6 +287,37 @@ impl From<ReadyWhenArg> for ReadyWhen {
             ReadyWhenArg::Ready => ReadyWhen::Ready,
             ReadyWhenArg::Started => ReadyWhen::Started,
         }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum OnMasterExitArg {
+    /// They serve on, and the next llb of the name takes them over
+    Keep,
+    /// They end with it
+    Stop,
+}
+
+impl From<OnMasterExitArg> for OnMasterExit {
+    fn from(arg: OnMasterExitArg) -> Self {
+        match arg {
+            OnMasterExitArg::Keep => OnMasterExit::Keep,
+            OnMasterExitArg::Stop => OnMasterExit::Stop,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum RescueArg {
+    /// They are, if another is clearly better off
+    On,
+    /// They wait
+    Off,
+}
+
+impl From<RescueArg> for bool {
+    fn from(arg: RescueArg) -> Self {
+        matches!(arg, RescueArg::On)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use super::args::{DemoArgs, DemoWorkerArgs};
 use crate::{
-    config::{Config, ReadyWhen, Tracking},
+    config::{Config, Hanging, OnMasterExit, ReadyWhen, Tracking},
     demo::{self, Plan, Summary, picture},
     doctor::check_machine,
     engine::{self, Up},
@@ -67,6 +67,8 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
         drain_timeout: Duration::from_secs(1),
         respawn: Duration::from_secs(1),
         backoff: Duration::from_secs(30),
+        hanging: Hanging { rescue: true, timeout: None },
+        on_master_exit: OnMasterExit::Stop,
         runtime_dir: directory.clone(),
     };
     let result = LocalSet::new().block_on(&runtime, async {

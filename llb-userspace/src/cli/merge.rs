@@ -15,7 +15,10 @@ use clap::{
 };
 
 use super::args::Cli;
-use crate::config::file::{File, FileError, Setting, Value};
+use crate::{
+    config::file::{File, FileError, Setting, Value},
+    fleet::IdentityError,
+};
 
 /// The worker command's key.
 const COMMAND: &str = "command";
@@ -74,6 +77,23 @@ pub(super) fn merge(mut given: Vec<OsString>) -> Result<Merged, MergeError> {
         given.splice(at..at, arguments);
     }
     Ok(Merged { cli: Cli::try_parse_from(given)?, file: Some(file) })
+}
+
+/// An error about the value of an option, with its line if the file gave it.
+pub(super) fn at_its_line(file: Option<&File>, error: anyhow::Error) -> anyhow::Error {
+    let (key, name) = match error.downcast_ref() {
+        Some(IdentityError::NoUser { name }) => ("user", name.clone()),
+        Some(IdentityError::NoGroupOfUser { uid }) => ("user", uid.to_string()),
+        Some(IdentityError::NoGroup { name }) => ("group", name.clone()),
+        Some(IdentityError::Database { .. }) | None => return error,
+    };
+    // What the command line says instead is no fault of the file's.
+    let setting =
+        file.and_then(|file| file.get(key).filter(|setting| setting.value == Value::One(name)).zip(Some(file)));
+    match setting {
+        Some((setting, file)) => file.wrong(setting, &error).into(),
+        None => error,
+    }
 }
 
 /// The file that the arguments of `llb run`, or of its like, name.

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod events;
 mod exit;
+mod guard;
 mod merge;
 mod output;
 mod run;
@@ -15,7 +16,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use args::Command;
-use merge::{MergeError, Merged, merge};
+use merge::{MergeError, Merged, at_its_line, merge};
 
 use crate::observe::stderr;
 
@@ -38,8 +39,8 @@ pub fn main() -> ExitCode {
 
 fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Check(args) => check::run(args, file.as_ref()),
+        Command::Run(args) => run::run(args).map_err(|error| at_its_line(file.as_ref(), error)),
+        Command::Check(args) => check::run(args, file.as_ref()).map_err(|error| at_its_line(file.as_ref(), error)),
         Command::Demo(args) => demo::run(args),
         Command::DemoWorker(args) => demo::worker(args),
         Command::Doctor(args) => doctor::run(args),
@@ -51,5 +52,6 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::Drain(args) => verbs::drain(&args),
         Command::Restart(args) => verbs::restart(&args),
         Command::Stop(args) => verbs::stop(&args),
+        Command::Guard(args) => guard::run(&args),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::args::RunArgs;
 use crate::{
-    config::Config,
+    config::{Config, Hanging},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -47,6 +47,8 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         drain_timeout: args.drain_timeout,
         respawn: args.respawn,
         backoff: args.backoff,
+        hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
+        on_master_exit: args.on_master_exit.into(),
         runtime_dir: args.fleet.runtime_dir,
     })
 }

@@ -98,7 +98,8 @@ fn reserve() -> io::Result<(Socket, SocketAddr)> {
 pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>> {
     let mut heard = HashMap::new();
     let mut cookies = Vec::new();
-    let mut events = steering.take_events();
+    let mut events =
+        steering.take_events().map_err(|error| Missing::error(&error, "let llb open more files (ulimit -n)"))?;
     let all = async {
         while let Some(events) = &mut events {
             for event in events.next().await? {
@@ -128,7 +129,7 @@ pub(super) fn find(crew: &Crew, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
     let mut listeners = Vec::new();
     for (helper, cookie) in crew.helpers.iter().zip(cookies) {
         let processes = helper.cgroup.processes().map_err(|error| Missing::error(&error, remedy))?;
-        let listener = find::listener(&processes, *cookie).map_err(|error| Missing::error(&error, remedy))?;
+        let (listener, _) = find::listener(&processes, *cookie).map_err(|error| Missing::error(&error, remedy))?;
         if !socket::has_reuseport(&listener).unwrap_or(false) {
             return Err(Missing::new(format!("a listener on {} has no SO_REUSEPORT", crew.address), OTHER_PROGRAMS));
         }

@@ -153,3 +153,53 @@ async fn ask<T>(inbox: &mpsc::Sender<Message>, message: impl FnOnce(oneshot::Sen
     inbox.send(message(reply)).await.map_err(|_| ErrorKind::BrokenPipe)?;
     answer.await.map_err(|_| ErrorKind::BrokenPipe.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        runtime::Builder,
+        sync::broadcast,
+        task::{LocalSet, spawn_local},
+    };
+
+    use super::*;
+    use crate::model::Generation;
+
+    fn event(seq: u64, kind: Kind) -> Event {
+        let event = kind.name().to_owned();
+        Event { seq, at_ms: 0, event, slot: None, pid: None, generation: 2, cause: "a cause".into() }
+    }
+
+    /// An engine whose journal has these events, after 10 others; who waits may be behind by one.
+    fn outcome_after(events: &[Kind]) -> io::Result<Outcome> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        LocalSet::new().block_on(&runtime, async {
+            let (followers, coming) = broadcast::channel(1);
+            let journal: Vec<Event> = (11..).zip(events).map(|(seq, kind)| event(seq, *kind)).collect();
+            for event in &journal {
+                followers.send(event.clone()).unwrap();
+            }
+            let (inbox, mut engine) = mpsc::channel(1);
+            spawn_local(async move {
+                while let Some(message) = engine.recv().await {
+                    let Message::Follow { reply } = message else { panic!("{message:?}") };
+                    // What was before the reload is in it, too, and tells nothing of it.
+                    let past = [event(10, Kind::RolledBack)].into_iter().chain(journal.clone()).collect();
+                    reply.send((past, followers.subscribe())).unwrap();
+                }
+            });
+            let begun = Begun { granted: Granted::Reloading(Generation(2)), before: 10, after: 10, coming };
+            outcome_of(&inbox, Awaited::Reload { generation: 2 }, begun).await
+        })
+    }
+
+    #[test]
+    fn an_event_that_was_missed_is_found_in_the_journal() {
+        let done = Outcome::Done(Done { ok: true, generation: Some(2), ..Done::default() });
+        assert_eq!(outcome_after(&[Kind::Reloaded]).unwrap(), done);
+        assert_eq!(outcome_after(&[Kind::Ready, Kind::Reloaded, Kind::Ready, Kind::Exited]).unwrap(), done);
+        let rolled_back = outcome_after(&[Kind::Ready, Kind::RolledBack, Kind::Exited, Kind::Exited]).unwrap();
+        let Outcome::Failed(Failed { failure, .. }) = rolled_back else { panic!("{rolled_back:?}") };
+        assert_eq!(failure, Some(FailureKind::RolledBack));
+    }
+}

@@ -1,7 +1,5 @@
 //! Why a worker did not become ready, as far as can be told from outside.
 
-use std::os::unix::process::ExitStatusExt;
-
 use super::{Engine, worker::Epitaph};
 use crate::{
     fleet::{State, Worker, WorkerCgroup},
@@ -22,7 +20,7 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, engine: &Engine) -> Optio
     {
         return Some(held(address.0.port(), worker, &holder, engine));
     }
-    (epitaph.status.into_raw() == 0).then(|| {
+    epitaph.status.is_some_and(|status| status.success()).then(|| {
         "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to".into()
     })
 }

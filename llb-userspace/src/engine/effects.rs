@@ -21,6 +21,11 @@ impl Engine {
         if effects.is_empty() {
             return self.enter_notes();
         }
+        // What is repeated while a worker drains changes no life.
+        let changes = effects.iter().any(|effect| !matches!(effect, Effect::SeeOut { .. }));
+        if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
+            keeper.touch();
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
@@ -107,10 +112,11 @@ impl Engine {
     }
 
     /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
-    fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
+    pub(super) fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
         let Some(running) = self.running.get_mut(&id) else { return };
         let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
-            let socket = find::listener(&processes, cookie)?;
+            let (socket, place) = find::listener(&processes, cookie)?;
+            self.rescue.found(cookie, place);
             let books = self.steering.books();
             // A second listener on the same seat adds to its books.
             running.baseline.entry(seat).or_insert_with(|| {

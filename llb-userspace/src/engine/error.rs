@@ -39,7 +39,7 @@ pub enum RunError {
         /// Its slot.
         slot: Slot,
         /// How it ended.
-        status: ExitStatus,
+        status: Option<ExitStatus>,
         /// What llb makes of it.
         reason: Option<String>,
         /// The end of what it wrote.
@@ -70,11 +70,11 @@ pub enum RunError {
     },
 }
 
-/// "exited with code 1", "was killed by signal 9".
+/// "exited with code 1", "was killed by signal 9"; "ended" if nobody knows how.
 #[must_use]
-pub fn describe(status: ExitStatus) -> String {
+pub fn describe(status: Option<ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
+    match (status.and_then(|status| status.code()), status.and_then(|status| status.signal())) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => match nix::sys::signal::Signal::try_from(signal) {
             Ok(name) => format!("was killed by {name}"),

@@ -27,8 +27,9 @@ pub(super) enum Message {
     },
     /// A worker has closed its report channel.
     HungUp { id: WorkerId },
-    /// A worker's first process has exited; `tail` is the end of its output, if llb captured it.
-    Exited { id: WorkerId, status: ExitStatus, tail: Vec<String> },
+    /// A worker's first process has exited; `tail` is the end of its output, if llb captured it. How it has ended is
+    /// known of llb's own children.
+    Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// What a worker that drains still holds; none if it could not be looked at.

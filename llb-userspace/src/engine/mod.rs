@@ -10,15 +10,21 @@ mod diagnose;
 mod drain;
 mod effects;
 mod error;
+pub mod guard;
 mod journal;
+mod leftover;
 mod messages;
 mod notify;
 mod publish;
 mod queues;
+mod record;
+mod rescue;
 mod rights;
 mod service;
 mod signals;
+mod start;
 mod status;
+mod takeover;
 mod worker;
 
 use std::{
@@ -40,11 +46,8 @@ pub use error::{RunError, describe};
 use crate::{
     config::{Config, ReadyWhen},
     control,
-    fleet::{
-        Command, FleetCgroup, Granted, Lives, NotifySocket, Refusal, Rules, RuntimeDir, Style, Worker, clear_leftover,
-        fleet_path,
-    },
-    kernel::{Connections, Event, EventKind, Options, Steering},
+    fleet::{Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Refusal, RuntimeDir, Style, Worker},
+    kernel::{Connections, Event, EventKind, Pins, Steering},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     report::{Report, say},
@@ -124,7 +127,10 @@ pub(crate) struct Engine {
     seated: Vec<publish::Seated>,
     updater: Updater,
     forget: VecDeque<(Instant, u64)>,
+    rescue: rescue::Rescue,
     inbox: mpsc::Sender<Message>,
+    /// What is to be done before anything else.
+    first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     strangers: u64,
@@ -132,8 +138,12 @@ pub(crate) struct Engine {
     up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
-    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, and then the lock.
+    /// What the next master would have to know; nothing if it could not go on with the programs anyway.
+    record: Option<record::Keeper>,
+    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, then their pins, and then the lock.
     cgroup: FleetCgroup,
+    pins: Option<Pins>,
+    _guard: Option<guard::Guard>,
     lock: RuntimeDir,
 }
 
@@ -149,7 +159,7 @@ pub fn run(config: Config) -> Result<(), RunError> {
     let result = LocalSet::new().block_on(&runtime, async {
         let (sender, inbox) = mpsc::channel(INBOX);
         let engine = Engine::start(config, Box::new(announce), sender)?;
-        rights::shed(&engine.config, engine.cgroup.path());
+        rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
         engine.run(inbox, std::future::pending()).await
     });
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
@@ -172,69 +182,6 @@ pub async fn run_in(
 }
 
 impl Engine {
-    fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
-        let now = now();
-        let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
-        let mut killed = clear_leftover(&fleet_path(&config.name)?)?;
-        if let Some(elsewhere) = lock.noted_cgroup() {
-            killed += clear_leftover(&elsewhere)?;
-        }
-        if killed > 0 {
-            tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
-        }
-        let cgroup = FleetCgroup::create(&config.name)?;
-        lock.note_cgroup(cgroup.path())?;
-        let options = Options {
-            cgroup_level: cgroup.worker_level(),
-            limits: config.limits.clone(),
-            keeps_books: config.tracking.keeps_books(),
-        };
-        let mut steering = Steering::load(&options)?;
-        let directory = std::fs::File::open(cgroup.path())
-            .map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
-        steering.attach(&directory)?;
-        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
-            .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
-        // A manager that cannot be told is none that would wait for a word.
-        let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
-            Service::default()
-        });
-        let rules = Rules {
-            slots: config.workers,
-            ready_when: config.ready_when,
-            ready_timeout: config.ready_timeout,
-            drain_timeout: config.drain_timeout,
-            respawn: config.respawn,
-            backoff: config.backoff,
-        };
-        let policy = config.policy;
-        Ok(Engine {
-            config,
-            started_at: now,
-            connections: steering.take_connections().map(Arc::new),
-            steering,
-            journal: Journal::new(),
-            lives: Lives::new(rules, now),
-            running: HashMap::new(),
-            by_cgroup: HashMap::new(),
-            spoken: BTreeSet::new(),
-            epitaphs: BTreeMap::new(),
-            seated: Vec::new(),
-            updater: Updater::new(policy),
-            forget: VecDeque::new(),
-            inbox,
-            notify: Rc::new(notify),
-            strangers: 0,
-            service,
-            up: Some(up),
-            failure: None,
-            down: false,
-            cgroup,
-            lock,
-        })
-    }
-
     async fn run(mut self, inbox: mpsc::Receiver<Message>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
         let result = self.turn(inbox, stop).await;
         match self.failure.take() {
@@ -255,7 +202,10 @@ impl Engine {
         let socket = self.notify.clone();
         let notified = notify::listen(&socket, self.inbox.clone());
         tokio::pin!(notified);
-        let mut events = self.steering.take_events();
+        // Who is told that the fleet serves may ask at once.
+        let first = std::mem::take(&mut self.first);
+        self.perform(first, now());
+        let mut events = self.steering.take_events()?;
         let mut tick = interval(publish::EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         tokio::pin!(stop);
@@ -283,6 +233,7 @@ impl Engine {
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
+            self.keep_record();
         }
         self.journal.is_heard().await;
         Ok(())
@@ -305,10 +256,12 @@ impl Engine {
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
             if let Some((_, cookie)) = self.forget.pop_front() {
                 self.steering.forget(cookie);
+                self.rescue.forget(cookie);
             }
         }
         self.steering.flush_log();
         self.publish(now);
+        self.look_after_the_silent(now);
         self.service.tick(now);
     }
 
@@ -338,6 +291,9 @@ impl Engine {
 
     /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
     fn socket_event(&mut self, event: Event, now: Instant) {
+        if self.rescue.takes(&event) {
+            return;
+        }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
             (EventKind::Close, _) => self.lives.closes(event.cookie),
             (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),

@@ -28,7 +28,8 @@ impl Engine {
         self.seated.clear();
         for worker in self.lives.workers() {
             let spoken = self.spoken.contains(&worker.id).then_some(worker.id);
-            self.seated.extend(worker.seats().map(|seat| Seated { seat, joined: worker.takes(seat), spoken }));
+            let joined = |seat| worker.takes(seat) && !self.rescue.is_out(seat);
+            self.seated.extend(worker.seats().map(|seat| Seated { seat, joined: joined(seat), spoken }));
         }
     }
 

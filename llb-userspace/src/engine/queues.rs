@@ -37,7 +37,7 @@ pub(super) fn lengths(all: &[Queues], deadline: Instant) -> Vec<Option<u64>> {
 fn length(queues: &Queues) -> Option<u64> {
     let pids = cgroup::processes(&queues.cgroup).ok()?;
     let lengths = queues.listeners.iter().map(|cookie| {
-        let copy = find::listener(&pids, *cookie).ok()?;
+        let (copy, _) = find::listener(&pids, *cookie).ok()?;
         socket::accept_queue(copy).ok().map(|queue| u64::from(queue.length))
     });
     lengths.sum()

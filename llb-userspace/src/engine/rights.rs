@@ -7,6 +7,7 @@ use nix::unistd::geteuid;
 use crate::{
     config::Config,
     fleet::Identity,
+    kernel::Pins,
     sys::capabilities::{self, Capabilities, Capability},
 };
 
@@ -23,7 +24,7 @@ const OWNER_WRITES: u32 = 0o200;
 /// listener is put into its group, and a cost into its map, by whoever holds their descriptors.
 ///
 /// Not for a process that runs another fleet afterwards.
-pub(super) fn shed(config: &Config, cgroup: &Path) {
+pub(super) fn shed(config: &Config, cgroup: &Path, pins: Option<&Pins>) {
     let Ok(held) = capabilities::own() else { return };
     let identity = config.identity.as_ref();
     if !held.has(Capability::SysPtrace) && workers_hold_rights(identity) {
@@ -36,6 +37,8 @@ pub(super) fn shed(config: &Config, cgroup: &Path) {
         .into_iter()
         .chain(FOR_USER.into_iter().filter(|_| identity.is_some()))
         .chain(closed.then_some(Capability::DacOverride))
+        // What was mounted for the pins is to be unmounted at the end.
+        .chain(pins.is_some_and(Pins::are_mounted).then_some(Capability::SysAdmin))
         // It can do what this one can, and a fleet may have been given the one and not the other.
         .chain((!held.has(Capability::DacReadSearch)).then_some(Capability::DacOverride))
         .collect();

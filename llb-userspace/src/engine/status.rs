@@ -115,7 +115,7 @@ impl Engine {
         WorkerStatus {
             slot: worker.slot.0,
             pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
-            state: worker.state.name().into(),
+            state: if self.rescue.any_hung(worker.seats()) { "hung" } else { worker.state.name() }.into(),
             generation: worker.generation.0,
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),
@@ -127,6 +127,7 @@ impl Engine {
             in_flight: tracked(seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum()),
             answered: tracked(sum(|books| books.answered)),
             failed: tracked(sum(|books| books.failed)),
+            rescued: tracked(running.map_or(0, |running| running.rescued)),
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
             cost_us: cost as f64 / 1e3,

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     io,
     os::unix::net::UnixStream,
     process::{Child, ExitStatus},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use llb_common::abi::Seat as SeatBooks;
+use llb_common::abi::{BUCKETS, Seat as SeatBooks};
 use nix::unistd::Pid;
 use tokio::{
     io::AsyncReadExt,
@@ -22,11 +22,11 @@ use tokio::{
 use super::{drain::Drain, messages::Message};
 use crate::{
     estimate::{Estimate, ping::Pinger},
-    fleet::{Spawned, WorkerCgroup},
+    fleet::{Spawned, WorkerCgroup, takeover::Survivor},
     kernel::Latencies,
     model::{Seat, WorkerId},
     report::{Reader, Report, ReportCounts},
-    sys::{pidfd::PidFd, readable::Readable},
+    sys::{pidfd::PidFd, procfs, readable::Readable},
 };
 
 /// How often a worker's budget of lines is renewed, and how many it has: ten thousand a second. What is more is
@@ -58,22 +58,35 @@ pub(super) struct Running {
     pub drain: Drain,
     /// The books of its seats when it took them; the books outlive the worker.
     pub baseline: HashMap<Seat, Box<Baseline>>,
-    say: UnixStream,
+    /// Connections that waited for it and were given to others.
+    pub rescued: u64,
+    /// See [`procfs::started_at`].
+    pub pid_started_at: u64,
+    /// None to one that another master has spawned: its channel has died with that.
+    say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
     _tasks: JoinSet<()>,
 }
 
 /// What a seat had counted for others before.
+#[derive(Clone)]
 pub(super) struct Baseline {
     pub books: SeatBooks,
     pub latencies: Latencies,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Baseline { books: SeatBooks::default(), latencies: [0; BUCKETS] }
+    }
 }
 
 /// How a worker ended.
 pub(super) struct Epitaph {
     pub id: WorkerId,
     pub pid: Pid,
-    pub status: ExitStatus,
+    /// Of a child only.
+    pub status: Option<ExitStatus>,
     pub tail: Vec<String>,
 }
 
@@ -107,15 +120,45 @@ impl Running {
             counts,
             drain: Drain::default(),
             baseline: HashMap::new(),
-            say,
+            // Nobody has waited for it yet, so it is there.
+            pid_started_at: procfs::started_at(spawned.pid)?,
+            rescued: 0,
+            say: Some(say),
+            _tasks: tasks,
+        })
+    }
+
+    /// Watches a worker that another master has spawned.
+    pub(super) fn adopt(
+        id: WorkerId,
+        survivor: Survivor,
+        seats: BTreeMap<Seat, Baseline>,
+        inbox: &Sender<Message>,
+    ) -> io::Result<Self> {
+        let Survivor { record, cgroup, pidfd } = survivor;
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
+        Ok(Running {
+            pid: Pid::from_raw(record.pid),
+            cgroup,
+            estimate: Estimate::default(),
+            pinger: Pinger::default(),
+            counts: Rc::default(),
+            drain: Drain::default(),
+            baseline: seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline))).collect(),
+            pid_started_at: record.pid_started_at,
+            rescued: 0,
+            say: None,
             _tasks: tasks,
         })
     }
 
     /// Writes a line to the worker. One that does not read its channel misses it.
     pub(super) fn say(&self, line: &[u8]) {
-        // The channel does not block; a full or closed one is the worker's own choice. MSG_NOSIGNAL is std's default.
-        let _ = io::Write::write(&mut &self.say, line);
+        if let Some(mut say) = self.say.as_ref() {
+            // The channel does not block; a full or closed one is the worker's own choice. MSG_NOSIGNAL is std's default.
+            let _ = io::Write::write(&mut say, line);
+        }
     }
 }
 
@@ -197,7 +240,17 @@ async fn wait(
     }
     let tail = tail.borrow().iter().cloned().collect();
     // A closed inbox is the end of the engine.
-    let _ = inbox.send(Message::Exited { id, status, tail }).await;
+    let _ = inbox.send(Message::Exited { id, status: Some(status), tail }).await;
+}
+
+/// Waits for the end of a worker that is no child of ours: how it ended only its parent hears.
+async fn wait_for_other(id: WorkerId, mut pidfd: Readable<PidFd>, inbox: Sender<Message>) {
+    if let Err(error) = pidfd.readable(|_| ()).await {
+        tracing::error!(worker = %id, %error, "cannot wait for a worker");
+        return;
+    }
+    // A closed inbox is the end of the engine.
+    let _ = inbox.send(Message::Exited { id, status: None, tail: Vec::new() }).await;
 }
 
 /// Passes a captured output on, and keeps its end.

@@ -10,6 +10,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use nix::unistd::Pid;
@@ -17,7 +18,11 @@ use nix::unistd::Pid;
 use super::name::Name;
 use crate::{
     model::{Generation, Slot},
-    sys::mounts::{self, MountsError, OwnCgroup},
+    sys::{
+        clock,
+        freeze::Freezer,
+        mounts::{self, MountsError, OwnCgroup},
+    },
 };
 
 /// Why a cgroup cannot be had, or rid of.
@@ -122,6 +127,24 @@ pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
     Ok(left.len())
 }
 
+/// Ends all that is in the cgroup `path`, whose master has died: SIGTERM, and after `patience` SIGKILL. Then removes it.
+/// Blocks until that is done. Returns how many processes there were.
+///
+/// # Errors
+/// As [`clear_leftover`].
+pub fn end_leftover(path: &Path, patience: Duration) -> Result<usize, CgroupError> {
+    let locked = match lock(path) {
+        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
+        locked => locked?,
+    };
+    let left = tree::processes(path)?;
+    tree::terminate(path)?;
+    tree::wait_until_empty_or(path, clock::now().after(patience))?;
+    drop(locked);
+    clear_leftover(path)?;
+    Ok(left.len())
+}
+
 impl FleetCgroup {
     /// Makes the fleet's cgroup, below the one that this process is in.
     ///
@@ -133,6 +156,42 @@ impl FleetCgroup {
         let id = make(&path)?;
         let lock = lock(&path)?;
         Ok(Self { path, id, level: level.map(|level| level + 1), made: 0, _lock: lock })
+    }
+
+    /// Takes over what an earlier master of `name` has left at `path`, and the workers in it. `worker_level` is what
+    /// [`worker_level`](Self::worker_level) was there.
+    ///
+    /// # Errors
+    /// [`CgroupError::Alive`] if its master lives, otherwise if it is not there.
+    pub fn adopt(name: &Name, path: &Path, worker_level: Option<u32>) -> Result<Self, CgroupError> {
+        let failed = |source| CgroupError::Io { action: "take over", path: path.to_owned(), source };
+        if path.file_name() != Some(directory_name(name).as_ref()) {
+            return Err(failed(io::ErrorKind::InvalidInput.into()));
+        }
+        let lock = lock(path)?;
+        let id = lock.metadata().map_err(failed)?.ino();
+        let level = worker_level.and_then(|level| level.checked_sub(1));
+        let mut adopted = Self { path: path.to_owned(), id, level, made: 0, _lock: lock };
+        let numbers = adopted.workers()?.into_iter().filter_map(|worker| Some(worker.parts()?.2));
+        adopted.made = numbers.max().map_or(0, |number| number + 1);
+        Ok(adopted)
+    }
+
+    /// The cgroups of all workers, also of those that have ended and left something behind.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn workers(&self) -> Result<Vec<WorkerCgroup>, CgroupError> {
+        let failed = |source| CgroupError::Io { action: "list", path: self.path.clone(), source };
+        let mut workers = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // What has been removed since is not there, and a file is no cgroup.
+            if let Some(found) = entry.metadata().ok().filter(fs::Metadata::is_dir) {
+                workers.push(WorkerCgroup { path: entry.path(), id: found.ino() });
+            }
+        }
+        Ok(workers)
     }
 
     /// Its directory, to attach programs to.
@@ -198,6 +257,29 @@ impl WorkerCgroup {
         &self.path
     }
 
+    /// Whose it is, by its name, which [`FleetCgroup::worker`] has made; nothing if somebody else has.
+    #[must_use]
+    pub fn owner(&self) -> Option<(Slot, Generation)> {
+        self.parts().map(|(slot, generation, _)| (slot, generation))
+    }
+
+    fn parts(&self) -> Option<(Slot, Generation, u64)> {
+        let mut parts = self.path.file_name()?.to_str()?.strip_prefix('w')?.splitn(3, '.');
+        let slot = parts.next()?.parse().ok()?;
+        let generation = parts.next()?.strip_prefix('g')?.parse().ok()?;
+        Some((Slot(slot), Generation(generation), parts.next()?.parse().ok()?))
+    }
+
+    /// Kills what is in it, waits until that is dead, and removes it.
+    ///
+    /// # Errors
+    /// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
+    pub fn clear(self) -> Result<(), CgroupError> {
+        tree::kill(&self.path)?;
+        tree::wait_until_empty(&self.path)?;
+        tree::remove(&self.path)
+    }
+
     /// Its id, as the kernel's `bpf_get_current_cgroup_id` returns it: the inode number of its directory.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -218,6 +300,15 @@ impl WorkerCgroup {
     /// If the kernel refuses.
     pub fn is_populated(&self) -> Result<bool, CgroupError> {
         tree::is_populated(&self.path)
+    }
+
+    /// What holds all its processes still for a moment.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn freezer(&self) -> Result<Freezer, CgroupError> {
+        let failed = |source| CgroupError::Io { action: "open the freezer of", path: self.path.clone(), source };
+        Freezer::open(&self.path).map_err(failed)
     }
 
     /// Opens the door: who writes `0` to this file is in the cgroup.

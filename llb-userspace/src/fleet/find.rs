@@ -1,10 +1,17 @@
-//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors.
+//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors; or all of them.
 
-use std::{io, os::fd::OwnedFd};
+use std::{
+    collections::BTreeSet,
+    io,
+    os::fd::{OwnedFd, RawFd},
+};
 
 use nix::{errno::Errno, unistd::Pid};
 
-use crate::sys::{pidfd::PidFd, procfs, socket};
+use crate::{
+    model::Address,
+    sys::{pidfd::PidFd, procfs, socket},
+};
 
 /// Why a worker's listener cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -38,18 +45,35 @@ pub enum FindError {
     },
 }
 
-/// Duplicates the socket of cookie `cookie` from whichever of `pids` has it open. The copy keeps the socket alive:
-/// close it once it has been put where it belongs.
+/// Where a listener was found, and most likely still is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pid: Pid,
+    fd: RawFd,
+    cookie: u64,
+}
+
+impl Place {
+    /// Duplicates the listener again, without a search; none if it is no longer there.
+    #[must_use]
+    pub fn copy(&self) -> Option<OwnedFd> {
+        let copy = PidFd::open(self.pid).and_then(|process| process.get_fd(self.fd)).ok()?;
+        socket::cookie(&copy).is_ok_and(|found| found == self.cookie).then_some(copy)
+    }
+}
+
+/// Duplicates the socket of cookie `cookie` from whichever of `pids` has it open, and says where that was. The copy keeps
+/// the socket alive: close it once it has been put where it belongs.
 ///
 /// A pid that was reused in the meantime does no harm, as a cookie never is.
 ///
 /// # Errors
 /// If no process has it. One that could not be looked into only counts when the others do not have it either.
-pub fn listener(pids: &[Pid], cookie: u64) -> Result<OwnedFd, FindError> {
+pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError> {
     let mut obstacle = None;
     for &pid in pids {
         match in_process(pid, cookie) {
-            Ok(Some(socket)) => return Ok(socket),
+            Ok(Some((socket, fd))) => return Ok((socket, Place { pid, fd, cookie })),
             Ok(None) => {}
             Err(error) if has_ended(&error) => {}
             Err(error) => obstacle = Some((pid, error)),
@@ -64,12 +88,36 @@ pub fn listener(pids: &[Pid], cookie: u64) -> Result<OwnedFd, FindError> {
     })
 }
 
-fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<OwnedFd>> {
+/// Duplicates every socket of `pids` that listens on a port: each once, also one that several of them have open. The
+/// copies keep the sockets alive: close them soon. What cannot be looked into has none.
+#[must_use]
+pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
+    let mut inodes = BTreeSet::new();
+    let mut found = Vec::new();
+    for &pid in pids {
+        let Ok(process) = PidFd::open(pid) else { continue };
+        for candidate in procfs::socket_fds(pid).unwrap_or_default() {
+            if !inodes.insert(candidate.inode) {
+                continue;
+            }
+            let Ok(copy) = process.get_fd(candidate.fd) else { continue };
+            if let (Ok(true), Ok(Some(address))) = (socket::is_listening(&copy), socket::local_addr(&copy)) {
+                // Without the scope, as the kernel's events have it.
+                found.push((Address((address.ip(), address.port()).into()), copy));
+            }
+        }
+    }
+    found
+}
+
+fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<(OwnedFd, RawFd)>> {
     let process = PidFd::open(pid)?;
     for candidate in procfs::socket_fds(pid)? {
         match process.get_fd(candidate.fd) {
             // Closed and replaced by something else it may be by now: then it has no cookie, or another one.
-            Ok(copy) if socket::cookie(&copy).is_ok_and(|found| found == cookie) => return Ok(Some(copy)),
+            Ok(copy) if socket::cookie(&copy).is_ok_and(|found| found == cookie) => {
+                return Ok(Some((copy, candidate.fd)));
+            }
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => {}
             Err(error) => return Err(error),
@@ -93,10 +141,13 @@ mod tests {
 
     use nix::unistd::Pid;
 
-    use super::{FindError, listener};
-    use crate::sys::{
-        procfs, socket,
-        testing::{Ward, until},
+    use super::{FindError, listener, listeners};
+    use crate::{
+        model::Address,
+        sys::{
+            procfs, socket,
+            testing::{Ward, until},
+        },
     };
 
     #[test]
@@ -109,7 +160,8 @@ mod tests {
 
         // A process without it, and one that has ended, are passed over.
         let pids = [Pid::this(), Pid::from_raw(i32::MAX), pid];
-        let copy = listener(&pids, cookie).unwrap();
+        let (copy, place) = listener(&pids, cookie).unwrap();
+        assert_eq!(socket::cookie(place.copy().unwrap()).unwrap(), cookie);
 
         assert_eq!(socket::cookie(&copy).unwrap(), cookie);
         assert_eq!(socket::local_addr(&copy).unwrap(), Some(address));
@@ -120,10 +172,32 @@ mod tests {
 
         // Worker and copy gone, nobody listens any more.
         drop(ward);
+        assert!(place.copy().is_none());
         TcpStream::connect(address).unwrap();
         drop(copy);
         // Another test's child may hold all that we do, until its exec.
         until("nobody listens", || TcpStream::connect(address).is_err());
+    }
+
+    #[test]
+    fn every_listener_is_found_once() {
+        let [one, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&one, &other].map(|listener| Address(listener.local_addr().unwrap()));
+        let silent = TcpStream::connect(one.local_addr().unwrap()).unwrap();
+        let (copy, err) = (one.try_clone().unwrap(), other);
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(Stdio::from(OwnedFd::from(one))).stderr(Stdio::from(OwnedFd::from(err)));
+        let child = command.stdout(Stdio::from(OwnedFd::from(copy))).spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let _ward = Ward(child);
+
+        let mut found: Vec<_> = listeners(&[pid, pid]).into_iter().map(|(address, _)| address).collect();
+
+        found.sort_unstable();
+        let mut expected = addresses.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+        drop(silent);
     }
 
     #[test]

@@ -23,6 +23,7 @@
 //!
 //! Every transition leaves a [`Note`] with its cause.
 
+mod adopt;
 mod leave;
 mod operate;
 mod place;
@@ -30,7 +31,10 @@ mod roll;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use self::place::Standing;
+pub use self::{
+    adopt::{Adopted, AdoptedPlace, AdoptedWorker},
+    place::Standing,
+};
 use self::{place::Place, roll::Roll};
 use super::{
     command::Style,
@@ -381,7 +385,8 @@ impl Lives {
         }
     }
 
-    fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
+    /// Notes what has come to pass with a worker, also what is seen of it from outside its life.
+    pub fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
         if let Some(worker) = self.workers.get(&id) {
             let (slot, generation) = (worker.slot, worker.generation);
             self.note(kind, Some(id), Some(slot), generation, cause.into());

@@ -164,6 +164,32 @@ fn a_drained_slot_stays_empty_until_it_is_restarted() {
 }
 
 #[test]
+fn a_slot_is_told_to_be_empty_when_its_last_worker_is_gone_and_nobody_is_to_come() {
+    let emptied = |lives: &mut Lives| -> Vec<u32> {
+        let notes = lives.take_notes();
+        notes.iter().filter(|note| note.kind == Kind::Emptied).filter_map(|note| note.slot).map(|slot| slot.0).collect()
+    };
+    let mut lives = up(RULES);
+    let drain = Command::Drain { slot: Slot(1) };
+    granted(&mut lives, AT_ONCE, at(5000));
+    listen(&mut lives, &[THIRD, FOURTH], at(5100));
+    // The old one and the new one of the slot are both on their way out.
+    granted(&mut lives, drain, at(5200));
+    lives.exited(FIRST, at(5300));
+    lives.exited(SECOND, at(5300));
+    assert_eq!(emptied(&mut lives), [0; 0]);
+    lives.exited(FOURTH, at(5400));
+    assert_eq!(emptied(&mut lives), [1]);
+    granted(&mut lives, drain, at(5500));
+    assert_eq!(emptied(&mut lives), [1], "it is so already");
+    granted(&mut lives, Command::Scale { workers: 3 }, at(6000));
+    granted(&mut lives, Command::Scale { workers: 1 }, at(6100));
+    assert_eq!(emptied(&mut lives), [1], "slot 2 has one that starts");
+    lives.exited(WorkerId(5), at(6200));
+    assert_eq!(emptied(&mut lives), [2]);
+}
+
+#[test]
 fn a_restart_replaces_first_and_at_once() {
     let mut lives = up(ONE_SLOT);
     let restart = Command::Restart { slot: Slot(0) };

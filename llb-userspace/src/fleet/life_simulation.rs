@@ -21,6 +21,8 @@ enum Happening {
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
+    /// The master dies, and another one comes, for so many slots.
+    MasterDies(u32),
 }
 
 /// The outside: does what it is told, and checks that it makes sense.
@@ -112,6 +114,7 @@ impl World {
                 self.stopped = true;
                 self.lives.stop(now)
             }
+            Happening::MasterDies(slots) => return self.master_dies(slots),
         };
         self.obey(effects);
         self.check();
@@ -138,6 +141,44 @@ impl World {
                 Vec::new()
             }
         }
+    }
+
+    /// Another master takes over; whoever serves goes on, and nobody is forgotten.
+    fn master_dies(&mut self, slots: u32) {
+        if self.downs > 0 {
+            return;
+        }
+        let serve = |lives: &Lives| lives.workers().any(|worker| worker.state == State::Serving);
+        let served = serve(&self.lives);
+        let found = adopted::left(&self.lives);
+        let before: Vec<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
+        self.rules.slots = slots;
+        self.lives = Lives::new(self.rules, self.now);
+        let (ids, effects) = self.lives.adopt(found, |_| true, self.now);
+        let renamed: BTreeMap<WorkerId, WorkerId> = before.into_iter().zip(ids.iter().copied()).collect();
+        self.alive = ids.iter().copied().collect();
+        self.buried.clear();
+        self.open.iter_mut().for_each(|(id, _)| *id = renamed[id]);
+        // The kernel's groups are made anew, of those who serve.
+        self.groups.clear();
+        for id in &ids {
+            let left =
+                effects.iter().filter_map(|e| if let Effect::Leave { cookie } = e { Some(*cookie) } else { None });
+            let left: BTreeSet<u64> = left.collect();
+            let joins = |cookie| effects.iter().any(|e| matches!(e, Effect::Join { cookie: c, .. } if *c == cookie));
+            let Some(worker) = self.lives.worker(*id) else { continue };
+            for Listener { cookie, address, seat } in worker.listeners.iter().copied() {
+                let is_member = worker.state == State::Serving || left.contains(&cookie);
+                if let Some(seat) = seat.filter(|_| is_member && !joins(cookie)) {
+                    self.groups.insert(cookie, (*id, address, seat));
+                }
+            }
+        }
+        (self.ups, self.failures, self.stopped, self.commanded) = (0, 0, false, true);
+        self.lives.take_notes();
+        self.obey(effects);
+        self.check();
+        assert!(!served || serve(&self.lives), "nobody serves now");
     }
 
     fn states(&self) -> BTreeMap<WorkerId, State> {
@@ -292,6 +333,14 @@ fn operated() -> impl Strategy<Value = Happening> {
     ]
 }
 
+/// With masters that die.
+fn bereft() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        20 => operated(),
+        1 => (1_u32..4).prop_map(Happening::MasterDies),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -303,6 +352,7 @@ proptest! {
         happenings in prop_oneof![
             prop::collection::vec(happening(), 0..120),
             prop::collection::vec(operated(), 0..240),
+            prop::collection::vec(bereft(), 0..240),
         ],
         stop in prop::option::weighted(0.3, any::<prop::sample::Index>()),
     ) {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use super::*;
 use crate::fleet::command::Command;
 
+#[path = "life_adopted_tests.rs"]
+mod adopted;
 #[path = "life_operated_tests.rs"]
 mod operated;
 #[path = "life_simulation.rs"]

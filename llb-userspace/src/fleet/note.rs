@@ -7,6 +7,8 @@ use crate::model::{Generation, Slot, WorkerId};
 pub enum Kind {
     /// A worker's process has been started.
     Spawned,
+    /// A worker of a master that has died goes on with this one.
+    TakenOver,
     /// A worker could not be started.
     SpawnFailed,
     /// A worker listens on an address.
@@ -17,6 +19,12 @@ pub enum Kind {
     Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
+    /// Connections that waited for a worker have been given to others.
+    Rescued,
+    /// A worker hangs: it has answered nothing for a second while others waited for it.
+    Hung,
+    /// A worker that hung answers again.
+    Recovered,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
     Draining,
     /// A worker has been sent SIGTERM.
@@ -51,11 +59,15 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Spawned => "spawned",
+            Kind::TakenOver => "taken_over",
             Kind::SpawnFailed => "spawn_failed",
             Kind::Listening => "listening",
             Kind::Ready => "ready",
             Kind::Message => "message",
             Kind::Disconnect => "disconnect",
+            Kind::Rescued => "rescued",
+            Kind::Hung => "hung",
+            Kind::Recovered => "recovered",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
             Kind::Killed => "killed",

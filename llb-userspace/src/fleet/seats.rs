@@ -1,6 +1,6 @@
 //! Which seats are taken. A seat that is given back is used again only when nothing can be counted on it any more.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use llb_common::abi::MAX_SEATS;
 
@@ -23,7 +23,7 @@ enum State {
 
 /// The seats of a fleet.
 #[derive(Clone, Debug)]
-pub(super) struct Seats([State; MAX_SEATS]);
+pub(crate) struct Seats([State; MAX_SEATS]);
 
 impl Default for Seats {
     fn default() -> Self {
@@ -32,30 +32,42 @@ impl Default for Seats {
 }
 
 impl Seats {
+    /// Seats of which some are held, and others are to rest, because somebody may still be counted there.
+    pub(super) fn held(held: &BTreeSet<Seat>, is_used: impl Fn(Seat) -> bool) -> Self {
+        Seats(std::array::from_fn(|index| {
+            let seat = Seat(index as u32);
+            match held.contains(&seat) {
+                true => State::Taken,
+                false if is_used(seat) => State::Released,
+                false => State::Free,
+            }
+        }))
+    }
+
     /// The lowest free seat.
-    pub(super) fn take(&mut self) -> Option<Seat> {
+    pub(crate) fn take(&mut self) -> Option<Seat> {
         let index = self.0.iter().position(|state| *state == State::Free)?;
         self.0[index] = State::Taken;
         Some(Seat(index as u32))
     }
 
     /// How many are free.
-    pub(super) fn count_free(&self) -> usize {
+    pub(crate) fn count_free(&self) -> usize {
         self.0.iter().filter(|state| **state == State::Free).count()
     }
 
     /// Gives a seat back.
-    pub(super) fn release(&mut self, seat: Seat) {
+    pub(crate) fn release(&mut self, seat: Seat) {
         self.0[seat.0 as usize % MAX_SEATS] = State::Released;
     }
 
     /// Whether one has been given back and is not free yet.
-    pub(super) fn any_rests(&self) -> bool {
+    pub(crate) fn any_rests(&self) -> bool {
         self.0.iter().any(|state| matches!(state, State::Released | State::Resting { .. }))
     }
 
     /// Frees the seats that have come to rest.
-    pub(super) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
+    pub(crate) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
         for (index, state) in self.0.iter_mut().enumerate() {
             match *state {
                 State::Released => *state = State::Resting { since: now },
@@ -83,6 +95,16 @@ mod tests {
         assert_eq!(seats.take(), Some(Seat(2)));
         seats.free(Instant(3), |_| true);
         assert_eq!(seats.take(), Some(Seat(0)));
+    }
+
+    #[test]
+    fn seats_that_others_held_are_not_given_away() {
+        let held = [Seat(1), Seat(3)].into();
+        let mut seats = Seats::held(&held, |seat| seat.0 < 3);
+        assert_eq!(seats.take(), Some(Seat(4)), "0 and 2 are still counted on");
+        seats.free(Instant(1), |_| true);
+        seats.free(Instant(2), |_| true);
+        assert_eq!([seats.take(), seats.take(), seats.take()], [Some(Seat(0)), Some(Seat(2)), Some(Seat(5))]);
     }
 
     #[test]

@@ -139,6 +139,18 @@ impl Worker {
         self.state == State::Serving && self.listeners.iter().any(|listener| listener.seat == Some(seat))
     }
 
+    /// Why it is to be replaced, if it is.
+    #[must_use]
+    pub fn is_to_leave(&self) -> Option<&str> {
+        self.asked_to_leave.as_deref()
+    }
+
+    /// Whether it is to be replaced.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.asked_to_leave.is_some()
+    }
+
     /// Whether nobody else is to fill its slot.
     pub(super) fn is_current(&self) -> bool {
         match self.state {

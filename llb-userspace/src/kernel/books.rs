@@ -31,7 +31,8 @@ const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
 const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
 /// Words of a seat up to `settled`: all that a load is made of.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
-/// Where `service_ns` lies within a seat.
+/// Where `due_at` and `service_ns` lie within a seat.
+const DUE_WORD: usize = std::mem::offset_of!(SeatBooks, due_at) / 8;
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
 /// Answers by what they took: see [`llb_common::histogram`].
@@ -87,6 +88,12 @@ impl Books {
     /// Forgets the service time of a seat's last worker, as a new one takes the seat.
     pub fn renew(&self, seat: Seat) {
         self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + SERVICE_WORD].store(0, Relaxed);
+    }
+
+    /// Has no charge of a seat forgotten until `until`. One that has just been given what waited for another holds requests
+    /// that are in its books only as charges: they count as requests when they are answered.
+    pub fn hold(&self, seat: Seat, until: Instant) {
+        self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + DUE_WORD].store(until.0, Relaxed);
     }
 
     /// Puts seats among those that the selector takes for idle. It verifies, so one that is not is no harm.

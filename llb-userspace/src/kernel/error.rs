@@ -2,7 +2,7 @@
 
 use std::io;
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
 
 use crate::model::{Address, Seat};
 
@@ -42,8 +42,26 @@ pub enum KernelError {
         /// Its name.
         name: &'static str,
     },
+    /// A map or program could not be pinned.
+    #[error("cannot pin {name}")]
+    Pin {
+        /// Its name.
+        name: &'static str,
+        /// aya's word.
+        #[source]
+        source: Box<PinError>,
+    },
+    /// A pinned program could not be opened.
+    #[error("cannot open the pinned eBPF program {name}")]
+    Reopen {
+        /// Its name.
+        name: &'static str,
+        /// aya's word.
+        #[source]
+        source: Box<ProgramError>,
+    },
     /// A map refused an operation.
-    #[error("cannot write to the map {map}")]
+    #[error("cannot use the map {map}")]
     Map {
         /// Its name.
         map: &'static str,

@@ -32,7 +32,7 @@ pub struct Member {
 
 /// The groups by address. A group keeps its index while the fleet lives, also when it is empty for a while.
 #[derive(Debug, Default)]
-pub(super) struct Groups(BTreeMap<Address, (u32, Vec<Member>)>);
+pub(super) struct Groups(pub(super) BTreeMap<Address, (u32, Vec<Member>)>);
 
 impl Steering {
     /// Puts a worker's listener into the group of `address`, from where the selector will choose it. The caller
@@ -92,6 +92,23 @@ impl Steering {
         Ok(())
     }
 
+    /// Notes anew whose a listener is that has left and listens again: the kernel side has just entered it as one that has
+    /// never joined, and connections that migrate from it would not take their counts along.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
+        let Some((index, _)) = self.groups.0.get(&address) else { return Ok(()) };
+        let listener = Listener { group: *index, seat: seat.0 };
+        self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))
+    }
+
+    /// The members of the group of an address.
+    #[must_use]
+    pub fn members(&self, address: Address) -> &[Member] {
+        self.groups.0.get(&address).map_or(&[], |(_, members)| members.as_slice())
+    }
+
     /// Forgets a listener that has left, when nothing can migrate from it any more.
     pub fn forget(&mut self, cookie: u64) {
         // One that is not there is forgotten already.
@@ -110,7 +127,7 @@ impl Groups {
         if let Some((index, members)) = self.0.get(&address) {
             return Ok((*index, members.clone()));
         }
-        let index = self.0.len();
+        let index = self.0.values().map(|(index, _)| *index as usize + 1).max().unwrap_or(0);
         if index < MAX_GROUPS { Ok((index as u32, Vec::new())) } else { Err(KernelError::TooManyGroups { address }) }
     }
 
@@ -125,7 +142,7 @@ impl Groups {
     }
 }
 
-fn group_of(members: &[Member]) -> Group {
+pub(super) fn group_of(members: &[Member]) -> Group {
     let set = set::of(members.iter().map(|member| member.seat.0));
     let mut group = Group { members: set, count: members.len() as u32, reserved: 0, seats: [0; MAX_SEATS] };
     for (place, member) in group.seats.iter_mut().zip(members) {
@@ -134,7 +151,7 @@ fn group_of(members: &[Member]) -> Group {
     group
 }
 
-fn endpoint(Address(address): Address) -> Endpoint {
+pub(super) fn endpoint(Address(address): Address) -> Endpoint {
     let addr = match address.ip() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
@@ -142,6 +159,6 @@ fn endpoint(Address(address): Address) -> Endpoint {
     Endpoint { addr: addr.octets(), port: address.port().into(), any: 0 }
 }
 
-fn place(group: u32, seat: Seat) -> u32 {
+pub(super) fn place(group: u32, seat: Seat) -> u32 {
     group * MAX_SEATS as u32 + seat.0
 }

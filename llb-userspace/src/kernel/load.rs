@@ -1,6 +1,11 @@
 //! Loads and attaches the programs.
 
-use std::{io, net::IpAddr, os::fd::AsFd};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
+};
 
 use aya::{
     Ebpf,
@@ -8,12 +13,13 @@ use aya::{
     programs::{Program, ProgramError, SkReuseport},
 };
 use llb_common::{
-    abi::{Conn, Endpoint, Group, Listener},
+    abi::{Conn, Endpoint, Group, Listener, Owner},
     names,
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, books, events::Events, groups::Groups, loader::loader, value::Value,
+    Books, Connections, Counters, KernelError, Pins, books, events::Events, groups::Groups, loader::loader,
+    value::Value,
 };
 use crate::{
     model::Address,
@@ -32,6 +38,15 @@ pub struct Limit {
     pub port: u16,
 }
 
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addr {
+            Some(addr) => SocketAddr::new(addr, self.port).fmt(f),
+            None => self.port.fmt(f),
+        }
+    }
+}
+
 /// What the programs must know before they are loaded.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -46,7 +61,7 @@ pub struct Options {
 
 /// The programs and maps of one fleet.
 pub struct Steering {
-    pub(super) ebpf: Ebpf,
+    programs: Programs,
     pub(super) sockets: ReusePortSockArray<MapData>,
     pub(super) groups: Groups,
     pub(super) group_map: Array<MapData, Value<Group>>,
@@ -54,12 +69,29 @@ pub struct Steering {
     pub(super) endpoints: HashMap<MapData, Value<Endpoint>, u32>,
     /// What connections inherit from their listener; none if no books are kept.
     pub(super) conn: Option<SkStorage<MapData, Value<Conn>>>,
+    /// Which worker has bound a socket.
+    pub(super) owner: SkStorage<MapData, Value<Owner>>,
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
-    events: Option<Events>,
-    logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    /// Where the programs tell of sockets, until somebody listens.
+    ring: Option<RingBuf<MapData>>,
+    logger: Option<Logger>,
 }
+
+/// Where the programs are from.
+pub(super) enum Programs {
+    /// This process has loaded them.
+    Loaded(Box<Ebpf>),
+    /// An earlier one has, and they are attached. The selector is needed again, for groups to come.
+    Pinned(Box<SkReuseport>),
+}
+
+/// The maps that userspace works with, by name.
+pub(super) type Maps = BTreeMap<&'static str, Map>;
+
+/// What the programs have to say.
+pub(super) type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
 impl Steering {
     /// Loads the programs.
@@ -67,34 +99,70 @@ impl Steering {
     /// # Errors
     /// [`KernelError`] naming the map or program that the kernel refused.
     pub fn load(options: &Options) -> Result<Self, KernelError> {
+        Self::load_all(options, None)
+    }
+
+    /// Loads the programs, and pins what the next master needs to go on with them.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`KernelError::Pin`] if only that is refused.
+    pub fn load_pinned(options: &Options, pins: &Pins) -> Result<Self, KernelError> {
+        Self::load_all(options, Some(pins))
+    }
+
+    fn load_all(options: &Options, pins: Option<&Pins>) -> Result<Self, KernelError> {
         let mut ebpf = object(options)?;
         for name in PROGRAMS.into_iter().filter(|name| options.keeps_books || !KEEP_BOOKS.contains(name)) {
             load_program(&mut ebpf, name)?;
         }
-        let mut steered: HashMap<MapData, Value<Endpoint>, u8> = map(&mut ebpf, names::STEERED)?;
+        let steered =
+            ebpf.take_map(names::STEERED).ok_or(KernelError::Missing { what: "map", name: names::STEERED })?;
+        let mut steered: HashMap<MapData, Value<Endpoint>, u8> =
+            steered.try_into().map_err(map_error(names::STEERED))?;
         for limit in &options.limits {
             steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
         }
-        let [seats, latency, published] =
-            [names::SEATS, names::LATENCY, names::PUBLISHED].map(|name| take(&mut ebpf, name));
-        let books = Books::map(&seats?, &latency?, &published?)?;
-        let ring = map::<RingBuf<MapData>>(&mut ebpf, names::EVENTS)?;
-        let events = Events::new(ring).map_err(|source| KernelError::Watch { map: names::EVENTS, source })?;
-        let storage = options.keeps_books.then(|| take(&mut ebpf, names::CONN)).transpose()?;
+        let maps = MAPS.into_iter().map(|name| match ebpf.take_map(name) {
+            Some(map) => Ok((name, map)),
+            None => Err(KernelError::Missing { what: "map", name }),
+        });
+        let maps = maps.collect::<Result<Maps, KernelError>>()?;
+        if let Some(pins) = pins {
+            pins.pin(&maps, &mut ebpf)?;
+        }
+        // A kernel side that has nothing to say has no log map; that is as good.
+        let logger = aya_log::EbpfLogger::init(&mut ebpf).ok();
+        Self::of(maps, options.keeps_books, Programs::Loaded(Box::new(ebpf)), logger)
+    }
+
+    /// Goes on with programs that an earlier master has loaded and attached. Groups are to be made anew:
+    /// [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// [`KernelError`] naming what is not pinned there.
+    pub fn reopen(pins: &Pins, keeps_books: bool) -> Result<Self, KernelError> {
+        let (maps, selector, logger) = pins.open()?;
+        Self::of(maps, keeps_books, Programs::Pinned(Box::new(selector)), logger)
+    }
+
+    fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
+        let books = Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED])?;
+        let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
+        let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
-            sockets: map(&mut ebpf, names::SOCKETS)?,
+            programs,
+            sockets: take(&mut maps, names::SOCKETS)?,
             groups: Groups::default(),
-            group_map: map(&mut ebpf, names::GROUPS)?,
-            listeners: map(&mut ebpf, names::LISTENERS)?,
-            endpoints: map(&mut ebpf, names::ENDPOINTS)?,
+            group_map: take(&mut maps, names::GROUPS)?,
+            listeners: take(&mut maps, names::LISTENERS)?,
+            endpoints: take(&mut maps, names::ENDPOINTS)?,
             connections: storage.as_ref().map(Connections::of).transpose()?,
             conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
-            counters: map(&mut ebpf, names::COUNTERS)?,
+            owner: take(&mut maps, OWNER)?,
+            counters: take(&mut maps, names::COUNTERS)?,
             books,
-            events: Some(events),
-            // A kernel side that has nothing to say has no log map; that is as good.
-            logger: aya_log::EbpfLogger::init(&mut ebpf).ok(),
-            ebpf,
+            ring: Some(ring),
+            logger,
         })
     }
 
@@ -113,7 +181,7 @@ impl Steering {
             (names::EGRESS, Hook::Egress),
         ];
         for (name, hook) in hooks.into_iter().filter(|(name, _)| self.keeps_books() || !KEEP_BOOKS.contains(name)) {
-            let program = self.ebpf.program(name).ok_or(KernelError::Missing { what: "program", name })?;
+            let program = self.program(name)?;
             let fd = program.fd().map_err(|source| KernelError::Attach { name, source: io::Error::other(source) })?;
             attach(fd, &cgroup, hook).map_err(|source| KernelError::Attach { name, source })?;
         }
@@ -132,14 +200,28 @@ impl Steering {
         &self.books
     }
 
+    /// Drops the socket events that nobody has read.
+    pub fn discard_events(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            while ring.next().is_some() {}
+        }
+    }
+
     /// What the books say of single connections, once, if books are kept; later calls return nothing.
     pub fn take_connections(&mut self) -> Option<Connections> {
         self.connections.take()
     }
 
     /// The socket events, once; later calls return nothing.
-    pub fn take_events(&mut self) -> Option<Events> {
-        self.events.take()
+    ///
+    /// # Errors
+    /// [`KernelError::Watch`] if they cannot be waited for.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn take_events(&mut self) -> Result<Option<Events>, KernelError> {
+        let failed = |source| KernelError::Watch { map: names::EVENTS, source };
+        self.ring.take().map(Events::new).transpose().map_err(failed)
     }
 
     /// What became of each connection since the programs were loaded.
@@ -157,15 +239,45 @@ impl Steering {
         }
     }
 
+    pub(super) fn program(&self, name: &'static str) -> Result<&Program, KernelError> {
+        // Those that another has loaded it has attached, too.
+        let missing = KernelError::Missing { what: "program", name };
+        let Programs::Loaded(ebpf) = &self.programs else { return Err(missing) };
+        ebpf.program(name).ok_or(missing)
+    }
+
     pub(super) fn selector(&self) -> Result<&SkReuseport, KernelError> {
-        let missing = KernelError::Missing { what: "program", name: names::STEER };
-        self.ebpf.program(names::STEER).and_then(|program| program.try_into().ok()).ok_or(missing)
+        match &self.programs {
+            Programs::Loaded(_) => {
+                let missing = KernelError::Missing { what: "program", name: names::STEER };
+                self.program(names::STEER)?.try_into().map_err(|_| missing)
+            }
+            Programs::Pinned(selector) => Ok(selector),
+        }
     }
 }
 
 /// The programs, in the order in which they are loaded.
 pub(super) const PROGRAMS: [&str; 6] =
     [names::BIND4, names::BIND6, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+
+/// Socket storage of [`Owner`]. Only the programs write to it.
+const OWNER: &str = "OWNER";
+
+/// The maps that userspace works with after the start.
+pub(super) const MAPS: [&str; 11] = [
+    names::SOCKETS,
+    names::SEATS,
+    names::LATENCY,
+    names::PUBLISHED,
+    names::GROUPS,
+    names::LISTENERS,
+    names::ENDPOINTS,
+    names::CONN,
+    names::COUNTERS,
+    names::EVENTS,
+    OWNER,
+];
 
 /// Those that only the books need. Socket operations tell of listeners too, so they are not among them.
 const KEEP_BOOKS: [&str; 2] = [names::INGRESS, names::EGRESS];
@@ -214,12 +326,9 @@ fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), Kern
     })
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
-    ebpf.take_map(name).ok_or(KernelError::Missing { what: "map", name })
-}
-
-fn map<M: TryFrom<Map, Error = MapError>>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, KernelError> {
-    take(ebpf, name)?.try_into().map_err(map_error(name))
+fn take<M: TryFrom<Map, Error = MapError>>(maps: &mut Maps, name: &'static str) -> Result<M, KernelError> {
+    let map = maps.remove(name).ok_or(KernelError::Missing { what: "map", name })?;
+    map.try_into().map_err(map_error(name))
 }
 
 pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {

@@ -115,7 +115,7 @@ pub struct WorkerStatus {
     pub slot: u32,
     /// Its first process.
     pub pid: u32,
-    /// `starting`, `serving`, `draining`, `stopping` or `killed`.
+    /// `starting`, `serving`, `hung`, `draining`, `stopping` or `killed`.
     pub state: String,
     /// Its generation.
     pub generation: u32,
@@ -137,6 +137,8 @@ pub struct WorkerStatus {
     pub answered: Option<u64>,
     /// Connections that it closed without an answer.
     pub failed: Option<u64>,
+    /// Connections that waited for it and were given to others.
+    pub rescued: Option<u64>,
     /// How long its answers took; none before the first.
     pub latency_us: Option<LatencyStatus>,
     /// The same answers by what they took; see [`histogram`].

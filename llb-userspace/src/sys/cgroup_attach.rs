@@ -26,6 +26,8 @@ pub enum Hook {
 
 /// `BPF_PROG_ATTACH`.
 const PROG_ATTACH: libc::c_int = 8;
+/// `BPF_PROG_DETACH`.
+const PROG_DETACH: libc::c_int = 9;
 /// `BPF_F_ALLOW_MULTI`: beside whatever else is attached there.
 const ALLOW_MULTI: u32 = 2;
 
@@ -44,15 +46,27 @@ struct Attach {
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` and `CAP_BPF`, or where an ancestor's attachment forbids others below it.
 pub fn attach(program: impl AsFd, cgroup: impl AsFd, hook: Hook) -> io::Result<()> {
+    command(PROG_ATTACH, program, cgroup, hook, ALLOW_MULTI)
+}
+
+/// Detaches `program` from `cgroup`.
+///
+/// # Errors
+/// `ENOENT` if it is not attached there.
+pub fn detach(program: impl AsFd, cgroup: impl AsFd, hook: Hook) -> io::Result<()> {
+    command(PROG_DETACH, program, cgroup, hook, 0)
+}
+
+fn command(command: libc::c_int, program: impl AsFd, cgroup: impl AsFd, hook: Hook, flags: u32) -> io::Result<()> {
     let number = |fd: &dyn AsRawFd| fd.as_raw_fd().cast_unsigned();
     let attributes = Attach {
         target_fd: number(&cgroup.as_fd()),
         attach_bpf_fd: number(&program.as_fd()),
         attach_type: hook as u32,
-        attach_flags: ALLOW_MULTI,
+        attach_flags: flags,
         replace_bpf_fd: 0,
     };
     // SAFETY: the kernel reads `size` bytes of `attributes`, which outlives the call, and takes those beyond as zero.
-    let done = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<Attach>()) };
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, &raw const attributes, size_of::<Attach>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

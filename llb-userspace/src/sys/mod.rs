@@ -2,15 +2,21 @@
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
 #[cfg(feature = "master")]
+pub mod bpffs;
+#[cfg(feature = "master")]
 pub mod capabilities;
 #[cfg(feature = "master")]
 pub mod cgroup_attach;
+#[cfg(feature = "master")]
+pub mod cgroup_id;
 #[cfg(feature = "master")]
 pub mod child;
 #[cfg(feature = "master")]
 pub mod clock;
 #[cfg(feature = "master")]
 pub mod connection;
+#[cfg(feature = "master")]
+pub mod freeze;
 pub mod inherited;
 #[cfg(feature = "master")]
 pub mod mmap;

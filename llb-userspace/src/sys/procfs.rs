@@ -97,6 +97,28 @@ pub fn port_holder(port: u16) -> io::Result<Option<Process>> {
     Ok(holder.map(Process::of))
 }
 
+/// When the process was started, in clock ticks since the machine was: with its pid, a name that no other process of this
+/// boot has.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn started_at(pid: Pid) -> io::Result<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses can hold any, so the last one counts. After it, this is the 20th field.
+    let end = stat.iter().rposition(|&byte| byte == b')').ok_or(io::ErrorKind::InvalidData)?;
+    let field = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(19);
+    let ticks = field.and_then(|field| str::from_utf8(field).ok()?.parse().ok());
+    ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// A text that is another one after each start of the machine.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
 /// Whether we ignore signal `number`, as whoever started us may have set it.
 ///
 /// # Errors
@@ -196,7 +218,7 @@ mod tests {
         unistd::Pid,
     };
 
-    use super::{cmdline, comm, describe, listening_on, port_holder, socket_inode};
+    use super::{boot_id, cmdline, comm, describe, listening_on, port_holder, socket_inode, started_at};
     use crate::sys::testing::{Ward, until};
 
     /// A process that sleeps and holds `socket` as its standard input.
@@ -243,6 +265,17 @@ mod tests {
 
         let (_ward, pid) = holder(std::fs::File::open("/dev/null").unwrap());
         assert!(describe(pid).ends_with("listens on nothing"));
+    }
+
+    #[test]
+    fn a_pid_and_its_start_name_one_process() {
+        let older = started_at(Pid::this()).unwrap();
+        let (ward, pid) = holder(std::fs::File::open("/dev/null").unwrap());
+        assert!(started_at(pid).unwrap() >= older);
+        assert_eq!(started_at(Pid::this()).unwrap(), older);
+        drop(ward);
+        started_at(pid).unwrap_err();
+        assert_eq!(boot_id().unwrap(), boot_id().unwrap());
     }
 
     #[test]

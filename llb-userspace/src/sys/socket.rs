@@ -1,10 +1,10 @@
-//! What a socket says of itself.
-#![expect(unsafe_code, reason = "TCP_INFO has no wrapper in nix or socket2")]
+//! What a socket says of itself, and what can be done to a listener by a copy of it.
+#![expect(unsafe_code, reason = "TCP_INFO and two other options have no wrapper in nix or socket2")]
 
 use std::{
     io,
     mem::MaybeUninit,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     os::fd::{AsFd, AsRawFd},
 };
 
@@ -73,6 +73,66 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
     Ok(AcceptQueue { length: info.tcpi_unacked, backlog: info.tcpi_sacked })
 }
 
+/// Ends a socket's listening, and has it listen again with the same backlog. In between the kernel gives the connections
+/// that wait in it to other listeners of its reuseport group; without any they are reset. Who accepts in between gets
+/// `EINVAL`. Returns how many waited.
+///
+/// Makes system calls only. The port must be one that was asked for: the kernel takes back one that it has chosen.
+///
+/// # Errors
+/// As [`accept_queue`], and those of shutdown(2) and listen(2). If it is listen's, nobody listens any more.
+pub fn relisten(socket: impl AsFd) -> io::Result<u32> {
+    let AcceptQueue { length, backlog } = accept_queue(&socket)?;
+    // Options that a shutdown sets back, and all that it does.
+    let options = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP].map(|option| (option, tcp_option(&socket, option)));
+    let listener = SockRef::from(&socket);
+    listener.shutdown(Shutdown::Read)?;
+    listener.listen(backlog.cast_signed())?;
+    for (option, before) in options {
+        // Said anew only if they differ: a default that is set counts as a wish.
+        if let (Ok(before), Ok(after)) = (before, tcp_option(&socket, option))
+            && before != after
+        {
+            // A smaller segment or window is no reason to lose a listener.
+            let _ = set_tcp_option(&socket, option, before);
+        }
+    }
+    Ok(length)
+}
+
+/// Wakes whoever waits for a listener: in accept(2), poll(2), epoll_wait(2). They look whether there is a connection, and
+/// sleep on if not.
+///
+/// Linux before 2026 wakes nobody for a connection that comes from another listener's queue.
+///
+/// # Errors
+/// Those of shutdown(2).
+pub fn wake(listener: impl AsFd) -> io::Result<()> {
+    // That it shall send no more says nothing to a listener; the kernel only tells who waits to look.
+    SockRef::from(&listener).shutdown(Shutdown::Write)
+}
+
+fn tcp_option(socket: impl AsFd, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("four bytes");
+    // SAFETY: `value` has room for the `length` bytes that the kernel may write, and both outlive the call.
+    let done = unsafe {
+        let fd = socket.as_fd().as_raw_fd();
+        libc::getsockopt(fd, libc::IPPROTO_TCP, option, (&raw mut value).cast(), &mut length)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
+}
+
+fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("four bytes");
+    // SAFETY: `value` is of `length` bytes and outlives the call.
+    let done = unsafe {
+        let fd = socket.as_fd().as_raw_fd();
+        libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const value).cast(), length)
+    };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
     let mut info = MaybeUninit::<libc::tcp_info>::zeroed();
     let mut length = libc::socklen_t::try_from(size_of::<libc::tcp_info>()).expect("a struct of some 100 bytes");
@@ -91,11 +151,18 @@ pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
 #[cfg(test)]
 mod tests {
     use std::{
+        io::Read,
         net::{TcpListener, TcpStream},
         os::unix::net::UnixListener,
+        thread,
     };
 
-    use super::{accept_queue, cookie, has_reuseport, is_listening, local_addr, owner};
+    use nix::libc;
+
+    use super::{
+        accept_queue, cookie, has_reuseport, is_listening, local_addr, owner, relisten, set_tcp_option, tcp_option,
+        wake,
+    };
     use crate::sys::testing::until;
 
     #[test]
@@ -126,6 +193,45 @@ mod tests {
         socket2::SockRef::from(&one).set_reuse_port(true).unwrap();
         assert!(has_reuseport(&one).unwrap());
         assert_eq!(owner(&one).unwrap(), nix::unistd::geteuid().as_raw());
+    }
+
+    #[test]
+    fn a_listener_that_listens_again_is_as_it_was() {
+        // A port that was free a moment ago: one that the kernel has chosen is lost.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let listener = TcpListener::bind(address).unwrap();
+        set_tcp_option(&listener, libc::TCP_MAXSEG, 1_000).unwrap();
+        set_tcp_option(&listener, libc::TCP_WINDOW_CLAMP, 30_000).unwrap();
+        let before = (accept_queue(&listener).unwrap(), cookie(&listener).unwrap());
+
+        // Alone in its group, so that whoever waits is reset.
+        let mut client = TcpStream::connect(address).unwrap();
+        until("a connection waits", || accept_queue(&listener).unwrap().length == 1);
+        assert_eq!(relisten(&listener).unwrap(), 1);
+
+        assert!(client.read(&mut [0]).is_err());
+        assert_eq!((accept_queue(&listener).unwrap(), cookie(&listener).unwrap()), before);
+        assert_eq!(tcp_option(&listener, libc::TCP_MAXSEG).unwrap(), 1_000);
+        assert_eq!(tcp_option(&listener, libc::TCP_WINDOW_CLAMP).unwrap(), 30_000);
+        assert_eq!(listener.local_addr().unwrap(), address);
+        let _client = TcpStream::connect(address).unwrap();
+        listener.accept().unwrap();
+        let closed = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        assert!(relisten(&closed).is_err(), "it does not listen");
+    }
+
+    #[test]
+    fn whoever_is_woken_for_nothing_sleeps_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let copy = listener.try_clone().unwrap();
+        let accepting = thread::spawn(move || listener.accept().map(drop));
+        for _ in 0..100 {
+            wake(&copy).unwrap();
+        }
+        assert!(!accepting.is_finished());
+        let _client = TcpStream::connect(address).unwrap();
+        accepting.join().unwrap().unwrap();
     }
 
     #[test]

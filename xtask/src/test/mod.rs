@@ -32,9 +32,8 @@ struct Step {
 }
 
 /// It must do without the master's side; `worker_alone` looks at what it is built from.
-const WORKER_ALONE: [&str; 9] = [
-    "clippy", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--", "-D", "warnings",
-];
+const WORKER_ALONE: [&str; 9] =
+    ["clippy", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--", "-D", "warnings"];
 
 const STEPS: [Step; 10] = [
     Step::lint("format", &["fmt", "--all", "--check"]),

@@ -4,11 +4,12 @@ use std::{
     path::Path,
     process::{self, Child},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
 };
 
 use nix::unistd::Pid;
 
-use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, fleet_path};
+use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 use crate::{
     fleet::{
         name::Name,
@@ -171,4 +172,67 @@ fn the_end_of_a_fleet_is_the_end_of_all_in_it() {
     let path = fleet.path().to_owned();
     drop((worker, fleet));
     assert!(!path.exists());
+}
+
+/// What a master that dies does: nothing is cleared.
+fn abandon(fleet: FleetCgroup) {
+    let FleetCgroup { _lock: lock, .. } = &fleet;
+    let _ = lock.unlock();
+    std::mem::forget(fleet);
+}
+
+#[test]
+fn an_adopted_fleet_knows_its_workers_and_numbers_on() {
+    let mut scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let worker = fleet.worker(Slot(3), Generation(7)).unwrap();
+    let pid = scene.run(&worker, "exec sleep 600");
+    let (path, id, level) = (worker.path().to_owned(), worker.id(), fleet.worker_level());
+    let fleet_path = fleet.path().to_owned();
+    assert!(matches!(FleetCgroup::adopt(&scene.name, &fleet_path, level), Err(CgroupError::Alive { .. })));
+    drop(worker);
+    abandon(fleet);
+
+    let other = "another".parse().unwrap();
+    assert!(FleetCgroup::adopt(&other, &fleet_path, level).is_err());
+    let mut adopted = FleetCgroup::adopt(&scene.name, &fleet_path, level).unwrap();
+
+    assert_eq!((adopted.id(), adopted.worker_level()), (id_of(&fleet_path), level));
+    fs::create_dir(fleet_path.join("somebody-elses")).unwrap();
+    let workers = adopted.workers().unwrap();
+    let ours: Vec<_> = workers.iter().filter(|worker| worker.owner().is_some()).collect();
+    assert_eq!((workers.len(), ours.len()), (2, 1));
+    assert_eq!((ours[0].owner(), ours[0].id()), (Some((Slot(3), Generation(7))), id));
+    assert_eq!((ours[0].path(), ours[0].processes().unwrap()), (path.as_path(), vec![pid]));
+    let next = adopted.worker(Slot(3), Generation(7)).unwrap();
+    assert!(next.path().ends_with("w3.g7.1"), "{}", next.path().display());
+}
+
+#[test]
+fn an_end_is_in_order_as_long_as_there_is_patience() {
+    for (script, patience, killed) in [
+        ("trap 'exit 7' TERM; while :; do sleep 0.01; done", Duration::from_secs(60), false),
+        ("trap '' TERM; while :; do sleep 0.01; done", Duration::from_millis(100), true),
+    ] {
+        let mut scene = Scene::new();
+        let mut fleet = scene.fleet();
+        let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
+        let pid = scene.run(&worker, script);
+        let path = fleet.path().to_owned();
+        until("it has set its trap", || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let of = |kind: &str| status.lines().find_map(|line| line.strip_prefix(kind)).unwrap().trim().to_owned();
+            let term = |mask: String| u64::from_str_radix(&mask, 16).unwrap() >> 14 & 1 == 1;
+            term(of("SigIgn:")) || term(of("SigCgt:"))
+        });
+        drop(worker);
+        abandon(fleet);
+
+        assert!(end_leftover(&path, patience).unwrap() > 0);
+
+        assert!(!path.exists());
+        let status = scene.children[0].wait().unwrap();
+        assert_eq!(status.code(), if killed { None } else { Some(7) });
+        assert_eq!(end_leftover(&path, patience).unwrap(), 0);
+    }
 }

@@ -10,11 +10,15 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, kill as kill_process},
     unistd::Pid,
 };
 
 use super::CgroupError;
-use crate::sys::procfs;
+use crate::{
+    model::Instant,
+    sys::{clock, procfs},
+};
 
 /// How long one look at a dying cgroup lasts if nothing happens in it, ms.
 const LOOK_MS: u8 = 100;
@@ -68,6 +72,25 @@ pub(super) fn wait_until_empty(path: &Path) -> Result<(), CgroupError> {
     let left = processes(path)?;
     let first = left.first().map_or_else(|| "one that /proc does not show".to_owned(), |&pid| procfs::describe(pid));
     Err(CgroupError::Undead { path: path.to_owned(), count: left.len(), first })
+}
+
+/// Asks all that is in `path` and below to end. A stopped process must run to end in order.
+pub(super) fn terminate(path: &Path) -> Result<(), CgroupError> {
+    for pid in processes(path)? {
+        // One that has just exited is what was wanted.
+        let _ = kill_process(pid, Signal::SIGTERM);
+        let _ = kill_process(pid, Signal::SIGCONT);
+    }
+    Ok(())
+}
+
+/// Waits until no process is left, or it is `deadline`.
+pub(super) fn wait_until_empty_or(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
+    let Some(mut events) = Events::open(path)? else { return Ok(()) };
+    while events.say_populated()? && clock::now() < deadline {
+        events.wait()?;
+    }
+    Ok(())
 }
 
 /// Removes `path` and all below it, deepest first.

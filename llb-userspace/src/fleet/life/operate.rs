@@ -32,7 +32,7 @@ impl Lives {
         Ok((granted, effects))
     }
 
-    fn scale(&mut self, workers: u32, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+    pub(super) fn scale(&mut self, workers: u32, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
         let (before, wanted) = (self.places.len(), workers as usize);
         if !(1..=MAX_SEATS).contains(&wanted) {
             return Err(Refusal::BadCount);

@@ -6,6 +6,7 @@ use std::{
     path::Path,
     process,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
+    thread,
 };
 
 use nix::{
@@ -13,12 +14,14 @@ use nix::{
     sys::signal::SigSet,
     unistd::{Pid, getpgid, getsid},
 };
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::{Order, Output, SpawnError, Spawned, spawn};
 use crate::{
     fleet::{
         cgroup::{FleetCgroup, WorkerCgroup},
         name::Name,
+        user::Identity,
     },
     model::{Generation, Slot},
     sys::testing::until,
@@ -41,10 +44,20 @@ impl Scene {
     }
 
     fn try_spawn(&self, program: &OsStr, args: &[&str], directory: Option<&Path>) -> Result<Spawned, SpawnError> {
+        self.try_spawn_as(None, program, args, directory)
+    }
+
+    fn try_spawn_as(
+        &self,
+        identity: Option<&Identity>,
+        program: &OsStr,
+        args: &[&str],
+        directory: Option<&Path>,
+    ) -> Result<Spawned, SpawnError> {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let output = Output::Captured;
         let (slot, generation) = (Slot(7), Generation(2));
-        let order = Order { program, args: &args, directory, slot, generation, identity: None, notify: None, output };
+        let order = Order { program, args: &args, directory, slot, generation, identity, notify: None, output };
         spawn(&order, &self.cgroup)
     }
 
@@ -115,6 +128,26 @@ fn it_leads_a_session_in_its_cgroup_and_no_signal_is_blocked_or_ignored() {
     assert_eq!(mask("SigBlk:"), 0);
     // Signals 32 and 33 are libc's own, for its threads: it does not let us touch them.
     assert_eq!(mask("SigIgn:") & !(0b11 << 31), 0);
+}
+
+#[test]
+fn another_user_inherits_no_capability_of_ours() {
+    let scene = Scene::new();
+    let nobody = Identity::find(Some("65534"), Some("65534")).unwrap();
+    // A thread of its own, as it keeps what it has been given here. Inheritable ones survive the change of the user.
+    let spawned = thread::scope(|scope| {
+        let spawn = || {
+            let mut sets = capabilities(None).unwrap();
+            sets.inheritable |= CapabilitySet::KILL;
+            set_capabilities(None, sets).unwrap();
+            scene.try_spawn_as(nobody.as_ref(), OsStr::new("sleep"), &["600"], None).unwrap()
+        };
+        scope.spawn(spawn).join().unwrap()
+    });
+    let status = fs::read_to_string(format!("/proc/{}/status", spawned.pid)).unwrap();
+    let none = |set: &str| status.contains(&format!("{set}:\t0000000000000000\n"));
+    assert!(["CapInh", "CapPrm", "CapEff", "CapAmb"].into_iter().all(none), "{status}");
+    assert!(status.contains("Uid:\t65534\t65534\t65534\t65534\n"), "{status}");
 }
 
 #[test]

@@ -1,0 +1,102 @@
+//! Ends the workers when their master dies, however it dies.
+//!
+//! A process of its own waits at the end of a pipe that only the master holds. When the pipe closes without the word that
+//! all is in order, the master is dead; the guard then takes its place, by its lock, and ends the fleet. A new master may
+//! have come first: then the fleet is that one's.
+//!
+//! A signal at the parent's death (`PR_SET_PDEATHSIG`) would reach a worker's first process only, and not wait for it.
+
+use std::{
+    env,
+    io::{self, Read, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    time::Duration,
+};
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::leftover;
+use crate::fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover};
+
+/// The word that the master's end is in order.
+const IN_ORDER: &[u8] = b"in order\n";
+
+/// The guard's name on the command line.
+pub const COMMAND: &str = "guard";
+
+/// A master's guard. Dropped, it is told that all is in order, and waited for.
+#[derive(Debug)]
+pub struct Guard {
+    child: Child,
+    pipe: Option<ChildStdin>,
+}
+
+/// Why a dead master's fleet could not be ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardError {
+    /// The master cannot be watched.
+    #[error("cannot watch the master")]
+    Watch(#[source] io::Error),
+    /// Its place cannot be taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Its workers cannot be ended.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+}
+
+impl Guard {
+    /// Starts a guard for the fleet `name`.
+    ///
+    /// # Errors
+    /// If there is no other process to be had.
+    pub fn start(name: &Name, runtime_dir: &Path, drain_timeout: Duration) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args([COMMAND, "--name", name.as_str(), "--runtime-dir"]).arg(runtime_dir);
+        command.arg("--drain-timeout").arg(humantime::format_duration(drain_timeout).to_string());
+        // A group of its own, so that the terminal's Ctrl-C does not reach it.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
+        let mut child = command.spawn()?;
+        let pipe = child.stdin.take();
+        Ok(Guard { child, pipe })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            // One that has been killed needs no word.
+            let _ = pipe.write_all(IN_ORDER);
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// What a guard does: waits until the other end of `pipe` closes, and ends the fleet if that was not in order. Returns how
+/// many processes it has ended.
+///
+/// # Errors
+/// [`GuardError`].
+pub fn watch(
+    mut pipe: impl Read,
+    name: &Name,
+    runtime_dir: &Path,
+    drain_timeout: Duration,
+) -> Result<usize, GuardError> {
+    // Who ends a whole control group or terminal means the master, which ends in order then.
+    let mut deaf = SigSet::empty();
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().for_each(|signal| deaf.add(signal));
+    deaf.thread_block().map_err(|errno| GuardError::Watch(errno.into()))?;
+    let mut word = Vec::new();
+    pipe.read_to_end(&mut word).map_err(GuardError::Watch)?;
+    if word == IN_ORDER {
+        return Ok(0);
+    }
+    let place = match RuntimeDir::take(runtime_dir, name) {
+        Err(LockError::Held { .. }) => return Ok(0),
+        place => place?,
+    };
+    Ok(leftover::clear(&place, name, |cgroup| end_leftover(cgroup, drain_timeout))?)
+}

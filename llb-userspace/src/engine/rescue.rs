@@ -1,0 +1,195 @@
+//! Helps those who wait for a worker that hangs: what [`hang`](crate::fleet::hang) decides is done here.
+
+mod relieve;
+
+use std::collections::{BTreeMap, HashMap};
+
+use llb_common::{abi::Seat as SeatBooks, select};
+
+use super::Engine;
+use crate::{
+    fleet::{
+        Kind, Listener, Worker, find,
+        hang::{self, Health, Step, Watch},
+    },
+    kernel::{Event, EventKind},
+    model::{Instant, Seat, WorkerId},
+};
+
+/// Seats whose queues are looked at in one tick, some ten microseconds each.
+const LOOKS: usize = 8;
+
+/// What is known of workers that are slow or hang.
+#[derive(Default)]
+pub(super) struct Rescue {
+    watches: BTreeMap<Seat, Watch>,
+    /// Where each listener was found, by cookie: to find it again without a search.
+    places: HashMap<u64, find::Place>,
+    /// Events that the kernel still has to tell of what we have done ourselves, by the listener's cookie.
+    own: HashMap<u64, Vec<EventKind>>,
+    /// The seat that was looked at last: the others come first.
+    looked: Option<Seat>,
+}
+
+impl Rescue {
+    /// Notes where a listener was found.
+    pub(super) fn found(&mut self, cookie: u64, place: find::Place) {
+        self.places.insert(cookie, place);
+    }
+
+    /// A listener is gone.
+    pub(super) fn forget(&mut self, cookie: u64) {
+        self.places.remove(&cookie);
+        self.own.remove(&cookie);
+    }
+
+    /// Whether the event tells of what we have done, which is no wish of the worker's. Each does so once.
+    pub(super) fn takes(&mut self, event: &Event) -> bool {
+        let Some(expected) = self.own.get_mut(&event.cookie) else { return false };
+        let Some(at) = expected.iter().position(|kind| *kind == event.kind) else { return false };
+        expected.remove(at);
+        if expected.is_empty() {
+            self.own.remove(&event.cookie);
+        }
+        true
+    }
+
+    /// Whether a seat has left its groups because its worker hangs.
+    pub(super) fn is_out(&self, seat: Seat) -> bool {
+        self.watches.get(&seat).is_some_and(Watch::is_out)
+    }
+
+    /// Whether one of these seats hangs.
+    pub(super) fn any_hung(&self, mut seats: impl Iterator<Item = Seat>) -> bool {
+        seats.any(|seat| self.watches.get(&seat).is_some_and(|watch| watch.health() == Health::Hung))
+    }
+}
+
+impl Engine {
+    /// Looks after the seats that are silent. The books of the others say that nothing is to be done, and those have been
+    /// read for the publication just now.
+    pub(super) fn look_after_the_silent(&mut self, now: Instant) {
+        if !self.steering.keeps_books() {
+            return;
+        }
+        let mut looks = LOOKS;
+        for seat in self.silent(now) {
+            let owner = self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
+            let Some(id) = owner else {
+                // It drains, or has exited: another matter.
+                self.rescue.watches.remove(&seat);
+                continue;
+            };
+            let books = self.steering.books().seat(seat);
+            let watch = self.rescue.watches.entry(seat).or_insert_with(|| Watch::new(&books, now));
+            match watch.step(&books, now) {
+                Step::Look if looks > 0 => {
+                    looks -= 1;
+                    self.rescue.looked = Some(seat);
+                    self.look(id, seat, now);
+                }
+                Step::Recover => self.recover(id, seat, now),
+                Step::Tell => self.tell(id, seat, now),
+                Step::Look | Step::Wait | Step::Rescue | Step::Try => {}
+            }
+            self.replace_hung(id, seat, now);
+        }
+        self.enter_notes();
+    }
+
+    /// The seats that are silent or watched, in turn.
+    fn silent(&self, now: Instant) -> Vec<Seat> {
+        let Engine { rescue, steering, updater, .. } = self;
+        let is_silent = |seat: Seat| {
+            let load = steering.books().load(seat);
+            hang::is_silent(&load, self.cost_ns(seat, &load), now)
+        };
+        let busy = updater.views().iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
+        let fresh = busy.filter(|seat| !rescue.watches.contains_key(seat) && is_silent(*seat));
+        let mut seats: Vec<Seat> = rescue.watches.keys().copied().chain(fresh).collect();
+        let next = rescue.looked.and_then(|looked| seats.iter().position(|seat| *seat > looked)).unwrap_or(0);
+        seats.rotate_left(next);
+        seats
+    }
+
+    /// Looks who waits in the seat's queues.
+    fn look(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let copies = self.copies(id, seat);
+        let waiting = copies.iter().map(|copied| copied.waiting).sum();
+        let books = self.steering.books().seat(seat);
+        let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
+        match watch.looked(waiting, &books, now) {
+            Step::Rescue => self.rescue(id, seat, copies, now),
+            Step::Try => {
+                tracing::debug!(slot = %self.slot(id), %seat, "tries whether it still hangs");
+                self.take_in_again(id, seat, now);
+            }
+            Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
+        }
+    }
+
+    /// What a request costs at a seat, as the kernel's choice sees it.
+    fn cost_ns(&self, seat: Seat, books: &SeatBooks) -> u64 {
+        match self.updater.table().cost_ns[seat.0 as usize] {
+            0 => books.service_ns,
+            published => published,
+        }
+    }
+
+    /// The worker has answered, or nobody waits for it any more.
+    fn recover(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(watch) = self.rescue.watches.remove(&seat) else { return };
+        if watch.health() == Health::Hung {
+            self.lives.note_worker(Kind::Recovered, id, &format!("it answers, after {} ms", ms(watch.silent_ns(now))));
+        }
+        self.take_in_again(id, seat, now);
+    }
+
+    /// Puts the seat's listeners into their groups, if they have left.
+    fn take_in_again(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(worker) = self.lives.worker(id) else { return };
+        let is_member = |listener: &Listener| {
+            self.steering.members(listener.address).iter().any(|member| member.cookie == listener.cookie)
+        };
+        let left = worker.listeners.iter().filter(|listener| listener.seat == Some(seat) && !is_member(listener));
+        let left: Vec<Listener> = left.copied().collect();
+        if left.is_empty() {
+            return;
+        }
+        for Listener { cookie, address, .. } in left {
+            self.join(id, cookie, address, seat, now);
+        }
+        self.arrange();
+        self.publish(now);
+    }
+
+    /// Tells of a worker that hangs.
+    fn tell(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let Some(watch) = self.rescue.watches.get(&seat) else { return };
+        let (silent_ms, waiting) = (ms(watch.silent_ns(now)), watch.waiting());
+        let in_flight = select::in_flight(&self.steering.books().seat(seat));
+        tracing::warn!(slot = %self.slot(id), in_flight, waiting, silent_ms, "a worker hangs");
+        let cause = format!("{in_flight} requests in flight, no answer for {silent_ms} ms, {waiting} waiting");
+        self.lives.note_worker(Kind::Hung, id, &cause);
+    }
+
+    /// Replaces a worker that has been silent for too long; the replacement comes first.
+    fn replace_hung(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        let (Some(timeout), Some(watch)) = (self.config.hanging.timeout, self.rescue.watches.get(&seat)) else {
+            return;
+        };
+        let is_replaced = self.lives.worker(id).is_none_or(Worker::is_leaving);
+        let has_requests = watch.is_out() || select::in_flight(&self.steering.books().seat(seat)) > 0;
+        if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
+            let silent_ms = ms(watch.silent_ns(now));
+            tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");
+            let effects = self.lives.replace(id, &format!("hung: no answer for {silent_ms} ms"), true, now);
+            self.perform(effects, now);
+        }
+    }
+}
+
+/// Whole milliseconds.
+fn ms(ns: u64) -> u64 {
+    ns / 1_000_000
+}

@@ -1,0 +1,194 @@
+//! How a master begins: with what an earlier one has left, or afresh.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    fs::File,
+    rc::Rc,
+    sync::Arc,
+};
+
+use llb_common::names;
+use nix::unistd::geteuid;
+use tokio::sync::mpsc;
+
+use super::{
+    Announce, Engine, FORGET_AFTER, RunError,
+    guard::Guard,
+    journal::Journal,
+    leftover,
+    messages::Message,
+    notify,
+    record::Keeper,
+    service::Service,
+    takeover::{self, Found, Left, Refusal},
+    worker::Running,
+};
+use crate::{
+    config::{Config, OnMasterExit},
+    fleet::{
+        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Rules, RuntimeDir, clear_leftover,
+        takeover::{FORMAT, Record, Terms},
+    },
+    kernel::{KernelError, Limit, Options, Pins, Steering},
+    model::{Generation, Instant, Slot},
+    observe::stderr,
+    sys::{clock::now, procfs},
+    updater::Updater,
+};
+
+impl Engine {
+    pub(super) fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
+        let now = now();
+        let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
+        let guard = match config.on_master_exit {
+            OnMasterExit::Keep => None,
+            OnMasterExit::Stop => Some(Guard::start(&config.name, &config.runtime_dir, config.drain_timeout)),
+        };
+        let guard = guard.transpose().map_err(|source| RunError::Loop { attempt: "start the guard", source })?;
+        let terms = terms(&config)?;
+        let left = match takeover::take_over(&config, &lock, &terms) {
+            Ok(left) => left,
+            Err(Refusal::Alive(error)) => return Err(error.into()),
+            Err(Refusal::Obstacle(obstacle)) => {
+                tracing::warn!("starts afresh instead of taking over what an llb of this name has left: {obstacle}");
+                None
+            }
+        };
+        // A manager that cannot be told is none that would wait for a word.
+        let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
+            Service::default()
+        });
+        let rules = Rules {
+            slots: config.workers,
+            ready_when: config.ready_when,
+            ready_timeout: config.ready_timeout,
+            drain_timeout: config.drain_timeout,
+            respawn: config.respawn,
+            backoff: config.backoff,
+        };
+        let (cgroup, mut steering, pins, adopt) = match left {
+            None => {
+                let (cgroup, steering, pins) = afresh(&config, &lock)?;
+                (cgroup, steering, pins, None)
+            }
+            Some(Left { cgroup, steering, pins, record, workers, gone }) => {
+                (cgroup, steering, Some(pins), Some((record, workers, gone)))
+            }
+        };
+        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
+            .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
+        let mut engine = Engine {
+            started_at: now,
+            connections: steering.take_connections().map(Arc::new),
+            steering,
+            journal: Journal::new(),
+            lives: Lives::new(rules, now),
+            running: HashMap::new(),
+            by_cgroup: HashMap::new(),
+            spoken: BTreeSet::new(),
+            epitaphs: BTreeMap::new(),
+            seated: Vec::new(),
+            updater: Updater::new(config.policy),
+            forget: VecDeque::new(),
+            rescue: super::rescue::Rescue::default(),
+            inbox,
+            first: Vec::new(),
+            notify: Rc::new(notify),
+            strangers: 0,
+            service,
+            up: Some(up),
+            failure: None,
+            down: false,
+            record: pins.is_some().then(|| Keeper::new(terms)),
+            cgroup,
+            pins,
+            _guard: guard,
+            lock,
+            config,
+        };
+        if let Some((record, workers, gone)) = adopt {
+            stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
+            engine.forget.extend(gone.into_iter().map(|cookie| (now.after(FORGET_AFTER), cookie)));
+            engine.adopt(record, workers, now)?;
+        }
+        Ok(engine)
+    }
+
+    /// Watches the workers that an earlier master has spawned, and goes on with their lives.
+    fn adopt(&mut self, record: Record, workers: Vec<Found>, now: Instant) -> Result<(), RunError> {
+        let adopted = workers.iter().map(|Found { survivor, listeners, seats }| AdoptedWorker {
+            slot: Slot(survivor.record.slot),
+            generation: Generation(survivor.record.generation),
+            stage: survivor.record.stage,
+            asked_to_leave: survivor.record.asked_to_leave.clone(),
+            started_at: Instant(survivor.record.started_at).min(now),
+            listeners: listeners.clone(),
+            seats: seats.keys().copied().collect(),
+        });
+        let Record { places, generation, reloading, .. } = record;
+        let found = Adopted { workers: adopted.collect(), places, generation, reloading };
+        let books = self.steering.books();
+        let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
+        for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
+            self.by_cgroup.insert(survivor.cgroup.id(), id);
+            let running = Running::adopt(id, survivor, seats, &self.inbox)
+                .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;
+            self.running.insert(id, running);
+        }
+        self.first = effects;
+        Ok(())
+    }
+}
+
+/// Clears what is left of an earlier fleet, and makes another one.
+fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, Option<Pins>), RunError> {
+    let killed = leftover::clear(lock, &config.name, clear_leftover)?;
+    if killed > 0 {
+        tracing::warn!(processes = killed, "killed what an llb of this name that did not end in order had left");
+    }
+    let cgroup = FleetCgroup::create(&config.name)?;
+    leftover::sweep(lock, cgroup.path());
+    lock.note_cgroup(cgroup.path())?;
+    let options = Options {
+        cgroup_level: cgroup.worker_level(),
+        limits: config.limits.clone(),
+        keeps_books: config.tracking.keeps_books(),
+    };
+    let pinned = match Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id())) {
+        Err(error) => Err(error.into()),
+        Ok(pins) => match Steering::load_pinned(&options, &pins) {
+            Ok(steering) => Ok((steering, pins)),
+            Err(error @ KernelError::Pin { .. }) => Err(anyhow::Error::from(error)),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let (mut steering, pins) = match pinned {
+        Ok((steering, pins)) => (steering, Some(pins)),
+        Err(error) => {
+            tracing::warn!("should this llb be killed, the next one cannot take over its workers: {error:#}");
+            (Steering::load(&options)?, None)
+        }
+    };
+    let directory =
+        File::open(cgroup.path()).map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
+    steering.attach(&directory)?;
+    Ok((cgroup, steering, pins))
+}
+
+/// Under which conditions another master can go on with this one's programs.
+fn terms(config: &Config) -> Result<Terms, RunError> {
+    let boot = procfs::boot_id().map_err(|source| RunError::Loop { attempt: "read the boot id", source })?;
+    let mut ports: Vec<String> = config.limits.iter().map(Limit::to_string).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let user = config.identity.as_ref().map_or_else(geteuid, |identity| identity.uid);
+    Ok(Terms {
+        format: FORMAT,
+        abi: names::ABI.to_owned(),
+        boot,
+        ports,
+        tracking: config.tracking.name().to_owned(),
+        user: user.as_raw(),
+    })
+}

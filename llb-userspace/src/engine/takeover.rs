@@ -1,0 +1,157 @@
+//! Goes on with the fleet that a master which has died has left: its programs, its maps, its workers.
+//!
+//! Nobody's word is taken alone. The record says which process is which worker, and the fleet's cgroup has to agree; the
+//! maps say which listener is where, and the workers' descriptors have to agree.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+};
+
+use llb_common::abi::{BUCKETS, MAX_SEATS, Seat as SeatBooks};
+
+use super::{leftover, worker::Baseline};
+use crate::{
+    config::Config,
+    fleet::{
+        CgroupError, FleetCgroup, Listener, RuntimeDir, WorkerCgroup, find,
+        takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms},
+    },
+    kernel::{Member, Pins, Steering},
+    model::{Address, Seat},
+};
+
+/// What is left of a fleet, and can be gone on with.
+pub(super) struct Left {
+    pub cgroup: FleetCgroup,
+    pub steering: Steering,
+    pub pins: Pins,
+    pub record: Record,
+    pub workers: Vec<Found>,
+    /// Cookies of listeners that are no more.
+    pub gone: Vec<u64>,
+}
+
+/// A worker that lives.
+pub(super) struct Found {
+    pub survivor: Survivor,
+    /// Its listeners; with a seat those that are in their group.
+    pub listeners: Vec<Listener>,
+    /// The seats that it holds, and what they had counted before it took them.
+    pub seats: BTreeMap<Seat, Baseline>,
+}
+
+/// Why a fleet is not gone on with.
+pub(super) enum Refusal {
+    /// It is to be cleared, and another one to be started.
+    Obstacle(Obstacle),
+    /// Its master lives.
+    Alive(CgroupError),
+}
+
+impl From<Obstacle> for Refusal {
+    fn from(obstacle: Obstacle) -> Self {
+        Refusal::Obstacle(obstacle)
+    }
+}
+
+/// Looks for a fleet that an earlier master has left, and takes it over. Nothing if there is none, or nobody lives.
+pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) -> Result<Option<Left>, Refusal> {
+    let Some(record) = Record::read(runtime.path(), terms)? else { return Ok(None) };
+    let id = fs::metadata(&record.cgroup).map(|found| found.ino());
+    if !id.is_ok_and(|id| id == record.cgroup_id) {
+        return Err(Obstacle::NoCgroup(record.cgroup).into());
+    }
+    // Whose name they bear has been a fleet of ours, whatever else the record says.
+    let pins = Pins::find(runtime.path(), &leftover::key(&config.name, record.cgroup_id)).ok_or(Obstacle::NoPins)?;
+    let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
+    let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level);
+    let cgroup = cgroup.map_err(|error| match error {
+        CgroupError::Alive { .. } => Refusal::Alive(error),
+        other => failed(other.into()),
+    })?;
+    let (survivors, remains) = record.survivors(&cgroup).map_err(|error| failed(error.into()))?;
+    if survivors.is_empty() {
+        return Ok(None);
+    }
+    let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
+    for dead in remains {
+        bury(dead);
+    }
+    // What they tell of has happened, and is found below; what happens from here on is told of.
+    steering.discard_events();
+    let (workers, gone) = sit_down(&mut steering, survivors).map_err(failed)?;
+    Ok(Some(Left { cgroup, steering, pins, record, workers, gone }))
+}
+
+/// The first process of a worker has ended while nobody looked: what else it was ends, too.
+fn bury(dead: WorkerCgroup) {
+    if let Err(error) = dead.clear() {
+        tracing::error!(%error, "cannot clear what a dead worker has left");
+    }
+}
+
+/// Finds the workers' listeners, and makes the groups of those that are in them.
+fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
+    let (mut workers, mut members, mut living) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut taken: BTreeSet<Seat> = BTreeSet::new();
+    for survivor in survivors {
+        let (mut listeners, mut seats) = (Vec::new(), BTreeMap::new());
+        for (address, socket) in find::listeners(&survivor.cgroup.processes()?) {
+            let known = steering.recall(address, &socket)?.filter(|known| known.cgroup == survivor.cgroup.id());
+            let Some(known) = known else { continue };
+            living.insert(known.cookie);
+            let seat = known.seat.filter(|seat| !taken.contains(seat));
+            seats.extend(seat.map(|seat| (seat, Baseline::default())));
+            let is_member = known.joined && survivor.record.stage == Stage::Serving;
+            listeners.push(Listener { cookie: known.cookie, address, seat: seat.filter(|_| is_member) });
+        }
+        dedup(&mut listeners);
+        let seated = listeners.iter().filter_map(|listener| Some((listener, listener.seat?)));
+        members.extend(seated.map(|(listener, seat)| (listener.address, Member { seat, cookie: listener.cookie })));
+        taken.extend(seats.keys());
+        workers.push(Found { survivor, listeners, seats });
+    }
+    // A seat may be held without a listener on it, but not one that is another's.
+    for Found { survivor, seats, .. } in &mut workers {
+        for recorded in survivor.record.seats.iter().filter(|recorded| (recorded.seat as usize) < MAX_SEATS) {
+            let seat = Seat(recorded.seat);
+            if seats.contains_key(&seat) || taken.insert(seat) {
+                seats.insert(seat, baseline(recorded));
+            }
+        }
+    }
+    let gone = steering.resume(&members, &living)?;
+    Ok((workers, gone))
+}
+
+/// Two listeners of a worker on one address cannot have one seat: then the maps are those of a master that died in the
+/// midst of a change, and the second one joins anew.
+fn dedup(listeners: &mut [Listener]) {
+    let mut places: BTreeSet<(Address, Seat)> = BTreeSet::new();
+    for listener in listeners {
+        listener.seat = listener.seat.filter(|seat| places.insert((listener.address, *seat)));
+    }
+}
+
+/// What was written down of a seat.
+fn baseline(recorded: &SeatRecord) -> Baseline {
+    let mut books = [0; size_of::<SeatBooks>() / 8];
+    let mut latencies = [0; BUCKETS];
+    for (word, recorded) in books.iter_mut().zip(&recorded.books) {
+        *word = *recorded;
+    }
+    for (count, recorded) in latencies.iter_mut().zip(&recorded.latencies) {
+        *count = *recorded;
+    }
+    Baseline { books: bytemuck::must_cast(books), latencies }
+}
+
+/// What is to be written down of a seat.
+pub(super) fn record_of(seat: Seat, baseline: &Baseline) -> SeatRecord {
+    let words: [u64; size_of::<SeatBooks>() / 8] = bytemuck::must_cast(baseline.books);
+    let trimmed =
+        |words: &[u64]| words[..words.iter().rposition(|word| *word != 0).map_or(0, |last| last + 1)].to_vec();
+    SeatRecord { seat: seat.0, books: trimmed(&words), latencies: trimmed(&baseline.latencies) }
+}

@@ -1,0 +1,244 @@
+//! Whether a worker hangs: pure, from what the kernel has counted and what waits in its accept queue.
+//!
+//! # Theory of operation
+//! From outside a long request looks like a hang. What tells that the worker must be helped is not that it is silent, but
+//! that others wait for it while it is: connections that it has not even accepted. So a seat goes
+//!
+//! ```text
+//!            silent         queue twice        silent for
+//!                          seen, no answer     HUNG_AFTER
+//! Healthy ----------> Watched ----------> Slow ----------> Hung
+//!    ^                   |                 |                |
+//!    +-------------------+-----------------+----------------+   an answer
+//! ```
+//!
+//! *Silent* is one that has a request in flight and made no progress for [`overdue_ns`]. Watching costs some system
+//! calls, so nobody is watched who is not. The queue of a *slow* one is moved to others, if one of them is clearly better
+//! off, and it leaves its groups; a *hung* one is the same, told of. An answer ends it at once: who answers lives. A
+//! worker that serves many at once answers others while one request takes long, and accepts what comes, so it is never
+//! slow.
+//!
+//! One whose queue was moved may have nothing left in flight, as one that was stopped while idle: no answer can
+//! come from it then. It gets a *trial* after [`TRIAL_AFTER`], and the next ever later.
+
+use std::time::Duration;
+
+use llb_common::{abi::Seat as SeatBooks, select::in_flight};
+
+use crate::model::Instant;
+
+/// A silence below this is nobody's fault: with 2 workers a core one waits that long for its turn to run.
+const OVERDUE_MIN: Duration = Duration::from_millis(20);
+
+/// Nobody who has others waiting is given longer, whatever his requests cost.
+const OVERDUE_MAX: Duration = Duration::from_secs(1);
+
+/// A request that takes so many times longer than usual is more likely a long one than one that will soon be over. Of
+/// requests with exponential times one in fifty does.
+const OVERDUE_COSTS: u64 = 4;
+
+/// How long a slow one is silent until it is called hung, in the log and the status. Short of that it is a long request:
+/// a matter of balance, and nobody need be told.
+pub const HUNG_AFTER: Duration = Duration::from_secs(1);
+
+/// From a look at a queue to the next: what waits now and then may just have come.
+const CONFIRM_AFTER: Duration = Duration::from_millis(5);
+
+/// How often the queue of one that nobody waits for, or that has been helped, is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// After how long one is looked at again whose processes do not stand still to be helped.
+const HELP_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long one that has nothing in flight is left out before it is tried, at first and at last: each trial can cost a
+/// connection the time until the next rescue.
+const TRIAL_AFTER: Duration = Duration::from_secs(1);
+const TRIAL_AFTER_MAX: Duration = Duration::from_secs(30);
+
+/// Looks with a queue that make a seat slow.
+const CONFIRMED: u32 = 2;
+
+/// How a seat does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers, or nobody waits for it.
+    Healthy,
+    /// Others wait while it is busy with one.
+    Slow,
+    /// The same for [`HUNG_AFTER`].
+    Hung,
+}
+
+/// What is to be done about a seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Wait,
+    /// Look how many wait in its accept queue, and say so to [`Watch::looked`].
+    Look,
+    /// It is slow: move its queue to others, and take it out of its groups, if one of them is better off. Then say
+    /// [`Watch::left`].
+    Rescue,
+    /// Put it into its groups again, to see whether it answers, and go on watching.
+    Try,
+    /// It hangs: tell of it, once.
+    Tell,
+    /// It is well. Put it into its groups if it has left them, and watch no longer.
+    Recover,
+}
+
+/// A seat that is watched.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// When it last did something.
+    silent_since: Instant,
+    answers: u64,
+    look_at: Instant,
+    /// How many waited at the last look, and looks in a row at which somebody did.
+    waiting: u32,
+    seen: u32,
+    health: Health,
+    /// Whether it is watched only because it has been given what waited for another: nothing of that is in its books yet.
+    receives: bool,
+    /// When it may be tried, while it is out of its groups.
+    out_until: Option<Instant>,
+    trials: u32,
+}
+
+/// After how much silence a worker whose requests cost `cost_ns` has not merely a request of the usual kind, ns.
+#[must_use]
+pub fn overdue_ns(cost_ns: u64) -> u64 {
+    let bound = |bound: Duration| Instant(0).after(bound).0;
+    cost_ns.saturating_mul(OVERDUE_COSTS).clamp(bound(OVERDUE_MIN), bound(OVERDUE_MAX))
+}
+
+/// Whether a seat is to be watched, by the part of its books that a choice reads.
+#[must_use]
+pub fn is_silent(load: &SeatBooks, cost_ns: u64, now: Instant) -> bool {
+    in_flight(load) > 0 && now.since(Instant(load.progress_at)) >= overdue_ns(cost_ns)
+}
+
+impl Watch {
+    /// Begins to watch a seat that [`is_silent`].
+    #[must_use]
+    pub fn new(books: &SeatBooks, now: Instant) -> Self {
+        Watch {
+            silent_since: Instant(books.progress_at),
+            answers: answers(books),
+            look_at: now,
+            waiting: 0,
+            seen: 0,
+            health: Health::Healthy,
+            receives: false,
+            out_until: None,
+            trials: 0,
+        }
+    }
+
+    /// Begins to watch a seat that has been given what waited for another, and may hang itself, unknown to anybody while it
+    /// was idle.
+    #[must_use]
+    pub fn receiving(books: &SeatBooks, cost_ns: u64, now: Instant) -> Self {
+        let look_at = Instant(now.0.saturating_add(overdue_ns(cost_ns)));
+        Watch { silent_since: now, look_at, receives: true, ..Watch::new(books, now) }
+    }
+
+    /// What its books demand.
+    pub fn step(&mut self, books: &SeatBooks, now: Instant) -> Step {
+        // Not the time of its progress: that is also when a connection moves away, or its client gives up.
+        let nothing_left = in_flight(books) == 0 && self.health == Health::Healthy && !self.receives;
+        if answers(books) != self.answers || nothing_left {
+            return Step::Recover;
+        }
+        if self.health == Health::Slow && self.is_silent_for(HUNG_AFTER, now) {
+            self.health = Health::Hung;
+            return Step::Tell;
+        }
+        if now < self.look_at { Step::Wait } else { Step::Look }
+    }
+
+    /// `waiting` connections are in its accept queue, and it has not answered since the last step.
+    pub fn looked(&mut self, waiting: u32, books: &SeatBooks, now: Instant) -> Step {
+        self.waiting = waiting;
+        if waiting == 0 {
+            (self.seen, self.receives) = (0, false);
+            self.look_at = now.after(LOOK_EVERY);
+            return match self.out_until {
+                Some(until) if in_flight(books) == 0 && now >= until => {
+                    (self.out_until, self.trials) = (None, self.trials.saturating_add(1));
+                    Step::Try
+                }
+                _ => Step::Wait,
+            };
+        }
+        self.seen = self.seen.saturating_add(1);
+        self.look_at = now.after(CONFIRM_AFTER);
+        // One that is out has been confirmed before; whoever waits there now was on the way to it.
+        if self.seen < CONFIRMED && self.out_until.is_none() {
+            return Step::Wait;
+        }
+        if self.health == Health::Healthy {
+            self.health = Health::Slow;
+        }
+        // Whoever finds nobody better off asks again then.
+        self.look_at = now.after(LOOK_EVERY);
+        Step::Rescue
+    }
+
+    /// It has left its groups.
+    pub fn left(&mut self, now: Instant) {
+        let trial = TRIAL_AFTER.saturating_mul(1 << self.trials.min(16)).min(TRIAL_AFTER_MAX);
+        self.out_until = Some(now.after(trial));
+        self.seen = 0;
+    }
+
+    /// It cannot be helped now.
+    pub fn resists(&mut self, now: Instant) {
+        self.look_at = now.after(HELP_AGAIN_AFTER);
+    }
+
+    /// How many waited when it was last looked at.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.waiting
+    }
+
+    /// How it does.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.health
+    }
+
+    /// Whether others were seen to wait for it.
+    #[must_use]
+    pub fn is_suspected(&self) -> bool {
+        self.seen > 0 || self.health != Health::Healthy
+    }
+
+    /// Whether it has left its groups.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.out_until.is_some()
+    }
+
+    /// How long it has been silent, ns.
+    #[must_use]
+    pub fn silent_ns(&self, now: Instant) -> u64 {
+        now.since(self.silent_since)
+    }
+
+    /// Whether it has been silent for so long.
+    #[must_use]
+    pub fn is_silent_for(&self, time: Duration, now: Instant) -> bool {
+        now >= self.silent_since.after(time)
+    }
+}
+
+/// What only a worker that lives does: answer, or close what it should have answered.
+fn answers(books: &SeatBooks) -> u64 {
+    books.answered + books.failed
+}
+
+#[cfg(test)]
+#[path = "hang_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! Goes on with the lives of workers whose master has died.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AT_ONCE, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker, WorkerId,
+    place::{Place, Wish},
+    roll::Roll,
+};
+use crate::{
+    config::ReadyWhen,
+    fleet::{command::Style, takeover::Stage},
+};
+
+/// Whatever was written down, there is room for generations to come.
+const LAST: u32 = u32::MAX / 2;
+
+/// A fleet that was found.
+#[derive(Clone, Debug, Default)]
+pub struct Adopted {
+    /// The workers, the older ones first.
+    pub workers: Vec<AdoptedWorker>,
+    /// The slots that there were.
+    pub places: Vec<AdoptedPlace>,
+    /// The generation that served.
+    pub generation: u32,
+    /// The generation that was being started, during a reload.
+    pub reloading: Option<u32>,
+}
+
+/// A slot that was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedPlace {
+    /// How often it has been filled.
+    pub spawned: u32,
+    /// Whether anybody has ever been ready there.
+    pub was_ready: bool,
+    /// Whether it was to be left empty.
+    pub drained: bool,
+}
+
+/// A worker that was found.
+#[derive(Clone, Debug)]
+pub struct AdoptedWorker {
+    /// The slot that it fills.
+    pub slot: Slot,
+    /// The generation that it belongs to.
+    pub generation: Generation,
+    /// How far its life had come.
+    pub stage: Stage,
+    /// Why it was to be replaced, if it was.
+    pub asked_to_leave: Option<String>,
+    /// When it was spawned.
+    pub started_at: Instant,
+    /// Its listeners; with a seat those that are in their group.
+    pub listeners: Vec<Listener>,
+    /// Every seat that it holds.
+    pub seats: Vec<Seat>,
+}
+
+impl Lives {
+    /// The slots, for the next master.
+    pub fn places(&self) -> impl Iterator<Item = AdoptedPlace> {
+        self.places.iter().map(|place| AdoptedPlace {
+            spawned: place.spawned,
+            was_ready: place.was_ready,
+            drained: place.wish == Wish::Drained,
+        })
+    }
+
+    /// Takes in a fleet, before anything else has happened in this one. `is_used` says of a seat whether somebody may
+    /// still be counted there. Returns the workers' ids, in their order.
+    ///
+    /// What was asked for and not finished is not gone on with: a reload is rolled back, as the new master may have another
+    /// command.
+    pub fn adopt(
+        &mut self,
+        found: Adopted,
+        is_used: impl Fn(Seat) -> bool,
+        now: Instant,
+    ) -> (Vec<WorkerId>, Vec<Effect>) {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        let held: BTreeSet<Seat> = found.workers.iter().flat_map(|worker| &worker.seats).copied().collect();
+        self.seats = Seats::held(&held, is_used);
+        let generations = found.workers.iter().map(|worker| worker.generation.0);
+        self.generation = Generation(found.generation.clamp(1, LAST));
+        self.latest = Generation(generations.chain(found.reloading).fold(self.generation.0, u32::max).min(LAST));
+        let wanted = self.places.len();
+        self.take_places(&found, now);
+        let ids: Vec<WorkerId> =
+            found.workers.into_iter().map(|worker| self.take_in(worker, now, &mut effects)).collect();
+        if self.workers.values().any(|worker| worker.state == State::Serving) {
+            // It was up, and is not to end because a worker of it does not come back.
+            self.phase = Phase::Up;
+        }
+        for &id in &ids {
+            self.advance(id, now, &mut effects);
+        }
+        if let Some(generation) = found.reloading.map(Generation) {
+            self.roll = Some(Roll { generation, style: Style::AtOnce });
+            self.roll_back("its master has died", now, &mut effects);
+        }
+        self.have_one_each(now, &mut effects);
+        if self.places.len() > wanted
+            && let Err(refusal) = self.scale(wanted as u32, now, &mut effects)
+        {
+            self.note_fleet(Kind::TakenOver, &format!("has more than the {wanted} workers asked for: {refusal}"));
+        }
+        if self.phase == Phase::Up {
+            effects.push(Effect::Up);
+        }
+        self.spawn_due(now, &mut effects);
+        (ids, effects)
+    }
+
+    /// The slots are those that were asked for, and those in which somebody lives.
+    fn take_places(&mut self, found: &Adopted, now: Instant) {
+        let lived_in = found.workers.iter().map(|worker| worker.slot.0 as usize + 1).max().unwrap_or(0);
+        while self.places.len() < lived_in {
+            self.places.push(Place::due(&self.pace, now));
+        }
+        for (place, found) in self.places.iter_mut().zip(&found.places) {
+            (place.spawned, place.was_ready) = (found.spawned, found.was_ready);
+            if found.drained {
+                (place.wish, place.spawn_at) = (Wish::Drained, None);
+            }
+        }
+    }
+
+    fn take_in(&mut self, found: AdoptedWorker, now: Instant, effects: &mut Vec<Effect>) -> WorkerId {
+        let id = self.next;
+        self.next = WorkerId(id.0 + 1);
+        let drain_timeout = self.rules.drain_timeout;
+        let state = match found.stage {
+            Stage::Starting | Stage::Stopping => State::Starting { deadline: now.after(self.rules.ready_timeout) },
+            Stage::Serving => State::Serving,
+            Stage::Draining => State::Draining {
+                earliest: now,
+                relaxed: now.after(drain_timeout / 2),
+                deadline: now.after(drain_timeout),
+            },
+        };
+        let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at, false);
+        worker.was_ready = found.stage != Stage::Starting;
+        worker.said_ready = worker.was_ready;
+        (worker.listeners, worker.held) = (found.listeners, found.seats);
+        // The replacement has been ordered, and is there or has to be ordered again.
+        worker.leaving = found.asked_to_leave.is_some() && worker.state == State::Serving;
+        worker.asked_to_leave = found.asked_to_leave;
+        let is_current = worker.is_current();
+        self.workers.insert(id, worker);
+        self.note_worker(Kind::TakenOver, id, "its master has died");
+        if found.stage == Stage::Stopping {
+            self.terminate(id, "it was to end", now, effects);
+        } else if found.stage == Stage::Starting && self.rules.ready_when == ReadyWhen::Ready {
+            // Its channel is gone: what it has not said it cannot say any more.
+            self.terminate(id, "it cannot say any more that it is ready", now, effects);
+        } else if is_current && let Some(place) = self.place(found.slot) {
+            (place.spawn_at, place.was_ready) = (None, place.was_ready || found.stage == Stage::Serving);
+        }
+        id
+    }
+
+    /// A slot has one worker that is not on its way out: the youngest that serves, or else the youngest.
+    fn have_one_each(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        for slot in (0..).map(Slot).take(self.places.len()) {
+            let current = |worker: &&Worker| worker.slot == slot && worker.is_current();
+            let current: Vec<WorkerId> = self.workers.values().filter(current).map(|worker| worker.id).collect();
+            let serving = current.iter().rfind(|id| self.workers[id].state == State::Serving).copied();
+            let Some(kept) = serving.or(current.last().copied()) else { continue };
+            for id in current.into_iter().filter(|id| *id != kept) {
+                self.dismiss(id, "another one fills its slot", now, effects);
+            }
+            if serving.is_some() {
+                self.retire_leaving(slot, now, effects);
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a master writes down of its fleet, so that the next one can go on with it when this one has died.
+//!
+//! The record says what nobody else knows: which process is a worker's first, how far each life had come. It is a hint,
+//! and the fleet's own cgroup is the truth: [`Record::survivors`] finds nobody outside of it. Listeners are not in it, as
+//! the workers' descriptors and the kernel's maps say more.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use llb_common::abi::MAX_SEATS;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::{AdoptedPlace, FleetCgroup, WorkerCgroup};
+use crate::{
+    model::{Generation, Slot},
+    sys::{pidfd::PidFd, procfs},
+};
+
+/// The version of [`Record`]: it grows when a field changes its meaning, or one is added that must not be missing.
+pub const FORMAT: u32 = 1;
+
+/// The record's name in the runtime directory.
+const FILE: &str = "state";
+
+/// A record is some hundred bytes a worker; one that is larger than this is none.
+const LARGEST_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Under which conditions a fleet was started. Those of a master that goes on with it must be the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Terms {
+    /// Version of [`Record`].
+    pub format: u32,
+    /// Version of the maps' layouts: the name that carries it.
+    pub abi: String,
+    /// Which start of the machine this is.
+    pub boot: String,
+    /// What is steered: the values of `-p`.
+    pub ports: Vec<String>,
+    /// What the choice goes by: the value of `--tracking`.
+    pub tracking: String,
+    /// The user that workers run as. The kernel lets nobody else's share their ports.
+    pub user: u32,
+}
+
+/// A fleet as its master has last seen it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The conditions.
+    #[serde(flatten)]
+    pub terms: Terms,
+    /// The fleet's cgroup.
+    pub cgroup: PathBuf,
+    /// Its id.
+    pub cgroup_id: u64,
+    /// How deep its workers' cgroups are: [`FleetCgroup::worker_level`].
+    pub worker_level: Option<u32>,
+    /// The generation that serves.
+    pub generation: u32,
+    /// The one that is being started, during a reload.
+    pub reloading: Option<u32>,
+    /// The slots.
+    pub places: Vec<AdoptedPlace>,
+    /// The workers.
+    pub workers: Vec<WorkerRecord>,
+}
+
+/// One worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// Its slot.
+    pub slot: u32,
+    /// Its generation.
+    pub generation: u32,
+    /// The name of its cgroup, below the fleet's.
+    pub cgroup: String,
+    /// Its first process.
+    pub pid: i32,
+    /// When that was started: see [`procfs::started_at`].
+    pub pid_started_at: u64,
+    /// When it was spawned, ns.
+    pub started_at: u64,
+    /// How far its life had come.
+    pub stage: Stage,
+    /// Why it is to be replaced, if it is.
+    pub asked_to_leave: Option<String>,
+    /// The seats that it holds.
+    pub seats: Vec<SeatRecord>,
+}
+
+/// How far a worker's life had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Not ready.
+    Starting,
+    /// Ready.
+    Serving,
+    /// Out of its groups, finishing.
+    Draining,
+    /// Told to end, or killed.
+    Stopping,
+}
+
+/// A seat, and what it had counted for others before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeatRecord {
+    /// Its index.
+    pub seat: u32,
+    /// The words of its books, without the zeros at the end.
+    pub books: Vec<u64>,
+    /// The answers by what they took, without the zeros at the end.
+    pub latencies: Vec<u64>,
+}
+
+/// Why a fleet is not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// The record cannot be read.
+    #[error("what it has written down cannot be read ({0})")]
+    Unreadable(#[source] io::Error),
+    /// It is another llb's.
+    #[error("it was run by an llb of another version: its {what} is {found}, here it is {here}")]
+    Version {
+        /// Of what.
+        what: &'static str,
+        /// Theirs.
+        found: String,
+        /// Ours.
+        here: String,
+    },
+    /// The programs were loaded for something else.
+    #[error("{option} is another than when it was started ({found:?}, now {here:?})")]
+    Option {
+        /// Which.
+        option: &'static str,
+        /// Theirs.
+        found: String,
+        /// Ours.
+        here: String,
+    },
+    /// The cgroup is gone, or another one is in its place.
+    #[error("its cgroup {} is gone", .0.display())]
+    NoCgroup(PathBuf),
+    /// The programs are not pinned where we can see it.
+    #[error("its programs and maps are not pinned where this llb can see them")]
+    NoPins,
+    /// Something of the kernel's does not work.
+    #[error("{0:#}")]
+    Kernel(anyhow::Error),
+}
+
+/// A worker that lives, and is the one that was written down.
+#[derive(Debug)]
+pub struct Survivor {
+    /// What was written down.
+    pub record: WorkerRecord,
+    /// Its cgroup.
+    pub cgroup: WorkerCgroup,
+    /// Its first process.
+    pub pidfd: PidFd,
+}
+
+impl Record {
+    /// Reads the record in a runtime directory. Nothing if there is none, or if it is of an earlier start of the machine,
+    /// which nothing has survived.
+    ///
+    /// # Errors
+    /// [`Obstacle`] if it cannot be read, or the terms are others.
+    pub fn read(directory: &Path, terms: &Terms) -> Result<Option<Self>, Obstacle> {
+        let path = directory.join(FILE);
+        let text = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Obstacle::Unreadable(error)),
+            Ok(found) if found.len() > LARGEST_BYTES => {
+                return Err(Obstacle::Unreadable(io::ErrorKind::FileTooLarge.into()));
+            }
+            Ok(_) => fs::read(&path).map_err(Obstacle::Unreadable)?,
+        };
+        // Another version's record may have other fields; that it is another version must be said all the same.
+        let bad = |error: serde_json::Error| Obstacle::Unreadable(error.into());
+        let found: Terms = serde_json::from_slice(&text).map_err(bad)?;
+        if found.boot != terms.boot {
+            return Ok(None);
+        }
+        terms.accept(&found)?;
+        serde_json::from_slice(&text).map(Some).map_err(bad)
+    }
+
+    /// Writes it into a runtime directory, in one step.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn write(text: &[u8], directory: &Path) -> io::Result<()> {
+        let new = directory.join(format!("{FILE}.new"));
+        fs::write(&new, text)?;
+        fs::rename(&new, directory.join(FILE))
+    }
+
+    /// The workers that are still there: their cgroup is one of `cgroup`'s and made for them, and their first process is in
+    /// it and the very one. Each once.
+    ///
+    /// Returns the others' cgroups too, which hold what dead workers have left behind.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn survivors(&self, cgroup: &FleetCgroup) -> Result<(Vec<Survivor>, Vec<WorkerCgroup>), super::CgroupError> {
+        let (mut survivors, mut remains) = (Vec::new(), Vec::new());
+        for cgroup in cgroup.workers()? {
+            let of = |record: &&WorkerRecord| cgroup.path().file_name() == Some(record.cgroup.as_ref());
+            match self.workers.iter().find(of).and_then(|record| record.find(&cgroup).map(|pidfd| (record, pidfd))) {
+                Some((record, pidfd)) => survivors.push(Survivor { record: record.clone(), cgroup, pidfd }),
+                None => remains.push(cgroup),
+            }
+        }
+        survivors.sort_by_key(|survivor| (survivor.record.slot, survivor.record.started_at));
+        Ok((survivors, remains))
+    }
+}
+
+impl Terms {
+    fn accept(&self, found: &Terms) -> Result<(), Obstacle> {
+        let version = |what, found: &str, here: &str| match found == here {
+            true => Ok(()),
+            false => Err(Obstacle::Version { what, found: found.to_owned(), here: here.to_owned() }),
+        };
+        let option = |option, found: &str, here: &str| match found == here {
+            true => Ok(()),
+            false => Err(Obstacle::Option { option, found: found.to_owned(), here: here.to_owned() }),
+        };
+        version("format of the state", &found.format.to_string(), &self.format.to_string())?;
+        version("layout of the maps", &found.abi, &self.abi)?;
+        option("-p", &found.ports.join(" "), &self.ports.join(" "))?;
+        option("--tracking", &found.tracking, &self.tracking)?;
+        option("the workers' user", &found.user.to_string(), &self.user.to_string())
+    }
+}
+
+impl WorkerRecord {
+    /// The first process, if it lives in `cgroup`, and `cgroup` was made for this worker.
+    fn find(&self, cgroup: &WorkerCgroup) -> Option<PidFd> {
+        let pid = Pid::from_raw(self.pid);
+        let is_slot = (self.slot as usize) < MAX_SEATS;
+        let is_owner = cgroup.owner() == Some((Slot(self.slot), Generation(self.generation)));
+        if !is_slot || !is_owner || !cgroup.processes().ok()?.contains(&pid) {
+            return None;
+        }
+        // From here on it is this process. What was said of it before may have been another's of the number.
+        let pidfd = PidFd::open(pid).ok()?;
+        let is_same = procfs::started_at(pid).ok()? == self.pid_started_at;
+        (is_same && pidfd.is_alive().ok()?).then_some(pidfd)
+    }
+}

@@ -1,0 +1,221 @@
+//! Where programs and maps are pinned, so that the next master finds them when this one has died.
+//!
+//! A fleet has a directory of its own in a BPF file system: in the one at `/sys/fs/bpf` if that is mounted and ours,
+//! otherwise in one that is mounted for this fleet alone, in its runtime directory.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf,
+    maps::{Map, MapData},
+    pin::PinError,
+    programs::{ProgramInfo, SkReuseport, sk_reuseport::SkReuseportAttachType},
+};
+use llb_common::names;
+use nix::unistd::geteuid;
+
+use super::{
+    KernelError,
+    load::{Logger, MAPS, Maps, map_error},
+};
+use crate::sys::bpffs;
+
+/// Where the system mounts its BPF file system.
+const SHARED: &str = "/sys/fs/bpf";
+
+/// Where the runtime directory's own is mounted.
+const OWN_MOUNT: &str = "bpf";
+
+/// Who may open a pin may change where connections go.
+const PRIVATE: u32 = 0o700;
+
+/// The programs that the next master needs: to attach to groups that are new, and to find what all of them log.
+const PROGRAMS: [&str; 2] = [names::STEER, names::SOCKOPS];
+
+/// How often llb's directory may vanish under our hands, as it does when the last fleet in it ends.
+const ATTEMPTS: u32 = 10;
+
+/// Why nothing can be pinned.
+#[derive(Debug, thiserror::Error)]
+#[error("{SHARED} is {shared}, and no BPF file system can be mounted at {}: {source}", at.display())]
+pub struct PinsError {
+    shared: &'static str,
+    at: PathBuf,
+    source: io::Error,
+}
+
+/// A fleet's pins. Removed when dropped; the programs and maps live on as long as somebody uses them.
+#[derive(Debug)]
+pub struct Pins {
+    directory: PathBuf,
+    /// The file system that was mounted for them.
+    mount: Option<PathBuf>,
+}
+
+impl Pins {
+    /// Makes a place without pins. `key` is part of a path in a BPF file system, which allows no dots.
+    ///
+    /// # Errors
+    /// [`PinsError`] if there is no BPF file system to be had.
+    pub fn make(runtime_dir: &Path, key: &str) -> Result<Self, PinsError> {
+        // What an earlier fleet has left there is nobody's any more.
+        drop(Self::find(runtime_dir, key));
+        let shared = match make_shared(key) {
+            Ok(directory) => return Ok(Pins { directory, mount: None }),
+            Err(why) => why,
+        };
+        let at = runtime_dir.join(OWN_MOUNT);
+        match make_own(&at, key) {
+            Ok(directory) => Ok(Pins { directory, mount: Some(at) }),
+            Err(source) => {
+                let _ = fs::remove_dir(&at);
+                Err(PinsError { shared, at, source })
+            }
+        }
+    }
+
+    /// Removes the pins of fleets that are gone, wherever they lie: of keys that `is_gone`.
+    pub fn sweep(runtime_dir: &Path, is_gone: impl Fn(&str) -> bool) {
+        for (directory, mount) in places(runtime_dir) {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                if entry.file_name().to_str().is_some_and(&is_gone) && is_ours(&entry.path()) {
+                    drop(Pins { directory: entry.path(), mount: mount.clone() });
+                }
+            }
+        }
+    }
+
+    /// The place that an earlier master has made, if it is there and nobody else's.
+    #[must_use]
+    pub fn find(runtime_dir: &Path, key: &str) -> Option<Self> {
+        let places = places(runtime_dir).map(|(directory, mount)| (directory.join(key), mount));
+        let (directory, mount) = places.into_iter().find(|(directory, _)| is_ours(directory))?;
+        Some(Pins { directory, mount })
+    }
+
+    /// Whether a file system was mounted for them.
+    #[must_use]
+    pub fn are_mounted(&self) -> bool {
+        self.mount.is_some()
+    }
+
+    /// Pins the maps, and the programs that the next master needs.
+    pub(super) fn pin(&self, maps: &Maps, ebpf: &mut Ebpf) -> Result<(), KernelError> {
+        for (&name, map) in maps {
+            map.pin(self.directory.join(name)).map_err(|source| pin_error(name, source))?;
+        }
+        for name in PROGRAMS {
+            let program = ebpf.program_mut(name).ok_or(KernelError::Missing { what: "program", name })?;
+            program.pin(self.directory.join(name)).map_err(|source| pin_error(name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Opens what is pinned: the maps, the selector, and what the programs say.
+    pub(super) fn open(&self) -> Result<(Maps, SkReuseport, Option<Logger>), KernelError> {
+        let open = |name| {
+            let map = MapData::from_pin(self.directory.join(name)).and_then(Map::from_map_data);
+            map.map(|map| (name, map)).map_err(map_error(name))
+        };
+        let maps = MAPS.into_iter().map(open).collect::<Result<Maps, KernelError>>()?;
+        let selector = SkReuseport::from_pin(self.directory.join(names::STEER), SkReuseportAttachType::SelectOrMigrate);
+        let selector =
+            selector.map_err(|source| KernelError::Reopen { name: names::STEER, source: Box::new(source) })?;
+        // Programs are looked up by number only with CAP_SYS_ADMIN. Without it their words are not heard.
+        let talker = ProgramInfo::from_pin(self.directory.join(names::SOCKOPS)).ok();
+        let logger = talker.and_then(|program| aya_log::EbpfLogger::init_from_id(program.id()).ok());
+        Ok((maps, selector, logger))
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        let cleared = remove_pins(&self.directory).and_then(|()| match &self.mount {
+            Some(at) => bpffs::unmount(at).and_then(|()| fs::remove_dir(at)),
+            None => {
+                // Full as long as another fleet has its pins there.
+                let _ = self.directory.parent().map(fs::remove_dir);
+                Ok(())
+            }
+        });
+        if let Err(error) = cleared {
+            tracing::warn!(%error, directory = %self.directory.display(), "cannot remove the fleet's pins");
+        }
+    }
+}
+
+/// Where fleets have their pins, and what was mounted for that.
+fn places(runtime_dir: &Path) -> [(PathBuf, Option<PathBuf>); 2] {
+    let own = runtime_dir.join(OWN_MOUNT);
+    [(llbs_own(), None), (own.clone(), Some(own))]
+}
+
+/// llb's directory in the system's file system: each user who runs llb has another one.
+fn llbs_own() -> PathBuf {
+    let user = geteuid();
+    Path::new(SHARED).join(if user.is_root() { "llb".to_owned() } else { format!("llb-{user}") })
+}
+
+fn pin_error(name: &'static str, source: PinError) -> KernelError {
+    KernelError::Pin { name, source: Box::new(source) }
+}
+
+fn remove_pins(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        fs::remove_file(entry?.path())?;
+    }
+    fs::remove_dir(directory)
+}
+
+/// A directory in the system's own BPF file system; or what is wrong with that.
+fn make_shared(key: &str) -> Result<PathBuf, &'static str> {
+    let shared = Path::new(SHARED);
+    if !bpffs::is_bpffs(shared) {
+        return Err("no BPF file system");
+    }
+    let llb = llbs_own();
+    for _ in 0..ATTEMPTS {
+        match make_private(&llb) {
+            Ok(()) if is_ours(&llb) => {}
+            // It has just been removed.
+            Ok(()) if !llb.exists() => continue,
+            Ok(()) => return Err("not llb's alone"),
+            Err(_) => break,
+        }
+        match make_private(&llb.join(key)) {
+            Ok(()) => return Ok(llb.join(key)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => break,
+        }
+    }
+    Err("not to be written to")
+}
+
+fn make_own(at: &Path, key: &str) -> io::Result<PathBuf> {
+    make_private(at)?;
+    if !bpffs::is_bpffs(at) {
+        bpffs::mount(at)?;
+    }
+    let directory = at.join(key);
+    make_private(&directory)?;
+    Ok(directory)
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(PRIVATE).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Whether it is a directory of a BPF file system, which nobody else may change.
+fn is_ours(path: &Path) -> bool {
+    let private =
+        |found: &fs::Metadata| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o777 == PRIVATE;
+    fs::symlink_metadata(path).is_ok_and(|found| private(&found)) && bpffs::is_bpffs(path)
+}

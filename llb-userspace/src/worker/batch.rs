@@ -19,6 +19,9 @@ const SHARDS: usize = 8;
 /// Latencies kept in a shard: the median of so many is within a tenth of the ranks around that of all.
 const KEPT: usize = 32;
 
+/// The most requests that one line may speak for, or llb takes it for a fault.
+const MOST: u32 = 1_000_000;
+
 /// Latencies since the last line.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -27,7 +30,7 @@ pub(super) struct Batch {
     due: AtomicU64,
 }
 
-/// A power of two that no two of share the pair of cache lines that a processor fetches at once.
+/// Aligned so that no two of them share the pair of cache lines that a processor fetches at once.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
@@ -46,24 +49,26 @@ pub(super) struct Summary {
 
 impl Batch {
     /// Adds a latency. Returns what there is to say, if it is time.
+    #[inline]
     pub(super) fn add(&self, now_ns: u64, latency_ns: u64) -> Option<Summary> {
         let shard = &self.shards[shard_of_this_thread()];
         let at = shard.added.fetch_add(1, Relaxed) as usize % KEPT;
         shard.last_ns[at].store(latency_ns, Relaxed);
-        let due = self.due.load(Relaxed);
-        (now_ns >= due && self.due.compare_exchange(due, next(now_ns), Relaxed, Relaxed).is_ok())
-            .then(|| self.take())
-            .flatten()
+        self.rest(now_ns)
     }
 
-    /// Returns what is left to say, when it has been long enough since the last.
+    /// Returns what there is to say, if it is time.
+    #[inline]
     pub(super) fn rest(&self, now_ns: u64) -> Option<Summary> {
         let due = self.due.load(Relaxed);
-        (now_ns >= due && self.due.compare_exchange(due, next(now_ns), Relaxed, Relaxed).is_ok())
-            .then(|| self.take())
-            .flatten()
+        let next = now_ns.saturating_add(EVERY.as_nanos() as u64);
+        if now_ns < due || self.due.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
+            return None;
+        }
+        self.take()
     }
 
+    #[cold]
     fn take(&self) -> Option<Summary> {
         let mut requests = 0u32;
         let mut kept: Vec<(u64, f64)> = Vec::with_capacity(SHARDS * KEPT);
@@ -81,12 +86,8 @@ impl Batch {
             below += weight;
             2.0 * below >= f64::from(requests)
         });
-        middle.or(kept.last()).map(|(median_ns, _)| Summary { median_ns: *median_ns, requests })
+        middle.or(kept.last()).map(|(median_ns, _)| Summary { median_ns: *median_ns, requests: requests.min(MOST) })
     }
-}
-
-fn next(now_ns: u64) -> u64 {
-    now_ns.saturating_add(EVERY.as_nanos() as u64)
 }
 
 fn shard_of_this_thread() -> usize {

@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 
 fn main() {
+    if std::env::var_os("CARGO_FEATURE_MASTER").is_none() {
+        return;
+    }
     println!("cargo::rerun-if-env-changed=LLB_EBPF_OBJECT");
     let given = std::env::var_os("LLB_EBPF_OBJECT");
     let object = given.map_or_else(|| in_package("ebpf/llb.bpf.o"), PathBuf::from);

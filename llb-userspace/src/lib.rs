@@ -4,7 +4,8 @@
 //! The rooms carry the names of the two journeys' stages. Steering: [`report`], [`estimate`], [`policy`], then
 //! [`kernel`] publishes. Lifecycle: [`fleet`] spawns workers, waits until they are ready, joins, drains and buries
 //! them. [`engine`] is the one loop around both; [`control`] and [`observe`] show it, [`doctor`] tries what it needs, and
-//! [`cli`] is the binary.
+//! [`cli`] is the binary. [`worker`] is for the other side: what a worker uses that is written in Rust. It needs none of the
+//! rest, so a worker takes llb with `default-features = false, features = ["worker"]`.
 //!
 //! From reports to the least-latency seat, without a kernel:
 //!
@@ -35,19 +36,37 @@
 //! assert_eq!(table.least, Some(Seat(1)));
 //! ```
 
+#[cfg(feature = "master")]
 pub mod balancer;
+#[cfg(feature = "master")]
 pub mod cli;
+#[cfg(feature = "master")]
 pub mod config;
+#[cfg(feature = "master")]
 pub mod control;
+#[cfg(feature = "master")]
 pub mod demo;
+#[cfg(feature = "master")]
 pub mod doctor;
+#[cfg(feature = "master")]
 pub mod engine;
+#[cfg(feature = "master")]
 pub mod estimate;
+#[cfg(feature = "master")]
 pub mod fleet;
+#[cfg(feature = "master")]
 pub mod kernel;
+#[cfg(feature = "master")]
 pub mod model;
+#[cfg(feature = "master")]
 pub mod observe;
+#[cfg(feature = "master")]
 pub mod policy;
+#[cfg(feature = "master")]
 pub mod report;
+#[cfg(any(feature = "master", feature = "worker"))]
 pub mod sys;
+#[cfg(feature = "master")]
 pub mod updater;
+#[cfg(feature = "worker")]
+pub mod worker;

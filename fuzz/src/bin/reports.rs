@@ -49,7 +49,13 @@ fuzz_target!(|channel: Channel<'_>| {
     let faults: u64 = Fault::ALL.iter().map(|fault| whole.counts().fault(*fault)).sum();
     assert_eq!(whole.counts().lines() - faults, expected.len() as u64);
     for report in expected {
-        assert!(!matches!(report, Report::Latency { ns } if ns > 3_600_000_000_000), "{report:?}");
+        match report {
+            Report::Latency { ns, requests } => {
+                assert!(ns <= 3_600_000_000_000 && (1..=1_000_000).contains(&requests), "{report:?}");
+            }
+            Report::Pong { lag_ns, .. } => assert!(lag_ns <= 3_600_000_000_000, "{report:?}"),
+            Report::Ready | Report::Disconnect => {}
+        }
     }
 });
 

@@ -362,13 +362,13 @@ impl Engine {
             running.pinger.spoke(now);
         }
         let effects = match report {
-            Report::Latency { ns } => {
-                running.estimate.observe(now, ns);
+            Report::Latency { ns, requests } => {
+                running.estimate.observe_many(now, ns, requests);
                 return;
             }
-            Report::Pong { id: ping } => {
+            Report::Pong { id: ping, lag_ns } => {
                 if let Some(round_trip) = running.pinger.pong(now, ping) {
-                    running.estimate.observe_ping(now, round_trip);
+                    running.estimate.observe_ping(now, round_trip.max(lag_ns));
                 }
                 return;
             }

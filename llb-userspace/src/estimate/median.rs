@@ -56,11 +56,11 @@ impl Default for Median {
 }
 
 impl Median {
-    /// Takes a sample of `ns`. A `now` before the last one counts as the same moment.
-    pub(super) fn observe(&mut self, now: Instant, ns: u64) {
+    /// Takes so many samples of `ns`. A `now` before the last one counts as the same moment.
+    pub(super) fn observe(&mut self, now: Instant, ns: u64, samples: u32) {
         let age = now.since(self.observed_at) as f64;
         self.decay((-age / HALF_LIFE_NS).exp2());
-        self.weights[bucket_of(ns)] += 1.0;
+        self.weights[bucket_of(ns)] += f64::from(samples);
         self.total = self.weights.iter().sum();
         self.median_ns = middle_of(self.median_bucket());
         self.observed_at = self.observed_at.max(now);
@@ -125,7 +125,7 @@ mod tests {
         let mut now = begin;
         for latency in latencies {
             now += gap;
-            median.observe(at(now), latency * MS);
+            median.observe(at(now), latency * MS, 1);
         }
         now
     }
@@ -200,7 +200,7 @@ mod tests {
             let mut now = Instant::default();
             for (gap, ns) in &samples {
                 now = Instant(now.0 + gap);
-                median.observe(now, *ns);
+                median.observe(now, *ns, 1);
             }
             let buckets = samples.iter().map(|(_, ns)| bucket_of(*ns));
             let (low, high) = (buckets.clone().min().unwrap(), buckets.max().unwrap());

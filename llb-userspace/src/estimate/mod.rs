@@ -4,6 +4,9 @@
 //! estimate = max(median of its reports, median of its pings, age of what it still owes an answer to)
 //! ```
 //!
+//! A report may be the middle of many requests, and weighs as many. The middle of such middles is near that of all, and what
+//! half of the requests or fewer have spoiled spoils neither.
+//!
 //! The centre is a median that forgets, not a mean: a mean that one 200 ms request spoils shuns an idle
 //! worker. A peak-sensitive average (Finagle's and linkerd's peak EWMA) does so by design, which is right where a
 //! slow answer says something about a whole remote machine, and wrong where it says that one request was long.
@@ -35,12 +38,17 @@ pub struct Estimate {
 impl Estimate {
     /// The worker reported that a request took `latency_ns`.
     pub fn observe(&mut self, now: Instant, latency_ns: u64) {
-        self.reports.observe(now, latency_ns);
+        self.observe_many(now, latency_ns, 1);
+    }
+
+    /// The worker reported that the middle one of so many requests took `latency_ns`.
+    pub fn observe_many(&mut self, now: Instant, latency_ns: u64, requests: u32) {
+        self.reports.observe(now, latency_ns, requests);
     }
 
     /// The worker answered a ping after `round_trip_ns`.
     pub fn observe_ping(&mut self, now: Instant, round_trip_ns: u64) {
-        self.pings.observe(now, round_trip_ns);
+        self.pings.observe(now, round_trip_ns, 1);
     }
 
     /// What a request costs, ns and at most [`MAX_NS`]; nothing while the worker has reported too little, or nothing
@@ -106,6 +114,17 @@ mod tests {
         let usual = estimate.get_at(at(1_000), None);
         assert_eq!(estimate.get_at(at(30_000), None), usual);
         assert_eq!(estimate.get_at(at(32_000), None), None);
+    }
+
+    #[test]
+    fn a_report_of_many_requests_weighs_as_many_as_one_each() {
+        let (mut batched, mut single) = (Estimate::default(), Estimate::default());
+        for (latency, requests) in [(5 * MS, 100), (200 * MS, 40), (7 * MS, 90)] {
+            batched.observe_many(at(1_000), latency, requests);
+            (0..requests).for_each(|_| single.observe(at(1_000), latency));
+            assert_eq!(batched.get_at(at(1_000), None), single.get_at(at(1_000), None));
+        }
+        assert!(batched.get_at(at(1_000), None).is_some_and(|ns| ns < 8 * MS));
     }
 
     #[test]

@@ -190,7 +190,7 @@ mod tests {
         let flood = b"{\"cmd\":\"latency\",\"us\":1}\n".repeat(5);
         assert_eq!(read(&mut reader, &flood).len(), 2);
         let vital = b"ready\n{\"cmd\":\"disconnect\"}\n{\"cmd\":\"pong\",\"id\":1}\n";
-        assert_eq!(read(&mut reader, vital), [Report::Ready, Report::Disconnect, Report::Pong { id: 1 }]);
+        assert_eq!(read(&mut reader, vital), [Report::Ready, Report::Disconnect, Report::Pong { id: 1, lag_ns: 0 }]);
         assert_eq!(reader.counts().fault(Fault::OverBudget), 3);
         reader.refill(1);
         assert_eq!(read(&mut reader, &flood).len(), 1);
@@ -212,6 +212,7 @@ mod tests {
             10 => prop::sample::select(vec![
                 &b"{\"cmd\":\"latency\",\"us\":12.5}\n"[..],
                 b"{\"cmd\":\"latency\",\"us\":1,\"x\":2}\n",
+                b"{\"cmd\":\"latency\",\"us\":1,\"n\":2}\n",
                 b"{\"cmd\":\"pong\",\"id\":3}\n",
                 b"{\"cmd\":\"NODE_X\"}\n",
                 b"{\"cmd\":\"latency\",\"us\":-1}\n",

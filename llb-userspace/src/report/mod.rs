@@ -1,8 +1,9 @@
 //! What workers say, and what llb says to them.
 //!
-//! A worker's channel carries one JSON value a line. A worker may say `{"cmd":"latency","us":1234}`,
-//! `{"cmd":"ready"}` (a bare `ready` and the JSON string `"ready"` are understood as well),
-//! `{"cmd":"disconnect"}` ("replace me") and `{"cmd":"pong","id":7}`. llb's own words are in [`say`].
+//! A worker's channel carries one JSON value a line. A worker may say `{"cmd":"latency","us":1234}`, with `"n":100` if that
+//! is the middle of so many, `{"cmd":"ready"}` (a bare `ready` and the JSON string `"ready"` are understood as well),
+//! `{"cmd":"disconnect"}` ("replace me") and `{"cmd":"pong","id":7}`, with
+//! `"lag_us":1234` if its event loop is so late. llb's own words are in [`say`].
 //!
 //! Bytes come in as the channel happens to cut them; [`Reader`] makes lines of them and reads each line. Every line
 //! is accounted for exactly once in [`ReportCounts`], as a report or as one [`Fault`], and nothing that a worker
@@ -13,7 +14,7 @@ mod parse;
 pub mod say;
 
 pub use frame::{MAX_LINE_BYTES, MAX_MESSAGE_BYTES, Reader};
-pub use parse::MAX_LATENCY_US;
+pub use parse::{MAX_LATENCY_US, MAX_REQUESTS};
 
 /// What one line said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Report {
     Latency {
         /// At most [`MAX_LATENCY_US`].
         ns: u64,
+        /// How many requests' centre it is: 1 to [`MAX_REQUESTS`].
+        requests: u32,
     },
     /// The worker can take connections.
     Ready,
@@ -31,6 +34,9 @@ pub enum Report {
     Pong {
         /// As in the ping.
         id: u64,
+        /// How late the worker's event loop is, as it has measured itself, ns and at most [`MAX_LATENCY_US`]; 0 if it has
+        /// not.
+        lag_ns: u64,
     },
 }
 
@@ -67,6 +73,9 @@ pub enum Fault {
     /// A latency over [`MAX_LATENCY_US`].
     #[error("a latency of over an hour; \"us\" is in microseconds")]
     LatencyAbsurd,
+    /// A latency whose `n` is no whole number from 1 to [`MAX_REQUESTS`].
+    #[error("a latency of a count that is none; \"n\" is a whole number from 1 to {MAX_REQUESTS}")]
+    LatencyCount,
     /// A pong whose `id` is missing or no whole number.
     #[error("a pong without the id of its ping")]
     PongWithoutId,
@@ -77,7 +86,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::Empty,
         Fault::TooLong,
         Fault::NotUtf8,
@@ -88,6 +97,7 @@ impl Fault {
         Fault::LatencyNotANumber,
         Fault::LatencyNegative,
         Fault::LatencyAbsurd,
+        Fault::LatencyCount,
         Fault::PongWithoutId,
         Fault::OverBudget,
     ];
@@ -106,6 +116,7 @@ impl Fault {
             Fault::LatencyNotANumber => "latency_not_a_number",
             Fault::LatencyNegative => "latency_negative",
             Fault::LatencyAbsurd => "latency_absurd",
+            Fault::LatencyCount => "latency_count",
             Fault::PongWithoutId => "pong_without_id",
             Fault::OverBudget => "over_budget",
         }
@@ -115,7 +126,7 @@ impl Fault {
 /// Lines of one worker, by what became of them; they only grow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportCounts {
-    /// Latencies reported.
+    /// Lines that reported latencies, of one request or many.
     pub latency: u64,
     /// Times that it said it was ready.
     pub ready: u64,

@@ -25,14 +25,12 @@ pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
 mod tests {
     use std::os::fd::AsRawFd;
 
-    use nix::errno::Errno;
-
-    use super::duplicate;
+    use super::{duplicate, libc};
 
     #[test]
     fn a_copy_is_another_descriptor() {
         let file = std::fs::File::open("/dev/null").unwrap();
         assert_ne!(duplicate(file.as_raw_fd()).unwrap().as_raw_fd(), file.as_raw_fd());
-        assert_eq!(duplicate(-1).unwrap_err().raw_os_error(), Some(Errno::EBADF as i32));
+        assert_eq!(duplicate(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
     }
 }

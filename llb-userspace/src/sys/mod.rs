@@ -1,22 +1,37 @@
 //! What llb asks of the kernel without its maps and programs. Unsafe code lives on this floor only, behind safe
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
+#[cfg(feature = "master")]
 pub mod bpffs;
+#[cfg(feature = "master")]
 pub mod capabilities;
+#[cfg(feature = "master")]
 pub mod cgroup_attach;
+#[cfg(feature = "master")]
 pub mod cgroup_id;
+#[cfg(feature = "master")]
 pub mod child;
+#[cfg(feature = "master")]
 pub mod clock;
+#[cfg(feature = "master")]
 pub mod connection;
+#[cfg(feature = "master")]
 pub mod freeze;
 pub mod inherited;
+#[cfg(feature = "master")]
 pub mod mmap;
+#[cfg(feature = "master")]
 pub mod mounts;
+#[cfg(feature = "master")]
 pub mod pidfd;
+#[cfg(feature = "master")]
 pub mod procfs;
+#[cfg(feature = "master")]
 pub mod procnet;
+#[cfg(feature = "master")]
 pub mod readable;
+#[cfg(feature = "master")]
 pub mod socket;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "master"))]
 pub(crate) mod testing;

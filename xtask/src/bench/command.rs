@@ -41,6 +41,9 @@ pub(super) fn worker(programs: &Programs<'_>, spec: &Spec, listens: Listens, rea
         if spec.kind == Kind::Events {
             command.arg("--events");
         }
+        if spec.reports > 0 {
+            command.args(["--reports", &spec.reports.to_string()]);
+        }
         command
     };
     match listens {

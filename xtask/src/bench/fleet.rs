@@ -65,6 +65,12 @@ impl Fleet {
         Self::arranged(bench, "llb", Arrangement::Steered(policy), &spec)
     }
 
+    /// llb with so many workers, each of which reports so many requests a second and is asked for nothing.
+    pub(crate) fn reporting(bench: &Bench, workers: usize, reports: u32) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], reports, ..spec(Scenario::Cheap, true) };
+        Self::arranged(bench, "llb", Arrangement::Steered("least-latency"), &spec)
+    }
+
     fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
         let port = free_port()?;
         let log = bench.scratch.join("peer.log");

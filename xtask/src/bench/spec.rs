@@ -81,6 +81,8 @@ pub(super) struct Spec {
     pub(super) slowness: Vec<f64>,
     /// What llb keeps track of.
     pub(super) tracking: &'static str,
+    /// Requests a second that each worker reports, whatever it is asked.
+    pub(super) reports: u32,
     pub(super) load: Load,
     pub(super) stop: Option<Stop>,
     pub(super) control: Control,
@@ -117,6 +119,7 @@ fn in_full(scenario: Scenario) -> Spec {
     let base = |seconds: f64, load: Load, more: &[Peer]| Spec {
         kind: Kind::Blocking,
         tracking: "full",
+        reports: 0,
         slowness: vec![1.0; 8],
         load,
         stop: None,

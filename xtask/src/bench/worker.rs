@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use llb::worker::Reporter;
 use socket2::{Domain, Socket, Type};
 
 use super::events;
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that may wait for a worker. More than any scenario sends before its requests are given up, so that no
 /// peer looks better by refusing.
 pub(super) const BACKLOG: i32 = 4096;
+
+/// Between two bursts of reports: often enough that each line speaks for several of them.
+const REPORT_EVERY: Duration = Duration::from_millis(10);
 
 /// What a worker is told.
 #[derive(Debug, clap::Args)]
@@ -35,6 +39,9 @@ pub(crate) struct WorkerArgs {
     /// Port on 127.0.0.1 that hears of this worker once it listens
     #[arg(long)]
     ready: u16,
+    /// Report so many requests a second to llb, beside what is asked
+    #[arg(long, default_value_t = 0)]
+    reports: u32,
     /// How many times longer than usual work takes, for each WORKER_ID
     #[arg(long, value_delimiter = ',', default_value = "1")]
     slowness: Vec<f64>,
@@ -51,7 +58,25 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<()> {
     let mut ready = TcpStream::connect((Ipv4Addr::LOCALHOST, args.ready)).context("nobody hears that we listen")?;
     writeln!(ready, "{slot} {}", std::process::id()).context("cannot say that this worker listens")?;
     drop(ready);
+    if args.reports > 0 {
+        let reporter = Reporter::from_env()?;
+        let per_tick = f64::from(args.reports) * REPORT_EVERY.as_secs_f64();
+        thread::spawn(move || report(reporter, per_tick));
+    }
     if args.events { events::serve(&listener, slowness) } else { serve(&listener, slowness) }
+}
+
+/// Reports requests that nobody has asked for, evenly.
+fn report(reporter: Reporter, per_tick: f64) {
+    let mut owed = 0.0;
+    loop {
+        thread::sleep(REPORT_EVERY);
+        owed += per_tick;
+        while owed >= 1.0 {
+            drop(reporter.request());
+            owed -= 1.0;
+        }
+    }
 }
 
 /// A listener on this port, 0 for any.

@@ -19,15 +19,23 @@ pub(super) const WORKERS: usize = 64;
 /// The start, with its memory and its events, is over.
 const SETTLED: Duration = Duration::from_secs(2);
 
+/// Requests a second that all workers together report, in the load that does so: 1,563 each.
+const REPORTS: u32 = 100_000;
+
 /// A thousand publications.
 const DURATION: Duration = Duration::from_secs(10);
+
+/// What it may take, as a part of one core; and when it reads what workers report.
+const TARGET_CORES: f64 = 0.01;
+const TARGET_REPORTED_CORES: f64 = 0.02;
 
 /// A master under one load.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Usage {
     pub(super) load: &'static str,
-    /// Time on the CPU, as a part of one core.
+    /// Time on the CPU, as a part of one core, and what it may be.
     pub(super) cores: f64,
+    pub(super) target_cores: f64,
     pub(super) memory: Memory,
 }
 
@@ -43,23 +51,37 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
     let fleet = Fleet::steered(bench, "least-latency", "full", WORKERS)?;
     let master = fleet.first().context("the fleet has no process")?;
     thread::sleep(SETTLED);
-    Ok(vec![
-        watch(master, "idle", || {
-            thread::sleep(DURATION);
-            Ok(())
-        })?,
-        watch(master, "full load", || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
-    ])
+    let mut usages = vec![
+        watch(master, "idle", TARGET_CORES, rest)?,
+        watch(master, "full load", TARGET_CORES, || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
+    ];
+    drop(fleet);
+
+    let fleet = Fleet::reporting(bench, WORKERS, REPORTS.div_ceil(WORKERS as u32))?;
+    let master = fleet.first().context("the fleet has no process")?;
+    thread::sleep(SETTLED);
+    usages.push(watch(master, "100,000 reports/s", TARGET_REPORTED_CORES, rest)?);
+    Ok(usages)
 }
 
-fn watch(pid: Pid, load: &'static str, during: impl FnOnce() -> Result<()>) -> Result<Usage> {
+fn rest() -> Result<()> {
+    thread::sleep(DURATION);
+    Ok(())
+}
+
+fn watch(pid: Pid, load: &'static str, target_cores: f64, during: impl FnOnce() -> Result<()>) -> Result<Usage> {
     let clock = clock_getcpuclockid(pid).context("llb has ended")?;
     let used = || clock_gettime(clock).map(Duration::from).context("llb has ended");
     let (begun, before) = (now(), used()?);
     during()?;
     let cores = (used()? - before).as_secs_f64() / begun.elapsed().as_secs_f64();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("llb has ended")?;
-    Ok(Usage { load, cores, memory: Memory::read(&status).context("/proc tells nothing of llb's memory")? })
+    Ok(Usage {
+        load,
+        cores,
+        target_cores,
+        memory: Memory::read(&status).context("/proc tells nothing of llb's memory")?,
+    })
 }
 
 impl Memory {
@@ -89,7 +111,7 @@ mod tests {
             while begun.elapsed() < Duration::from_millis(100) {}
             Ok(())
         };
-        let busy = watch(Pid::this(), "busy", spin).unwrap();
+        let busy = watch(Pid::this(), "busy", 1.0, spin).unwrap();
         assert!(busy.cores > 0.0 && busy.memory.peak >= busy.memory.resident, "{busy:?}");
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! The kernel's programs: time a run, from the kernel's own run-time statistics, at several numbers of seats, while a
 //! closed loop of cheap connections runs. What the statistics cost is measured at the same time with an empty program
-//! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). All of it in a network namespace of its own.
+//! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). A worker: what it takes to report a
+//! request ([`reports`]). All of it in a network namespace of its own.
 
 mod empty;
 mod master;
 mod overhead;
 mod programs;
 mod report;
+mod reports;
 mod runs;
 
 use std::path::PathBuf;
@@ -59,6 +61,7 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
         let costs = programs::measure(&bench, "least-latency", tracking, SEATS[0]);
         report.programs.push(costs.with_context(|| format!("--tracking {tracking}"))?);
     }
+    report.reports = Some(reports::measure()?);
     report.master = master::measure(&bench)?;
     print!("{}", report.text());
     match &args.json {

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::master::{self, Usage};
 use super::programs::{Costs, Program};
+use super::reports::Reports;
 use crate::bench::machine::Machine;
 use crate::bench::spec::CLIENTS;
 
-/// What the master may take: part of one core, and KiB at any time.
-const MASTER_CORES: f64 = 0.01;
+/// What the master may take, KiB at any time.
 const MASTER_KIB: u64 = 20 * 1024;
 
 /// Everything that was measured.
@@ -17,6 +17,7 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) programs: Vec<Costs>,
     pub(super) master: Vec<Usage>,
+    pub(super) reports: Option<Reports>,
 }
 
 /// What a run of a program may cost, ns; none for those that run a few times a connection at most.
@@ -55,17 +56,20 @@ impl Report {
             );
         }
         text += &format!("\nThe master of {} workers\n\n", master::WORKERS);
-        for Usage { load, cores, memory } in &self.master {
+        for Usage { load, cores, target_cores, memory } in &self.master {
             text += &format!(
-                "{load:10}  CPU {:5.2}% of a core (target {:.0}%: {}), resident {:.1} MB, at most {:.1} MB (target {} MB: {})\n",
+                "{load:17}  CPU {:5.2}% of a core (target {:.0}%: {}), resident {:.1} MB, at most {:.1} MB (target {} MB: {})\n",
                 cores * 100.0,
-                MASTER_CORES * 100.0,
-                verdict(*cores, MASTER_CORES),
+                target_cores * 100.0,
+                verdict(*cores, *target_cores),
                 memory.resident as f64 / 1024.0,
                 memory.peak as f64 / 1024.0,
                 MASTER_KIB / 1024,
                 verdict(memory.peak as f64, MASTER_KIB as f64),
             );
+        }
+        if let Some(reports) = &self.reports {
+            text += &reports.text();
         }
         text
     }
@@ -97,6 +101,7 @@ impl Report {
                 "load": usage.load,
                 "workers": master::WORKERS,
                 "cores": usage.cores,
+                "target_cores": usage.target_cores,
                 "resident_kib": usage.memory.resident,
                 "peak_kib": usage.memory.peak,
             })
@@ -106,7 +111,8 @@ impl Report {
             "date": date,
             "programs": self.programs.iter().map(costs).collect::<Vec<_>>(),
             "master": self.master.iter().map(master).collect::<Vec<_>>(),
-            "master_targets": { "cores": MASTER_CORES, "peak_kib": MASTER_KIB },
+            "master_targets": { "peak_kib": MASTER_KIB },
+            "reports": self.reports.as_ref().map(Reports::json),
         })
     }
 }
@@ -144,7 +150,7 @@ mod tests {
         let programs = vec![program("llb_egress", 50.0, 5.0), program("llb_steer", 300.0, 1.0)];
         let costs = Costs { policy: "hash", tracking: "full", seats: 8, per_second: 1.0, empty_ns: 30.0, programs };
         let memory = Memory { resident: 8 * 1024, peak: 30 * 1024 };
-        let master = vec![Usage { load: "idle", cores: 0.004, memory }];
+        let master = vec![Usage { load: "idle", cores: 0.004, target_cores: 0.01, memory }];
         Report { programs: vec![costs], master, ..Report::default() }
     }
 

@@ -6,6 +6,8 @@
 pub(crate) mod needs;
 pub(crate) mod results;
 mod root;
+#[cfg(test)]
+mod worker_alone;
 
 use std::path::Path;
 use std::process::Command;
@@ -29,11 +31,18 @@ struct Step {
     as_root: bool,
 }
 
-const STEPS: [Step; 8] = [
+/// It must do without the master's side; `worker_alone` looks at what it is built from.
+const WORKER_ALONE: [&str; 9] =
+    ["clippy", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--", "-D", "warnings"];
+
+const STEPS: [Step; 10] = [
     Step::lint("format", &["fmt", "--all", "--check"]),
     Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
     Step::lint("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+    Step::lint("a worker's side alone", &WORKER_ALONE),
+    // The integration tests run them.
+    Step::lint("examples", &["build", "--package", "llb-userspace", "--examples"]),
     Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
     Step::tests(
         "unit and property tests",

@@ -1,0 +1,101 @@
+//! The report channel, from the worker's side.
+
+use std::{
+    env::{VarError, var},
+    io::{self, BufRead, BufReader, ErrorKind},
+    os::unix::net::UnixStream,
+};
+
+use nix::libc;
+use serde_json::Value;
+use socket2::SockRef;
+
+use super::Error;
+use crate::sys::inherited;
+
+/// Names the descriptor of the channel.
+const VARIABLE: &str = "LLB_FD";
+
+/// The channel that llb has given to this process; none without llb.
+pub(super) fn from_env() -> Result<Option<UnixStream>, Error> {
+    let value = match var(VARIABLE) {
+        Ok(value) => value,
+        Err(VarError::NotPresent) => return Ok(None),
+        Err(VarError::NotUnicode(value)) => return Err(Error::Variable(value.to_string_lossy().into_owned())),
+    };
+    let Ok(fd) = value.parse() else { return Err(Error::Variable(value)) };
+    let stream = inherited::duplicate(fd).map(UnixStream::from);
+    // Any socket of another kind, and any file, refuses this.
+    let checked = stream.and_then(|stream| stream.peer_addr().map(|_| stream));
+    checked.map(Some).map_err(|source| Error::Channel { fd, source })
+}
+
+/// Writes a line, its newline included, at once or not at all: a request must not wait for llb.
+pub(super) fn say(channel: &UnixStream, line: &[u8]) -> io::Result<()> {
+    // A short line is one message to the kernel, which takes all of it or nothing. The flags are for this call: whoever shares
+    // the channel, a parent for one, may count on a descriptor that blocks.
+    SockRef::from(channel).send_with_flags(line, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL).map(drop)
+}
+
+/// What llb says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Ping { id: u64 },
+    Disconnect,
+}
+
+/// Hears what llb says until the channel ends.
+pub(super) fn hear(channel: UnixStream, mut heard: impl FnMut(Heard)) {
+    let mut lines = BufReader::new(channel);
+    let mut line = Vec::new();
+    loop {
+        match lines.read_until(b'\n', &mut line) {
+            Ok(0) => return,
+            Ok(_) => {
+                parse(&line).map(&mut heard);
+                line.clear();
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            // Somebody who shares the channel does not want it to block. We do, and have nothing else to do.
+            Err(error) if error.kind() == ErrorKind::WouldBlock && lines.get_ref().set_nonblocking(false).is_ok() => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// What a later llb says beyond this is not for us.
+fn parse(line: &[u8]) -> Option<Heard> {
+    let message: Value = serde_json::from_slice(line).ok()?;
+    match message.get("cmd")?.as_str()? {
+        "ping" => Some(Heard::Ping { id: message.get("id")?.as_u64()? }),
+        "disconnect" => Some(Heard::Disconnect),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn lines_are_understood_in_pieces_and_the_rest_ignored() {
+        let (mut llbs, workers) = UnixStream::pair().unwrap();
+        workers.set_nonblocking(true).unwrap();
+        let said = b"{\"cmd\":\"ping\",\"id\":7}\n{\"cmd\":\"dance\"}\nwhat\n\n{\"cmd\":\"ping\"}\n{\"cmd\":\"disconnect\",\"x\":1}\n";
+        let writer = std::thread::spawn(move || said.chunks(5).for_each(|piece| llbs.write_all(piece).unwrap()));
+        let mut heard = Vec::new();
+        hear(workers, |one| heard.push(one));
+        writer.join().unwrap();
+        assert_eq!(heard, [Heard::Ping { id: 7 }, Heard::Disconnect]);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_llb_that_does_not_read() {
+        let (_llbs, workers) = UnixStream::pair().unwrap();
+        let line = [b'x'; 64];
+        let error = (0..1_000_000).find_map(|_| say(&workers, &line).err()).expect("the channel fills up");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+}

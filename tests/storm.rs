@@ -29,7 +29,6 @@ use nix::{
 };
 
 const ADDRESS: &str = "127.0.0.1:8080";
-const SLOTS: u64 = 4;
 const SLOTS_MAX: u64 = 6;
 
 /// The times of a worker that is stopped, and of peace between two blows, ms at the most.

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns};
+use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns, until};
 
 /// Where the fixtures lie compiled, for a machine without a compiler.
 const COMPILED: &str = "LLB_COMPILED_FIXTURES";
@@ -112,7 +112,13 @@ impl Stage {
     #[track_caller]
     pub(crate) fn tell(&self, slot: u32, line: &str) -> String {
         let path = self.path().join(format!("worker.{slot}"));
-        let mut stream = UnixStream::connect(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // A worker that has just been started may not have got so far.
+        let mut connected = None;
+        until("a worker takes words", || {
+            connected = UnixStream::connect(&path).ok();
+            connected.is_some()
+        });
+        let mut stream = connected.expect("a connection");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         stream.write_all(format!("{line}\n").as_bytes()).expect("a worker that listens");
         let mut answer = String::new();

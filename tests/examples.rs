@@ -84,6 +84,9 @@ impl Example {
                     workers.len() == 2
                         && workers.iter().all(|w| (w.generation, w.state.as_str()) == (generation, "serving"))
                 });
+                // Those that exit as soon as they have finished are reloaded in a moment.
+                let before = seen.answered.load(Relaxed);
+                until("the load goes on", || seen.answered.load(Relaxed) > before + 100);
             }
         });
         assert!(seen.errors().is_empty(), "{:?}", seen.errors());

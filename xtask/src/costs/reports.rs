@@ -56,11 +56,7 @@ pub(super) fn measure() -> Result<Reports> {
     let threads = thread::available_parallelism()?.get();
     let request = || drop(reporter.request());
     Ok(Reports {
-        clock_ns: middle(ROUNDS, || {
-            each_of(1, || {
-                let _ = black_box((now(), now()));
-            })
-        }),
+        clock_ns: middle(ROUNDS, || each_of(1, || _ = black_box((now(), now())))),
         request_ns: middle(ROUNDS, || each_of(1, request)),
         threads,
         threads_ns: middle(ROUNDS, || each_of(threads, request)),

@@ -28,12 +28,13 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/worker-contract.md",
     "docs/operating.md",
+    "docs/guarantees.md",
     "docs/lifecycle.md",
     "docs/migrating.md",
     "docs/metrics.md",

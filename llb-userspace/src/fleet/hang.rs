@@ -19,7 +19,7 @@
 //! slow.
 //!
 //! One whose queue was moved may have nothing left in flight, as one that was stopped while idle: no answer can
-//! come from it then. It gets a *trial* after [`TRIAL_AFTER`], and the next ever later.
+//! come from it then. It gets a *trial* after `TRIAL_AFTER`, and the next ever later.
 
 use std::time::Duration;
 

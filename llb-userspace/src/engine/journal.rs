@@ -4,10 +4,13 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::{sync::broadcast, time::timeout};
 
-use crate::observe::event::Event;
+use crate::{fleet::Kind, observe::event::Event};
 
 /// Events that are kept: a reload of the largest fleet makes some five for each of its workers.
 const KEPT: usize = 2048;
+
+/// Messages of workers' own programs that are kept, apart: a talkative worker must not push out what happens.
+const KEPT_MESSAGES: usize = 256;
 
 /// Events that a follower may be behind; then it misses some, and is told how many.
 const BEHIND: usize = 1024;
@@ -19,23 +22,26 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub(super) struct Journal {
     kept: VecDeque<Event>,
+    messages: VecDeque<Event>,
     next: u64,
     followers: broadcast::Sender<Event>,
 }
 
 impl Journal {
     pub(super) fn new() -> Self {
-        Journal { kept: VecDeque::new(), next: 1, followers: broadcast::Sender::new(BEHIND) }
+        Journal { kept: VecDeque::new(), messages: VecDeque::new(), next: 1, followers: broadcast::Sender::new(BEHIND) }
     }
 
     /// Enters an event; its number is given here.
     pub(super) fn enter(&mut self, event: Event) {
         let event = Event { seq: self.next, ..event };
         self.next += 1;
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
+        let is_message = event.event == Kind::Message.name();
+        let (kept, most) = if is_message { (&mut self.messages, KEPT_MESSAGES) } else { (&mut self.kept, KEPT) };
+        if kept.len() == most {
+            kept.pop_front();
         }
-        self.kept.push_back(event.clone());
+        kept.push_back(event.clone());
         // Without followers nobody hears it.
         let _ = self.followers.send(event);
     }
@@ -57,7 +63,9 @@ impl Journal {
 
     /// What there is, and what comes.
     pub(super) fn follow(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
-        (self.kept.iter().cloned().collect(), self.followers.subscribe())
+        let mut past: Vec<Event> = self.kept.iter().chain(&self.messages).cloned().collect();
+        past.sort_by_key(|event| event.seq);
+        (past, self.followers.subscribe())
     }
 }
 
@@ -77,5 +85,16 @@ mod tests {
         assert_eq!((before.len(), before[0].seq), (KEPT, 2));
         journal.enter(event());
         assert_eq!(coming.try_recv().unwrap().seq, KEPT as u64 + 2);
+    }
+
+    #[test]
+    fn messages_push_out_messages_only() {
+        let mut journal = Journal::new();
+        journal.enter(event());
+        (0..2 * KEPT).for_each(|_| journal.enter(Event { event: "message".into(), ..event() }));
+        journal.enter(event());
+        let (past, _) = journal.follow();
+        assert_eq!((past.len(), past[0].seq, past[1].event.as_str()), (KEPT_MESSAGES + 2, 1, "message"));
+        assert!(past.is_sorted_by_key(|event| event.seq));
     }
 }

@@ -28,12 +28,13 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "docs/worker-contract.md",
     "docs/operating.md",
+    "docs/guarantees.md",
     "docs/lifecycle.md",
     "docs/migrating.md",
     "docs/metrics.md",
@@ -175,6 +176,11 @@ impl Fleet<'_> {
         }
     }
 
+    fn kill(mut self) {
+        self.master.kill().unwrap();
+        self.master.wait().unwrap();
+    }
+
     fn stop(mut self) {
         kill(Pid::from_raw(self.master.id().cast_signed()), Signal::SIGTERM).unwrap();
         let status = wait(&mut self.master);
@@ -230,7 +236,8 @@ fn workers_of_the_documentation_serve_and_report() {
         fs::write(stage.path("worker"), &block.text).unwrap();
         let kinds: BTreeSet<&str> = block.info[2..].iter().map(String::as_str).collect();
         let when = if kinds.contains("ready") { "ready" } else { "listening" };
-        let mut fleet = stage.fleet(&format!("llb run -n 2 --ready-when {when} -- {interpreter} worker"));
+        let command = format!("llb run -n 2 --ready-when {when} -- {interpreter} worker");
+        let mut fleet = stage.fleet(&command);
         fleet.ask();
         let reported = |status: &Value| -> BTreeSet<String> {
             let workers = status["workers"].as_array().unwrap().iter();
@@ -239,7 +246,15 @@ fn workers_of_the_documentation_serve_and_report() {
         let status = fleet.until("all kinds are reported", |status| reported(status).len() >= kinds.len());
         assert!(reported(&status).iter().eq(kinds.iter()), "{status:#}");
         assert_eq!(status["connections"], 8, "{status:#}");
-        fleet.stop();
+        // They outlive llb, and that nobody reads their reports any more.
+        fleet.kill();
+        let mut next = stage.fleet(&command);
+        next.ask();
+        let status = next.until("all is counted", |status| status["connections"] == 16);
+        for worker in status["workers"].as_array().unwrap() {
+            assert_eq!((&worker["restarts"], &worker["last_exit"]), (&0.into(), &Value::Null), "{status:#}");
+        }
+        next.stop();
     });
 }
 

@@ -269,7 +269,7 @@ fn burst(args: &[&str]) -> (u64, u64) {
 fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     let stage = Stage::new();
     let server = stage.static_server();
-    let fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
+    let mut fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
     let pids: Vec<Pid> = (0..SLOTS).map(|slot| pid_of(&fleet, slot)).collect();
     let freezers: Vec<File> = freezers(fleet.cgroup());
     let is_frozen = |freezer: &File| {
@@ -294,8 +294,8 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
         None
     });
     let (hung, mut clients) = caught.expect("a rescue that was seen");
-    let proc = format!("/proc/{}/exe", fleet.pid());
-    until("llb is dead", || !Path::new(&proc).exists());
+    // Once more, and wait for it.
+    fleet.kill_master();
 
     until("nobody is frozen", || !frozen());
     until("everybody listens", || pids.iter().all(|pid| cookies(*pid).len() == 1));
@@ -304,9 +304,10 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     clients.iter_mut().for_each(assert_answered);
     let slots: BTreeSet<u32> = (0..300).map(|_| get(ADDRESS, "/").slot()).collect();
     assert!(slots.len() > 1, "{slots:?}");
-    // The next llb of the name clears what this one has left.
-    let next = fleet.command("run").args(["-n", "1", "--", "false"]).output().expect("llb");
-    assert!(String::from_utf8_lossy(&next.stderr).contains("had left"), "{next:?}");
+    // The next one has all of them again.
+    fleet.take_over(&["-n", &SLOTS.to_string()], &[&server, "8080"]);
+    fleet.wait_for_groups(&[ADDRESS], SLOTS);
+    assert_serves_again(&fleet, 0, &[ADDRESS]);
 }
 
 /// Stops all, lets connections wait for each, and lets all but one go on.

@@ -209,6 +209,39 @@ fn the_new_masters_own_settings_apply() {
     assert!(seen.errors().is_empty(), "{seen:#?}");
 }
 
+#[test]
+fn the_generation_goes_on_and_the_next_reload_takes_the_new_command() {
+    let stage = Stage::new();
+    let servers = [stage.keepalive_server(), stage.static_server()];
+    let [old, new] = servers.each_ref().map(String::as_str);
+    let reload = |fleet: &Fleet| assert!(fleet.command("reload").status().expect("llb").success());
+    let generations =
+        |fleet: &Fleet| -> Vec<u32> { fleet.status().workers.iter().map(|worker| worker.generation).collect() };
+    let args = ["-n", "2", "--drain-timeout", "2s"];
+    let mut fleet = stage.start(&args, &[old, "127.0.0.1", "8080"]);
+    Tally::default().ask(ADDRESS, "/", 20);
+    // The third generation sits where the first has sat, and where its answers are counted.
+    for generation in [2, 3] {
+        reload(&fleet);
+        until("the old ones are gone", || generations(&fleet) == [generation; 2]);
+    }
+    let before = fleet.status();
+    let seats: Vec<u32> = before.workers.iter().flat_map(|worker| worker.seats.clone()).collect();
+    assert_eq!(seats, [0, 1]);
+    fleet.kill_master();
+    fleet.take_over(&args, &[new, "8080"]);
+    let after = fleet.status();
+    assert_eq!(identities(&after), identities(&before));
+    let counts = |status: &Status| -> Vec<_> {
+        status.workers.iter().map(|worker| (worker.answered, worker.chosen, worker.latency_us)).collect()
+    };
+    assert_eq!(counts(&after), counts(&before), "each counts since it has joined");
+    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), Some("3"), "the old program answers with its generation");
+    reload(&fleet);
+    until("the third ones are gone", || generations(&fleet) == [4, 4]);
+    assert_eq!(get(ADDRESS, "/").body.split(' ').nth(1), None, "the new program does not");
+}
+
 /// Requests that a killed master's fleet has taken are answered, whatever state their workers were in.
 #[test]
 fn a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes() {

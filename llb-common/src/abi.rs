@@ -22,8 +22,8 @@ pub const NO_SEAT: u32 = u32::MAX;
 pub const NO_GROUP: u32 = u32::MAX;
 
 /// One seat's books. Only the kernel programs write them, but for `service_ns`, which userspace sets to 0 when what it
-/// says is of another time or worker, and `due_at`, which it puts off after a rescue; all counters but [`settled`](Seat::settled) only grow,
-/// so a difference of two can be read at any time without a lock and cannot wrap.
+/// says is of another time or worker, and `due_at`, put off after a rescue; all counters but [`settled`](Seat::settled)
+/// only grow, so a difference of two can be read at any time without a lock and cannot wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Seat {

@@ -21,7 +21,7 @@ pub(crate) mod reporting;
 pub(crate) mod stage;
 pub(crate) mod steady;
 
-use std::{thread, time::Duration};
+use std::{env, thread, time::Duration};
 
 use llb::sys::clock;
 
@@ -35,8 +35,11 @@ pub(crate) use stage::Stage;
 /// Far longer than anything here takes, also on a machine that has a bad minute.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Often enough that no test is slowed by it.
-const PAUSE: Duration = Duration::from_millis(2);
+/// How long to wait before looking again, ms: often enough that no test is slowed by it.
+const PAUSE_MS: u64 = 2;
+
+/// Another number in its place, for a machine on which looking itself takes long.
+const OTHER_PAUSE_MS: &str = "LLB_TEST_PAUSE_MS";
 
 /// Waits until `condition` holds, and fails the test if it does not within [`DEADLINE`].
 #[track_caller]
@@ -46,6 +49,7 @@ pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
 
 /// Waits until `condition` holds; false if it does not within `patience`.
 pub(crate) fn holds_within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let pause_ms = env::var(OTHER_PAUSE_MS).map_or(PAUSE_MS, |ms| ms.parse().expect("a number of milliseconds"));
     let deadline = clock::now().after(patience);
     loop {
         if condition() {
@@ -54,6 +58,6 @@ pub(crate) fn holds_within(patience: Duration, mut condition: impl FnMut() -> bo
         if clock::now() >= deadline {
             return false;
         }
-        thread::sleep(PAUSE);
+        thread::sleep(Duration::from_millis(pause_ms));
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use nix::unistd::Pid;
 
 /// The capabilities that the tests name, by their numbers (capability.h).
-pub(crate) const CAPABILITIES: [(&str, u32); 9] = [
+pub(crate) const CAPABILITIES: [(&str, u32); 10] = [
     ("dac_override", 1),
     ("dac_read_search", 2),
     ("kill", 5),
@@ -13,6 +13,7 @@ pub(crate) const CAPABILITIES: [(&str, u32); 9] = [
     ("setuid", 7),
     ("net_admin", 12),
     ("sys_ptrace", 19),
+    ("sys_admin", 21),
     ("perfmon", 38),
     ("bpf", 39),
 ];

@@ -1,7 +1,7 @@
 //! Where one test plays: a network namespace and a directory of its own.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
@@ -10,7 +10,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns};
+use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns, until};
+
+/// Where the fixtures lie compiled, for a machine without a compiler.
+const COMPILED: &str = "LLB_COMPILED_FIXTURES";
 
 /// A test's place. Declare it before its fleets: it must outlive them.
 #[derive(Debug)]
@@ -80,6 +83,11 @@ impl Stage {
         self.compile("faulty_server")
     }
 
+    /// Compiles the fixture `waiting_server.c`: one that waits in the way that its arguments say.
+    pub(crate) fn waiting_server(&self) -> String {
+        self.compile("waiting_server")
+    }
+
     /// Compiles the fixture `keepalive_server.c`.
     pub(crate) fn keepalive_server(&self) -> String {
         self.compile("keepalive_server")
@@ -87,6 +95,10 @@ impl Stage {
 
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
+        if let Some(directory) = env::var_os(COMPILED) {
+            fs::copy(Path::new(&directory).join(name), &program).expect("a compiled fixture");
+            return program.to_str().expect("a path in UTF-8").to_owned();
+        }
         let compiled = Command::new("cc")
             .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
             .args([&program, Path::new(&fixture(&format!("{name}.c")))])
@@ -100,7 +112,13 @@ impl Stage {
     #[track_caller]
     pub(crate) fn tell(&self, slot: u32, line: &str) -> String {
         let path = self.path().join(format!("worker.{slot}"));
-        let mut stream = UnixStream::connect(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // A worker that has just been started may not have got so far.
+        let mut connected = None;
+        until("a worker takes words", || {
+            connected = UnixStream::connect(&path).ok();
+            connected.is_some()
+        });
+        let mut stream = connected.expect("a connection");
         stream.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
         stream.write_all(format!("{line}\n").as_bytes()).expect("a worker that listens");
         let mut answer = String::new();

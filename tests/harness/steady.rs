@@ -29,6 +29,8 @@ pub(crate) struct Steady<'a> {
 /// What came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
+    /// Connections that were made.
+    pub made: AtomicU64,
     /// Requests that were answered, each on a connection of its own.
     pub answered: AtomicU64,
     /// Requests that were answered on connections that were kept.
@@ -88,7 +90,7 @@ fn connect_again_and_again(load: Steady<'_>, thread: u32, seen: &Seen, over: &At
     while !over.load(Relaxed) {
         thread::sleep(Duration::from_nanos(due.since(clock::now())));
         due = due.after(between);
-        match ask(load.address) {
+        match ask(load.address, seen) {
             Ok(answer) if answer.status == 200 => drop(seen.answered.fetch_add(1, Relaxed)),
             Ok(answer) => seen.failed("an answer", &io::Error::other(answer.status.to_string())),
             Err(error) => seen.failed("a new connection", &error),
@@ -96,8 +98,9 @@ fn connect_again_and_again(load: Steady<'_>, thread: u32, seen: &Seen, over: &At
     }
 }
 
-fn ask(address: &str) -> io::Result<Answer> {
+fn ask(address: &str, seen: &Seen) -> io::Result<Answer> {
     let mut client = Client::try_connect(address)?;
+    seen.made.fetch_add(1, Relaxed);
     client.try_send_last("/")?;
     client.try_receive()
 }
@@ -112,12 +115,12 @@ fn keep_alive(load: Steady<'_>, keeper: u32, seen: &Seen, over: &AtomicBool) {
             kept = None;
         }
         let was_kept = kept.is_some();
-        match ask_on(load.address, &mut kept) {
+        match ask_on(load.address, &mut kept, seen) {
             Ok(()) => drop(seen.kept.fetch_add(1, Relaxed)),
             Err(Lost::BeforeAnswer(_)) if was_kept => {
                 seen.crossed.fetch_add(1, Relaxed);
                 kept = None;
-                match ask_on(load.address, &mut kept) {
+                match ask_on(load.address, &mut kept, seen) {
                     Ok(()) => drop(seen.kept.fetch_add(1, Relaxed)),
                     Err(Lost::BeforeAnswer(error) | Lost::InAnswer(error)) => seen.failed("once more", &error),
                 }
@@ -134,9 +137,10 @@ enum Lost {
     InAnswer(io::Error),
 }
 
-fn ask_on(address: &str, kept: &mut Option<Client>) -> Result<(), Lost> {
+fn ask_on(address: &str, kept: &mut Option<Client>, seen: &Seen) -> Result<(), Lost> {
     if kept.is_none() {
         *kept = Some(Client::try_connect(address).map_err(Lost::BeforeAnswer)?);
+        seen.made.fetch_add(1, Relaxed);
     }
     let client = kept.as_mut().expect("it has just been made");
     let asked = client.try_write("GET / HTTP/1.1\r\nHost: test\r\n\r\n").and_then(|()| client.await_byte());

@@ -48,8 +48,8 @@ enum Chore {
     Test,
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
     Simulate(simulate::SimulateArgs),
-    /// Boot the oldest kernels that llb is for in virtual machines, and run it there
-    Vm,
+    /// Boot the oldest kernels that llb is for in virtual machines, and run it and its tests there
+    Vm(vm::VmArgs),
 }
 
 fn main() -> ExitCode {
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Test => test::run(),
         Chore::Simulate(args) => simulate::run(&args),
-        Chore::Vm => vm::run(),
+        Chore::Vm(args) => vm::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,3 +33,8 @@ pub(crate) fn ebpf_target() -> PathBuf {
 pub(crate) fn vm() -> PathBuf {
     root().join("target/vm")
 }
+
+/// The programs that the integration tests run.
+pub(crate) fn fixtures() -> PathBuf {
+    root().join("tests/fixtures")
+}

@@ -7,9 +7,9 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
     missing::{Missing, Tried},
-    steer::{Crew, IDLE, PATIENCE, ask, choose, counted},
+    steer::{Crew, IDLE, PATIENCE, choose, counted},
 };
-use crate::{kernel::Steering, model::Seat};
+use crate::{fleet::find, kernel::Steering, model::Seat, sys::socket};
 
 /// Connections that wait: a few, as one could be lucky.
 const WAITING: usize = 4;
@@ -21,8 +21,8 @@ const HEIR: Seat = Seat(0);
 const WAKING: Duration = Duration::from_millis(500);
 
 /// Lets connections wait on the idle worker, kills it, and sees whether another one answers them all. Returns whether
-/// that one was woken for it.
-pub(super) async fn migrate(steering: &Steering, crew: &mut Crew) -> Tried<bool> {
+/// the kernel woke that one for it; if not, llb's own way must do.
+pub(super) async fn migrate(steering: &Steering, crew: &mut Crew, cookies: &[u64]) -> Tried<bool> {
     let idle = Seat(IDLE.0);
     choose(steering, idle);
     let mut waiting = connect(crew.address)
@@ -41,9 +41,8 @@ pub(super) async fn migrate(steering: &Steering, crew: &mut Crew) -> Tried<bool>
     let mut answers = Vec::new();
     let woken = match timeout(WAKING, read(&mut waiting, &mut answers)).await {
         Ok(read) => read.map(|()| true),
-        // A new connection wakes the heir, which then finds them all.
-        Err(_) => match ask(crew.address).await {
-            Ok(_) => timeout(PATIENCE, read(&mut waiting, &mut answers))
+        Err(_) => match wake_heir(crew, cookies) {
+            Ok(()) => timeout(PATIENCE, read(&mut waiting, &mut answers))
                 .await
                 .unwrap_or_else(|late| Err(late.into()))
                 .map(|()| false),
@@ -76,9 +75,17 @@ pub(super) fn say(woken: bool) -> &'static str {
     if woken {
         "a worker that sleeps is woken by a connection that moves to it"
     } else {
-        "a worker that sleeps is not woken by a connection that moves to it, only by its next one (this kernel lacks \
-         commit 3864c6ba1e04); llb drains a worker before it ends it, so only crashes are affected"
+        "a worker that sleeps is not woken by a connection that moves to it (this kernel lacks commit 3864c6ba1e04); \
+         llb wakes it"
     }
+}
+
+/// Wakes the heir as a fleet's llb does it.
+fn wake_heir(crew: &Crew, cookies: &[u64]) -> io::Result<()> {
+    let at = HEIR.0 as usize;
+    let (Some(helper), Some(cookie)) = (crew.helpers.get(at), cookies.get(at)) else { return Ok(()) };
+    let processes = helper.cgroup.processes().map_err(io::Error::other)?;
+    socket::wake(find::listener(&processes, *cookie).map_err(io::Error::other)?.0)
 }
 
 async fn connect(address: SocketAddr) -> io::Result<Vec<TcpStream>> {

@@ -113,7 +113,7 @@ async fn steer(sheet: &mut Sheet, ground: &mut Ground) -> Option<()> {
     let listeners = sheet.enter(PIDFD_GETFD, steer::find(&crew, &cookies))?;
     sheet.enter(JOIN, steer::join(&mut steering, &crew, listeners))?;
     sheet.enter(SELECTION, steer::select(&steering, &crew).await)?;
-    let woken = sheet.enter(MIGRATION, migrate::migrate(&steering, &mut crew).await)?;
+    let woken = sheet.enter(MIGRATION, migrate::migrate(&steering, &mut crew, &cookies).await)?;
     sheet.note(WAKING, migrate::say(woken));
     Some(())
 }

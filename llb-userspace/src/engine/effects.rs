@@ -77,10 +77,7 @@ impl Engine {
             let effects = self.lives.exited(id, now);
             return self.perform(effects, now);
         }
-        let Err(error) = self.try_spawn(id, slot, generation, capture) else {
-            let effects = self.lives.spawned(id, now);
-            return self.perform(effects, now);
-        };
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
         let effects = self.lives.spawn_failed(id, now);
         if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
             self.failure.get_or_insert(error);

@@ -25,6 +25,7 @@ mod signals;
 mod start;
 mod status;
 mod takeover;
+mod wake;
 mod worker;
 
 use std::{
@@ -128,6 +129,7 @@ pub(crate) struct Engine {
     updater: Updater,
     forget: VecDeque<(Instant, u64)>,
     rescue: rescue::Rescue,
+    waking: wake::Waking,
     inbox: mpsc::Sender<Message>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
@@ -253,6 +255,7 @@ impl Engine {
                 running.say(&say::ping(ping));
             }
         }
+        self.wake_heirs();
         while self.forget.front().is_some_and(|(at, _)| now >= *at) {
             if let Some((_, cookie)) = self.forget.pop_front() {
                 self.steering.forget(cookie);

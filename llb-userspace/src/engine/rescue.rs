@@ -166,11 +166,12 @@ impl Engine {
     /// Tells of a worker that hangs.
     fn tell(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.rescue.watches.get(&seat) else { return };
-        let (silent_ms, waiting) = (ms(watch.silent_ns(now)), watch.waiting());
+        let (silent_ms, waiting, moved) = (ms(watch.silent_ns(now)), watch.waiting(), watch.moved());
         let in_flight = select::in_flight(&self.steering.books().seat(seat));
         tracing::warn!(slot = %self.slot(id), in_flight, waiting, silent_ms, "a worker hangs");
         let cause = format!("{in_flight} requests in flight, no answer for {silent_ms} ms, {waiting} waiting");
         self.lives.note_worker(Kind::Hung, id, &cause);
+        self.note_rescued(id, moved);
     }
 
     /// Replaces a worker that has been silent for too long; the replacement comes first.

@@ -92,6 +92,7 @@ impl Engine {
             updater: Updater::new(config.policy),
             forget: VecDeque::new(),
             rescue: super::rescue::Rescue::default(),
+            waking: super::wake::Waking::default(),
             inbox,
             first: Vec::new(),
             notify: Rc::new(notify),

@@ -19,7 +19,7 @@
 //! slow.
 //!
 //! One whose queue was moved may have nothing left in flight, as one that was stopped while idle: no answer can
-//! come from it then. It gets a *trial* after [`TRIAL_AFTER`], and the next ever later.
+//! come from it then. It gets a *trial* after `TRIAL_AFTER`, and the next ever later.
 
 use std::time::Duration;
 
@@ -103,6 +103,7 @@ pub struct Watch {
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
     trials: u32,
+    moved: u32,
 }
 
 /// After how much silence a worker whose requests cost `cost_ns` has not merely a request of the usual kind, ns.
@@ -132,6 +133,7 @@ impl Watch {
             receives: false,
             out_until: None,
             trials: 0,
+            moved: 0,
         }
     }
 
@@ -190,6 +192,17 @@ impl Watch {
         let trial = TRIAL_AFTER.saturating_mul(1 << self.trials.min(16)).min(TRIAL_AFTER_MAX);
         self.out_until = Some(now.after(trial));
         self.seen = 0;
+    }
+
+    /// So many who waited have been given to others.
+    pub fn relieved(&mut self, moved: u32) {
+        self.moved = self.moved.saturating_add(moved);
+    }
+
+    /// How many who waited have been given to others since it has been silent.
+    #[must_use]
+    pub fn moved(&self) -> u32 {
+        self.moved
     }
 
     /// It cannot be helped now.

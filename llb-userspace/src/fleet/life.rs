@@ -171,6 +171,10 @@ impl Lives {
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
+                // By the time of a later tick it has been.
+                State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
+                    self.advance(id, now, &mut effects);
+                }
                 State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
                     let holds = holds(worker);
@@ -185,16 +189,6 @@ impl Lives {
         self.spawn_due(now, &mut effects);
         self.roll_on(now, &mut effects);
         self.due = self.next_due();
-        effects
-    }
-
-    /// The worker has been spawned.
-    pub fn spawned(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if self.rules.ready_when == ReadyWhen::Started {
-            self.due = AT_ONCE;
-            self.advance(id, now, &mut effects);
-        }
         effects
     }
 
@@ -318,6 +312,7 @@ impl Lives {
     fn next_due(&self) -> Instant {
         let waits_for_seat = |worker: &Worker| worker.listeners.iter().any(|listener| listener.seat.is_none());
         let workers = self.workers.values().filter_map(|worker| match worker.state {
+            State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
             State::Starting { deadline } | State::Stopping { deadline } => Some(deadline),
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),

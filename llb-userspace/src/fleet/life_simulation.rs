@@ -347,7 +347,7 @@ proptest! {
     #[test]
     fn whatever_happens_the_fleet_is_in_order_and_ends(
         slots in 1_u32..4,
-        needs_word in any::<bool>(),
+        ready_when in prop::sample::select(vec![ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started]),
         begin_up in any::<bool>(),
         happenings in prop_oneof![
             prop::collection::vec(happening(), 0..120),
@@ -356,7 +356,6 @@ proptest! {
         ],
         stop in prop::option::weighted(0.3, any::<prop::sample::Index>()),
     ) {
-        let ready_when = if needs_word { ReadyWhen::Ready } else { ReadyWhen::Listening };
         let mut world = World::new(Rules { slots, ready_when, ..RULES });
         world.happen(&Happening::Tick(0, 0));
         // Half of the runs are of a fleet that has come up: few come up by chance.

@@ -95,6 +95,18 @@ fn with_ready_when_listening_a_word_is_not_enough() {
 }
 
 #[test]
+fn with_ready_when_started_it_serves_at_once_and_joins_when_it_listens() {
+    let mut lives = Lives::new(Rules { ready_when: ReadyWhen::Started, ..ONE_SLOT }, at(0));
+    tick(&mut lives, at(0), undrained);
+    assert_eq!(tick(&mut lives, at(1), undrained), [Effect::Up]);
+    assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
+    assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(9))), [(FIRST, 1, Seat(0))]);
+    let mut patient = Lives::new(ONE_SLOT, at(0));
+    tick(&mut patient, at(0), undrained);
+    assert_eq!(tick(&mut patient, at(1), undrained), []);
+}
+
+#[test]
 fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
     let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
     let mut lives = Lives::new(rules, at(0));

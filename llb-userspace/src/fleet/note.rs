@@ -19,7 +19,7 @@ pub enum Kind {
     Message,
     /// A worker has asked to be replaced, or has closed its channel.
     Disconnect,
-    /// Connections that waited for a worker have been given to others.
+    /// Connections that waited for a worker that hangs have been given to others.
     Rescued,
     /// A worker hangs: it has answered nothing for a second while others waited for it.
     Hung,

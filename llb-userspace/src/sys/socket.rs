@@ -100,15 +100,19 @@ pub fn relisten(socket: impl AsFd) -> io::Result<u32> {
     Ok(length)
 }
 
-/// Wakes whoever waits for a listener: in accept(2), poll(2), epoll_wait(2). They look whether there is a connection, and
-/// sleep on if not.
+/// Wakes everybody who waits for connections on a listening TCP socket, be it in accept(2), poll(2) or epoll(7), and
+/// changes nothing. Who then finds none goes on waiting, and its program does not notice.
 ///
-/// Linux before 2026 wakes nobody for a connection that comes from another listener's queue.
+/// A listener sends nothing, so that Linux ignores the end of its sending, but not without a word: `inet_shutdown` has
+/// always ended with "Wake up anyone sleeping in poll".
 ///
 /// # Errors
-/// Those of shutdown(2).
+/// `ENOTSOCK` if it is not a socket, `EINVAL` if it does not listen.
 pub fn wake(listener: impl AsFd) -> io::Result<()> {
-    // That it shall send no more says nothing to a listener; the kernel only tells who waits to look.
+    // Any other socket would end.
+    if !is_listening(&listener)? {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     SockRef::from(&listener).shutdown(Shutdown::Write)
 }
 
@@ -151,7 +155,7 @@ pub(super) fn tcp_info(socket: impl AsFd) -> io::Result<libc::tcp_info> {
 #[cfg(test)]
 mod tests {
     use std::{
-        io::Read,
+        io::{Read, Write},
         net::{TcpListener, TcpStream},
         os::unix::net::UnixListener,
         thread,
@@ -181,6 +185,20 @@ mod tests {
         assert!(is_listening(&listener).unwrap());
         assert!(!is_listening(&accepted).unwrap());
         assert_eq!(local_addr(&accepted).unwrap(), Some(address));
+    }
+
+    #[test]
+    fn a_listener_that_was_woken_listens_on_and_a_connection_that_was_not_lives() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        wake(&listener).unwrap();
+        assert!(is_listening(&listener).unwrap());
+        assert!(wake(&client).is_err());
+        let (mut accepted, _) = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        accepted.read_exact(&mut [0]).unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.accept().unwrap();
     }
 
     #[test]

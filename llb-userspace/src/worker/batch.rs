@@ -193,7 +193,11 @@ mod tests {
         thread::scope(|scope| {
             for (count, latency) in [(3_000, 5 * MS), (100, 50 * MS), (1_000, MS), (100, 70 * MS)] {
                 let batch = &batch;
-                scope.spawn(move || (0..count).for_each(|_| _ = batch.add(1, latency)));
+                scope.spawn(move || {
+                    (0..count).for_each(|_| {
+                        let _ = batch.add(1, latency);
+                    })
+                });
             }
         });
         let said = batch.rest(1_000 * MS).expect("there is something to say");

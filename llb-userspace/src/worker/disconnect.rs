@@ -121,7 +121,9 @@ mod tests {
         let (called, woken) = (Arc::new(AtomicU32::new(0)), Arc::new(Count::default()));
         let count = |called: &Arc<AtomicU32>| {
             let called = called.clone();
-            move || _ = called.fetch_add(1, Relaxed)
+            move || {
+                called.fetch_add(1, Relaxed);
+            }
         };
         disconnect.call(count(&called));
         let waker = woken.clone().into();

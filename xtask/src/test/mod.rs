@@ -4,7 +4,7 @@
 //! runner that says "ignored", or that ran nothing, fails the step.
 
 pub(crate) mod needs;
-mod results;
+pub(crate) mod results;
 mod root;
 #[cfg(test)]
 mod worker_alone;

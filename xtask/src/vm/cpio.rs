@@ -7,32 +7,35 @@ use std::path::Path;
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// An archive of directories and programs, all root's.
+/// An archive of directories and files, all root's, and each file as good as a program.
 #[derive(Default)]
 pub(super) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
-    directories: BTreeSet<String>,
+    paths: BTreeSet<String>,
 }
 
 impl Archive {
     /// Adds an empty directory, after those above it.
     pub(super) fn directory(&mut self, path: &str) {
         self.parents(path);
-        if self.directories.insert(path.to_owned()) {
-            self.entry(path, DIRECTORY, &[]);
+        if self.paths.insert(path.to_owned()) {
+            self.entry(path, DIRECTORY, 0, &[]);
         }
     }
 
-    /// Adds an executable file, after the directories above it. Paths have no leading slash.
-    pub(super) fn program(&mut self, path: &str, content: &[u8]) {
+    /// Adds a file, after the directories above it, unless it is there. Paths have no leading slash; `modified` is in
+    /// seconds since 1970.
+    pub(super) fn file(&mut self, path: &str, modified: u32, content: &[u8]) {
         self.parents(path);
-        self.entry(path, PROGRAM, content);
+        if self.paths.insert(path.to_owned()) {
+            self.entry(path, PROGRAM, modified, content);
+        }
     }
 
     /// The whole archive.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        self.entry("TRAILER!!!", 0, &[]);
+        self.entry("TRAILER!!!", 0, 0, &[]);
         self.bytes
     }
 
@@ -43,7 +46,7 @@ impl Archive {
         }
     }
 
-    fn entry(&mut self, path: &str, mode: u32, content: &[u8]) {
+    fn entry(&mut self, path: &str, mode: u32, modified: u32, content: &[u8]) {
         // Files of the same number would be taken for links to one another.
         self.entries += 1;
         let links = if mode == DIRECTORY { 2 } else { 1 };
@@ -53,7 +56,7 @@ impl Archive {
             0, // user
             0, // group
             links,
-            0, // time
+            modified,
             content.len() as u32,
             0, // the device that it lies on, two numbers
             0,
@@ -83,10 +86,11 @@ mod tests {
     use super::Archive;
 
     #[test]
-    fn a_program_comes_after_the_directories_above_it_and_each_once() {
+    fn a_file_comes_after_the_directories_above_it_and_each_once() {
         let mut archive = Archive::default();
-        archive.program("bin/sub/a", b"12345");
-        archive.program("bin/b", b"");
+        archive.file("bin/sub/a", 0, b"12345");
+        archive.file("bin/b", 0, b"");
+        archive.file("bin/b", 0, b"");
         archive.directory("bin");
         let bytes = archive.finish();
         let text = String::from_utf8(bytes).unwrap();
@@ -98,10 +102,10 @@ mod tests {
     #[test]
     fn an_entry_is_a_header_a_name_and_a_content_each_padded_to_four() {
         let mut archive = Archive::default();
-        archive.program("init", b"12345");
+        archive.file("init", 0x1234, b"12345");
         let bytes = archive.finish();
         let header =
-            "070701000000010000 81ed00000000000000000000000100000000000000050000000000000000000000000000000000000\
+            "070701000000010000 81ed00000000000000000000000100001234000000050000000000000000000000000000000000000\
             00500000000"
                 .replace(' ', "");
         assert_eq!(bytes[..110], *header.as_bytes());

@@ -1,47 +1,75 @@
 #!/bin/busybox sh
-# The first process of the virtual machine: tries llb as its user would, and says on the console what came of it, in
-# lines that begin with @vm. Everything else on the console is what llb itself says.
+# The first process of the virtual machine: tries llb as its user would, runs the tests, and says on the console what came
+# of it, in lines that begin with @vm. Everything else on the console is what llb and the tests themselves say.
 /bin/busybox --install -s /bin
-export PATH=/bin NO_COLOR=1
+export PATH=/usr/bin:/bin NO_COLOR=1
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mount -t tmpfs run /run
-mount -t tmpfs tmp /tmp
 ip link set lo up
 
+trial() {
+    llb doctor
+    code=$?
+    echo "@vm doctor $code"
+    if [ $code != 0 ]; then
+        # Again, for what the verifier says.
+        llb doctor --log debug
+        poweroff -f
+    fi
+
+    # A program that knows nothing of llb, and that several can run of only because llb shares the port.
+    mkdir /tmp/www
+    echo hello > /tmp/www/index.html
+    llb run -n "$WORKERS" -- httpd -f -p 8080 -h /tmp/www &
+    master=$!
+    tries=0
+    until llb status --json 2> /dev/null | grep -q '"up":true' || [ $tries = 100 ]; do
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+
+    answers=0
+    asked=0
+    while [ $asked -lt "$REQUESTS" ]; do
+        asked=$((asked + 1))
+        # Not wget's own -T: with it, Debian 12's busybox crashes.
+        [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
+    done
+    echo "@vm answers $answers"
+    echo "@vm status $(llb status --json)"
+    kill -TERM $master
+    wait $master
+    echo "@vm run $?"
+}
+
+# As cargo runs them, and announces them; only those that are wanted.
+suite() {
+    name=$1
+    runner=$2
+    shift 2
+    case "$wanted" in
+        *" $name "*) ;;
+        *) return ;;
+    esac
+    echo "     Running tests/$name.rs ($runner)"
+    "$runner" "$@"
+    echo "@vm suite $name $?"
+}
+
+tests() {
+    export LLB_COMPILED_FIXTURES=$COMPILED
+    # Looking takes milliseconds here, whether there is something to see or not.
+    export LLB_TEST_PAUSE_MS=50
+    cd $HOME_OF_TESTS
+$SUITES
+}
+
+# The kernel passes on what is to be done, and which tests are wanted.
+todo=$1
+shift
+wanted=" $* "
 echo "@vm booted"
-llb doctor
-code=$?
-echo "@vm doctor $code"
-if [ $code != 0 ]; then
-    # Again, for what the verifier says.
-    llb doctor --log debug
-    poweroff -f
-fi
-
-# A program that knows nothing of llb, and that several can run of only because llb shares the port.
-mkdir /tmp/www
-echo hello > /tmp/www/index.html
-llb run -n "$WORKERS" -- httpd -f -p 8080 -h /tmp/www &
-master=$!
-tries=0
-until llb status --json 2> /dev/null | grep -q '"up":true' || [ $tries = 100 ]; do
-    tries=$((tries + 1))
-    sleep 0.1
-done
-
-answers=0
-asked=0
-while [ $asked -lt "$REQUESTS" ]; do
-    asked=$((asked + 1))
-    # Not wget's own -T: with it, Debian 12's busybox crashes.
-    [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
-done
-echo "@vm answers $answers"
-echo "@vm status $(llb status --json)"
-kill -TERM $master
-wait $master
-echo "@vm run $?"
+$todo
 poweroff -f

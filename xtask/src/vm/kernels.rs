@@ -10,6 +10,13 @@ use crate::apt;
 const PREFIX: &str = "linux-image-";
 const SUFFIX: &str = "-cloud-amd64";
 
+/// Which build of a series.
+#[derive(Clone, Copy)]
+pub(super) enum Age {
+    Oldest,
+    Newest,
+}
+
 /// A kernel to boot.
 pub(super) struct Kernel {
     /// As `uname -r` has it.
@@ -17,19 +24,26 @@ pub(super) struct Kernel {
     pub image: PathBuf,
 }
 
-/// The newest kernel of a series that apt knows, from the cache if it is there already.
-pub(super) fn provide(series: &str, cache: &Path) -> Result<Kernel> {
-    find_and_fetch(series, cache).or_else(|error| {
+impl Kernel {
+    /// Whether it is of this release, or of one that begins so.
+    pub(super) fn is(&self, release: &str) -> bool {
+        self.release.strip_prefix(release).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+    }
+}
+
+/// A kernel of a series that apt knows, from the cache if it is there already.
+pub(super) fn provide(series: &str, age: Age, cache: &Path) -> Result<Kernel> {
+    find_and_fetch(series, age, cache).or_else(|error| {
         // The lists may be absent, or name a version that the archive has replaced.
         eprintln!("{error:#}; fetching the lists of packages");
         apt::update().context("the kernels come from Debian's archive; run `sudo apt-get update` there")?;
-        find_and_fetch(series, cache)
+        find_and_fetch(series, age, cache)
     })
 }
 
-fn find_and_fetch(series: &str, cache: &Path) -> Result<Kernel> {
+fn find_and_fetch(series: &str, age: Age, cache: &Path) -> Result<Kernel> {
     let names = apt::names(&format!("^{PREFIX}{series}\\."))?;
-    let release = newest(series, &names).with_context(|| {
+    let release = pick(series, age, &names).with_context(|| {
         format!(
             "apt knows no {PREFIX}{series}.*{SUFFIX}; have the lists of Debian 12 (bookworm and bookworm-security) \
              in /etc/apt/sources.list.d"
@@ -61,13 +75,16 @@ pub(super) fn fetch(package: &str, file: &str, cache: &Path) -> Result<PathBuf> 
     Ok(kept)
 }
 
-/// The newest release of a series among the names of packages.
-fn newest<'a>(series: &str, names: &'a [String]) -> Option<&'a str> {
+/// The oldest or newest release of a series among the names of packages.
+fn pick<'a>(series: &str, age: Age, names: &'a [String]) -> Option<&'a str> {
     let releases = names.iter().filter_map(|name| name.strip_prefix(PREFIX)).filter(|release| {
         // Not the packages of symbols or of unsigned images, which end otherwise, nor the metapackage.
         release.ends_with(SUFFIX) && release.strip_prefix(series).is_some_and(|rest| rest.starts_with('.'))
     });
-    releases.max_by_key(|release| numbers(release))
+    match age {
+        Age::Oldest => releases.min_by_key(|release| numbers(release)),
+        Age::Newest => releases.max_by_key(|release| numbers(release)),
+    }
 }
 
 /// The numbers in a release, which order it among those of its series.
@@ -80,7 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_of_the_series_is_taken() {
+    fn a_kernel_is_of_its_series_and_of_no_other() {
+        let kernel = Kernel { release: "6.12.117+deb12-cloud-amd64".into(), image: PathBuf::new() };
+        assert!(kernel.is("6.12") && kernel.is("6.12.117") && !kernel.is("6.1"));
+    }
+
+    #[test]
+    fn the_oldest_or_newest_of_the_series_is_taken() {
         let names = [
             "linux-image-6.12-cloud-amd64",
             "linux-image-6.12.100+deb12-cloud-amd64",
@@ -91,8 +114,9 @@ mod tests {
             "linux-image-6.1.0-48-cloud-amd64",
         ]
         .map(String::from);
-        assert_eq!(newest("6.12", &names), Some("6.12.100+deb12-cloud-amd64"));
-        assert_eq!(newest("6.1", &names), Some("6.1.0-48-cloud-amd64"));
-        assert_eq!(newest("6.6", &names), None);
+        assert_eq!(pick("6.12", Age::Newest, &names), Some("6.12.100+deb12-cloud-amd64"));
+        assert_eq!(pick("6.1", Age::Newest, &names), Some("6.1.0-48-cloud-amd64"));
+        assert_eq!(pick("6.1", Age::Oldest, &names), Some("6.1.0-9-cloud-amd64"));
+        assert_eq!(pick("6.6", Age::Newest, &names), None);
     }
 }

@@ -5,13 +5,16 @@ use std::fmt::{self, Display, Formatter};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::suites::Suite;
+use crate::test::results;
+
 /// Workers of the fleet that runs there, and the requests that it is asked.
 pub(super) const WORKERS: u32 = 2;
 pub(super) const REQUESTS: u64 = 16;
 
-/// What worked.
+/// What worked of llb.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct Trial {
     /// Things that the doctor found in order.
     checks: usize,
     /// Connections that the selector placed.
@@ -20,7 +23,7 @@ pub(super) struct Seen {
     waking: String,
 }
 
-impl Display for Seen {
+impl Display for Trial {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
         let Self { checks, connections, waking } = self;
         write!(out, "doctor: {checks} ok; run: {connections} connections steered; waking: {waking}")
@@ -28,7 +31,7 @@ impl Display for Seen {
 }
 
 /// Whether all went well on the kernel of this release, or what did not.
-pub(super) fn judge(console: &str, release: &str) -> Result<Seen> {
+pub(super) fn judge(console: &str, release: &str) -> Result<Trial> {
     let (_, after_boot) = console.split_once("@vm booted\n").context("the machine did not come to run its init")?;
     let (doctor, after_doctor) = after_boot.split_once("@vm doctor ").context("`llb doctor` did not end")?;
     let code = after_doctor.lines().next().unwrap_or_default();
@@ -47,7 +50,25 @@ pub(super) fn judge(console: &str, release: &str) -> Result<Seen> {
     let connections = books(&status)?;
     let code = said(console, "run")?;
     ensure!(code == "0", "`llb run` ended with code {code} on SIGTERM");
-    Ok(Seen { checks: of("ok").count(), connections, waking: waking.trim().to_owned() })
+    Ok(Trial { checks: of("ok").count(), connections, waking: waking.trim().to_owned() })
+}
+
+/// The closing lines of the tests, of which each that is meant to run must have passed.
+pub(super) fn judge_tests(console: &str, suites: &[&Suite]) -> Result<Vec<String>> {
+    let ran = results::read(console);
+    let mut closing = Vec::new();
+    for suite in suites {
+        let name = suite.target;
+        let announced = format!("Running tests/{name}.rs ");
+        let ran = ran.iter().find(|ran| ran.name.starts_with(&announced));
+        let ran = ran.with_context(|| format!("the machine did not come to run tests/{name}.rs"))?;
+        ran.check(suite.left_out.len() as u64)?;
+        ensure!(ran.tally.passed > 0, "tests/{name}.rs ran no test");
+        let code = said(console, &format!("suite {name}"))?;
+        ensure!(code == "0", "tests/{name}.rs ended with code {code}");
+        closing.extend(ran.closing.iter().map(|line| format!("{name}: {line}")));
+    }
+    Ok(closing)
 }
 
 /// What init.sh said of one thing.
@@ -74,6 +95,7 @@ fn books(status: &Value) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::suites::SUITES;
 
     const RELEASE: &str = "6.1.0-56-cloud-amd64";
 
@@ -93,6 +115,22 @@ mod tests {
         )
     }
 
+    fn judge_all_tested(console: &str) -> Result<Vec<String>> {
+        judge_tests(console, &SUITES.iter().collect::<Vec<_>>())
+    }
+
+    fn all_tested() -> String {
+        SUITES.iter().map(|suite| tested(suite.target, suite.left_out.len())).collect()
+    }
+
+    fn tested(name: &str, left_out: usize) -> String {
+        format!(
+            "     Running tests/{name}.rs (/t/{name}-1)\n\
+             test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; {left_out} filtered out; finished in 1.00s\n\n\
+             @vm suite {name} 0\n"
+        )
+    }
+
     fn error(console: &str) -> String {
         judge(console, RELEASE).unwrap_err().to_string()
     }
@@ -100,7 +138,8 @@ mod tests {
     #[test]
     fn a_kernel_on_which_all_works_passes() {
         let seen = judge(&console(0, 13), RELEASE).unwrap();
-        assert_eq!(seen, Seen { checks: 2, connections: 16, waking: "it is woken".into() });
+        assert_eq!(seen, Trial { checks: 2, connections: 16, waking: "it is woken".into() });
+        assert_eq!(judge_all_tested(&all_tested()).unwrap().len(), SUITES.len());
     }
 
     #[test]
@@ -111,5 +150,18 @@ mod tests {
         assert!(error(&console(0, 13).replace("answers 16", "answers 9")).contains("9 of 16 requests"));
         assert!(error(&console(0, 13).replace("@vm run 0", "")).contains("@vm run"));
         assert!(judge(&console(0, 13), "6.12.117").unwrap_err().to_string().contains("did not boot"));
+    }
+
+    #[test]
+    fn a_test_that_did_not_run_is_named() {
+        let with = |from: &str, to: &str| judge_all_tested(&all_tested().replace(from, to)).unwrap_err().to_string();
+        assert!(with(&tested("waking", 0), "").contains("did not come to run tests/waking.rs"));
+        let filtered = tested("waking", 0).replace("0 filtered", "1 filtered");
+        assert!(with(&tested("waking", 0), &filtered).contains("skipped"));
+        let nothing = tested("waking", 0).replace("2 passed", "0 passed");
+        assert!(with(&tested("waking", 0), &nothing).contains("ran no test"));
+        assert!(with(&tested("tracking", 5), &tested("tracking", 4)).contains("skipped"));
+        assert!(with("@vm suite waking 0", "@vm suite waking 101").contains("code 101"));
+        assert!(with("@vm suite life 0", "").contains("@vm suite life"));
     }
 }

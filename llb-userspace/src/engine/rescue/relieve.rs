@@ -11,7 +11,10 @@ use llb_common::{
 use super::ms;
 use crate::{
     engine::Engine,
-    fleet::{Kind, Listener, find, hang::Watch},
+    fleet::{
+        Kind, Listener, find,
+        hang::{Health, Watch},
+    },
     kernel::{EventKind, Member},
     model::{Instant, Seat, WorkerId},
     sys::socket,
@@ -42,7 +45,7 @@ impl Engine {
     }
 
     /// A copy of a listener; none if its worker has closed it.
-    fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
+    pub(in crate::engine) fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
         if let Some(copy) = self.rescue.places.get(&cookie).and_then(find::Place::copy) {
             return Some(copy);
         }
@@ -85,9 +88,13 @@ impl Engine {
                 if let Some(running) = self.running.get_mut(&id) {
                     running.rescued += u64::from(moved);
                 }
-                if moved > 0 {
-                    let cause = format!("{moved} connections waited for it, {} ms without an answer", ms(silent_ns));
-                    self.lives.note_worker(Kind::Rescued, id, &cause);
+                tracing::debug!(slot = %self.slot(id), moved, silent_ms = ms(silent_ns), "rescued");
+                if let Some(watch) = self.rescue.watches.get_mut(&seat) {
+                    watch.relieved(moved);
+                    // What waits behind a long request is moved several times a second. That is balance, and no event.
+                    if watch.health() == Health::Hung {
+                        self.note_rescued(id, moved);
+                    }
                 }
             }
             Ok(None) => {
@@ -101,6 +108,14 @@ impl Engine {
         }
         self.arrange();
         self.publish(now);
+    }
+
+    /// Tells that connections have been moved from a worker that hangs.
+    pub(super) fn note_rescued(&mut self, id: WorkerId, moved: u32) {
+        if moved > 0 {
+            let cause = format!("{moved} connections that waited for it were given to others");
+            self.lives.note_worker(Kind::Rescued, id, &cause);
+        }
     }
 
     fn empty(&self, id: WorkerId, sockets: &[OwnedFd]) -> anyhow::Result<Option<Vec<io::Result<u32>>>> {

@@ -109,7 +109,8 @@ impl Lives {
         {
             self.note_fleet(Kind::TakenOver, &format!("has more than the {wanted} workers asked for: {refusal}"));
         }
-        if self.phase == Phase::Up {
+        // Unless it has come up just now, as the last one was found to be ready.
+        if self.phase == Phase::Up && !effects.contains(&Effect::Up) {
             effects.push(Effect::Up);
         }
         self.spawn_due(now, &mut effects);

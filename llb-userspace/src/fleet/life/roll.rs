@@ -122,7 +122,13 @@ impl Lives {
             if elder_serves || matches!(worker.state, State::Starting { .. }) {
                 self.dismiss(id, "the reload is rolled back", now, effects);
             } else if worker.state == State::Serving {
+                // It stays, and an elder that has not become ready meanwhile need not.
                 self.generation = roll.generation;
+                for elder in self.in_slot(worker.slot).into_iter().filter(|elder| *elder != id) {
+                    if matches!(self.workers[&elder].state, State::Starting { .. }) {
+                        self.dismiss(elder, "a newer one of its slot serves", now, effects);
+                    }
+                }
             }
         }
         for index in 0..self.places.len() {

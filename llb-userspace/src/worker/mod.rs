@@ -19,8 +19,9 @@
 //! ```
 //!
 //! llb measures a worker from outside: the first byte in, the first byte out. Reports replace that, so they are worth it
-//! where the first byte of an answer says little about the work. A report costs the worker less than 100 ns, as
-//! `cargo xtask costs` measures: latencies are collected, and go out as one line with their count.
+//! where the first byte of an answer says little about the work. A request reported costs the worker less than 100 ns, as
+//! `cargo xtask costs` measures: all are counted, of many only some are timed, and one line says the middle one and the
+//! count, with the answer to a ping.
 //!
 //! Take it without llb's own side, and so without eBPF:
 //!

@@ -1,4 +1,4 @@
-//! What a worker in Rust takes to report a request: its start and its end, both readings of the clock included, and its part
+//! What a worker in Rust takes to report a request: its start and its end, readings of the clock included, and its part
 //! of the line in which it is said with others.
 
 use std::hint::black_box;
@@ -23,11 +23,11 @@ const PER_SECOND: f64 = 10_000.0;
 const REQUESTS: u32 = 2_000_000;
 
 /// Longer than a reporter waits between two lines, so that the next request is the one that says it.
-const BETWEEN_LINES: Duration = Duration::from_millis(120);
+const BETWEEN_LINES: Duration = Duration::from_millis(220);
 
 /// Lines that are timed, and the most that a reporter says in a second.
 const LINES: usize = 40;
-const LINES_PER_SECOND: f64 = 10.0;
+const LINES_PER_SECOND: f64 = 5.0;
 
 /// Rounds of each, of which the middle one counts.
 const ROUNDS: usize = 5;
@@ -35,7 +35,7 @@ const ROUNDS: usize = 5;
 /// What was measured, ns.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reports {
-    /// Two readings of the clock and nothing else.
+    /// Two readings of the clock and nothing else: what most requests do without.
     clock_ns: f64,
     /// A request, by one thread.
     request_ns: f64,
@@ -99,7 +99,7 @@ impl Reports {
         let verdict = if missed <= 1.0 { "ok".to_owned() } else { format!("{missed:.1} times") };
         format!(
             "\nA worker in Rust, ns a reported request\n\n\
-             start and end           {request_ns:6.0}  of which {clock_ns:.0} for reading the clock twice\n\
+             start and end           {request_ns:6.0}  reading the clock twice alone takes {clock_ns:.0}, so few are timed\n\
              on {threads:3} threads at once  {threads_ns:6.0}  of each thread's time\n\
              the line                {line_ns:6.0}  {LINES_PER_SECOND:.0} times a second at most, whatever the number of requests\n\
              all                     {amortised_ns:6.0}  at {PER_SECOND:.0} requests a second (target {TARGET_NS:.0}: {verdict})\n"
@@ -124,9 +124,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_shared_by_the_requests_of_a_tenth_of_a_second() {
+    fn a_line_is_shared_by_the_requests_of_a_fifth_of_a_second() {
         let reports = Reports { clock_ns: 40.0, request_ns: 60.0, threads: 2, threads_ns: 70.0, line_ns: 9_000.0 };
-        assert_eq!(reports.amortised_ns(), 69.0);
-        assert!(reports.text().contains("69  at 10000 requests a second (target 100: ok)"), "{}", reports.text());
+        assert_eq!(reports.amortised_ns(), 64.5);
+        assert!(reports.text().contains("64  at 10000 requests a second (target 100: ok)"), "{}", reports.text());
     }
 }

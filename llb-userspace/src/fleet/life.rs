@@ -14,8 +14,8 @@
 //! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is buried.
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
-//! `operate` what an operator may want. `place` has the slots, and when each is filled: again and again, paced by
-//! [`Pace`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
+//! `operate` what an operator may want. `hear` has what comes from workers, `place` the slots, and when each is filled: again
+//! and again, paced by [`Pace`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
 //! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
 //!
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
@@ -24,6 +24,7 @@
 //! Every transition leaves a [`Note`] with its cause.
 
 mod adopt;
+mod hear;
 mod leave;
 mod operate;
 mod place;
@@ -46,7 +47,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    model::{Generation, Instant, Seat, Slot, WorkerId},
 };
 
 /// What the fleet is to be, as far as its lives are concerned.
@@ -189,122 +190,6 @@ impl Lives {
         self.spawn_due(now, &mut effects);
         self.roll_on(now, &mut effects);
         self.due = self.next_due();
-        effects
-    }
-
-    /// The worker is about to bind an address.
-    pub fn binds(&mut self, id: WorkerId, address: Address) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.bound = Some(address);
-        }
-    }
-
-    /// The worker listens.
-    pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        if let Some(worker) = self.workers.get_mut(&id) {
-            // A socket that listens once more, after shutdown(2), is still in its group.
-            if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
-                worker.listeners.push(Listener { cookie, address, seat: None });
-                self.note_worker(Kind::Listening, id, &address.to_string());
-            }
-            self.advance(id, now, &mut effects);
-        }
-        effects
-    }
-
-    /// A listener has closed, or could not be joined.
-    pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        for worker in self.workers.values_mut() {
-            if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
-                worker.listeners.swap_remove(at);
-                return vec![Effect::Leave { cookie }, Effect::Forget { cookie }];
-            }
-        }
-        Vec::new()
-    }
-
-    /// The worker has written something that llb understands.
-    pub fn speaks(&mut self, id: WorkerId) {
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.spoke = true;
-        }
-    }
-
-    /// The worker has written what is its program's own.
-    pub fn writes(&mut self, id: WorkerId, message: &str) {
-        self.note_worker(Kind::Message, id, message);
-    }
-
-    /// The worker says that it is ready.
-    pub fn says_ready(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.said_ready = true;
-            self.advance(id, now, &mut effects);
-        }
-        effects
-    }
-
-    /// The worker asks to be replaced.
-    pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        if self.workers.get(&id).is_some_and(|worker| worker.asked_to_leave.is_none()) {
-            self.note_worker(Kind::Disconnect, id, "it asks to be replaced");
-        }
-        self.replace(id, "it has asked to be replaced", false, now)
-    }
-
-    /// The report channel has closed. One that never spoke may close it freely; for one that did it is a request to
-    /// be replaced.
-    pub fn hangs_up(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        if self.workers.get(&id).is_some_and(|worker| worker.spoke) { self.asks_to_leave(id, now) } else { Vec::new() }
-    }
-
-    /// The worker that was to be spawned could not be.
-    pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        if self.workers.contains_key(&id) {
-            self.note_worker(Kind::SpawnFailed, id, "see the log");
-            // What cannot be started now cannot be started the next time either; but a fleet that is up stays up.
-            if self.phase == Phase::ComingUp {
-                effects.push(Effect::Fail(Failure::Spawn { id }));
-                self.end("a worker cannot be started", now, &mut effects);
-            }
-        }
-        effects.extend(self.exited(id, now));
-        effects
-    }
-
-    /// The worker's first process has exited.
-    pub fn exited(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        self.note_worker(Kind::Exited, id, "");
-        let Some(worker) = self.workers.remove(&id) else { return effects };
-        for Listener { cookie, .. } in worker.listeners.iter().copied() {
-            effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
-        }
-        for seat in worker.seats() {
-            self.seats.release(seat);
-        }
-        effects.push(Effect::Bury(id));
-        if self.phase == Phase::Ending {
-            if self.workers.is_empty() {
-                self.go_down(&mut effects);
-            }
-            return effects;
-        }
-        // One that was ended while it started, as it was not wanted any more, has not failed.
-        if matches!(worker.state, State::Starting { .. }) || worker.late {
-            self.failed(&worker, now, &mut effects);
-        }
-        self.fill(&worker, now);
-        self.note_if_emptied(worker.slot);
-        self.spawn_due(now, &mut effects);
-        self.roll_on(now, &mut effects);
         effects
     }
 

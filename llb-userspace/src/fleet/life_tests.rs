@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::fleet::command::Command;
+use crate::model::Address;
 
 #[path = "life_adopted_tests.rs"]
 mod adopted;

@@ -24,7 +24,7 @@ impl Suite {
 
 /// What runs. Left out are tests of llb alone, which no kernel changes, those of which others try the same, and what takes
 /// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
-pub(super) const SUITES: [Suite; 10] = [
+pub(super) const SUITES: [Suite; 12] = [
     Suite::whole("migration"),
     Suite::whole("waking"),
     Suite::whole("steering"),
@@ -57,6 +57,7 @@ pub(super) const SUITES: [Suite; 10] = [
         target: "life",
         left_out: &[
             "a_reader_of_the_status_who_leaves_is_no_error",
+            "a_closed_listener_is_no_end_of_the_requests_in_flight",
             "a_second_signal_does_not_wait",
             "a_stderr_that_nobody_reads_neither_ends_nor_stalls_the_fleet",
             "a_worker_knows_its_place_and_holds_nothing_of_llbs",
@@ -76,6 +77,39 @@ pub(super) const SUITES: [Suite; 10] = [
             "scaling_up_and_down_under_load_loses_nothing",
             "thirty_reloads_in_a_row_under_load_lose_nothing",
             "without_books_a_worker_finishes_too",
+        ],
+    },
+    Suite {
+        target: "takeover",
+        left_out: &[
+            "a_fleet_outlives_many_masters",
+            "a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes",
+            "a_fleet_without_a_bpf_file_system_mounts_its_own",
+            "of_two_masters_that_come_at_once_one_takes_over",
+            "strangers_are_neither_adopted_nor_killed",
+            "the_generation_goes_on_and_the_next_reload_takes_the_new_command",
+            "the_new_masters_own_settings_apply",
+            "what_does_not_fit_is_started_afresh_and_said",
+            "where_nothing_can_be_pinned_that_is_said_once",
+            "whoever_does_not_end_with_the_master_is_killed_when_its_time_is_over",
+            "workers_end_with_their_master_if_that_is_asked_for",
+        ],
+    },
+    Suite {
+        target: "rescue",
+        left_out: &[
+            "a_plain_loop_in_python_is_none_the_worse_for_a_rescue",
+            "a_plain_loop_in_python_would_die_of_a_listener_that_ends_while_it_runs",
+            "asyncio_is_none_the_worse_for_a_rescue",
+            "nginx_is_none_the_worse_for_a_rescue",
+            "node_is_none_the_worse_for_a_rescue",
+            "two_that_hang_at_once_are_both_relieved",
+            "under_load_nobody_waits_for_the_worker_that_hangs",
+            "what_waits_for_a_node_that_computes_is_answered_by_others",
+            "where_all_hang_nobody_is_moved",
+            "whoever_hangs_for_the_time_that_is_given_is_replaced",
+            "whoever_nobody_waits_for_does_not_hang",
+            "without_a_rescue_they_wait_as_long_as_it_hangs",
         ],
     },
 ];

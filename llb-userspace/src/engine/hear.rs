@@ -1,0 +1,98 @@
+//! What reaches the engine from the kernel, from workers, and from those who ask.
+
+use nix::unistd::Pid;
+
+use super::{Engine, answers::Begun, messages::Message, worker::Epitaph};
+use crate::{
+    kernel::{Event, EventKind},
+    model::{Instant, WorkerId},
+    report::Report,
+};
+
+impl Engine {
+    /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
+    pub(super) fn socket_event(&mut self, event: Event, now: Instant) {
+        if self.rescue.takes(&event) {
+            return;
+        }
+        let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
+            (EventKind::Close, _) => self.lives.closes(event.cookie),
+            (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),
+            (EventKind::Bind, Some(id)) => {
+                self.lives.binds(*id, event.address);
+                return;
+            }
+            (EventKind::Listen | EventKind::Bind, None) => return,
+        };
+        self.perform(effects, now);
+        if event.kind == EventKind::Listen {
+            self.expect_others(event.address);
+        }
+    }
+
+    pub(super) fn message(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::Said { id, reports, faults, messages } => {
+                for fault in faults {
+                    tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
+                }
+                messages.iter().for_each(|message| self.lives.writes(id, message));
+                self.enter_notes();
+                reports.into_iter().for_each(|report| self.report(id, report, now));
+            }
+            Message::HungUp { id } => {
+                let effects = self.lives.hangs_up(id, now);
+                self.perform(effects, now);
+            }
+            Message::Exited { id, status, tail } => {
+                let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
+                self.exited(id, Epitaph { id, pid, status, tail }, now);
+            }
+            Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
+            Message::Looked { id, holds } => self.looked(id, holds, now),
+            // Who asked may have gone; what was asked for is done all the same.
+            Message::Command { command, reply } => {
+                let (before, coming) = self.journal.subscribe();
+                let granted = self.command(command, now);
+                let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
+                drop(reply.send(begun));
+            }
+            Message::Follow { reply } => drop(reply.send(self.journal.follow())),
+            Message::Ask { reply } => match self.status(now) {
+                // Who asked may have gone.
+                Ok(status) => drop(reply.send((status, self.queues()))),
+                Err(error) => tracing::error!(%error, "cannot show the status"),
+            },
+        }
+    }
+
+    /// A worker's word; it can only speak for itself.
+    fn report(&mut self, id: WorkerId, report: Report, now: Instant) {
+        if !self.running.contains_key(&id) {
+            return;
+        }
+        self.lives.speaks(id);
+        if self.config.tracking.counts_reports() && self.spoken.insert(id) {
+            self.arrange();
+        }
+        let Some(running) = self.running.get_mut(&id) else { return };
+        if !matches!(report, Report::Pong { .. }) {
+            running.pinger.spoke(now);
+        }
+        let effects = match report {
+            Report::Latency { ns, requests } => {
+                running.estimate.observe_many(now, ns, requests);
+                return;
+            }
+            Report::Pong { id: ping, lag_ns } => {
+                if let Some(round_trip) = running.pinger.pong(now, ping) {
+                    running.estimate.observe_ping(now, round_trip.max(lag_ns));
+                }
+                return;
+            }
+            Report::Ready => self.lives.says_ready(id, now),
+            Report::Disconnect => self.lives.asks_to_leave(id, now),
+        };
+        self.perform(effects, now);
+    }
+}

@@ -98,6 +98,8 @@ pub(super) const SUITES: [Suite; 12] = [
     Suite {
         target: "rescue",
         left_out: &[
+            // It looks for a moment of some microseconds, which one processor does not see pass.
+            "a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen",
             "a_plain_loop_in_python_is_none_the_worse_for_a_rescue",
             "a_plain_loop_in_python_would_die_of_a_listener_that_ends_while_it_runs",
             "asyncio_is_none_the_worse_for_a_rescue",

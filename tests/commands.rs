@@ -228,6 +228,22 @@ fn scaling_is_over_when_all_serve_that_are_to_and_all_others_are_gone() {
     assert_eq!((slot(&fleet, 1).state.as_str(), serving(&fleet.status()).len()), ("filled", 2));
 }
 
+/// It serves, and will not become ready once more.
+#[test]
+fn a_worker_that_hangs_does_not_hold_up_a_change_of_slots() {
+    let stage = Stage::new();
+    let fleet = start(&stage, &["-n", "3"]);
+    let stopped = Stopped::stop(Pid::from_raw(fleet.worker(0).pid.cast_signed()));
+    until("it is known to hang", || {
+        get(ADDR, "/");
+        fleet.worker(0).state == "hung"
+    });
+    let mut scaling = Running::start(&fleet, "scale", &["2"]);
+    until("it is over", || scaling.is_over());
+    assert_eq!((scaling.code(), fleet.worker(0).state.as_str()), (Some(0), "hung"));
+    drop(stopped);
+}
+
 #[test]
 fn a_slot_is_drained_when_its_worker_is_gone_and_filled_again_by_a_restart() {
     let stage = Stage::new();

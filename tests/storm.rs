@@ -16,8 +16,9 @@ use std::{
 };
 
 use harness::{
-    Fleet, Stage,
+    DEADLINE, Fleet, Stage,
     balance::assert_balanced,
+    holds_within,
     process::Stopped,
     steady::{Seen, Steady, steady},
     until,
@@ -182,11 +183,22 @@ impl Storm {
     }
 }
 
+/// Runs a command to its end, which comes, and comes with one of these codes.
 #[track_caller]
 fn assert_code(command: &mut Command, codes: &[i32]) {
-    let output = command.output().expect("the llb binary");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{command:?}: {}: {said}", output.status);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("the llb binary");
+    let mut ended = None;
+    let in_time = holds_within(DEADLINE, || {
+        ended = child.try_wait().expect("a child");
+        ended.is_some()
+    });
+    if !in_time {
+        // A failing test leaves nobody behind.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let code = ended.and_then(|ended| ended.code());
+    assert!(code.is_some_and(|code| codes.contains(&code)), "{command:?}: {ended:?}");
 }
 
 fn quietly(command: &mut Command) -> &mut Command {

@@ -33,7 +33,9 @@ impl Awaited {
             (Command::Restart { slot }, _) => Awaited::Restart { slot: slot.0, fresh: None },
             (Command::Drain { slot }, _) => Awaited::Drain { slot: slot.0 },
             (Command::Scale { workers }, _) => {
-                let serves = |slot: u32| status.workers.iter().any(|w| w.slot == slot && w.state == "serving");
+                // One that hangs serves as well: it will not become ready once more.
+                let is_ready = |state: &str| ["serving", "hung"].contains(&state);
+                let serves = |slot: u32| status.workers.iter().any(|w| w.slot == slot && is_ready(&w.state));
                 let wanted = status.slots.iter().filter(|slot| ["filled", "waiting"].contains(&slot.state.as_str()));
                 let coming = wanted.map(|slot| slot.slot).filter(|slot| !serves(*slot)).collect();
                 let going = status.workers.iter().map(|worker| worker.slot).filter(|slot| *slot >= workers).collect();

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, stage::fixture, until};
+use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, random::Random, stage::fixture, until};
 use llb::sys::clock;
 use llb_common::outcome::{Outcome, Stage as Counted};
 use nix::{
@@ -291,16 +291,4 @@ impl Conversation<'_> {
 /// Lets time pass, which is part of what happens, and waits for nothing.
 fn pass(time: Duration) {
     thread::sleep(time);
-}
-
-/// SplitMix64: the next number and the next state from a seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }

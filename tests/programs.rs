@@ -51,13 +51,7 @@ fn node_behind_shells() {
 #[test]
 fn nginx_without_a_master_process() {
     let stage = Stage::new();
-    let template = fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
-    let directory = stage.path().to_str().expect("a path in UTF-8");
-    for slot in 0..SLOTS {
-        let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
-        stage.write(&format!("nginx.{slot}.conf"), &conf);
-    }
-    let fleet = stage.start(&EXACT, &["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"]);
+    let fleet = stage.start(&EXACT, &stage.nginx(SLOTS));
     assert_even(&fleet, &[LOOPBACK], &[LOOPBACK]);
 }
 

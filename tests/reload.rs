@@ -97,13 +97,7 @@ fn asyncio_is_reloaded_without_loss() {
 #[test]
 fn nginx_is_reloaded_without_loss() {
     let stage = Stage::new();
-    let template = std::fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
-    for slot in 0..2 {
-        let directory = stage.path().to_str().expect("a path in UTF-8");
-        let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
-        stage.write(&format!("nginx.{slot}.conf"), &conf);
-    }
-    reloads_lose_nothing(&stage, ADDRESS, &["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"]);
+    reloads_lose_nothing(&stage, ADDRESS, &stage.nginx(2));
 }
 
 #[test]

@@ -72,13 +72,7 @@ fn asyncio_is_none_the_worse_for_a_rescue() {
 #[test]
 fn nginx_is_none_the_worse_for_a_rescue() {
     let stage = Stage::new();
-    let template = fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
-    let directory = stage.path().to_str().expect("a path in UTF-8");
-    for slot in 0..SLOTS {
-        let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
-        stage.write(&format!("nginx.{slot}.conf"), &conf);
-    }
-    assert_rescued(&stage, &["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"], &[ADDRESS]);
+    assert_rescued(&stage, &stage.nginx(SLOTS), &[ADDRESS]);
     for slot in 0..SLOTS {
         assert_eq!(fs::read_to_string(stage.path().join(format!("nginx.{slot}.log"))).expect("its log"), "");
     }

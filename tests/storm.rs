@@ -20,6 +20,7 @@ use harness::{
     balance::assert_balanced,
     holds_within,
     process::Stopped,
+    random::Random,
     steady::{Seen, Steady, steady},
     until,
 };
@@ -218,16 +219,4 @@ fn report(storm: &Storm, seen: &Seen) {
         storm.lost,
         seen.errors(),
     );
-}
-
-/// SplitMix64 (Steele, Lea, Flood, 2014).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
 }

@@ -17,6 +17,7 @@ mod output;
 pub(crate) mod plain;
 pub(crate) mod proc;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod reporting;
 pub(crate) mod stage;
 pub(crate) mod steady;

@@ -93,6 +93,17 @@ impl Stage {
         self.compile("keepalive_server")
     }
 
+    /// The command of an nginx for each of `slots`, which write their logs to `nginx.SLOT.log` here.
+    pub(crate) fn nginx(&self, slots: u32) -> [&'static str; 3] {
+        let template = fs::read_to_string(fixture("nginx.conf")).expect("the fixture");
+        let directory = self.path().to_str().expect("a path in UTF-8");
+        for slot in 0..slots {
+            let conf = template.replace("DIR", directory).replace("SLOT", &slot.to_string());
+            self.write(&format!("nginx.{slot}.conf"), &conf);
+        }
+        ["sh", "-c", "exec nginx -e stderr -c $STAGE/nginx.$WORKER_ID.conf"]
+    }
+
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
         if let Some(directory) = env::var_os(COMPILED) {

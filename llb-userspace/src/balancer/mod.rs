@@ -256,7 +256,6 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         // The selector stays with the listeners, and nobody keeps its books any more.
-        self.settings.policy = Policy::Hash;
         self.updater = Updater::new(Policy::Hash);
         self.updater.update(self.steering.books(), std::iter::empty(), Instant::default());
     }

@@ -2,11 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use llb_common::{abi::BUCKETS, outcome::Outcome, outcome::Stage, select};
+use llb_common::{
+    outcome::{Outcome, Stage},
+    select,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Balancer, BalancerError};
-use crate::{model::Seat, observe::status::LatencyStatus};
+use crate::{
+    model::Seat,
+    observe::status::{LatencyStatus, sum_of},
+};
 
 /// What a balancer has seen; counts of a seat are those of all that have sat there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +73,7 @@ impl Balancer {
         let seats: BTreeSet<Seat> = listeners.iter().map(|joined| joined.seat).collect();
         let books: Vec<_> = seats.iter().map(|seat| self.steering.books().seat(*seat)).collect();
         let sum = |count: fn(&llb_common::abi::Seat) -> u64| books.iter().map(count).sum::<u64>();
-        let latencies = seats.iter().map(|seat| self.steering.books().latencies(*seat));
-        let latencies: [u64; BUCKETS] =
-            latencies.fold([0; BUCKETS], |all, one| std::array::from_fn(|bucket| all[bucket] + one[bucket]));
+        let latencies = sum_of(seats.iter().map(|seat| self.steering.books().latencies(*seat)));
         let published = seats.first().map_or(0, |seat| self.updater.table().cost_ns[seat.0 as usize]);
         let cost_ns = if published == 0 { books.first().map_or(0, |books| books.service_ns) } else { published };
         SlotStatus {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llb_common::{
-    abi::{BUCKETS, MAX_SEATS},
+    abi::MAX_SEATS,
     outcome::{Outcome, Stage},
     select,
 };
@@ -13,7 +13,7 @@ use crate::{
     fleet::{Standing, Worker},
     kernel::{KernelError, Latencies},
     model::{Instant, Seat, Slot},
-    observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram},
+    observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram, sum_of},
     report::Fault,
 };
 
@@ -148,11 +148,6 @@ impl Engine {
             }
         }))
     }
-}
-
-/// What each bucket counts in all of them.
-fn sum_of(all: impl Iterator<Item = Latencies>) -> Latencies {
-    all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
 }
 
 fn reports(running: &Running) -> BTreeMap<String, u64> {

@@ -75,7 +75,7 @@ pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError
         match in_process(pid, cookie) {
             Ok(Some((socket, fd))) => return Ok((socket, Place { pid, fd, cookie })),
             Ok(None) => {}
-            Err(error) if has_ended(&error) => {}
+            Err(error) if procfs::has_ended(&error) => {}
             Err(error) => obstacle = Some((pid, error)),
         }
     }
@@ -124,11 +124,6 @@ fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<(OwnedFd, RawFd)>> {
         }
     }
     Ok(None)
-}
-
-/// A process that ends while we look at it: /proc says that there is no such file, or no such process.
-fn has_ended(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub fn look(
     let mut most = Holding::Nothing;
     for &pid in pids {
         let held = match in_process(pid, ports, &is_at_rest, see_out) {
-            Err(error) if has_ended(&error) => continue,
+            Err(error) if procfs::has_ended(&error) => continue,
             held => held?,
         };
         most = most.max(held);
@@ -92,11 +92,6 @@ fn holding(
         Some(true) | None if is_idle(QUIET) => Holding::Idle,
         Some(true) | None => Holding::Streams,
     }
-}
-
-/// A process that ends while we look at it: /proc says that there is no such file, or no such process.
-fn has_ended(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 #[cfg(test)]

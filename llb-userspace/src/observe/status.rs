@@ -72,6 +72,12 @@ impl LatencyStatus {
     }
 }
 
+/// What each bucket counts in all of them.
+#[must_use]
+pub fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
+    all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
+}
+
 /// The buckets that are not empty: where each ends, microseconds, and how many answers it holds.
 #[must_use]
 pub fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {

@@ -8,7 +8,7 @@ use std::{
     os::{fd::RawFd, unix::ffi::OsStrExt},
 };
 
-use nix::unistd::Pid;
+use nix::{errno::Errno, unistd::Pid};
 
 use super::procnet::{self, Endpoint};
 
@@ -171,6 +171,12 @@ fn open_endpoints(pid: Pid) -> io::Result<Vec<String>> {
     let own = inodes(pid)?;
     let sockets = procnet::reachable(pid)?.into_iter().filter(|socket| own.contains(&socket.inode));
     Ok(sockets.map(|socket| socket.endpoint.to_string()).collect())
+}
+
+/// A process that ends while it is looked at: /proc says that there is no such file, or no such process.
+#[must_use]
+pub fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
 }
 
 /// The state's name, after the letter in /proc/PID/stat. `None` if the process has ended.

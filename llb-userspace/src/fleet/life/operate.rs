@@ -3,7 +3,7 @@
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    AT_ONCE, Effect, Instant, Kind, Lives, Phase, Slot, State, WorkerId,
+    AT_ONCE, Effect, Instant, Kind, Lives, Phase, Slot, State,
     place::{Place, Wish},
 };
 use crate::fleet::command::{Command, Granted, Refusal};
@@ -67,7 +67,7 @@ impl Lives {
         if let Some(place) = self.place(slot) {
             (place.wish, place.spawn_at) = (Wish::Drained, None);
         }
-        for id in self.of(slot) {
+        for id in self.in_slot(slot) {
             self.dismiss(id, "drained, as asked for", now, effects);
         }
         self.note_if_emptied(slot);
@@ -80,7 +80,7 @@ impl Lives {
         if let Some(place) = self.place(slot) {
             (place.wish, place.failures) = (Wish::Filled, 0);
         }
-        for id in self.of(slot) {
+        for id in self.in_slot(slot) {
             match self.workers[&id].state {
                 State::Starting { .. } => self.terminate(id, "restarted, as asked for", now, effects),
                 State::Serving => effects.extend(self.replace(id, "restarted, as asked for", true, now)),
@@ -103,7 +103,7 @@ impl Lives {
             Some(Wish::Drained) => "the slot is drained, as asked for",
             Some(Wish::Filled | Wish::Failed) => return,
         };
-        if self.of(slot).is_empty() {
+        if self.in_slot(slot).is_empty() {
             self.note(Kind::Emptied, None, Some(slot), self.generation, cause.into());
         }
     }
@@ -111,10 +111,6 @@ impl Lives {
     fn check(&self, slot: Slot) -> Result<(), Refusal> {
         let slots = self.places.len() as u32;
         if slot.0 < slots { Ok(()) } else { Err(Refusal::NoSuchSlot { slot, slots }) }
-    }
-
-    fn of(&self, slot: Slot) -> Vec<WorkerId> {
-        self.workers.values().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect()
     }
 
     /// Whether somebody serves in another slot than these.

@@ -82,6 +82,11 @@ impl Lives {
         self.places.get_mut(slot.0 as usize)
     }
 
+    /// The workers of a slot, those on their way out too.
+    pub(super) fn in_slot(&self, slot: Slot) -> Vec<WorkerId> {
+        self.workers.values().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect()
+    }
+
     /// Whether a slot has a worker that is not on its way out.
     pub(super) fn has_current(&self, slot: Slot) -> bool {
         self.workers.values().any(|worker| worker.slot == slot && worker.is_current())

@@ -165,8 +165,4 @@ impl Lives {
         let current = self.workers.values().filter(|worker| worker.slot == slot && worker.is_current());
         current.map(|worker| worker.generation).max()
     }
-
-    fn in_slot(&self, slot: Slot) -> Vec<WorkerId> {
-        self.workers.values().filter(|worker| worker.slot == slot).map(|worker| worker.id).collect()
-    }
 }

@@ -39,20 +39,22 @@
 #[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the binary, which is this module's `main` and nothing else.
 pub mod cli;
 #[cfg(feature = "master")]
 pub mod config;
 #[cfg(feature = "master")]
 pub mod control;
 #[cfg(feature = "master")]
-pub mod demo;
+mod demo;
 #[cfg(feature = "master")]
-pub mod doctor;
+mod doctor;
 #[cfg(feature = "master")]
 pub mod engine;
 #[cfg(feature = "master")]
 pub mod estimate;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the integration tests, which look for what a fleet has left.
 pub mod fleet;
 #[cfg(feature = "master")]
 pub mod kernel;
@@ -65,8 +67,12 @@ pub mod policy;
 #[cfg(feature = "master")]
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
+#[doc(hidden)] // For the integration tests, which look at processes and sockets as llb does.
 pub mod sys;
 #[cfg(feature = "master")]
 pub mod updater;
 #[cfg(feature = "worker")]
 pub mod worker;
+
+#[cfg(feature = "master")]
+pub use sys::clock::now;

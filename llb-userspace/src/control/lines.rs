@@ -11,7 +11,7 @@ use tokio::{
 
 /// Where the answer to one request is written. Whoever does not read holds up nobody but himself.
 #[derive(Debug)]
-pub struct Lines<'a>(WriteHalf<'a>);
+pub(crate) struct Lines<'a>(WriteHalf<'a>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(write: WriteHalf<'a>) -> Self {
@@ -22,7 +22,7 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// If nobody is there to read it any more.
-    pub async fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         self.0.write_all(&line).await
@@ -41,7 +41,7 @@ pub struct Missed {
 ///
 /// # Errors
 /// If nobody is there to read it any more.
-pub async fn follow<T: Serialize + Clone>(
+pub(crate) async fn follow<T: Serialize + Clone>(
     lines: &mut Lines<'_>,
     past: Vec<T>,
     mut coming: Option<Receiver<T>>,

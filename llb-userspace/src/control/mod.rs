@@ -9,8 +9,10 @@ mod lines;
 mod server;
 
 pub use client::{ControlError, Events, Fleet, Told};
-pub use lines::{Lines, Missed, follow};
-pub use server::{Server, ServerError};
+pub use lines::Missed;
+pub(crate) use lines::{Lines, follow};
+pub(crate) use server::Server;
+pub use server::ServerError;
 
 use serde::{Deserialize, Serialize};
 

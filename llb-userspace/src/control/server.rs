@@ -52,7 +52,7 @@ struct Asker {
 
 /// The control socket of one master; removed when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     listener: UnixListener,
     path: PathBuf,
 }
@@ -62,7 +62,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`].
-    pub fn open(directory: &Path) -> Result<Self, ServerError> {
+    pub(crate) fn open(directory: &Path) -> Result<Self, ServerError> {
         let path = directory.join(SOCKET);
         let open = || -> io::Result<UnixListener> {
             match fs::remove_file(&path) {
@@ -81,7 +81,7 @@ impl Server {
 
     /// Answers whoever may ask, for ever: inside a [`LocalSet`](tokio::task::LocalSet). Nothing that an asker does,
     /// or does not, is in the way of the others.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static,
     ) -> Infallible {

@@ -63,7 +63,7 @@ impl Books {
     /// What a seat's load is made of ([`llb_common::select::Load::of`]); the rest is 0. That is one line of memory, which
     /// another core has written last, instead of two.
     #[must_use]
-    pub fn load(&self, seat: Seat) -> SeatBooks {
+    pub(crate) fn load(&self, seat: Seat) -> SeatBooks {
         self.read::<LOAD_WORDS>(seat)
     }
 
@@ -92,7 +92,7 @@ impl Books {
 
     /// Has no charge of a seat forgotten until `until`. One that has just been given what waited for another holds requests
     /// that are in its books only as charges: they count as requests when they are answered.
-    pub fn hold(&self, seat: Seat, until: Instant) {
+    pub(crate) fn hold(&self, seat: Seat, until: Instant) {
         self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + DUE_WORD].store(until.0, Relaxed);
     }
 

@@ -97,7 +97,7 @@ impl Steering {
     ///
     /// # Errors
     /// [`KernelError::Map`].
-    pub fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
+    pub(crate) fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
         let Some((index, _)) = self.groups.0.get(&address) else { return Ok(()) };
         let listener = Listener { group: *index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))

@@ -208,7 +208,7 @@ impl Steering {
     }
 
     /// What the books say of single connections, once, if books are kept; later calls return nothing.
-    pub fn take_connections(&mut self) -> Option<Connections> {
+    pub(crate) fn take_connections(&mut self) -> Option<Connections> {
         self.connections.take()
     }
 
@@ -338,7 +338,7 @@ pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {
 impl Address {
     /// The address of a socket event: IPv4 addresses travel as `::ffff:a.b.c.d`.
     #[must_use]
-    pub fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
+    pub(crate) fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
         let v6 = std::net::Ipv6Addr::from(addr);
         let ip = match v6.to_ipv4_mapped() {
             Some(v4) if ipv4 => IpAddr::V4(v4),

@@ -19,11 +19,11 @@ mod value;
 
 pub use attach::AttachedBooks;
 pub use books::{Books, Counters, Latencies, Publication};
-pub use connections::Connections;
-pub use error::KernelError;
+pub(crate) use connections::Connections;
+pub use error::{KernelError, Opaque};
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;
 pub use load::{Limit, Options, Steering};
 pub use pins::{Pins, PinsError};
-pub use probe::{Probe, probe, programs};
+pub(crate) use probe::{Probe, probe, programs};
 pub use resume::Known;

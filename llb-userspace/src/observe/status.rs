@@ -65,7 +65,7 @@ pub struct LatencyStatus {
 impl LatencyStatus {
     /// Of answers by bucket ([`llb_common::histogram`]); nothing where there are none.
     #[must_use]
-    pub fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
+    pub(crate) fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
         let at = |permille| us(quantile(latencies, permille));
         let any = latencies.iter().any(|count| *count > 0);
         any.then(|| LatencyStatus { p50: at(500), p90: at(900), p99: at(990), p999: at(999) })
@@ -74,13 +74,13 @@ impl LatencyStatus {
 
 /// What each bucket counts in all of them.
 #[must_use]
-pub fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
+pub(crate) fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
     all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
 }
 
 /// The buckets that are not empty: where each ends, microseconds, and how many answers it holds.
 #[must_use]
-pub fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
+pub(crate) fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
     let ends = (0..).map(|bucket| us(end(bucket)));
     ends.zip(latencies).filter(|(_, count)| **count > 0).map(|(end, count)| (end, *count)).collect()
 }

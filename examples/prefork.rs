@@ -17,7 +17,7 @@ use std::{
 
 use llb::{
     balancer::{Balancer, Reports, Settings},
-    sys::clock,
+    internals::clock,
 };
 use socket2::{Domain, Socket, Type};
 

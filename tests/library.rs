@@ -13,9 +13,9 @@ use harness::{Client, Stage, Tally, fleet::LLB, get, until};
 use llb::{
     balancer::{Balancer, BalancerError, Settings},
     config::Tracking,
-    fleet::FleetCgroup,
+    internals::FleetCgroup,
     model::{Generation, Slot},
-    sys::clock::now,
+    now,
 };
 use llb_common::policy::Policy;
 use nix::{

@@ -54,8 +54,16 @@ pub mod engine;
 #[cfg(feature = "master")]
 pub mod estimate;
 #[cfg(feature = "master")]
-#[doc(hidden)] // For the integration tests, which look for what a fleet has left.
-pub mod fleet;
+#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
+mod fleet;
+#[cfg(feature = "master")]
+#[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does.
+pub mod internals {
+    pub use crate::{
+        fleet::{FleetCgroup, clear_leftover, find, fleet_path},
+        sys::{bpffs, clock, mmap, mounts, pidfd, procfs, socket},
+    };
+}
 #[cfg(feature = "master")]
 pub mod kernel;
 #[cfg(feature = "master")]
@@ -67,8 +75,8 @@ pub mod policy;
 #[cfg(feature = "master")]
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
-#[doc(hidden)] // For the integration tests, which look at processes and sockets as llb does.
-pub mod sys;
+#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
+mod sys;
 #[cfg(feature = "master")]
 pub mod updater;
 #[cfg(feature = "worker")]

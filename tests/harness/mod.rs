@@ -24,7 +24,7 @@ pub(crate) mod steady;
 
 use std::{env, thread, time::Duration};
 
-use llb::sys::clock;
+use llb::internals::clock;
 
 pub(crate) use books::Tally;
 pub(crate) use far::Far;

@@ -44,6 +44,11 @@ use tokio::{
 
 pub use error::{RunError, describe};
 
+pub use crate::{
+    fleet::{CgroupError, LockError, SpawnError},
+    sys::mounts::MountsError,
+};
+
 use crate::{
     config::{Config, ReadyWhen},
     control,

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    error::Error,
     ffi::{OsStr, OsString},
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
@@ -15,7 +16,6 @@ use super::Order;
 use crate::{
     fleet::{cgroup::CgroupError, user::Login},
     model::Slot,
-    sys::child::ChildError,
 };
 
 /// Why a worker could not be spawned.
@@ -71,7 +71,7 @@ pub enum SpawnError {
         /// Its slot.
         slot: Slot,
         /// What has failed.
-        source: ChildError,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// llb or the machine has run out of something.
     #[error("cannot {action} worker {slot}; is there memory, and are there processes and open files left (ulimit -a)?")]

@@ -29,7 +29,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// In the place of events that a follower was too slow for.
+/// In the place of events that a follower was too slow for. An example is [there](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
     /// How many.

@@ -30,6 +30,14 @@ use crate::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
 
 /// An address that is steered; none given means all.
+///
+/// ```
+/// use std::net::Ipv6Addr;
+/// use llb::kernel::Limit;
+///
+/// assert_eq!(Limit { addr: None, port: 8080 }.to_string(), "8080");
+/// assert_eq!(Limit { addr: Some(Ipv6Addr::LOCALHOST.into()), port: 80 }.to_string(), "[::1]:80");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// Only this local address; none means every one.
@@ -47,7 +55,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What the programs must know before they are loaded.
+/// What the programs must know before they are loaded. Examples are [there](super).
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Depth of the workers' cgroups below the root of the cgroup hierarchy; none if a cgroup namespace hides it, and
@@ -59,7 +67,7 @@ pub struct Options {
     pub keeps_books: bool,
 }
 
-/// The programs and maps of one fleet.
+/// The programs and maps of one fleet. Examples are [there](super).
 pub struct Steering {
     programs: Programs,
     pub(super) sockets: ReusePortSockArray<MapData>,
@@ -188,7 +196,7 @@ impl Steering {
         Ok(())
     }
 
-    /// Whether the books of the seats count connections and requests, and not charges only.
+    /// Whether the books of the seats count connections and requests, and not charges only: as [`Options::keeps_books`] said.
     #[must_use]
     pub fn keeps_books(&self) -> bool {
         self.conn.is_some()

@@ -1,4 +1,4 @@
-//! What the outside sees of a fleet.
+//! What the outside sees of a fleet: [`status`] and [`event`]. [`crate::control`] asks for them.
 
 pub mod event;
 pub(crate) mod log;

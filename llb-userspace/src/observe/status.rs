@@ -1,4 +1,27 @@
 //! A fleet as `llb status --json` shows it. Fields are only ever added.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus}};
+//!
+//! # fn main() -> Result<(), llb::control::ControlError> {
+//! let status: Status = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
+//! if let Some(LatencyStatus { p50, p99, .. }) = status.latency_us {
+//!     println!("{} connections, answered within {p50} µs, one of a hundred over {p99} µs", status.connections);
+//! }
+//! for GroupStatus { address, slots } in &status.groups {
+//!     println!("{address} is shared by {} slots", slots.len());
+//! }
+//! let slowest = |worker: &&WorkerStatus| worker.cost_us as u64;
+//! if let Some(worker) = status.workers.iter().max_by_key(slowest) {
+//!     println!("slot {} is the slowest, and gets {:.0}%", worker.slot, 100.0 * worker.share);
+//! }
+//! for SlotStatus { slot, last_exit, .. } in status.slots.iter().filter(|slot| slot.state == "failed") {
+//!     println!("slot {slot} was given up: {}", last_exit.as_deref().unwrap_or("it never ended"));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -8,7 +31,7 @@ use llb_common::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One fleet.
+/// One fleet. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Its name.
@@ -44,12 +67,12 @@ pub struct Status {
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
-    /// The same answers by what they took; see [`histogram`].
+    /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
     pub latency_histogram: Option<Vec<(f64, u64)>>,
 }
 
 /// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets
-/// that hold them, so up to a quarter too much.
+/// that hold them, so up to a quarter too much. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LatencyStatus {
     /// The median.
@@ -89,7 +112,7 @@ fn us(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
-/// One address.
+/// One address. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
     /// Address and port.
@@ -98,7 +121,7 @@ pub struct GroupStatus {
     pub slots: Vec<u32>,
 }
 
-/// One slot.
+/// One slot. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotStatus {
     /// Its number.
@@ -114,7 +137,8 @@ pub struct SlotStatus {
     pub last_exit: Option<String>,
 }
 
-/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books.
+/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is
+/// [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerStatus {
     /// The slot that it fills.
@@ -147,7 +171,7 @@ pub struct WorkerStatus {
     pub rescued: Option<u64>,
     /// How long its answers took; none before the first.
     pub latency_us: Option<LatencyStatus>,
-    /// The same answers by what they took; see [`histogram`].
+    /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
     pub latency_histogram: Option<Vec<(f64, u64)>>,
     /// What a request costs there as published, or by the kernel's own measure, microseconds.
     pub cost_us: f64,

@@ -15,6 +15,7 @@ use toml::{
 
 /// Why a configuration file cannot be used. An example is at [`Config::read`](super::Config::read).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// It cannot be read.
     #[error("cannot read the configuration file {}", path.display())]

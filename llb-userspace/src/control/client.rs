@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// assert!(matches!(error, ControlError::NotRunning { .. }));
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlError {
     /// There is none.
     #[error("no llb named {name} runs here ({})", path.display())]

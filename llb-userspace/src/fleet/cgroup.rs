@@ -38,6 +38,7 @@ use crate::{
 /// assert!(!is_the_machines(&CgroupError::Alive { path: "/sys/fs/cgroup/llb.web".into() }));
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CgroupError {
     /// Another master lives in it: one of the same name with another runtime directory.
     #[error("a fleet of this name runs already in {path}; stop it, or give this one another --name")]

@@ -48,6 +48,7 @@ pub struct RuntimeDir {
 /// # Ok::<(), llb::config::NameError>(())
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// An llb of this name runs.
     #[error(

@@ -12,7 +12,7 @@ const LONGEST: usize = 64;
 ///
 /// let name: Name = "web-1.blue".parse()?;
 /// assert_eq!(name.as_str(), "web-1.blue");
-/// let error = "../web".parse::<Name>().unwrap_err();
+/// let error: NameError = "../web".parse::<Name>().unwrap_err();
 /// assert!(error.to_string().starts_with("\"../web\" cannot be a fleet's name"));
 /// # Ok::<(), NameError>(())
 /// ```

@@ -10,6 +10,7 @@ use crate::model::{Generation, Slot, WorkerId};
 /// assert_eq!(Kind::RolledBack.name(), "rolled_back");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// A worker's process has been started.
     Spawned,

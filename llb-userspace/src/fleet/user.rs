@@ -40,6 +40,7 @@ pub(crate) struct Login {
 
 /// Why workers cannot run as the user or the group that was asked for.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// There is no such user.
     #[error("there is no user {name:?} (--user); see `getent passwd`")]

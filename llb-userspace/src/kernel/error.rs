@@ -6,7 +6,7 @@ use crate::model::{Address, Seat};
 
 /// An error of the library that loads the programs, as a source: what it says can be shown, and its types are none of this
 /// crate's promises.
-pub type Opaque = Box<dyn Error + Send + Sync>;
+type Opaque = Box<dyn Error + Send + Sync>;
 
 /// A failure at the kernel line; it names the object.
 ///
@@ -27,6 +27,7 @@ pub type Opaque = Box<dyn Error + Send + Sync>;
 /// assert_eq!(advice(&many), "steer fewer ports");
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// The object was refused as a whole: mostly missing rights, or a kernel without BTF.
     #[error("cannot load the eBPF object; run `llb doctor`, it tries each thing that llb needs")]

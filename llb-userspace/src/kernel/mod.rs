@@ -19,7 +19,7 @@
 //!     kernel::{AttachedBooks, Latencies, Member, Options, Outcome, Stage, Steering},
 //!     model::{Address, Seat},
 //!     now,
-//!     updater::{Seated, Updater},
+//!     updater::{Seated, Updater, is_drained},
 //! };
 //!
 //! # fn stop() -> bool { true }
@@ -36,6 +36,8 @@
 //!         let seats = [Seat(0), Seat(1)].into_iter();
 //!         let seated = seats.map(|seat| Seated { seat, joined: true, estimate: None, owed: None });
 //!         updater.update(steering.books(), seated, now());
+//!         let waiting: u64 = updater.views().iter().map(|view| view.in_flight).sum();
+//!         println!("{waiting} requests in flight, the least-latency seat is {:?}", updater.table().least);
 //!         steering.flush_log();
 //!         sleep(Duration::from_millis(9));
 //!     }
@@ -48,6 +50,14 @@
 //!             let p99_ns = llb_common::histogram::quantile(&latencies, 990);
 //!             println!("{address}, seat {seat}: {} answered, p99 {p99_ns} ns", books.answered);
 //!         }
+//!     }
+//!
+//!     // The second is to end: no new connection goes there, and what it has begun is waited for.
+//!     let second = Address(listeners[1].local_addr()?);
+//!     let cookies: Vec<u64> = steering.members(second).iter().filter(|of| of.seat == Seat(1)).map(|of| of.cookie).collect();
+//!     cookies.iter().try_for_each(|cookie| steering.leave(*cookie))?;
+//!     while !is_drained(steering.books(), Seat(1), now()) {
+//!         sleep(Duration::from_millis(9));
 //!     }
 //!     Ok(())
 //! }
@@ -107,7 +117,7 @@ mod value;
 pub use attach::AttachedBooks;
 pub use books::{Books, Counters, Latencies, Publication};
 pub(crate) use connections::Connections;
-pub use error::{KernelError, Opaque};
+pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub use groups::Member;
 pub use llb_common::outcome::{Outcome, Stage};

@@ -16,6 +16,7 @@ pub use crate::fleet::Kind;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Grows by one with each event of this master.
     pub seq: u64,

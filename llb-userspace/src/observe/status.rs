@@ -9,7 +9,7 @@
 //! if let Some(LatencyStatus { p50, p99, .. }) = status.latency_us {
 //!     println!("{} connections, answered within {p50} µs, one of a hundred over {p99} µs", status.connections);
 //! }
-//! for GroupStatus { address, slots } in &status.groups {
+//! for GroupStatus { address, slots, .. } in &status.groups {
 //!     println!("{address} is shared by {} slots", slots.len());
 //! }
 //! let slowest = |worker: &&WorkerStatus| worker.cost_us as u64;
@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 
 /// One fleet. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Status {
     /// Its name.
     pub name: String,
@@ -74,6 +75,7 @@ pub struct Status {
 /// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets
 /// that hold them, so up to a quarter too much. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LatencyStatus {
     /// The median.
     pub p50: f64,
@@ -123,6 +125,7 @@ pub struct GroupStatus {
 
 /// One slot. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SlotStatus {
     /// Its number.
     pub slot: u32,
@@ -140,6 +143,7 @@ pub struct SlotStatus {
 /// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is
 /// [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WorkerStatus {
     /// The slot that it fills.
     pub slot: u32,

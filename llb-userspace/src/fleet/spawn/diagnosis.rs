@@ -30,6 +30,7 @@ use crate::{
 /// );
 /// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpawnError {
     /// No such command in `PATH`.
     #[error("there is no command {program:?} in PATH ({searched:?}); install it, or give its path")]

@@ -13,7 +13,7 @@ pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod load;
 mod netns;
-mod output;
+pub(crate) mod output;
 pub(crate) mod plain;
 pub(crate) mod proc;
 pub(crate) mod process;

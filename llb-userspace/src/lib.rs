@@ -41,9 +41,9 @@
 //! ```
 //!
 //! [`report`] reads what workers write, [`estimate`] makes of it what a request costs, [`policy`] makes a table of all costs,
-//! and [`updater`] publishes it through [`kernel`]. The kernel side, and the choice itself, are in the crate [`llb_common`].
-//! [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the words that all of them use. Times are
-//! nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
+//! and [`updater`] publishes it through [`kernel`]. The kernel side's layouts, and the choice itself, are in the crate
+//! [`llb_common`], which is [`common`] here. [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the
+//! words that all of them use. Times are nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
 //!
 //! # Features
 //!
@@ -105,5 +105,9 @@ pub mod updater;
 #[cfg(feature = "worker")]
 pub mod worker;
 
+/// The half that the kernel side shares, in the version that this crate is made with.
+#[cfg(feature = "master")]
+#[doc(no_inline)]
+pub use llb_common as common;
 #[cfg(feature = "master")]
 pub use sys::clock::now;

@@ -47,7 +47,7 @@
 //!     for (address, members) in steering.groups() {
 //!         for Member { seat, .. } in members {
 //!             let (books, latencies): (_, Latencies) = (steering.books().seat(*seat), steering.books().latencies(*seat));
-//!             let p99_ns = llb_common::histogram::quantile(&latencies, 990);
+//!             let p99_ns = llb::common::histogram::quantile(&latencies, 990);
 //!             println!("{address}, seat {seat}: {} answered, p99 {p99_ns} ns", books.answered);
 //!         }
 //!     }

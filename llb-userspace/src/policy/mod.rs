@@ -26,7 +26,7 @@
 //! assert!(least == Some(Seat(0)) || least == Some(Seat(2)));
 //! // What the kernel has measured itself is not published: 0. The new one costs what the others do.
 //! assert_eq!(cost_ns[..3], [0, 0, 5_000_000]);
-//! assert_eq!(near, llb_common::set::of([0, 1, 2].into_iter()));
+//! assert_eq!(near, llb::common::set::of([0, 1, 2].into_iter()));
 //! ```
 
 use crate::model::{Instant, Seat};

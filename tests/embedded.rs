@@ -1,19 +1,26 @@
-//! A fleet in a program that is not llb's own, `examples/fleet.rs`, asked and told by way of the library alone.
+//! What a program that is not llb's own does by way of the library alone: it runs a fleet (`examples/fleet.rs`), and asks and
+//! tells it; or it steers by hand.
 
 mod harness;
 
 use std::{
     io::Write,
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
 };
 
 use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, output, stage::fixture, until};
 use llb::{
-    config::Config,
+    config::{Config, Policy},
     control::{ControlError, Done, Fleet, Outcome},
     internals::fleet_path,
+    kernel::{Options, Outcome as Counted, Stage as Counting, Steering},
+    model::{Address, Seat},
+    now,
+    updater::{Seated, Updater, is_drained},
 };
+use socket2::{Domain, Socket, Type};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -50,4 +57,41 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     assert!(program.wait(DEADLINE).success(), "{}", said.text());
     assert!(matches!(fleet.status(), Err(ControlError::NotRunning { .. })));
     assert!(!fleet_path(&name.parse().expect("a name")).expect("a cgroup").exists());
+}
+
+fn shared() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("SO_REUSEPORT");
+    socket.bind(&ADDRESS.parse::<SocketAddr>().expect("an address").into()).expect("a free port");
+    socket.listen(64).expect("a listener");
+    socket.set_nonblocking(true).expect("a socket that does not block");
+    socket.into()
+}
+
+#[test]
+fn the_kernel_is_steered_by_hand() {
+    let _stage = Stage::new();
+    let listeners = [shared(), shared()];
+    let address = Address(ADDRESS.parse().expect("an address"));
+    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
+    let mut steering = Steering::load(&options).expect("root's rights");
+    for (seat, listener) in (0..).map(Seat).zip(&listeners) {
+        steering.join(address, seat, listener).expect("a listener");
+    }
+    let mut updater = Updater::new(Policy::RoundRobin);
+    let mut came = |steering: &Steering, seats: &[u32]| {
+        let seated = seats.iter().map(|seat| Seated { seat: Seat(*seat), joined: true, estimate: None, owed: None });
+        updater.update(steering.books(), seated, now());
+        let _clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(ADDRESS).expect("an answer")).collect();
+        listeners.each_ref().map(|listener| std::iter::from_fn(|| listener.accept().ok()).count())
+    };
+    assert_eq!(came(&steering, &[0, 1]), [10, 10]);
+
+    let leaving = steering.members(address).iter().find(|member| member.seat == Seat(0)).expect("a member").cookie;
+    steering.leave(leaving).expect("a member");
+    assert_eq!(came(&steering, &[1]), [0, 20]);
+    until("what was chosen is forgotten", || is_drained(steering.books(), Seat(0), now()));
+    steering.forget(leaving);
+    let counters = steering.counters().expect("a map");
+    assert_eq!((counters.total(Counting::Select), counters.get(Counted::First)), (40, 40));
 }

@@ -12,8 +12,8 @@
 //! | a worker in Rust that wants to report, or to share the port by itself | [`worker`] |
 //!
 //! To load the eBPF programs takes Linux 6.1 on x86-64, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`; a fleet also
-//! takes `CAP_SYS_PTRACE` if its workers are another user's, and cgroup v2. Workers need no rights. The binary's
-//! `llb doctor` tries each of these on a machine.
+//! takes a cgroup of version 2 that it may use, and more rights if its workers are another user's. Workers need none. The
+//! binary's `llb doctor` tries each of these on a machine.
 //!
 //! A fleet, in a program of your own:
 //!

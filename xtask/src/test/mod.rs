@@ -35,7 +35,7 @@ struct Step {
 const WORKER_ALONE: [&str; 9] =
     ["clippy", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--", "-D", "warnings"];
 
-/// As who takes it sees it.
+/// As who takes it sees it. Before the whole, which takes its place in target/doc.
 const DOCUMENTATION_OF_WORKER: [&str; 7] =
     ["doc", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--no-deps"];
 
@@ -47,8 +47,8 @@ const STEPS: [Step; 11] = [
     Step::lint("a worker's side alone", &WORKER_ALONE),
     // The integration tests run them.
     Step::lint("examples", &["build", "--package", "llb-userspace", "--examples"]),
-    Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
     Step::lint("documentation of a worker's side alone", &DOCUMENTATION_OF_WORKER),
+    Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
     Step::tests(
         "unit and property tests",
         &["test", "--workspace", "--all-features", "--lib", "--bins", "--no-fail-fast"],

@@ -61,7 +61,10 @@ use self::{
 };
 use crate::{
     config::Tracking,
-    estimate::{Estimate, ping::Pinger},
+    estimate::{
+        Estimate,
+        ping::{Pinger, TOGETHER},
+    },
     kernel::{KernelError, Steering},
     model::{Address, Instant, Seat, WorkerId},
     policy::{Table, View},
@@ -199,7 +202,10 @@ impl Updater {
     /// The pings that are due, by worker, with the id to be answered ([`Report::Pong`]); they count as said. Who owes an answer is
     /// taken to be at least as slow as that has been owed.
     pub fn pings(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
-        let due = |(worker, known): (&WorkerId, &mut Known)| Some((*worker, known.pinger.due(now)?));
+        if !self.known.values().any(|known| known.pinger.is_due(now)) {
+            return Vec::new();
+        }
+        let due = |(worker, known): (&WorkerId, &mut Known)| Some((*worker, known.pinger.due(now, TOGETHER)?));
         self.known.iter_mut().filter_map(due).collect()
     }
 

@@ -12,13 +12,14 @@ use std::{
 
 use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, output, stage::fixture, until};
 use llb::{
+    common::{select::in_flight, track::outstanding_at},
     config::{Config, Policy},
     control::{ControlError, Done, Fleet, Outcome},
     internals::fleet_path,
-    kernel::{Options, Outcome as Counted, Stage as Counting, Steering},
-    model::{Address, Seat},
+    kernel::{Books, Member, Options, Outcome as Counted, Publication, Stage as Counting, Steering},
+    model::{Address, Instant, Seat},
     now,
-    updater::{Seated, Updater, is_drained},
+    policy::{Table, View, table},
 };
 use socket2::{Domain, Socket, Type};
 
@@ -75,23 +76,39 @@ fn the_kernel_is_steered_by_hand() {
     let address = Address(ADDRESS.parse().expect("an address"));
     let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
     let mut steering = Steering::load(&options).expect("root's rights");
-    for (seat, listener) in (0..).map(Seat).zip(&listeners) {
-        steering.join(address, seat, listener).expect("a listener");
-    }
-    let mut updater = Updater::new(Policy::RoundRobin);
+    let join = |(seat, listener)| steering.join(address, Seat(seat), listener).expect("a listener");
+    let cookies: Vec<u64> = (0..).zip(&listeners).map(join).collect();
+    let mut turn = 0;
     let mut came = |steering: &Steering, seats: &[u32]| {
-        let seated = seats.iter().map(|seat| Seated { seat: Seat(*seat), joined: true, estimate: None, owed: None });
-        updater.update(steering.books(), seated, now());
+        let views: Vec<View> = seats.iter().map(|seat| view(steering.books(), Seat(*seat))).collect();
+        let Table { least, near, cost_ns } = table(&views, now(), turn);
+        let publication = Publication { least, near, cost_ns: &cost_ns };
+        steering.books().publish(Policy::RoundRobin, &publication, now());
+        turn += 1;
         let _clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(ADDRESS).expect("an answer")).collect();
         listeners.each_ref().map(|listener| std::iter::from_fn(|| listener.accept().ok()).count())
     };
     assert_eq!(came(&steering, &[0, 1]), [10, 10]);
 
-    let leaving = steering.members(address).iter().find(|member| member.seat == Seat(0)).expect("a member").cookie;
-    steering.leave(leaving).expect("a member");
+    steering.leave(cookies[0]).expect("a member");
+    assert_eq!(steering.members(address), [Member { seat: Seat(1), cookie: cookies[1] }]);
     assert_eq!(came(&steering, &[1]), [0, 20]);
-    until("what was chosen is forgotten", || is_drained(steering.books(), Seat(0), now()));
-    steering.forget(leaving);
+    until("what was chosen is forgotten", || view(steering.books(), Seat(0)).in_flight == 0);
+    steering.forget(cookies[0]);
     let counters = steering.counters().expect("a map");
     assert_eq!((counters.total(Counting::Select), counters.get(Counted::First)), (40, 40));
+}
+
+/// What the kernel knows of a seat.
+fn view(books: &Books, seat: Seat) -> View {
+    let counts = books.seat(seat);
+    View {
+        seat,
+        estimate_ns: None,
+        at_least_ns: 0,
+        kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
+        in_flight: in_flight(&counts) + outstanding_at(&counts, now().0),
+        progress_at: Instant(counts.progress_at),
+        joined: true,
+    }
 }

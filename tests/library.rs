@@ -3,6 +3,7 @@
 mod harness;
 
 use std::{
+    collections::BTreeSet,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -16,6 +17,7 @@ use llb::{
     internals::FleetCgroup,
     model::{Generation, Slot},
     now,
+    report::Report,
 };
 use llb_common::policy::Policy;
 use nix::{
@@ -106,6 +108,35 @@ fn reports_decide_and_what_is_not_reported_any_more_is_forgotten_with_its_worker
     balancer.set_active(&slots, now()).unwrap();
     balancer.update(now());
     assert_eq!(balancer.status().unwrap().slots[1].cost_us, 0.0, "nothing is known of it");
+}
+
+#[test]
+fn who_owes_an_answer_to_a_ping_is_passed_over() {
+    let _stage = Stage::new();
+    let (zero, one) = (shared(), shared());
+    let mut balancer = Balancer::load(settings(Policy::LeastLatency)).expect("root's rights");
+    let start = now();
+    balancer.set_active(&[Some(&zero), Some(&one)], start).unwrap();
+    for slot in [0, 1] {
+        (0..10).for_each(|_| balancer.report(slot, Duration::from_millis(5), start));
+    }
+    let answer = |balancer: &mut Balancer, pings: &[(u32, u64)], of: &[u32], now| {
+        for (slot, id) in pings.iter().filter(|(slot, _)| of.contains(slot)) {
+            balancer.hear(*slot, &Report::Pong { id: *id, lag_ns: 0 }, now);
+        }
+    };
+    let pings = balancer.pings(start);
+    assert_eq!(pings.iter().map(|(slot, _)| *slot).collect::<BTreeSet<_>>(), [0, 1].into());
+    answer(&mut balancer, &pings, &[0, 1], start);
+    let later = start.after(Duration::from_millis(200));
+    let pings = balancer.pings(later);
+    assert_eq!(pings.len(), 2, "both have answered, and are asked again");
+    answer(&mut balancer, &pings, &[1], later);
+    balancer.update(later.after(Duration::from_millis(500)));
+    let status = balancer.status().unwrap();
+    let costs: Vec<f64> = status.slots.iter().map(|slot| slot.cost_us).collect();
+    assert!(costs[0] >= 500e3 && costs[1] < 10e3, "{costs:?}");
+    assert_eq!(status.least_slot, Some(1));
 }
 
 #[test]

@@ -44,6 +44,10 @@ const LOAD: Steady<'_> =
 /// with their worker.
 const STRAY_PERMILLE: u64 = 20;
 
+/// And what of a thousand may have passed the selector by: where all workers have been killed at once, the next one that listens
+/// is alone until it has joined, and nobody chooses.
+const ALONE_PERMILLE: u64 = 5;
+
 fn number(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: a number")))
 }
@@ -77,8 +81,8 @@ fn a_storm_loses_nothing_but_what_killed_workers_had_begun() {
     assert!(broken <= storm.lost, "{broken} broke, and the killed held {}: {:?}", storm.lost, seen.errors());
     let status = fleet.status();
     let made = seen.made.load(Relaxed);
-    let most = made + made * STRAY_PERMILLE / 1000;
-    assert!((made..=most).contains(&status.connections), "{made} were made, {} counted", status.connections);
+    let (least, most) = (made - made * ALONE_PERMILLE / 1000, made + made * STRAY_PERMILLE / 1000);
+    assert!((least..=most).contains(&status.connections), "{made} were made, {} counted", status.connections);
     until("every slot serves", || serves(&fleet.status()));
     assert_balanced(&fleet, ADDRESS);
     assert_eq!(fleet.stop().code, Some(0));

@@ -11,6 +11,7 @@ pub(crate) mod books;
 pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;
+pub(crate) mod identity;
 pub(crate) mod load;
 mod netns;
 pub(crate) mod output;

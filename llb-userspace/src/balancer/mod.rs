@@ -32,7 +32,7 @@ mod status;
 mod task;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     time::Duration,
@@ -47,19 +47,13 @@ pub use self::{
 };
 use crate::{
     config::Tracking,
-    estimate::Estimate,
     fleet::Seats,
     kernel::{AttachedBooks, Options, Steering},
-    model::{Address, Instant, Seat},
+    model::{Address, Instant, Seat, WorkerId},
+    report::Report,
     sys::{mounts, socket},
-    updater::{Seated, Updater, is_drained},
+    updater::{Place, UPDATE_EVERY, Updater},
 };
-
-/// How often to update: what `llb run` does. The kernel takes what is a second old for nothing.
-const UPDATE_EVERY: Duration = Duration::from_millis(9);
-
-/// When a listener that has left is forgotten: its waiting connections, if it is closed, migrate before that.
-const FORGET_AFTER: Duration = Duration::from_secs(5);
 
 /// What a balancer is to do.
 #[derive(Clone, Debug, Default)]
@@ -88,23 +82,21 @@ impl<T: AsFd> ActiveWorker for T {
 /// Steers connections among the workers of a master of your own. Not for [`crate::engine`]'s fleets, which do all that
 /// themselves.
 pub struct Balancer {
-    settings: Settings,
-    steering: Steering,
     updater: Updater,
     seats: Seats,
     workers: BTreeMap<u32, Worker>,
-    forget: VecDeque<(Instant, u64)>,
+    /// The number of the next worker: a slot may have many, one after the other.
+    next: WorkerId,
     reports: Reports,
     /// Detached when dropped.
     _attached: Option<AttachedBooks>,
 }
 
 /// The worker of a slot.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Worker {
+    id: WorkerId,
     listeners: Vec<Joined>,
-    estimate: Estimate,
-    reported: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +104,12 @@ struct Joined {
     cookie: u64,
     address: Address,
     seat: Seat,
+}
+
+impl Worker {
+    fn seats(&self) -> BTreeSet<Seat> {
+        self.listeners.iter().map(|joined| joined.seat).collect()
+    }
 }
 
 impl Balancer {
@@ -124,12 +122,10 @@ impl Balancer {
         let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books })?;
         let attached = keeps_books.then(|| attach(&steering, &settings)).transpose()?;
         Ok(Balancer {
-            updater: Updater::new(settings.policy),
-            settings,
-            steering,
+            updater: Updater::new(steering, settings.policy, settings.tracking),
             seats: Seats::default(),
             workers: BTreeMap::new(),
-            forget: VecDeque::new(),
+            next: WorkerId(0),
             reports: Reports::new(),
             _attached: attached,
         })
@@ -143,28 +139,25 @@ impl Balancer {
     pub fn join(&mut self, slot: u32, listener: impl AsFd) -> Result<(), BalancerError> {
         let listener = listener.as_fd();
         let (cookie, address) = examine(slot, listener)?;
-        let worker = self.workers.entry(slot).or_default();
-        if worker.listeners.iter().any(|joined| joined.cookie == cookie) {
+        let worker = self.workers.get(&slot);
+        let joined = worker.map_or(&[][..], |worker| &worker.listeners);
+        if joined.iter().any(|joined| joined.cookie == cookie) {
             return Ok(());
         }
-        let is_free_here =
-            |seat: &Seat| !worker.listeners.iter().any(|joined| joined.seat == *seat && joined.address == address);
-        let own = worker.listeners.iter().map(|joined| joined.seat).find(is_free_here);
-        let (seat, is_new) = match own {
-            Some(seat) => (seat, false),
-            None => (self.seats.take().ok_or(BalancerError::NoSeat { slot })?, true),
-        };
-        if is_new {
-            self.steering.books().renew(seat);
-        }
-        self.forget.retain(|(_, forgotten)| *forgotten != cookie);
-        if let Err(source) = self.steering.join(address, seat, listener) {
-            if is_new {
+        let id = worker.map_or(self.next, |worker| worker.id);
+        let is_free_here = |seat: &Seat| !joined.iter().any(|joined| joined.seat == *seat && joined.address == address);
+        let own = joined.iter().map(|joined| joined.seat).find(is_free_here);
+        let seat = own.or_else(|| self.seats.take()).ok_or(BalancerError::NoSeat { slot })?;
+        if let Err(source) = self.updater.join(id, address, seat, listener) {
+            if own.is_none() {
                 self.seats.release(seat);
             }
             return Err(BalancerError::Join { slot, address, source: Box::new(source) });
         }
+        self.next = self.next.max(WorkerId(id.0 + 1));
+        let worker = self.workers.entry(slot).or_insert_with(|| Worker { id, listeners: Vec::new() });
         worker.listeners.push(Joined { cookie, address, seat });
+        self.arrange();
         Ok(())
     }
 
@@ -175,13 +168,22 @@ impl Balancer {
     /// [`BalancerError::Kernel`] if a map refuses it.
     pub fn leave(&mut self, slot: u32, now: Instant) -> Result<(), BalancerError> {
         let Some(worker) = self.workers.remove(&slot) else { return Ok(()) };
-        let seats: BTreeSet<Seat> = worker.listeners.iter().map(|joined| joined.seat).collect();
+        worker.seats().into_iter().for_each(|seat| self.seats.release(seat));
+        self.updater.bury(worker.id);
+        self.arrange();
         for joined in worker.listeners {
-            self.forget.push_back((now.after(FORGET_AFTER), joined.cookie));
-            self.steering.leave(joined.cookie)?;
+            self.updater.forget(joined.cookie, now);
+            self.updater.leave(joined.cookie)?;
         }
-        seats.into_iter().for_each(|seat| self.seats.release(seat));
         Ok(())
+    }
+
+    fn arrange(&mut self) {
+        let places = |worker: &Worker| {
+            let worker_id = worker.id;
+            worker.seats().into_iter().map(move |seat| Place { seat, worker: worker_id, joined: true })
+        };
+        self.updater.arrange(self.workers.values().flat_map(places));
     }
 
     /// The active workers are these, by slot, and no others: joins the listeners that are new, and leaves those that are gone.
@@ -211,10 +213,34 @@ impl Balancer {
     /// The worker of `slot` took `latency` for a request. What workers report counts more than what the kernel measures of
     /// them; with [`Tracking::Off`] neither does. Of a slot without a worker it is dropped.
     pub fn report(&mut self, slot: u32, latency: Duration, now: Instant) {
-        if let Some(worker) = self.workers.get_mut(&slot).filter(|_| self.settings.tracking.counts_reports()) {
-            worker.estimate.observe(now, u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
-            worker.reported = true;
+        self.hear(slot, &Report::latency(latency), now);
+    }
+
+    /// The worker of `slot` has said something: for whoever reads its lines with [`crate::report::Reader`].
+    pub fn hear(&mut self, slot: u32, report: &Report, now: Instant) {
+        if let Some(worker) = self.workers.get(&slot) {
+            self.updater.hear(worker.id, report, now);
         }
+    }
+
+    /// The pings that are due, by slot, with the id to be answered by [`Report::Pong`]; they count as said. Of use with workers
+    /// that have an event loop: while one is late, its worker is taken to be at least as slow. Only workers that have reported
+    /// something are asked, and those that never answer are left alone.
+    ///
+    /// ```no_run
+    /// # use llb::{balancer::Balancer, report::{Report, say}, now};
+    /// # fn example(balancer: &mut Balancer, write: impl Fn(u32, &[u8])) {
+    /// for (slot, id) in balancer.pings(now()) {
+    ///     write(slot, &say::ping(id)); // {"cmd":"ping","id":1}
+    /// }
+    /// // And when it has answered {"cmd":"pong","id":1}:
+    /// balancer.hear(0, &Report::Pong { id: 1, lag_ns: 0 }, now());
+    /// # }
+    /// ```
+    pub fn pings(&mut self, now: Instant) -> Vec<(u32, u64)> {
+        let pings = self.updater.pings(now).into_iter();
+        let slot_of = |id: WorkerId| self.workers.iter().find(|(_, worker)| worker.id == id).map(|(slot, _)| *slot);
+        pings.filter_map(|(worker, ping)| Some((slot_of(worker)?, ping))).collect()
     }
 
     /// A handle by which other threads report.
@@ -226,24 +252,12 @@ impl Balancer {
     /// Takes in what was reported, and publishes what each worker costs at `now`, by `CLOCK_MONOTONIC`
     /// ([`crate::now`]). To be called every [`update_every`](Self::update_every) or so.
     pub fn update(&mut self, now: Instant) {
-        for (slot, latency) in self.reports.take() {
-            self.report(slot, latency, now);
+        for (slot, report) in self.reports.take() {
+            self.hear(slot, &report, now);
         }
-        while self.forget.front().is_some_and(|(at, _)| now >= *at) {
-            if let Some((_, cookie)) = self.forget.pop_front() {
-                self.steering.forget(cookie);
-            }
-        }
-        self.steering.flush_log();
-        let Balancer { steering, updater, workers, seats, .. } = self;
-        let books = steering.books();
-        seats.free(now, |seat| is_drained(books, seat, now));
-        let known = workers.values().flat_map(|worker| {
-            let estimate = worker.reported.then_some(&worker.estimate);
-            let seats: BTreeSet<Seat> = worker.listeners.iter().map(|joined| joined.seat).collect();
-            seats.into_iter().map(move |seat| Seated { seat, joined: true, estimate, owed: None })
-        });
-        updater.update(books, known, now);
+        let Balancer { updater, seats, .. } = self;
+        seats.free(now, |seat| updater.is_drained(seat, now));
+        updater.update(now);
     }
 
     /// How often to call [`update`](Self::update).
@@ -256,8 +270,7 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         // The selector stays with the listeners, and nobody keeps its books any more.
-        self.updater = Updater::new(Policy::Hash);
-        self.updater.update(self.steering.books(), std::iter::empty(), Instant::default());
+        self.updater.retire();
     }
 }
 

@@ -5,12 +5,14 @@ use std::{
     time::Duration,
 };
 
+use crate::report::Report;
+
 /// Reports that wait for the next update, which comes a hundred times a second. An estimate is no better for more.
 const WAITING: usize = 10_000;
 
 /// A handle by which any thread reports to a [`Balancer`](super::Balancer); they take effect with its next update.
 #[derive(Clone, Debug)]
-pub struct Reports(Arc<Mutex<Vec<(u32, Duration)>>>);
+pub struct Reports(Arc<Mutex<Vec<(u32, Report)>>>);
 
 impl Reports {
     pub(super) fn new() -> Self {
@@ -19,14 +21,19 @@ impl Reports {
 
     /// The worker of `slot` took `latency` for a request. What comes too fast is dropped.
     pub fn report(&self, slot: u32, latency: Duration) {
+        self.hear(slot, Report::latency(latency));
+    }
+
+    /// The worker of `slot` has said something. What comes too fast is dropped.
+    pub fn hear(&self, slot: u32, report: Report) {
         // Whoever panicked while it held the lock has left a list of numbers, as good as before.
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING {
-            waiting.push((slot, latency));
+            waiting.push((slot, report));
         }
     }
 
-    pub(super) fn take(&self) -> Vec<(u32, Duration)> {
+    pub(super) fn take(&self) -> Vec<(u32, Report)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,20 +1,14 @@
 //! What a balancer has seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use llb_common::{
-    outcome::{Outcome, Stage},
-    select,
-};
+use llb_common::outcome::{Outcome, Stage};
 use serde::{Deserialize, Serialize};
 
-use super::{Balancer, BalancerError};
-use crate::{
-    model::Seat,
-    observe::status::{LatencyStatus, sum_of},
-};
+use super::{Balancer, BalancerError, Worker};
+use crate::{model::Seat, observe::status::LatencyStatus};
 
-/// What a balancer has seen; counts of a seat are those of all that have sat there.
+/// What a balancer has seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BalancerStatus {
     /// The slots that have a worker.
@@ -56,36 +50,29 @@ impl Balancer {
     /// # Errors
     /// [`BalancerError::Kernel`] if the counters cannot be read.
     pub fn status(&self) -> Result<BalancerStatus, BalancerError> {
-        let counters = self.steering.counters()?;
-        let slot_of = |seat: Seat| {
-            self.workers.iter().find(|(_, worker)| worker.listeners.iter().any(|joined| joined.seat == seat))
-        };
+        let counters = self.updater.steering().counters()?;
+        let slot_of = |seat: Seat| self.workers.iter().find(|(_, worker)| worker.seats().contains(&seat));
         Ok(BalancerStatus {
-            slots: self.workers.keys().map(|slot| self.slot_status(*slot)).collect(),
+            slots: self.workers.iter().map(|(slot, worker)| self.slot_status(*slot, worker)).collect(),
             least_slot: self.updater.table().least.and_then(slot_of).map(|(slot, _)| *slot),
             connections: counters.total(Stage::Select),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
         })
     }
 
-    fn slot_status(&self, slot: u32) -> SlotStatus {
-        let listeners = &self.workers[&slot].listeners;
-        let seats: BTreeSet<Seat> = listeners.iter().map(|joined| joined.seat).collect();
-        let books: Vec<_> = seats.iter().map(|seat| self.steering.books().seat(*seat)).collect();
-        let sum = |count: fn(&llb_common::abi::Seat) -> u64| books.iter().map(count).sum::<u64>();
-        let latencies = sum_of(seats.iter().map(|seat| self.steering.books().latencies(*seat)));
-        let published = seats.first().map_or(0, |seat| self.updater.table().cost_ns[seat.0 as usize]);
-        let cost_ns = if published == 0 { books.first().map_or(0, |books| books.service_ns) } else { published };
+    fn slot_status(&self, slot: u32, worker: &Worker) -> SlotStatus {
+        let seats: Vec<Seat> = worker.seats().into_iter().collect();
+        let counted = self.updater.counted(worker.id, &seats);
         SlotStatus {
             slot,
-            addresses: listeners.iter().map(|joined| joined.address.to_string()).collect(),
-            chosen: sum(|books| books.charged),
-            open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
-            in_flight: sum(select::in_flight),
-            answered: sum(|books| books.answered),
-            failed: sum(|books| books.failed),
-            latency_us: LatencyStatus::of(&latencies),
-            cost_us: cost_ns as f64 / 1e3,
+            addresses: worker.listeners.iter().map(|joined| joined.address.to_string()).collect(),
+            chosen: counted.chosen,
+            open: counted.open,
+            in_flight: counted.in_flight,
+            answered: counted.answered,
+            failed: counted.failed,
+            latency_us: LatencyStatus::of(&counted.latencies),
+            cost_us: counted.cost_ns as f64 / 1e3,
         }
     }
 }

@@ -3,13 +3,11 @@
 
 use std::{os::fd::BorrowedFd, time::Duration};
 
-use llb_common::{select, track};
-
 use super::{Engine, messages::Message, worker::Running};
 use crate::{
     fleet::{Holding, State, Whom, Worker, usher},
-    kernel::Steering,
-    model::{Instant, WorkerId},
+    model::{Instant, Seat, WorkerId},
+    updater::Updater,
 };
 
 /// Between two looks at a worker's connections.
@@ -27,31 +25,27 @@ pub(super) struct Drain {
 }
 
 /// What a worker's clients still have with it.
-pub(super) fn holds(worker: &Worker, running: Option<&Running>, steering: &Steering, now: Instant) -> Holding {
+pub(super) fn holds(worker: &Worker, running: Option<&Running>, updater: &Updater, now: Instant) -> Holding {
     let seen = running.and_then(|running| running.drain.seen);
-    if !steering.keeps_books() {
+    if !updater.steering().keeps_books() {
         return seen.unwrap_or(Holding::Requests);
     }
-    match by_books(worker, running, steering, now) {
+    match by_books(worker, updater, now) {
         Holding::Streams => seen.filter(|seen| *seen != Holding::Nothing).unwrap_or(Holding::Streams),
         certain => certain,
     }
 }
 
 /// The same by the books alone, which do not know whether an answer has come to its end.
-fn by_books(worker: &Worker, running: Option<&Running>, steering: &Steering, now: Instant) -> Holding {
-    let books = steering.books();
-    let mut open = 0;
-    for seat in worker.seats() {
-        let counts = books.seat(seat);
-        if select::in_flight(&counts) != 0 || track::outstanding_at(&counts, now.0) != 0 {
-            return Holding::Requests;
-        }
-        let before = running.and_then(|running| running.baseline.get(&seat)).map(|before| before.books);
-        let (opened, closed) = before.map_or((0, 0), |before| (before.opened, before.closed));
-        open += counts.opened.saturating_sub(opened).saturating_sub(counts.closed.saturating_sub(closed));
+fn by_books(worker: &Worker, updater: &Updater, now: Instant) -> Holding {
+    let seats: Vec<Seat> = worker.seats().collect();
+    if !seats.iter().all(|seat| updater.is_drained(*seat, now)) {
+        return Holding::Requests;
     }
-    if open == 0 { Holding::Nothing } else { Holding::Streams }
+    match updater.counted(worker.id, &seats).open {
+        0 => Holding::Nothing,
+        _ => Holding::Streams,
+    }
 }
 
 impl Engine {
@@ -61,10 +55,10 @@ impl Engine {
         let ids: Vec<WorkerId> = self.lives.workers().filter(draining).map(|worker| worker.id).collect();
         for id in ids {
             let Some(worker) = self.lives.worker(id) else { continue };
-            let certain = by_books(worker, self.running.get(&id), &self.steering, now) == Holding::Nothing;
-            let ask = !(self.steering.keeps_books() && certain);
+            let certain = by_books(worker, &self.updater, now) == Holding::Nothing;
+            let ask = !(self.updater.steering().keeps_books() && certain);
             let mut ports: Vec<u16> = worker.listeners.iter().map(|listener| listener.address.0.port()).collect();
-            ports.extend(self.steering.groups().map(|(address, _)| address.0.port()));
+            ports.extend(self.updater.steering().groups().map(|(address, _)| address.0.port()));
             let Some(running) = self.running.get_mut(&id) else { continue };
             let drain = &mut running.drain;
             if !ask || (drain.begun && drain.next.is_none_or(|next| now < next)) {

@@ -3,9 +3,9 @@
 use nix::sys::signal::{Signal, kill};
 
 use super::{
-    Engine, FORGET_AFTER, RunError, Up, diagnose,
+    Engine, RunError, Up, diagnose,
     error::describe,
-    worker::{self, Baseline, Epitaph, Running},
+    worker::{self, Epitaph, Running},
 };
 use crate::{
     fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
@@ -31,11 +31,11 @@ impl Engine {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
                 Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
                 Effect::Leave { cookie } => {
-                    if let Err(error) = self.steering.leave(cookie) {
+                    if let Err(error) = self.updater.leave(cookie) {
                         tracing::error!(%error, "cannot take a listener out of its group");
                     }
                 }
-                Effect::Forget { cookie } => self.forget.push_back((now.after(FORGET_AFTER), cookie)),
+                Effect::Forget { cookie } => self.updater.forget(cookie, now),
                 Effect::TellToFinish(id) => {
                     if let Some(running) = self.running.get(&id) {
                         running.say(say::DISCONNECT);
@@ -57,15 +57,14 @@ impl Engine {
             }
         }
         self.enter_notes();
-        self.arrange();
-        self.publish(now);
+        self.publish_anew(now);
         self.service.status(self.in_one_line());
     }
 
     /// The fleet's state, for whoever asks systemd.
     fn in_one_line(&self) -> String {
         let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
-        let addresses: Vec<String> = self.steering.groups().map(|(address, _)| address.to_string()).collect();
+        let addresses: Vec<String> = self.updater.steering().groups().map(|(address, _)| address.to_string()).collect();
         let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
         let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
         format!("{serving} of {} workers serve{at}{reload}", self.lives.slots().count())
@@ -110,20 +109,14 @@ impl Engine {
 
     /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
     pub(super) fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
-        let Some(running) = self.running.get_mut(&id) else { return };
+        let Some(running) = self.running.get(&id) else { return };
         let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
             let (socket, place) = find::listener(&processes, cookie)?;
             self.rescue.found(cookie, place);
-            let books = self.steering.books();
-            // A second listener on the same seat adds to its books.
-            running.baseline.entry(seat).or_insert_with(|| {
-                books.renew(seat);
-                Box::new(Baseline { books: books.seat(seat), latencies: books.latencies(seat) })
-            });
-            Ok(self.steering.join(address, seat, socket)?)
+            Ok(self.updater.join(id, address, seat, socket)?)
         });
         match joined {
-            Ok(()) => {
+            Ok(_) => {
                 tracing::info!(slot = %self.slot(id), %address, %seat, "joined");
                 self.expect_others(address);
             }
@@ -140,7 +133,7 @@ impl Engine {
     pub(super) fn expect_others(&mut self, address: Address) {
         let listeners = self.lives.workers().flat_map(|worker| &worker.listeners);
         for listener in listeners.filter(|listener| listener.address == address && listener.seat.is_none()) {
-            self.steering.expect(address, listener.cookie);
+            self.updater.steering_mut().expect(address, listener.cookie);
         }
     }
 
@@ -193,7 +186,7 @@ impl Engine {
     fn bury(&mut self, id: WorkerId) {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
-        self.spoken.remove(&id);
+        self.updater.bury(id);
         tokio::task::spawn_local(worker::bury(running));
     }
 
@@ -231,7 +224,7 @@ impl Engine {
 
     fn announce(&mut self) {
         self.service.ready();
-        let addresses = self.steering.groups().map(|(address, _)| address).collect();
+        let addresses = self.updater.steering().groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             announce(&Up { addresses, config: self.config.clone() });
         }

@@ -72,24 +72,9 @@ impl Engine {
             return;
         }
         self.lives.speaks(id);
-        if self.config.tracking.counts_reports() && self.spoken.insert(id) {
-            self.arrange();
-        }
-        let Some(running) = self.running.get_mut(&id) else { return };
-        if !matches!(report, Report::Pong { .. }) {
-            running.pinger.spoke(now);
-        }
+        self.updater.hear(id, &report, now);
         let effects = match report {
-            Report::Latency { ns, requests } => {
-                running.estimate.observe_many(now, ns, requests);
-                return;
-            }
-            Report::Pong { id: ping, lag_ns } => {
-                if let Some(round_trip) = running.pinger.pong(now, ping) {
-                    running.estimate.observe_ping(now, round_trip.max(lag_ns));
-                }
-                return;
-            }
+            Report::Latency { .. } | Report::Pong { .. } => return,
             Report::Ready => self.lives.says_ready(id, now),
             Report::Disconnect => self.lives.asks_to_leave(id, now),
         };

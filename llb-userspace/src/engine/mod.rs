@@ -31,7 +31,7 @@ mod wake;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -54,12 +54,12 @@ use crate::{
     config::{Config, ReadyWhen},
     control,
     fleet::{Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Refusal, RuntimeDir, Style, Worker},
-    kernel::{Connections, Event, Pins, Steering},
+    kernel::{Connections, Event, Pins},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     report::say,
     sys::clock::now,
-    updater::{Updater, is_drained},
+    updater::{UPDATE_EVERY, Updater},
 };
 use journal::Journal;
 use messages::Message;
@@ -69,9 +69,6 @@ use worker::{Epitaph, Running};
 
 /// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
 const INBOX: usize = 1_024;
-
-/// When a closed listener is forgotten: its waiting connections have migrated in the same system call, long before.
-const FORGET_AFTER: Duration = Duration::from_secs(5);
 
 /// How long the end of llb waits for somebody to read what workers have written.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -117,7 +114,7 @@ fn announce(up: &Up) {
 pub(crate) struct Engine {
     config: Config,
     started_at: Instant,
-    steering: Steering,
+    updater: Updater,
     /// Asked from the threads that look at connections.
     connections: Option<Arc<Connections>>,
     journal: Journal,
@@ -125,14 +122,7 @@ pub(crate) struct Engine {
     running: HashMap<WorkerId, Running>,
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
-    /// Workers that have written something that llb understands, if reports count. The others are not pinged, and have
-    /// no estimate.
-    spoken: BTreeSet<WorkerId>,
     epitaphs: BTreeMap<Slot, Epitaph>,
-    /// Who sits where: see [`Engine::arrange`].
-    seated: Vec<publish::Seated>,
-    updater: Updater,
-    forget: VecDeque<(Instant, u64)>,
     rescue: rescue::Rescue,
     waking: wake::Waking,
     inbox: mpsc::Sender<Message>,
@@ -212,8 +202,8 @@ impl Engine {
         // Who is told that the fleet serves may ask at once.
         let first = std::mem::take(&mut self.first);
         self.perform(first, now());
-        let mut events = self.steering.take_events()?;
-        let mut tick = interval(publish::EVERY);
+        let mut events = self.updater.steering_mut().take_events()?;
+        let mut tick = interval(UPDATE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         tokio::pin!(stop);
         let mut stopping = false;
@@ -249,26 +239,20 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.look_round(now);
         let effects = {
-            let Engine { lives, steering, running, .. } = self;
-            let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), steering, now);
-            lives.tick(now, holds, |seat| is_drained(steering.books(), seat, now))
+            let Engine { lives, updater, running, .. } = self;
+            let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), updater, now);
+            lives.tick(now, holds, |seat| updater.is_drained(seat, now))
         };
         self.perform(effects, now);
-        for id in &self.spoken {
-            let Some(running) = self.running.get_mut(id) else { continue };
-            if let Some(ping) = running.pinger.due(now) {
+        for (id, ping) in self.updater.pings(now) {
+            if let Some(running) = self.running.get(&id) {
                 running.say(&say::ping(ping));
             }
         }
         self.wake_heirs();
-        while self.forget.front().is_some_and(|(at, _)| now >= *at) {
-            if let Some((_, cookie)) = self.forget.pop_front() {
-                self.steering.forget(cookie);
-                self.rescue.forget(cookie);
-            }
+        for cookie in self.updater.update(now) {
+            self.rescue.forget(cookie);
         }
-        self.steering.flush_log();
-        self.publish(now);
         self.look_after_the_silent(now);
         self.service.tick(now);
     }

@@ -46,7 +46,7 @@ impl Engine {
     fn record(&self, terms: Terms) -> Record {
         let workers = self.lives.workers().filter_map(|worker| {
             let running = self.running.get(&worker.id)?;
-            let baseline = |seat| running.baseline.get(&seat).map(|baseline| record_of(seat, baseline));
+            let baseline = |seat| Some(record_of(seat, self.updater.baseline(worker.id, seat)?));
             Some(WorkerRecord {
                 slot: worker.slot.0,
                 generation: worker.generation.0,

@@ -4,7 +4,7 @@ mod relieve;
 
 use std::collections::{BTreeMap, HashMap};
 
-use llb_common::{abi::Seat as SeatBooks, select};
+use llb_common::select;
 
 use super::Engine;
 use crate::{
@@ -69,7 +69,7 @@ impl Engine {
     /// Looks after the seats that are silent. The books of the others say that nothing is to be done, and those have been
     /// read for the publication just now.
     pub(super) fn look_after_the_silent(&mut self, now: Instant) {
-        if !self.steering.keeps_books() {
+        if !self.updater.steering().keeps_books() {
             return;
         }
         let mut looks = LOOKS;
@@ -80,7 +80,7 @@ impl Engine {
                 self.rescue.watches.remove(&seat);
                 continue;
             };
-            let books = self.steering.books().seat(seat);
+            let books = self.updater.steering().books().seat(seat);
             let watch = self.rescue.watches.entry(seat).or_insert_with(|| Watch::new(&books, now));
             match watch.step(&books, now) {
                 Step::Look if looks > 0 => {
@@ -99,10 +99,10 @@ impl Engine {
 
     /// The seats that are silent or watched, in turn.
     fn silent(&self, now: Instant) -> Vec<Seat> {
-        let Engine { rescue, steering, updater, .. } = self;
+        let Engine { rescue, updater, .. } = self;
         let is_silent = |seat: Seat| {
-            let load = steering.books().load(seat);
-            hang::is_silent(&load, self.cost_ns(seat, &load), now)
+            let load = updater.steering().books().load(seat);
+            hang::is_silent(&load, updater.cost_ns(seat, &load), now)
         };
         let busy = updater.views().iter().filter(|view| view.joined && view.in_flight > 0).map(|view| view.seat);
         let fresh = busy.filter(|seat| !rescue.watches.contains_key(seat) && is_silent(*seat));
@@ -116,7 +116,7 @@ impl Engine {
     fn look(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let copies = self.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
-        let books = self.steering.books().seat(seat);
+        let books = self.updater.steering().books().seat(seat);
         let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
         match watch.looked(waiting, &books, now) {
             Step::Rescue => self.rescue(id, seat, copies, now),
@@ -125,14 +125,6 @@ impl Engine {
                 self.take_in_again(id, seat, now);
             }
             Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
-        }
-    }
-
-    /// What a request costs at a seat, as the kernel's choice sees it.
-    fn cost_ns(&self, seat: Seat, books: &SeatBooks) -> u64 {
-        match self.updater.table().cost_ns[seat.0 as usize] {
-            0 => books.service_ns,
-            published => published,
         }
     }
 
@@ -149,7 +141,7 @@ impl Engine {
     fn take_in_again(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(worker) = self.lives.worker(id) else { return };
         let is_member = |listener: &Listener| {
-            self.steering.members(listener.address).iter().any(|member| member.cookie == listener.cookie)
+            self.updater.steering().members(listener.address).iter().any(|member| member.cookie == listener.cookie)
         };
         let left = worker.listeners.iter().filter(|listener| listener.seat == Some(seat) && !is_member(listener));
         let left: Vec<Listener> = left.copied().collect();
@@ -159,15 +151,14 @@ impl Engine {
         for Listener { cookie, address, .. } in left {
             self.join(id, cookie, address, seat, now);
         }
-        self.arrange();
-        self.publish(now);
+        self.publish_anew(now);
     }
 
     /// Tells of a worker that hangs.
     fn tell(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.rescue.watches.get(&seat) else { return };
         let (silent_ms, waiting, moved) = (ms(watch.silent_ns(now)), watch.waiting(), watch.moved());
-        let in_flight = select::in_flight(&self.steering.books().seat(seat));
+        let in_flight = select::in_flight(&self.updater.steering().books().seat(seat));
         tracing::warn!(slot = %self.slot(id), in_flight, waiting, silent_ms, "a worker hangs");
         let cause = format!("{in_flight} requests in flight, no answer for {silent_ms} ms, {waiting} waiting");
         self.lives.note_worker(Kind::Hung, id, &cause);
@@ -180,7 +171,7 @@ impl Engine {
             return;
         };
         let is_replaced = self.lives.worker(id).is_none_or(Worker::is_leaving);
-        let has_requests = watch.is_out() || select::in_flight(&self.steering.books().seat(seat)) > 0;
+        let has_requests = watch.is_out() || select::in_flight(&self.updater.steering().books().seat(seat)) > 0;
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");

@@ -1,7 +1,7 @@
 //! How a master begins: with what an earlier one has left, or afresh.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     fs::File,
     rc::Rc,
     sync::Arc,
@@ -12,7 +12,7 @@ use nix::unistd::geteuid;
 use tokio::sync::mpsc;
 
 use super::{
-    Announce, Engine, FORGET_AFTER, RunError,
+    Announce, Engine, RunError,
     guard::Guard,
     journal::Journal,
     leftover,
@@ -81,16 +81,12 @@ impl Engine {
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
-            steering,
+            updater: Updater::new(steering, config.policy, config.tracking),
             journal: Journal::new(),
             lives: Lives::new(rules, now),
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
-            spoken: BTreeSet::new(),
             epitaphs: BTreeMap::new(),
-            seated: Vec::new(),
-            updater: Updater::new(config.policy),
-            forget: VecDeque::new(),
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),
             inbox,
@@ -110,7 +106,7 @@ impl Engine {
         };
         if let Some((record, workers, gone)) = adopt {
             stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
-            engine.forget.extend(gone.into_iter().map(|cookie| (now.after(FORGET_AFTER), cookie)));
+            gone.into_iter().for_each(|cookie| engine.updater.forget(cookie, now));
             engine.adopt(record, workers, now)?;
         }
         Ok(engine)
@@ -129,11 +125,12 @@ impl Engine {
         });
         let Record { places, generation, reloading, .. } = record;
         let found = Adopted { workers: adopted.collect(), places, generation, reloading };
-        let books = self.steering.books();
+        let books = self.updater.steering().books();
         let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
             self.by_cgroup.insert(survivor.cgroup.id(), id);
-            let running = Running::adopt(id, survivor, seats, &self.inbox)
+            self.updater.adopt(id, seats);
+            let running = Running::adopt(id, survivor, &self.inbox)
                 .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;
             self.running.insert(id, running);
         }

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use llb_common::{
     abi::MAX_SEATS,
     outcome::{Outcome, Stage},
-    select,
 };
 
 use super::{Engine, error::describe, worker::Running};
 use crate::{
     fleet::{Standing, Worker},
-    kernel::{KernelError, Latencies},
+    kernel::KernelError,
     model::{Instant, Seat, Slot},
     observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram, sum_of},
     report::Fault,
@@ -23,12 +22,12 @@ impl Engine {
     /// # Errors
     /// [`KernelError::Map`] if the counters cannot be read.
     pub(super) fn status(&self, now: Instant) -> Result<Status, KernelError> {
-        let counters = self.steering.counters()?;
+        let counters = self.updater.steering().counters()?;
         let connections = counters.total(Stage::Select);
-        let tracked = self.steering.keeps_books();
+        let tracked = self.updater.steering().keeps_books();
         let latencies = tracked.then(|| {
             let seats = (0..MAX_SEATS as u32).map(Seat);
-            sum_of(seats.map(|seat| self.steering.books().latencies(seat)))
+            sum_of(seats.map(|seat| self.updater.steering().books().latencies(seat)))
         });
         Ok(Status {
             name: self.config.name.to_string(),
@@ -85,7 +84,7 @@ impl Engine {
             slots.sort_unstable();
             GroupStatus { address: address.to_string(), slots }
         };
-        self.steering.groups().map(group).collect()
+        self.updater.steering().groups().map(group).collect()
     }
 
     fn slot_of(&self, seat: Seat) -> Option<Slot> {
@@ -95,23 +94,9 @@ impl Engine {
     fn worker_status(&self, worker: &Worker, connections: u64, now: Instant) -> WorkerStatus {
         let running = self.running.get(&worker.id);
         let seats: Vec<Seat> = worker.seats().collect();
-        let sum = |count: fn(&llb_common::abi::Seat) -> u64| -> u64 {
-            seats
-                .iter()
-                .map(|seat| {
-                    let before = running.and_then(|running| running.baseline.get(seat));
-                    let before = before.map_or(0, |before| count(&before.books));
-                    count(&self.steering.books().seat(*seat)).saturating_sub(before)
-                })
-                .sum()
-        };
-        let tracked = |count| self.steering.keeps_books().then_some(count);
-        let latencies = self.steering.keeps_books().then(|| self.latencies(worker));
-        let cost = seats.first().map_or(0, |seat| match self.updater.table().cost_ns[seat.0 as usize] {
-            0 => self.steering.books().seat(*seat).service_ns,
-            published => published,
-        });
-        let chosen = sum(|books| books.charged);
+        let counted = self.updater.counted(worker.id, &seats);
+        let tracked = |count| self.updater.steering().keeps_books().then_some(count);
+        let latencies = self.updater.steering().keeps_books().then_some(&counted.latencies);
         WorkerStatus {
             slot: worker.slot.0,
             pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
@@ -119,34 +104,22 @@ impl Engine {
             generation: worker.generation.0,
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),
-            chosen,
-            share: chosen as f64 / connections.max(1) as f64,
-            open: tracked(sum(|books| books.opened).saturating_sub(sum(|books| books.closed))),
+            chosen: counted.chosen,
+            share: counted.chosen as f64 / connections.max(1) as f64,
+            open: tracked(counted.open),
             // Seen by who asks for it: it takes system calls.
             queued: None,
-            in_flight: tracked(seats.iter().map(|seat| select::in_flight(&self.steering.books().seat(*seat))).sum()),
-            answered: tracked(sum(|books| books.answered)),
-            failed: tracked(sum(|books| books.failed)),
+            in_flight: tracked(counted.in_flight),
+            answered: tracked(counted.answered),
+            failed: tracked(counted.failed),
             rescued: tracked(running.map_or(0, |running| running.rescued)),
-            latency_us: latencies.as_ref().and_then(LatencyStatus::of),
-            latency_histogram: latencies.as_ref().map(histogram),
-            cost_us: cost as f64 / 1e3,
+            latency_us: latencies.and_then(LatencyStatus::of),
+            latency_histogram: latencies.map(histogram),
+            cost_us: counted.cost_ns as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
             reports: running.map(reports).unwrap_or_default(),
         }
-    }
-
-    /// The answers of a worker since it took its seats.
-    fn latencies(&self, worker: &Worker) -> Latencies {
-        let baseline = self.running.get(&worker.id).map(|running| &running.baseline);
-        sum_of(worker.seats().map(|seat| {
-            let now = self.steering.books().latencies(seat);
-            match baseline.and_then(|baseline| baseline.get(&seat)) {
-                Some(before) => std::array::from_fn(|bucket| now[bucket].saturating_sub(before.latencies[bucket])),
-                None => now,
-            }
-        }))
     }
 }
 

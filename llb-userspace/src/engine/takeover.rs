@@ -11,7 +11,7 @@ use std::{
 
 use llb_common::abi::{BUCKETS, MAX_SEATS, Seat as SeatBooks};
 
-use super::{leftover, worker::Baseline};
+use super::leftover;
 use crate::{
     config::Config,
     fleet::{
@@ -20,6 +20,7 @@ use crate::{
     },
     kernel::{Member, Pins, Steering},
     model::{Address, Seat},
+    updater::Baseline,
 };
 
 /// What is left of a fleet, and can be gone on with.

@@ -39,10 +39,10 @@ impl Engine {
     /// Wakes every worker that is chosen from, if connections have moved.
     pub(super) fn wake_heirs(&mut self) {
         // Nothing can have moved unless a listener has closed of late.
-        if self.forget.is_empty() {
+        if !self.updater.is_forgetting() {
             return;
         }
-        let Ok(counters) = self.steering.counters() else { return };
+        let Ok(counters) = self.updater.steering().counters() else { return };
         let moved = counters.get(Outcome::Migrated) + counters.get(Outcome::MigratedByHash);
         if !self.waking.is_due(moved) {
             return;

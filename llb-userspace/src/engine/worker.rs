@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::VecDeque,
     io,
     os::unix::net::UnixStream,
     process::{Child, ExitStatus},
@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use llb_common::abi::{BUCKETS, Seat as SeatBooks};
 use nix::unistd::Pid;
 use tokio::{
     io::AsyncReadExt,
@@ -21,10 +20,8 @@ use tokio::{
 
 use super::{drain::Drain, messages::Message};
 use crate::{
-    estimate::{Estimate, ping::Pinger},
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
-    kernel::Latencies,
-    model::{Seat, WorkerId},
+    model::WorkerId,
     report::{Reader, Report, ReportCounts},
     sys::{pidfd::PidFd, procfs, readable::Readable},
 };
@@ -52,12 +49,8 @@ const LAST_BREATHS: u32 = 400;
 pub(super) struct Running {
     pub pid: Pid,
     pub cgroup: WorkerCgroup,
-    pub estimate: Estimate,
-    pub pinger: Pinger,
     pub counts: Rc<RefCell<ReportCounts>>,
     pub drain: Drain,
-    /// The books of its seats when it took them; the books outlive the worker.
-    pub baseline: HashMap<Seat, Box<Baseline>>,
     /// Connections that waited for it and were given to others.
     pub rescued: u64,
     /// See [`procfs::started_at`].
@@ -66,19 +59,6 @@ pub(super) struct Running {
     say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
     _tasks: JoinSet<()>,
-}
-
-/// What a seat had counted for others before.
-#[derive(Clone)]
-pub(super) struct Baseline {
-    pub books: SeatBooks,
-    pub latencies: Latencies,
-}
-
-impl Default for Baseline {
-    fn default() -> Self {
-        Baseline { books: SeatBooks::default(), latencies: [0; BUCKETS] }
-    }
 }
 
 /// How a worker ended.
@@ -115,11 +95,8 @@ impl Running {
         Ok(Running {
             pid: spawned.pid,
             cgroup,
-            estimate: Estimate::default(),
-            pinger: Pinger::default(),
             counts,
             drain: Drain::default(),
-            baseline: HashMap::new(),
             // Nobody has waited for it yet, so it is there.
             pid_started_at: procfs::started_at(spawned.pid)?,
             rescued: 0,
@@ -129,23 +106,15 @@ impl Running {
     }
 
     /// Watches a worker that another master has spawned.
-    pub(super) fn adopt(
-        id: WorkerId,
-        survivor: Survivor,
-        seats: BTreeMap<Seat, Baseline>,
-        inbox: &Sender<Message>,
-    ) -> io::Result<Self> {
+    pub(super) fn adopt(id: WorkerId, survivor: Survivor, inbox: &Sender<Message>) -> io::Result<Self> {
         let Survivor { record, cgroup, pidfd } = survivor;
         let mut tasks = JoinSet::new();
         tasks.spawn_local(wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
         Ok(Running {
             pid: Pid::from_raw(record.pid),
             cgroup,
-            estimate: Estimate::default(),
-            pinger: Pinger::default(),
             counts: Rc::default(),
             drain: Drain::default(),
-            baseline: seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline))).collect(),
             pid_started_at: record.pid_started_at,
             rescued: 0,
             say: None,

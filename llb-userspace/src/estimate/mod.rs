@@ -22,7 +22,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{estimate::{Estimate, ping::Pinger}, model::Instant};
+//! use llb::{estimate::{Estimate, ping::{Pinger, TOGETHER}}, model::Instant};
 //!
 //! let (mut estimate, mut pinger) = (Estimate::default(), Pinger::default());
 //! let mut now = Instant(1_000_000_000);
@@ -38,14 +38,15 @@
 //! assert!((4_500_000..5_500_000).contains(&cost_ns), "{cost_ns}");
 //!
 //! // It is asked whether it is there, and answers within a millisecond.
-//! let id = pinger.due(now).expect("it has spoken, and owes no answer");
+//! assert!(pinger.is_due(now));
+//! let id = pinger.due(now, Duration::ZERO).expect("it has spoken, and owes no answer");
 //! now = now.after(Duration::from_millis(1));
 //! let round_trip_ns = pinger.pong(now, id).expect("that was the ping");
 //! estimate.observe_ping(now, round_trip_ns);
 //!
-//! // It is asked again, and says nothing for 400 ms: it costs at least that.
-//! now = now.after(Duration::from_millis(100));
-//! assert!(pinger.due(now).is_some() && pinger.outstanding() == Some(now));
+//! // It is asked again, a little early, as another is asked now; and says nothing for 400 ms: it costs at least that.
+//! now = now.after(Duration::from_millis(80));
+//! assert!(pinger.due(now, TOGETHER).is_some() && pinger.outstanding() == Some(now));
 //! now = now.after(Duration::from_millis(400));
 //! assert_eq!(estimate.at_least(now, pinger.outstanding()), 400_000_000);
 //! assert_eq!(estimate.get_at(now, pinger.outstanding()), Some(400_000_000));

@@ -1,16 +1,21 @@
 //! When to ask a worker whether it is there, and what its answers say.
 //!
 //! A worker is asked only after it has spoken on its channel, has at most one ping to answer, and is left alone for
-//! [`REST`] after each answer. A ping not answered within [`PATIENCE`] is said again, in case the worker lost it: the
-//! id and the moment that it was first said stay. A worker that has answered none in [`TRIES`] does not know about
-//! pings: it is not asked again and its silence says nothing. Once a worker has answered any, silence tells.
+//! [`REST`] after each answer, or half of that where others are asked. A ping not answered within [`PATIENCE`] is said
+//! again, in case the worker lost it: the id and the moment that it was first said stay. A worker that has answered none in
+//! [`TRIES`] does not know about pings: it is not asked again and its silence says nothing. Once a worker has answered any,
+//! silence tells.
 
 use crate::model::Instant;
 use std::time::Duration;
 
-/// From a pong to the next ping. A blocked event loop is noticed within this and its usual latency, and ten small
+/// From a pong to the next ping, at the latest. A blocked event loop is noticed within this and its usual latency, and ten small
 /// messages a second cost a worker next to nothing.
 pub const REST: Duration = Duration::from_millis(100);
+
+/// A ping that is due within this time may be said with others: workers that are asked together answer together, and who hears
+/// them is woken for many at once. Half of [`REST`], so that they soon keep step.
+pub const TOGETHER: Duration = Duration::from_millis(50);
 
 /// From a ping to saying it again. Longer than a busy worker's long requests and its start.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,11 +64,21 @@ impl Pinger {
         }
     }
 
-    /// The id of the ping to say now, if one is due; it counts as said. A ping that does not fit into the channel
+    /// Whether a ping is to be said now.
+    #[must_use]
+    pub fn is_due(&self, now: Instant) -> bool {
+        match self.state {
+            State::Resting { until } => until <= now,
+            State::Waiting { last_said, .. } => last_said.after(PATIENCE) <= now,
+            State::Unheard | State::GivenUp => false,
+        }
+    }
+
+    /// The id of the ping to say now, if one is due within `ahead`; it counts as said. A ping that does not fit into the channel
     /// may be dropped: it will be said again.
-    pub fn due(&mut self, now: Instant) -> Option<u64> {
+    pub fn due(&mut self, now: Instant, ahead: Duration) -> Option<u64> {
         match &mut self.state {
-            State::Resting { until } if *until <= now => {
+            State::Resting { until } if *until <= now.after(ahead) => {
                 let id = self.next_id;
                 self.next_id += 1;
                 self.state = State::Waiting { id, first_said: now, last_said: now, said: 1, silent_since: now };
@@ -134,25 +149,40 @@ mod tests {
     #[test]
     fn a_worker_that_never_spoke_is_never_asked() {
         let mut pinger = Pinger::default();
-        assert_eq!(pinger.due(at(1_000_000)), None);
+        assert_eq!(pinger.due(at(1_000_000), Duration::ZERO), None);
         assert_eq!(pinger.pong(at(1_000_001), 0), None);
-        assert_eq!((pinger.due(at(2_000_000)), pinger.stray()), (None, 1));
+        assert_eq!((pinger.due(at(2_000_000), Duration::ZERO), pinger.stray()), (None, 1));
     }
 
     #[test]
     fn the_next_ping_is_due_100_ms_after_the_pong() {
         let mut pinger = heard();
-        assert_eq!(pinger.due(at(0)), Some(0));
-        assert_eq!(pinger.due(at(50)), None);
+        assert_eq!(pinger.due(at(0), Duration::ZERO), Some(0));
+        assert_eq!(pinger.due(at(50), Duration::ZERO), None);
         assert_eq!(pinger.pong(at(60), 0), Some(60 * MS));
-        assert_eq!(pinger.due(at(159)), None);
-        assert_eq!(pinger.due(at(160)), Some(1));
+        assert_eq!(pinger.due(at(159), Duration::ZERO), None);
+        assert_eq!(pinger.due(at(160), Duration::ZERO), Some(1));
+    }
+
+    #[test]
+    fn a_ping_may_be_said_ahead_with_others() {
+        let mut pinger = heard();
+        pinger.due(at(0), TOGETHER);
+        pinger.pong(at(1), 0);
+        assert_eq!((pinger.due(at(50), TOGETHER), pinger.is_due(at(100))), (None, false));
+        assert_eq!(pinger.due(at(51), TOGETHER), Some(1));
+        assert_eq!(
+            (pinger.due(at(2_050), TOGETHER), pinger.is_due(at(2_050))),
+            (None, false),
+            "what is out is no sooner said again"
+        );
+        assert!(pinger.is_due(at(2_051)));
     }
 
     #[test]
     fn a_worker_that_never_answers_is_asked_three_times_and_left_alone() {
         let mut pinger = heard();
-        let asked: Vec<u64> = (0..60_000).filter(|ms| pinger.due(at(*ms)).is_some()).collect();
+        let asked: Vec<u64> = (0..60_000).filter(|ms| pinger.due(at(*ms), Duration::ZERO).is_some()).collect();
         assert_eq!(asked, [0, 2_000, 4_000]);
         assert_eq!(pinger.outstanding(), None);
     }
@@ -160,11 +190,11 @@ mod tests {
     #[test]
     fn a_worker_that_has_answered_owes_a_pong_however_long_it_takes() {
         let mut pinger = heard();
-        pinger.due(at(0));
+        pinger.due(at(0), Duration::ZERO);
         assert_eq!(pinger.outstanding(), None);
         pinger.pong(at(1), 0);
-        assert_eq!((pinger.outstanding(), pinger.due(at(101))), (None, Some(1)));
-        let asked: Vec<u64> = (101..10_000).filter(|ms| pinger.due(at(*ms)) == Some(1)).collect();
+        assert_eq!((pinger.outstanding(), pinger.due(at(101), Duration::ZERO)), (None, Some(1)));
+        let asked: Vec<u64> = (101..10_000).filter(|ms| pinger.due(at(*ms), Duration::ZERO) == Some(1)).collect();
         assert_eq!(asked, [2_101, 4_101, 6_101, 8_101]);
         assert_eq!(pinger.outstanding(), Some(at(101)));
         assert_eq!(pinger.pong(at(10_000), 1), Some(9_899 * MS));
@@ -174,9 +204,9 @@ mod tests {
     #[test]
     fn a_worker_that_speaks_is_not_silent() {
         let mut pinger = heard();
-        pinger.due(at(0));
+        pinger.due(at(0), Duration::ZERO);
         pinger.pong(at(1), 0);
-        pinger.due(at(101));
+        pinger.due(at(101), Duration::ZERO);
         pinger.spoke(at(500));
         assert_eq!(pinger.outstanding(), Some(at(500)));
     }
@@ -184,7 +214,7 @@ mod tests {
     #[test]
     fn stray_pongs_are_counted_and_change_nothing() {
         let mut pinger = heard();
-        pinger.due(at(0));
+        pinger.due(at(0), Duration::ZERO);
         assert_eq!(pinger.pong(at(1), 9), None);
         assert_eq!(pinger.pong(at(2), 0), Some(2 * MS));
         assert_eq!(pinger.pong(at(3), 0), None);
@@ -208,7 +238,7 @@ mod tests {
                         }
                     }
                     _ => {
-                        if let Some(id) = pinger.due(at(now)) {
+                        if let Some(id) = pinger.due(at(now), Duration::ZERO) {
                             prop_assert!(out.is_none_or(|unanswered| unanswered == id));
                             prop_assert!(ponged.is_none_or(|ponged| now >= ponged + 100));
                             out = Some(id);

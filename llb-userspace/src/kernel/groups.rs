@@ -37,11 +37,11 @@ pub(super) struct Groups(pub(super) BTreeMap<Address, (u32, Vec<Member>)>);
 impl Steering {
     /// Puts a worker's listener into the group of `address`, from where the selector will choose it. The caller
     /// closes its copy of the socket afterwards: one kept open would keep the listener alive when its worker has
-    /// closed it.
+    /// closed it. Returns its cookie (`SO_COOKIE`).
     ///
     /// # Errors
     /// [`KernelError`]; the listener is then not in the group.
-    pub fn join(&mut self, address: Address, seat: Seat, socket: impl AsFd) -> Result<(), KernelError> {
+    pub fn join(&mut self, address: Address, seat: Seat, socket: impl AsFd) -> Result<u64, KernelError> {
         let socket = socket.as_fd();
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
         let (index, mut members) = self.groups.find(address)?;
@@ -66,7 +66,7 @@ impl Steering {
         self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
         self.groups.0.insert(address, (index, members));
-        Ok(())
+        Ok(cookie)
     }
 
     /// Makes a listener known that has not joined: connections that the kernel's hash would give to it go through the

@@ -10,34 +10,50 @@
 //! # Listeners of this process
 //!
 //! Whoever makes the listening sockets puts each into its group, under a seat of its own, and publishes what each seat
-//! costs, again and again:
+//! costs, again and again. [`crate::updater`] does so with what workers report; by hand, and by what the kernel counts, it is
+//! this:
 //!
 //! ```no_run
 //! use std::{fs::File, net::TcpListener, thread::sleep, time::Duration};
 //! use llb::{
+//!     common::{histogram::quantile, select::in_flight, track::outstanding_at},
 //!     config::Policy,
-//!     kernel::{AttachedBooks, Latencies, Member, Options, Outcome, Stage, Steering},
-//!     model::{Address, Seat},
+//!     kernel::{AttachedBooks, Books, Latencies, Member, Options, Outcome, Publication, Stage, Steering},
+//!     model::{Address, Instant, Seat},
 //!     now,
-//!     updater::{Seated, Updater, is_drained},
+//!     policy::{Table, View, table},
 //! };
+//!
+//! fn view(books: &Books, seat: Seat, now: Instant) -> View {
+//!     let counts = books.seat(seat);
+//!     View {
+//!         seat,
+//!         estimate_ns: None,
+//!         at_least_ns: 0,
+//!         kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
+//!         in_flight: in_flight(&counts) + outstanding_at(&counts, now.0),
+//!         progress_at: Instant(counts.progress_at),
+//!         joined: true,
+//!     }
+//! }
 //!
 //! # fn stop() -> bool { true }
 //! fn steer(listeners: &[TcpListener; 2]) -> Result<(), Box<dyn std::error::Error>> {
 //!     let mut steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: true })?;
 //!     // The kernel counts what belongs to joined listeners, of all that is in this cgroup; until this is dropped.
 //!     let _attached: AttachedBooks = steering.attach_books(File::open("/sys/fs/cgroup/web")?.into())?;
+//!     let mut cookies = Vec::new();
 //!     for (seat, listener) in (0..).map(Seat).zip(listeners) {
 //!         steering.books().renew(seat);
-//!         steering.join(Address(listener.local_addr()?), seat, listener)?;
+//!         cookies.push(steering.join(Address(listener.local_addr()?), seat, listener)?);
 //!     }
-//!     let mut updater = Updater::new(Policy::LeastLatency);
+//!     let mut turn = 0;
 //!     while !stop() {
-//!         let seats = [Seat(0), Seat(1)].into_iter();
-//!         let seated = seats.map(|seat| Seated { seat, joined: true, estimate: None, owed: None });
-//!         updater.update(steering.books(), seated, now());
-//!         let waiting: u64 = updater.views().iter().map(|view| view.in_flight).sum();
-//!         println!("{waiting} requests in flight, the least-latency seat is {:?}", updater.table().least);
+//!         let views = [Seat(0), Seat(1)].map(|seat| view(steering.books(), seat, now()));
+//!         let Table { least, near, cost_ns } = table(&views, now(), turn);
+//!         let publication = Publication { least, near, cost_ns: &cost_ns };
+//!         steering.books().publish(Policy::LeastLatency, &publication, now());
+//!         turn += 1;
 //!         steering.flush_log();
 //!         sleep(Duration::from_millis(9));
 //!     }
@@ -47,23 +63,18 @@
 //!     for (address, members) in steering.groups() {
 //!         for Member { seat, .. } in members {
 //!             let (books, latencies): (_, Latencies) = (steering.books().seat(*seat), steering.books().latencies(*seat));
-//!             let p99_ns = llb::common::histogram::quantile(&latencies, 990);
-//!             println!("{address}, seat {seat}: {} answered, p99 {p99_ns} ns", books.answered);
+//!             println!("{address}, seat {seat}: {} answered, p99 {} ns", books.answered, quantile(&latencies, 990));
 //!         }
 //!     }
 //!
 //!     // The second is to end: no new connection goes there, and what it has begun is waited for.
-//!     let second = Address(listeners[1].local_addr()?);
-//!     let cookies: Vec<u64> = steering.members(second).iter().filter(|of| of.seat == Seat(1)).map(|of| of.cookie).collect();
-//!     cookies.iter().try_for_each(|cookie| steering.leave(*cookie))?;
-//!     while !is_drained(steering.books(), Seat(1), now()) {
+//!     steering.leave(cookies[1])?;
+//!     while view(steering.books(), Seat(1), now()).in_flight > 0 {
 //!         sleep(Duration::from_millis(9));
 //!     }
 //!     Ok(())
 //! }
 //! ```
-//!
-//! What is published without an [`Updater`](crate::updater::Updater) is a [`Publication`].
 //!
 //! # Listeners of other processes
 //!
@@ -87,7 +98,9 @@
 //!         match (event.kind, seat_of(event.cgroup)) {
 //!             (EventKind::Bind, _) => {}
 //!             // A copy by pidfd_getfd(2), closed here: kept, it would keep the listener alive.
-//!             (EventKind::Listen, Some(seat)) => steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?,
+//!             (EventKind::Listen, Some(seat)) => {
+//!                 steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?;
+//!             }
 //!             // It is to join later; until then what the hash gives to it goes through the selector.
 //!             (EventKind::Listen, None) => steering.expect(event.address, event.cookie),
 //!             (EventKind::Close, _) => {

@@ -38,6 +38,8 @@ mod frame;
 mod parse;
 pub mod say;
 
+use std::time::Duration;
+
 pub use frame::{MAX_LINE_BYTES, MAX_MESSAGE_BYTES, Reader};
 pub use parse::{MAX_LATENCY_US, MAX_REQUESTS};
 
@@ -63,6 +65,16 @@ pub enum Report {
         /// not.
         lag_ns: u64,
     },
+}
+
+impl Report {
+    /// A request took so long; at most [`MAX_LATENCY_US`] of it count.
+    #[must_use]
+    pub fn latency(took: Duration) -> Self {
+        let at_most = Duration::from_micros(MAX_LATENCY_US as u64);
+        // An hour of nanoseconds fits.
+        Report::Latency { ns: took.min(at_most).as_nanos() as u64, requests: 1 }
+    }
 }
 
 /// Why a line gave no report. The text is for the log, once a worker and kind: see [`Reader::newly_seen`].

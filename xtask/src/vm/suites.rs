@@ -84,15 +84,8 @@ pub(super) const SUITES: [Suite; 12] = [
         left_out: &[
             "a_fleet_outlives_many_masters",
             "a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes",
-            "a_fleet_without_a_bpf_file_system_mounts_its_own",
-            "of_two_masters_that_come_at_once_one_takes_over",
-            "strangers_are_neither_adopted_nor_killed",
             "the_generation_goes_on_and_the_next_reload_takes_the_new_command",
             "the_new_masters_own_settings_apply",
-            "what_does_not_fit_is_started_afresh_and_said",
-            "where_nothing_can_be_pinned_that_is_said_once",
-            "whoever_does_not_end_with_the_master_is_killed_when_its_time_is_over",
-            "workers_end_with_their_master_if_that_is_asked_for",
         ],
     },
     Suite {

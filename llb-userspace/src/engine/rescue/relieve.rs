@@ -61,7 +61,8 @@ impl Engine {
         let silent_ns = self.rescue.watches.get(&seat).map_or(0, |watch| watch.silent_ns(now));
         let rescues = self.config.hanging.rescue && chooses_by_load(self.config.policy);
         let helped = |copied: &Copied| {
-            let mut others = self.steering.members(copied.listener.address).iter().filter(|other| other.seat != seat);
+            let mut others =
+                self.updater.steering().members(copied.listener.address).iter().filter(|other| other.seat != seat);
             copied.waiting > 0 && others.any(|other| self.is_better_off(other, silent_ns, now))
         };
         let (listeners, sockets): (Vec<Listener>, Vec<OwnedFd>) = copies
@@ -73,7 +74,7 @@ impl Engine {
             return;
         }
         for listener in &listeners {
-            if let Err(error) = self.steering.leave(listener.cookie) {
+            if let Err(error) = self.updater.leave(listener.cookie) {
                 tracing::error!(%error, "cannot take a listener out of its group");
             }
         }
@@ -106,8 +107,7 @@ impl Engine {
                 tracing::error!(slot = %self.slot(id), "cannot rescue the connections that wait: {error:#}");
             }
         }
-        self.arrange();
-        self.publish(now);
+        self.publish_anew(now);
     }
 
     /// Tells that connections have been moved from a worker that hangs.
@@ -132,7 +132,7 @@ impl Engine {
                 Ok(count) => {
                     moved += count;
                     self.rescue.own.entry(*cookie).or_default().extend([EventKind::Close, EventKind::Listen]);
-                    if let Err(error) = self.steering.remember(*address, seat, *cookie) {
+                    if let Err(error) = self.updater.steering_mut().remember(*address, seat, *cookie) {
                         tracing::error!(%error, "cannot note whose a listener is");
                     }
                 }
@@ -149,7 +149,7 @@ impl Engine {
         if self.rescue.watches.get(&member.seat).is_some_and(Watch::is_suspected) {
             return false;
         }
-        let books = self.steering.books().load(member.seat);
+        let books = self.updater.steering().books().load(member.seat);
         let requests = select::in_flight(&books) + outstanding_at(&books, now.0);
         let load = Load { requests, ..Load::of(&books, self.updater.table().cost_ns[member.seat.0 as usize]) };
         requests == 0 || expected_ns(load, now.0) <= silent_ns / 2
@@ -157,20 +157,20 @@ impl Engine {
 
     /// How often each member of the listeners' groups has been chosen.
     fn charges(&self, listeners: &[Listener]) -> Vec<(Member, u64)> {
-        let books = self.steering.books();
-        let members = listeners.iter().flat_map(|listener| self.steering.members(listener.address));
+        let books = self.updater.steering().books();
+        let members = listeners.iter().flat_map(|listener| self.updater.steering().members(listener.address));
         members.map(|member| (*member, books.load(member.seat).charged)).collect()
     }
 
     /// Sees to those to whom connections may have moved.
     fn received(&mut self, before: &[(Member, u64)], now: Instant) {
         for (Member { seat, cookie }, charged) in before {
-            let books = self.steering.books().seat(*seat);
+            let books = self.updater.steering().books().seat(*seat);
             if books.charged == *charged {
                 continue;
             }
-            self.steering.books().hold(*seat, now.after(HELD_FOR));
-            let cost_ns = self.cost_ns(*seat, &books);
+            self.updater.steering().books().hold(*seat, now.after(HELD_FOR));
+            let cost_ns = self.updater.cost_ns(*seat, &books);
             self.rescue.watches.entry(*seat).or_insert_with(|| Watch::receiving(&books, cost_ns, now));
             let owner = self.lives.workers().find(|worker| worker.takes(*seat)).map(|worker| worker.id);
             // One that has closed its listener since has passed them on.

@@ -1,5 +1,4 @@
-//! The updater: from what is known of each seat now to what the kernel's selector reads. Stepped by hand, with the time as
-//! an argument; [`crate::balancer`] steps it for a master of your own, [`crate::engine`] for `llb run`.
+//! From what is known of each seat now to what the kernel's selector reads.
 
 use std::time::Duration;
 
@@ -17,10 +16,9 @@ use crate::{
 /// because only an answer could mend its name.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
-/// A worker's seat, as the updater needs to know it.
+/// A worker's seat, as the publisher needs to know it.
 #[derive(Clone, Copy, Debug)]
-pub struct Seated<'a> {
-    /// The seat.
+pub(super) struct Seated<'a> {
     pub seat: Seat,
     /// Whether it may be chosen.
     pub joined: bool,
@@ -32,24 +30,20 @@ pub struct Seated<'a> {
 
 /// What was published last, and what it was made of.
 #[derive(Clone, Debug)]
-pub struct Updater {
+pub(super) struct Publisher {
     policy: Policy,
     views: Vec<View>,
     table: Table,
     turn: u64,
 }
 
-impl Updater {
-    /// An updater that has published nothing.
-    #[must_use]
-    pub fn new(policy: Policy) -> Self {
-        Updater { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0 }
+impl Publisher {
+    pub(super) fn new(policy: Policy) -> Self {
+        Publisher { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0 }
     }
 
-    /// Publishes what is known of the seats at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no
-    /// system call. The kernel takes what is older than [`select::STALE_AFTER_NS`] for nothing, so this is to be called well
-    /// more often than once a second; `llb run` does it every 9 ms, and after each change.
-    pub fn update<'a>(&mut self, books: &Books, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
+    /// Publishes what is known of the seats at `now`.
+    pub(super) fn publish<'a>(&mut self, books: &Books, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
         self.views.clear();
         self.views.extend(seated.map(|seated| view(books, seated, now)));
@@ -59,15 +53,11 @@ impl Updater {
         books.rest(&set::of(self.views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
     }
 
-    /// What was published last.
-    #[must_use]
-    pub fn table(&self) -> &Table {
+    pub(super) fn table(&self) -> &Table {
         &self.table
     }
 
-    /// What was known then.
-    #[must_use]
-    pub fn views(&self) -> &[View] {
+    pub(super) fn views(&self) -> &[View] {
         &self.views
     }
 }
@@ -91,8 +81,7 @@ fn view(books: &Books, Seated { seat, joined, estimate, owed }: Seated<'_>, now:
 
 /// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,
 /// so charges that no request has settled are forgotten here only.
-#[must_use]
-pub fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
+pub(super) fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
     let books = books.seat(seat);
     select::in_flight(&books) == 0 && track::outstanding_at(&books, now.0) == 0
 }

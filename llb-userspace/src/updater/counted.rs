@@ -1,0 +1,111 @@
+//! What a worker's seats have counted since it took them.
+
+use std::collections::BTreeMap;
+
+use llb_common::{
+    abi::{BUCKETS, Seat as SeatBooks},
+    select,
+};
+
+use super::{Known, Updater};
+use crate::{
+    kernel::{Books, Latencies},
+    model::{Seat, WorkerId},
+    observe::status::sum_of,
+};
+
+/// What a seat had counted for others before.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    /// Its books.
+    pub books: SeatBooks,
+    /// The answers that they had seen.
+    pub latencies: Latencies,
+}
+
+impl Default for Baseline {
+    fn default() -> Self {
+        Baseline { books: SeatBooks::default(), latencies: [0; BUCKETS] }
+    }
+}
+
+/// What each seat of a worker had counted when it took it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Baselines(BTreeMap<Seat, Box<Baseline>>);
+
+impl Baselines {
+    /// Begins a seat's books anew, unless the worker sits there already.
+    pub(super) fn begin(&mut self, books: &Books, seat: Seat) {
+        self.0.entry(seat).or_insert_with(|| {
+            books.renew(seat);
+            Box::new(Baseline { books: books.seat(seat), latencies: books.latencies(seat) })
+        });
+    }
+}
+
+/// What the kernel has counted of a worker; all but `chosen` and `cost_ns` are 0 where it keeps no books.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// Connections that the selector gave to it.
+    pub chosen: u64,
+    /// Connections open.
+    pub open: u64,
+    /// Requests begun and not yet answered.
+    pub in_flight: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// Connections that it closed without an answer.
+    pub failed: u64,
+    /// Its answers, by how long they took.
+    pub latencies: Latencies,
+    /// What a request costs there as the kernel's choice sees it, ns; 0 if nothing is known.
+    pub cost_ns: u64,
+}
+
+impl Updater {
+    /// What the kernel has counted of a worker on these seats since it took them.
+    #[must_use]
+    pub fn counted(&self, worker: WorkerId, seats: &[Seat]) -> Counted {
+        let books = self.steering.books();
+        let nothing = Baseline::default();
+        let before = |seat| self.baseline(worker, seat).unwrap_or(&nothing);
+        let sum = |count: fn(&SeatBooks) -> u64| -> u64 {
+            seats.iter().map(|seat| count(&books.seat(*seat)).saturating_sub(count(&before(*seat).books))).sum()
+        };
+        Counted {
+            chosen: sum(|books| books.charged),
+            open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
+            // What others had there in flight is answered, or given up.
+            in_flight: seats.iter().map(|seat| select::in_flight(&books.seat(*seat))).sum(),
+            answered: sum(|books| books.answered),
+            failed: sum(|books| books.failed),
+            latencies: sum_of(seats.iter().map(|seat| {
+                let (now, before) = (books.latencies(*seat), &before(*seat).latencies);
+                std::array::from_fn(|bucket| now[bucket].saturating_sub(before[bucket]))
+            })),
+            cost_ns: seats.first().map_or(0, |seat| self.cost_ns(*seat, &books.seat(*seat))),
+        }
+    }
+
+    /// What a request costs at a seat of these books as the kernel's choice sees it, ns; 0 if nothing is known.
+    #[must_use]
+    pub fn cost_ns(&self, seat: Seat, books: &SeatBooks) -> u64 {
+        match self.table().cost_ns[seat.0 as usize] {
+            0 => books.service_ns,
+            published => published,
+        }
+    }
+
+    /// What a seat had counted when the worker took it; nothing if it has not.
+    #[must_use]
+    pub fn baseline(&self, worker: WorkerId, seat: Seat) -> Option<&Baseline> {
+        self.known.get(&worker)?.baselines.0.get(&seat).map(Box::as_ref)
+    }
+
+    /// A worker has had these seats since before this updater began: as the one that did wrote down.
+    pub fn adopt(&mut self, worker: WorkerId, seats: impl IntoIterator<Item = (Seat, Baseline)>) {
+        let seats = seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline)));
+        let known: &mut Known = self.known.entry(worker).or_default();
+        known.baselines.0.extend(seats);
+    }
+}

@@ -1,0 +1,269 @@
+//! The map updater: it knows who sits where and what each worker has said, and keeps the kernel's maps up to date. Stepped by
+//! hand, with the time as an argument. Both masters stand on it: [`crate::balancer`], for one of your own, and
+//! [`crate::engine`], which is `llb run`. Here a worker is a number, and its seats are whoever uses this to give:
+//!
+//! ```no_run
+//! use std::net::TcpListener;
+//! use llb::{
+//!     config::Tracking,
+//!     kernel::{Options, Steering},
+//!     model::{Address, Seat, WorkerId},
+//!     report::Report,
+//!     now,
+//!     updater::{Place, Updater},
+//! };
+//! use llb_common::policy::Policy;
+//!
+//! # fn shared() -> std::io::Result<TcpListener> { TcpListener::bind("127.0.0.1:0") }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false })?;
+//! let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
+//!
+//! // A listener with SO_REUSEPORT, as the one of worker 7, on seat 0.
+//! let (listener, worker, seat) = (shared()?, WorkerId(7), Seat(0));
+//! let cookie = updater.join(worker, Address(listener.local_addr()?), seat, &listener)?;
+//! updater.arrange([Place { seat, worker, joined: true }]);
+//!
+//! // What it has said, and what it is to be asked.
+//! updater.hear(worker, &Report::Latency { ns: 3_000_000, requests: 1 }, now());
+//! for (worker, id) in updater.pings(now()) {
+//!     println!("to worker {worker}: {{\"cmd\":\"ping\",\"id\":{id}}}");
+//! }
+//! updater.update(now());
+//! println!("{:?}, {:?}", updater.table().least, updater.counted(worker, &[seat]).chosen);
+//!
+//! // It takes no more connections; its seat is free when the last is answered.
+//! updater.leave(cookie)?;
+//! updater.forget(cookie, now());
+//! updater.arrange([Place { seat, worker, joined: false }]);
+//! updater.update(now());
+//! if updater.is_drained(seat, now()) {
+//!     updater.bury(worker);
+//! }
+//! # Ok(()) }
+//! ```
+
+mod counted;
+mod publish;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    os::fd::AsFd,
+    time::Duration,
+};
+
+use llb_common::policy::Policy;
+
+pub use self::counted::{Baseline, Counted};
+use self::{
+    counted::Baselines,
+    publish::{Publisher, Seated},
+};
+use crate::{
+    config::Tracking,
+    estimate::{
+        Estimate,
+        ping::{Pinger, TOGETHER},
+    },
+    kernel::{KernelError, Steering},
+    model::{Address, Instant, Seat, WorkerId},
+    policy::{Table, View},
+    report::Report,
+};
+
+/// How often to update: at least every ten milliseconds, and a runtime's timers may be one late. That is well below the second
+/// after which the kernel takes what it reads for stale.
+pub const UPDATE_EVERY: Duration = Duration::from_millis(9);
+
+/// When a listener that is gone is forgotten: its waiting connections have migrated in the system call that closed it.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
+/// A seat that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The seat.
+    pub seat: Seat,
+    /// Who sits there.
+    pub worker: WorkerId,
+    /// Whether it may be chosen. One that drains is not, and its requests count all the same.
+    pub joined: bool,
+}
+
+/// What is known of one worker.
+#[derive(Debug, Default)]
+struct Known {
+    estimate: Estimate,
+    pinger: Pinger,
+    /// What its seats had counted for others before: the books outlive the worker.
+    baselines: Baselines,
+}
+
+/// Keeps the kernel's maps up to date.
+pub struct Updater {
+    steering: Steering,
+    counts_reports: bool,
+    publisher: Publisher,
+    places: Vec<Place>,
+    known: HashMap<WorkerId, Known>,
+    forget: VecDeque<(Instant, u64)>,
+}
+
+impl Updater {
+    /// An updater of these maps that has published nothing.
+    #[must_use]
+    pub fn new(steering: Steering, policy: Policy, tracking: Tracking) -> Self {
+        Updater {
+            steering,
+            counts_reports: tracking.counts_reports(),
+            publisher: Publisher::new(policy),
+            places: Vec::new(),
+            known: HashMap::new(),
+            forget: VecDeque::new(),
+        }
+    }
+
+    /// The programs and maps.
+    #[must_use]
+    pub fn steering(&self) -> &Steering {
+        &self.steering
+    }
+
+    /// The programs and maps, for what the updater does not do itself.
+    pub fn steering_mut(&mut self) -> &mut Steering {
+        &mut self.steering
+    }
+
+    /// Has the kernel choose a worker's listener from the next [`update`](Self::update) on, if [`arrange`](Self::arrange) says so
+    /// too. The first listener of a worker on a seat begins the seat's books anew. Returns the listener's cookie
+    /// (`SO_COOKIE`).
+    ///
+    /// # Errors
+    /// As [`Steering::join`]; the listener is then in no group.
+    pub fn join(
+        &mut self,
+        worker: WorkerId,
+        address: Address,
+        seat: Seat,
+        socket: impl AsFd,
+    ) -> Result<u64, KernelError> {
+        let books = self.steering.books();
+        self.known.entry(worker).or_default().baselines.begin(books, seat);
+        let cookie = self.steering.join(address, seat, socket)?;
+        self.forget.retain(|(_, forgotten)| *forgotten != cookie);
+        Ok(cookie)
+    }
+
+    /// Has the kernel choose a listener no more. What waits in its queue stays there, and migrates when it is closed.
+    ///
+    /// # Errors
+    /// As [`Steering::leave`].
+    pub fn leave(&mut self, cookie: u64) -> Result<(), KernelError> {
+        self.steering.leave(cookie)
+    }
+
+    /// A listener has been closed, or nobody cares for it any more: forgets it five seconds after `now`, when no connection can be
+    /// migrating from it.
+    pub fn forget(&mut self, cookie: u64, now: Instant) {
+        self.forget.push_back((now.after(FORGET_AFTER), cookie));
+    }
+
+    /// Whether a listener has gone within the last seconds.
+    #[must_use]
+    pub fn is_forgetting(&self) -> bool {
+        !self.forget.is_empty()
+    }
+
+    /// Who sits where from now on; whoever is not named sits nowhere.
+    pub fn arrange(&mut self, places: impl IntoIterator<Item = Place>) {
+        self.places.clear();
+        self.places.extend(places);
+    }
+
+    /// A worker has said something. Nothing that [`Tracking`] leaves out counts, and pings are for those only that have said
+    /// something else before.
+    pub fn hear(&mut self, worker: WorkerId, report: &Report, now: Instant) {
+        if !self.counts_reports {
+            return;
+        }
+        let Known { estimate, pinger, .. } = self.known.entry(worker).or_default();
+        match *report {
+            Report::Pong { id, lag_ns } => {
+                if let Some(round_trip) = pinger.pong(now, id) {
+                    estimate.observe_ping(now, round_trip.max(lag_ns));
+                }
+                return;
+            }
+            Report::Latency { ns, requests } => estimate.observe_many(now, ns, requests),
+            Report::Ready | Report::Disconnect => {}
+        }
+        pinger.spoke(now);
+    }
+
+    /// The pings that are due, by worker, with the id to be answered ([`Report::Pong`]); they count as said. Who owes an answer is
+    /// taken to be at least as slow as that has been owed.
+    pub fn pings(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
+        if !self.known.values().any(|known| known.pinger.is_due(now)) {
+            return Vec::new();
+        }
+        let due = |(worker, known): (&WorkerId, &mut Known)| Some((*worker, known.pinger.due(now, TOGETHER)?));
+        self.known.iter_mut().filter_map(due).collect()
+    }
+
+    /// A worker is no more: what it has said and counted is forgotten.
+    pub fn bury(&mut self, worker: WorkerId) {
+        self.known.remove(&worker);
+    }
+
+    /// Publishes what is known at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no system call. The kernel
+    /// takes what is older than [`llb_common::select::STALE_AFTER_NS`] for nothing.
+    pub fn publish(&mut self, now: Instant) {
+        let known = self.places.iter().map(|Place { seat, worker, joined }| {
+            let known = self.known.get(worker);
+            Seated {
+                seat: *seat,
+                joined: *joined,
+                estimate: known.map(|known| &known.estimate),
+                owed: known.and_then(|known| known.pinger.outstanding()),
+            }
+        });
+        self.publisher.publish(self.steering.books(), known, now);
+    }
+
+    /// One step: forgets what is to be forgotten, passes the programs' log on, and [publishes](Self::publish). To be called every
+    /// [`UPDATE_EVERY`] or so. Returns the cookies of the listeners that are forgotten.
+    pub fn update(&mut self, now: Instant) -> Vec<u64> {
+        let mut forgotten = Vec::new();
+        while let Some((_, cookie)) = self.forget.pop_front_if(|(at, _)| now >= *at) {
+            self.steering.forget(cookie);
+            forgotten.push(cookie);
+        }
+        self.steering.flush_log();
+        self.publish(now);
+        forgotten
+    }
+
+    /// Has the kernel's hash choose: for the end, when nobody will update any more.
+    pub fn retire(&mut self) {
+        self.publisher = Publisher::new(Policy::Hash);
+        self.arrange([]);
+        self.publish(Instant::default());
+    }
+
+    /// Whether a seat has neither requests nor charges left: another worker may have it.
+    #[must_use]
+    pub fn is_drained(&self, seat: Seat, now: Instant) -> bool {
+        publish::is_drained(self.steering.books(), seat, now)
+    }
+
+    /// What was published last.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        self.publisher.table()
+    }
+
+    /// What was known then of each seat.
+    #[must_use]
+    pub fn views(&self) -> &[View] {
+        self.publisher.views()
+    }
+}

@@ -17,7 +17,7 @@ use std::{
 
 use llb::{
     balancer::{Balancer, Reports, Settings},
-    sys::clock,
+    now,
 };
 use socket2::{Domain, Socket, Type};
 
@@ -44,8 +44,8 @@ fn master(address: SocketAddr, workers: usize) -> Result<(), Box<dyn Error>> {
         }
         let slots: Vec<Option<&TcpListener>> =
             listeners.iter().zip(&children).map(|(listener, child)| child.as_ref().map(|_| listener)).collect();
-        balancer.set_active(&slots, clock::now())?;
-        balancer.update(clock::now());
+        balancer.set_active(&slots, now())?;
+        balancer.update(now());
         for (slot, (child, listener)) in children.iter_mut().zip(&listeners).enumerate() {
             if child.is_none() {
                 *child = Some(spawn(slot, listener, balancer.reports())?);
@@ -81,9 +81,9 @@ fn spawn(slot: usize, listener: &TcpListener, reports: Reports) -> io::Result<Ch
 fn serve(slot: &str) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     for stream in listener.incoming() {
-        let began = clock::now();
+        let began = now();
         if answer(stream?, slot).is_ok() {
-            println!("{}", clock::now().since(began) / 1_000);
+            println!("{}", now().since(began) / 1_000);
         }
     }
     Ok(())

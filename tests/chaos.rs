@@ -16,7 +16,7 @@ use std::{
 };
 
 use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, random::Random, stage::fixture, until};
-use llb::sys::clock;
+use llb::internals::clock;
 use llb_common::outcome::{Outcome, Stage as Counted};
 use nix::{
     sys::signal::{Signal, kill},

@@ -23,7 +23,7 @@ use harness::{
     reporting::{report, reporting},
     until,
 };
-use llb::sys::clock;
+use llb::internals::clock;
 use llb_common::outcome::Outcome;
 use nix::{
     sys::signal::{Signal, kill},

@@ -10,7 +10,7 @@ use harness::{
     process::is_stopped,
     until,
 };
-use llb::{model::Instant, sys::clock};
+use llb::{internals::clock, model::Instant};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

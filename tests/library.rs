@@ -14,10 +14,10 @@ use harness::{Client, Stage, Tally, fleet::LLB, get, until};
 use llb::{
     balancer::{Balancer, BalancerError, Settings},
     config::Tracking,
-    fleet::FleetCgroup,
+    internals::FleetCgroup,
     model::{Generation, Slot},
+    now,
     report::Report,
-    sys::clock::now,
 };
 use llb_common::policy::Policy;
 use nix::{

@@ -12,7 +12,7 @@ use std::{
 };
 
 use harness::{Client, Fleet, Plain, Stage, fleet::LLB, get, holds_within, stage::fixture, until};
-use llb::{model::Instant, observe::status::Status, sys::clock::now};
+use llb::{model::Instant, now, observe::status::Status};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -11,7 +11,7 @@ use harness::{
     reporting::{report, reporting},
     until,
 };
-use llb::sys::clock;
+use llb::internals::clock;
 use llb_common::select::STALE_AFTER_NS;
 
 const ADDRESS: &str = "127.0.0.1:8080";

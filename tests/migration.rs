@@ -5,7 +5,7 @@ mod harness;
 use std::{fs, time::Duration};
 
 use harness::{Client, Stage, Tally, until};
-use llb::sys::clock;
+use llb::internals::clock;
 use llb_common::{outcome::Outcome, select::STALE_AFTER_NS};
 use nix::{sys::signal::Signal, sys::signal::kill, unistd::Pid};
 

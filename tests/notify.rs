@@ -9,7 +9,7 @@ use std::{
 };
 
 use harness::{Fleet, Launcher, Stage, get, holds_within, proc::variable, process::Stopped, stage::fixture, until};
-use llb::sys::clock::now;
+use llb::now;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 const ADDR: &str = "127.0.0.1:8080";

@@ -5,7 +5,7 @@ mod harness;
 use std::{collections::BTreeSet, fs, io, net::TcpStream};
 
 use harness::{Fleet, Stage, get, stage::fixture, until};
-use llb::{observe::event::Event, sys::clock};
+use llb::{internals::clock, observe::event::Event};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -7,8 +7,8 @@ use std::{fs, mem::offset_of, num::NonZeroUsize, os::fd::AsFd, sync::atomic::Ord
 use aya::{maps::MapInfo, programs::loaded_programs};
 use harness::{Fleet, Stage, until};
 use llb::{
+    internals::{clock, mmap::SharedWords},
     model::Instant,
-    sys::{clock, mmap::SharedWords},
 };
 use llb_common::{abi::Published, names};
 

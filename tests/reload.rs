@@ -10,7 +10,7 @@ use harness::{
     steady::{Seen, Steady, steady},
     until,
 };
-use llb::sys::clock;
+use llb::internals::clock;
 use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "127.0.0.1:8080";

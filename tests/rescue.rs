@@ -23,9 +23,9 @@ use harness::{
     until,
 };
 use llb::{
-    fleet::find,
+    internals::find,
+    internals::{clock, pidfd::PidFd, procfs, socket},
     observe::status::WorkerStatus,
-    sys::{clock, pidfd::PidFd, procfs, socket},
 };
 use nix::{
     sys::{

@@ -17,7 +17,7 @@ use harness::{
     proc::{SETS, mask_of, open_files, status, threads, variable},
     until,
 };
-use llb::sys::mounts::own_cgroup;
+use llb::internals::mounts::own_cgroup;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::{Pid, getsid},

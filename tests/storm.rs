@@ -24,7 +24,7 @@ use harness::{
     steady::{Seen, Steady, steady},
     until,
 };
-use llb::{observe::status::Status, sys::clock};
+use llb::{internals::clock, observe::status::Status};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -17,7 +17,7 @@ use harness::{
     stage::fixture,
     until,
 };
-use llb::sys::clock;
+use llb::internals::clock;
 use nix::{sys::signal::Signal, unistd::Pid};
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -133,7 +133,7 @@ fn strangers_are_neither_adopted_nor_killed() {
     let server = stage.static_server();
     let command = [server.as_str(), "8080"];
     let stranger = Stranger::start();
-    let started_at = llb::sys::procfs::started_at(stranger.pid()).expect("a process");
+    let started_at = llb::internals::procfs::started_at(stranger.pid()).expect("a process");
     let mut fleet = stage.start(&FOUR, &command);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     let before = fleet.status();
@@ -223,7 +223,7 @@ fn without_bpffs() {
     mount(None::<&str>, "/", None::<&str>, private, None::<&str>).expect("mounts of our own");
     // There may be none.
     let _ = umount2("/sys/fs/bpf", MntFlags::MNT_DETACH);
-    assert!(!llb::sys::bpffs::is_bpffs(Path::new("/sys/fs/bpf")));
+    assert!(!llb::internals::bpffs::is_bpffs(Path::new("/sys/fs/bpf")));
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_fleet_without_a_bpf_file_system_mounts_its_own() {
     let mut fleet = stage.start(&FOUR, &command);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     let mounted = fleet.runtime_dir().join(fleet.name()).join("bpf");
-    assert!(llb::sys::bpffs::is_bpffs(&mounted));
+    assert!(llb::internals::bpffs::is_bpffs(&mounted));
     let before = fleet.status();
     fleet.kill_master();
     fleet.take_over(&FOUR, &command);

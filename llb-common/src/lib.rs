@@ -6,6 +6,10 @@
 //! reads a clock, or loops without a constant bound. All times are nanoseconds of `CLOCK_MONOTONIC`, which is
 //! what the kernel's `bpf_ktime_get_ns` returns.
 //!
+//! # The choice
+//!
+//! [`select::choose`] is what the selector runs for each connection, over whatever knows the seats' loads:
+//!
 //! ```
 //! use llb_common::{
 //!     abi::{NO_SEAT, SeatSet},
@@ -39,6 +43,149 @@
 //! let now = 1_000_000_000;
 //! let choice = choose(Policy::LeastLatency, &Two, 2, NO_SEAT, 0, now);
 //! assert_eq!(choice, Choice::Seat { seat: 1, first: false });
+//! ```
+//!
+//! A [`select::Fleet`] may also say how a search goes on ([`select::Search::step`]), which seats to draw from, and which of
+//! them are awake, as the kernel does for its verifier's sake:
+//!
+//! ```
+//! use llb_common::{
+//!     abi::{NO_SEAT, SeatSet},
+//!     policy::Policy,
+//!     select::{Awake, Choice, Fleet, Load, Search, awake, believable_ns, choose, clearly_better, expected_ns, near},
+//!     set,
+//! };
+//!
+//! struct Group([Load; 3]);
+//!
+//! impl Fleet for Group {
+//!     fn awake(&self, seat: u32, now: u64) -> Awake {
+//!         awake(self.load(seat), now)
+//!     }
+//!     fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
+//!         set::draw(set, turn)
+//!     }
+//!     fn search(&self, search: &mut Search, times: u32, now: u64) {
+//!         let _ = (0..times).any(|before| search.step(self, before, now));
+//!     }
+//! #   fn member(&self, place: u32) -> u32 { place }
+//! #   fn has(&self, seat: u32) -> bool { seat < 3 }
+//! #   fn idle(&self, _: bool) -> SeatSet { [0; 4] }
+//! #   fn last(&self) -> u32 { 0 }
+//! #   fn claim(&self, _: u32) -> bool { true }
+//!     fn load(&self, seat: u32) -> Load {
+//!         self.0[seat as usize]
+//!     }
+//!     // And the others, as above.
+//! }
+//!
+//! // Three seats of 1 ms, 1.05 ms and 8 ms; the first has two requests, and has served one of them for half a millisecond.
+//! let now = 1_000_000_000;
+//! let busy = Load { requests: 2, since: now - 500_000, cost_ns: 1_000_000, ..Load::default() };
+//! let idle = Load { cost_ns: 1_050_000, ..Load::default() };
+//! let slow = Load { cost_ns: 8_000_000, ..Load::default() };
+//! assert_eq!(expected_ns(busy, now), 2 * 1_000_000 + 750_000);
+//! assert!(clearly_better(expected_ns(idle, now), expected_ns(busy, now)));
+//! assert!(!clearly_better(busy.cost_ns, idle.cost_ns), "an eighth is a tie");
+//! let costs = [busy, idle, slow].map(|load| load.cost_ns);
+//! assert_eq!(near((0..).zip(costs)), set::of([0, 1].into_iter()));
+//! // One that is twenty times faster than half of its fellows most likely answers errors.
+//! assert_eq!(believable_ns(50_000, 1_000_000), 2_000_000);
+//! let choice = choose(Policy::LeastLatency, &Group([busy, idle, slow]), 3, NO_SEAT, 0, now);
+//! assert_eq!(choice, Choice::Seat { seat: 1, first: false });
+//! ```
+//!
+//! # The books
+//!
+//! [`track`] turns what happens to a connection into changes of its seat; [`books`] enters them, as the kernel does with
+//! atomic additions:
+//!
+//! ```
+//! use llb_common::{
+//!     abi::{Conn, Seat},
+//!     books,
+//!     select::{Load, in_flight, outstanding},
+//!     track::{self, Closer, Delta, Pace, Phase, Step},
+//! };
+//!
+//! const MS: u64 = 1_000_000;
+//! let (mut seat, mut conn) = (Seat::default(), Conn::default());
+//! let mut enter = |seat: &mut Seat, conn: &mut Conn, step: Option<Step>, now| {
+//!     let delta: Delta = books::take(conn, step);
+//!     books::apply(seat, &delta, 0, now);
+//! };
+//!
+//! // Chosen and so charged, established, asked within 10 ms, answered 5 ms later.
+//! seat.charged += 1;
+//! enter(&mut seat, &mut conn, Some(track::established(100 * MS)), 100 * MS);
+//! assert_eq!((outstanding(&seat), in_flight(&seat)), (1, 0));
+//! assert!(track::may_begin(&conn));
+//! let asked = track::bytes_in(&conn, 102 * MS);
+//! enter(&mut seat, &mut conn, asked, 102 * MS);
+//! assert_eq!((outstanding(&seat), in_flight(&seat)), (0, 1));
+//! assert!(track::may_answer(&conn));
+//! let answered = track::bytes_out(&conn, 107 * MS);
+//! enter(&mut seat, &mut conn, answered, 107 * MS);
+//! assert_eq!((seat.answered, Pace::of(&seat, 0).service_ns), (1, 5 * MS));
+//! assert_eq!(Load::of(&seat, 0).cost_ns, 5 * MS);
+//!
+//! // Asked again on the same connection, which is then reset; and the reset is the worker's.
+//! let asked = track::bytes_in(&conn, 200 * MS);
+//! enter(&mut seat, &mut conn, asked, 200 * MS);
+//! let closed = track::closing(&conn, Closer::Reset, 201 * MS);
+//! enter(&mut seat, &mut conn, closed, 201 * MS);
+//! assert!(conn.phase == Phase::Reset as u32 && track::may_fail(&conn));
+//! let reset = track::reset_out(&conn, 201 * MS);
+//! enter(&mut seat, &mut conn, reset, 201 * MS);
+//! assert_eq!((seat.failed, in_flight(&seat)), (1, 0));
+//! ```
+//!
+//! And the numbers in them:
+//!
+//! ```
+//! use llb_common::{abi::{Conn, Seat}, track::{self, Delta, Pace, Phase}};
+//!
+//! const MS: u64 = 1_000_000;
+//! // A request a hundred times as long moves the centre by an eighth; what failed costs a quarter more.
+//! assert_eq!(track::centre_after(64 * MS, 6_400 * MS) / MS, 72);
+//! let failed = track::pace_after(Pace { service_ns: 4 * MS, ..Pace::default() }, 0, &Delta { failed: 1, ..Delta::default() }, 0);
+//! assert_eq!(failed.service_ns, 5 * MS);
+//!
+//! // Charges that never became requests are forgotten: after 10 ms, or a handshake's time if clients are far away.
+//! assert_eq!(track::roll_ns(track::handshake_after(0, 80_000)), 80 * MS);
+//! let charged = Seat { charged: 3, due_at: 100 * MS, ..Seat::default() };
+//! assert!(!track::is_due(&charged, 99 * MS) && track::is_due(&charged, 101 * MS));
+//! assert_eq!(track::rolled(&charged, 101 * MS).mark, 3);
+//! assert_eq!((track::outstanding_at(&charged, 101 * MS), track::outstanding_at(&charged, 150 * MS)), (3, 0));
+//!
+//! // A connection that waits and moves to another seat takes its request along.
+//! let (from, to) = track::moved(&Conn { phase: Phase::Busy as u32, ..Conn::default() });
+//! assert_eq!((from.ended, to.begun), (1, 1));
+//! ```
+//!
+//! # What is counted
+//!
+//! ```
+//! use llb_common::{
+//!     abi::BUCKETS,
+//!     histogram::{bucket, end, quantile},
+//!     outcome::{Outcome, Stage},
+//!     policy::Policy,
+//!     set,
+//! };
+//!
+//! let mut latencies = [0; BUCKETS];
+//! latencies[bucket(5_000_000) as usize] += 1;
+//! assert_eq!(quantile(&latencies, 500), end(bucket(5_000_000)));
+//!
+//! assert_eq!((Outcome::PassedOver.index(), Outcome::PassedOver.name()), (1, "passed_over"));
+//! assert!(Outcome::PassedOver.is_chosen() && Outcome::PassedOver.stage() == Stage::Select);
+//! assert_eq!(Policy::from_u32(Policy::Argmin.as_u32()).name(), "argmin");
+//!
+//! let seats = set::of([3, 200].into_iter());
+//! assert!(set::contains(&seats, 200) && !set::contains(&seats, 4));
+//! assert_eq!((seats[0], set::count(seats[3])), (set::bit(3), 1));
+//! assert_eq!((set::draw(&seats, 1), set::nth(seats[0], 0)), (Some(200), 3));
 //! ```
 #![no_std]
 

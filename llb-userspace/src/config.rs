@@ -1,17 +1,37 @@
 //! What one fleet is to be.
+//!
+//! ```
+//! use std::time::Duration;
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen}, kernel::Limit};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Config {
+//!     name: "web".parse::<Name>()?,
+//!     workers: 4,
+//!     limits: vec![Limit { addr: None, port: 8080 }],
+//!     ready_when: ReadyWhen::Ready,
+//!     ready_timeout: Duration::from_secs(60),
+//!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
+//!     ..Config::new("node", ["server.js"])
+//! };
+//! assert_eq!(config.policy, Policy::LeastLatency);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
-pub mod file;
+pub(crate) mod file;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use llb_common::policy::Policy;
+pub use file::FileError;
+pub use llb_common::policy::Policy;
 
-use crate::{
-    fleet::{Identity, Name},
-    kernel::Limit,
-};
+pub use crate::fleet::{Identity, IdentityError, Name, NameError};
+use crate::kernel::Limit;
 
-/// When a worker counts as ready: only then is it chosen.
+/// When a worker counts as ready: only then is it chosen. An example is [above](self).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadyWhen {
     /// It listens on a TCP port that is steered.
@@ -24,6 +44,16 @@ pub enum ReadyWhen {
 }
 
 /// What the choice of a worker goes by, besides its charges.
+///
+/// ```
+/// use llb::config::Tracking;
+///
+/// assert_eq!(Tracking::default(), Tracking::Full);
+/// assert!(Tracking::Full.keeps_books() && Tracking::Full.counts_reports());
+/// assert!(!Tracking::Reports.keeps_books() && Tracking::Reports.counts_reports());
+/// assert!(!Tracking::Off.counts_reports());
+/// assert_eq!(Tracking::Reports.name(), "reports");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tracking {
     /// What the kernel sees of every connection, and what workers report.
@@ -60,12 +90,19 @@ impl Tracking {
 }
 
 /// What becomes of the workers when the master dies without ending them.
+///
+/// ```
+/// use llb::config::{Config, OnMasterExit};
+///
+/// assert_eq!(Config::new("node", ["server.js"]).on_master_exit, OnMasterExit::Keep);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnMasterExit {
     /// They go on, steered by the kernel, until the next master of the name takes them over.
     #[default]
     Keep,
-    /// They end with it.
+    /// They end with it. A process of its own sees to that: the program that calls [`crate::engine::run`], started again with
+    /// the first argument `guard`, so this is for the binary `llb`.
     Stop,
 }
 
@@ -78,8 +115,8 @@ pub struct Hanging {
     pub timeout: Option<Duration>,
 }
 
-/// What one fleet is to be.
-#[derive(Clone, Debug)]
+/// What one fleet is to be. [`Config::new`] has the defaults of `llb run`; an example is [above](self).
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Name, for several fleets on one machine.
     pub name: Name,
@@ -89,7 +126,7 @@ pub struct Config {
     pub args: Vec<OsString>,
     /// Who workers are, if not who llb is.
     pub identity: Option<Identity>,
-    /// Number of slots.
+    /// Number of slots, 1 to [`llb_common::abi::MAX_SEATS`].
     pub workers: u32,
     /// How the kernel chooses.
     pub policy: Policy,
@@ -113,4 +150,30 @@ pub struct Config {
     pub on_master_exit: OnMasterExit,
     /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.
     pub runtime_dir: PathBuf,
+}
+
+impl Config {
+    /// A fleet named `main` of one worker, whose command is `program` with `args`; all else is as `llb run` has it when it is
+    /// not told otherwise.
+    #[must_use]
+    pub fn new<Arg: Into<OsString>>(program: impl Into<OsString>, args: impl IntoIterator<Item = Arg>) -> Self {
+        Config {
+            name: Name::main(),
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            identity: None,
+            workers: 1,
+            policy: Policy::default(),
+            tracking: Tracking::default(),
+            limits: Vec::new(),
+            ready_when: ReadyWhen::default(),
+            ready_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            respawn: Duration::from_secs(1),
+            backoff: Duration::from_secs(30),
+            hanging: Hanging { rescue: true, timeout: None },
+            on_master_exit: OnMasterExit::default(),
+            runtime_dir: PathBuf::from("/run/llb"),
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure, Whom};
 pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};
-pub use name::Name;
+pub use name::{Name, NameError};
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;
 pub(crate) use seats::Seats;

@@ -1,59 +1,92 @@
-//! llb lets N copies of any server program share one port, and has the kernel hand each new connection to the copy
-//! that will answer soonest.
+//! llb runs N copies of any TCP server on one port, and has the Linux kernel hand each new connection to the copy that will
+//! answer soonest. An eBPF program decides, once per connection, by what the kernel sees of each copy; no bytes pass through
+//! llb.
 //!
-//! The rooms carry the names of the two journeys' stages. Steering: [`report`], [`estimate`], [`policy`], then
-//! [`kernel`] publishes. Lifecycle: [`fleet`] spawns workers, waits until they are ready, joins, drains and buries
-//! them. [`engine`] is the one loop around both; [`control`] and [`observe`] show it, [`doctor`] tries what it needs, and
-//! [`cli`] is the binary. [`worker`] is for the other side: what a worker uses that is written in Rust. It needs none of the
-//! rest, so a worker takes llb with `default-features = false, features = ["worker"]`.
+//! # Ways to use it
 //!
-//! From reports to the least-latency seat, without a kernel:
+//! | you have | take |
+//! |---|---|
+//! | a server, in any language | the binary: `llb run -- node server.js`; it needs nothing of what is here |
+//! | a program that is to run such a server | [`engine`], the same as a function; [`control`] asks and tells a fleet that runs |
+//! | a program that makes its own workers and listening sockets | [`balancer`] |
+//! | a worker in Rust that wants to report, or to share the port by itself | [`worker`] |
 //!
+//! To load the eBPF programs takes Linux 6.1 on x86-64, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`; a fleet also
+//! takes a cgroup of version 2 that it may use, and more rights if its workers are another user's. Workers need none. The
+//! binary's `llb doctor` tries each of these on a machine.
+//!
+//! A fleet, in a program of your own:
+//!
+//! ```no_run
+//! use llb::{config::Config, engine};
+//! use tokio::{signal::ctrl_c, task::LocalSet};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), engine::RunError> {
+//! let config = Config { workers: 4, ..Config::new("python3", ["-m", "http.server", "8080"]) };
+//! let up = |up: &engine::Up| println!("serving on {} addresses", up.addresses.len());
+//! let stop = async { drop(ctrl_c().await) };
+//! LocalSet::new().run_until(engine::run_in(config, up, stop)).await
+//! # }
 //! ```
-//! use llb::{
-//!     estimate::Estimate,
-//!     model::{Instant, Seat},
-//!     policy::{View, table},
-//! };
 //!
-//! let now = Instant(1_000_000_000);
-//! let view = |seat, latency_ns| {
-//!     let mut estimate = Estimate::default();
-//!     for _ in 0..10 {
-//!         estimate.observe(now, latency_ns);
-//!     }
-//!     View {
-//!         seat: Seat(seat),
-//!         estimate_ns: estimate.get_at(now, None),
-//!         at_least_ns: 0,
-//!         kernel_ns: None,
-//!         in_flight: 0,
-//!         progress_at: now,
-//!         joined: true,
-//!     }
-//! };
-//! let table = table(&[view(0, 20_000_000), view(1, 2_000_000)], now, 0);
-//! assert_eq!(table.least, Some(Seat(1)));
+//! Workers of a master of your own, and a worker: see [`balancer`] and [`worker`].
+//!
+//! # What it is made of
+//!
+//! The modules are the stages of a connection's choice, each of use alone, and none but [`kernel`] knows of the kernel:
+//!
+//! ```text
+//! report -> estimate -> policy -> updater -> [kernel: choose, charge, count]
 //! ```
+//!
+//! [`report`] reads what workers write, [`estimate`] makes of it what a request costs, [`policy`] makes a table of all costs,
+//! and [`updater`] publishes it through [`kernel`]. The kernel side's layouts, and the choice itself, are in the crate
+//! [`llb_common`], which is [`common`] here. [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the
+//! words that all of them use. Times are nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `master` | all but [`worker`], and the binary |
+//! | `worker` | [`worker`], and no eBPF |
+//! | `tokio`, `tower` | [`worker`] for programs on tokio, and a layer of tower's that reports |
+//!
+//! All of them are on by default. A worker takes what it uses: `default-features = false, features = ["tokio"]`.
+#![cfg_attr(
+    not(all(feature = "master", feature = "tokio", feature = "tower")),
+    expect(rustdoc::broken_intra_doc_links, reason = "pages of a part name the other parts")
+)]
 
 #[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the binary, which is this module's `main` and nothing else.
 pub mod cli;
 #[cfg(feature = "master")]
 pub mod config;
 #[cfg(feature = "master")]
 pub mod control;
 #[cfg(feature = "master")]
-pub mod demo;
+mod demo;
 #[cfg(feature = "master")]
-pub mod doctor;
+mod doctor;
 #[cfg(feature = "master")]
 pub mod engine;
 #[cfg(feature = "master")]
 pub mod estimate;
 #[cfg(feature = "master")]
-pub mod fleet;
+#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
+mod fleet;
+#[cfg(feature = "master")]
+#[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does.
+pub mod internals {
+    pub use crate::{
+        fleet::{FleetCgroup, clear_leftover, find, fleet_path},
+        sys::{bpffs, clock, mmap, mounts, pidfd, procfs, socket},
+    };
+}
 #[cfg(feature = "master")]
 pub mod kernel;
 #[cfg(feature = "master")]
@@ -65,8 +98,16 @@ pub mod policy;
 #[cfg(feature = "master")]
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
-pub mod sys;
+#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
+mod sys;
 #[cfg(feature = "master")]
 pub mod updater;
 #[cfg(feature = "worker")]
 pub mod worker;
+
+/// The half that the kernel side shares, in the version that this crate is made with.
+#[cfg(feature = "master")]
+#[doc(no_inline)]
+pub use llb_common as common;
+#[cfg(feature = "master")]
+pub use sys::clock::now;

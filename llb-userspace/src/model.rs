@@ -1,4 +1,21 @@
 //! The words that every room uses.
+//!
+//! ```
+//! use std::{net::Ipv6Addr, time::Duration};
+//! use llb::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
+//!
+//! // Two lives in one slot, that of a worker and that of its replacement, in seats of their own.
+//! let (slot, old, new) = (Slot(3), (WorkerId(17), Seat(3)), (WorkerId(41), Seat(8)));
+//! assert_eq!(format!("slot {slot}: {} in {}, then {} in {}", old.0, old.1, new.0, new.1), "slot 3: 17 in 3, then 41 in 8");
+//! assert!(Generation(2) > Generation(1));
+//!
+//! let begun = Instant(5_000_000_000);
+//! let answered = begun.after(Duration::from_millis(12));
+//! assert_eq!(answered.since(begun), 12_000_000);
+//! assert_eq!(begun.since(answered), 0);
+//!
+//! assert_eq!(Address((Ipv6Addr::LOCALHOST, 8080).into()).to_string(), "[::1]:8080");
+//! ```
 
 use std::{fmt, net::SocketAddr};
 

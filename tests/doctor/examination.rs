@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use llb::{fleet::fleet_path, sys::clock::now};
+use llb::{internals::fleet_path, now};
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 

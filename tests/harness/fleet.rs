@@ -10,7 +10,7 @@ use std::{
 };
 
 use llb::{
-    fleet::{clear_leftover, fleet_path},
+    internals::{clear_leftover, fleet_path},
     observe::status::{GroupStatus, Status, WorkerStatus},
 };
 use nix::{

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use llb::{model::Instant, sys::clock};
+use llb::{internals::clock, model::Instant};
 
 use super::{Answer, Client};
 

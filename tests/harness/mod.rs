@@ -14,7 +14,7 @@ pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod load;
 mod netns;
-mod output;
+pub(crate) mod output;
 pub(crate) mod plain;
 pub(crate) mod proc;
 pub(crate) mod process;
@@ -25,7 +25,7 @@ pub(crate) mod steady;
 
 use std::{env, thread, time::Duration};
 
-use llb::sys::clock;
+use llb::internals::clock;
 
 pub(crate) use books::Tally;
 pub(crate) use far::Far;

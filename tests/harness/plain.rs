@@ -1,7 +1,7 @@
 //! llb as a shell would start it, where the outputs themselves are what is tested.
 
 use std::{
-    process::{Child, Command, ExitStatus},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus},
     time::Duration,
 };
 
@@ -26,6 +26,18 @@ impl Plain {
     /// Its process.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.0.id().cast_signed())
+    }
+
+    /// Where it reads from, if that is a pipe.
+    #[track_caller]
+    pub(crate) fn take_stdin(&mut self) -> ChildStdin {
+        self.0.stdin.take().expect("a pipe")
+    }
+
+    /// What it writes to, if that is a pipe.
+    #[track_caller]
+    pub(crate) fn take_stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().expect("a pipe")
     }
 
     /// How it has ended, if it has.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use llb::sys::clock;
+use llb::internals::clock;
 
 use super::{Answer, Client};
 

@@ -1,4 +1,7 @@
-//! The public API of the libraries, as a committed list: what changes there shows in a review.
+//! The public API of the libraries, as a committed list: what changes there shows in a review. And each function and type of
+//! it is shown in an example.
+
+mod examples;
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -20,8 +23,9 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// Compares the committed lists with the sources.
+/// Compares the committed lists with the sources, and looks for an example of each item.
 pub(crate) fn check() -> Result<()> {
+    let mut missing = Vec::new();
     for (package, name) in LIBRARIES {
         let path = committed(package);
         let known = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -31,7 +35,14 @@ pub(crate) fn check() -> Result<()> {
             bail!("{} is not what the sources give; run `cargo xtask api`:\n{}", path.display(), changed.join("\n"));
         }
         println!("{} is what the sources give: {} items", path.display(), now.lines().count());
+        let [sources, programs] = ["src", "examples"].map(|directory| paths::root().join(package).join(directory));
+        let words = examples::words(&sources, &[&programs, &paths::root().join("examples")])?;
+        missing.extend(examples::missing(&now, &words).into_iter().map(str::to_owned));
     }
+    if !missing.is_empty() {
+        bail!("no example shows {} of these:\n{}", missing.len(), missing.join("\n"));
+    }
+    println!("examples show each function and type");
     Ok(())
 }
 

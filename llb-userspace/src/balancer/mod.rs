@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use std::{io, net::{SocketAddr, TcpListener}};
-//! use llb::{balancer::{Balancer, Settings}, sys::clock};
+//! use llb::{balancer::{Balancer, Settings}, now};
 //!
 //! # fn shared(_: SocketAddr) -> io::Result<TcpListener> { unimplemented!() }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,8 +15,8 @@
 //!
 //! let mut balancer = Balancer::load(Settings::default())?;
 //! loop {
-//!     balancer.set_active(&slots, clock::now())?;
-//!     balancer.update(clock::now());
+//!     balancer.set_active(&slots, now())?;
+//!     balancer.update(now());
 //!     std::thread::sleep(balancer.update_every());
 //! }
 //! # }
@@ -228,7 +228,7 @@ impl Balancer {
     /// something are asked, and those that never answer are left alone.
     ///
     /// ```no_run
-    /// # use llb::{balancer::Balancer, report::{Report, say}, sys::clock::now};
+    /// # use llb::{balancer::Balancer, report::{Report, say}, now};
     /// # fn example(balancer: &mut Balancer, write: impl Fn(u32, &[u8])) {
     /// for (slot, id) in balancer.pings(now()) {
     ///     write(slot, &say::ping(id)); // {"cmd":"ping","id":1}
@@ -250,7 +250,7 @@ impl Balancer {
     }
 
     /// Takes in what was reported, and publishes what each worker costs at `now`, by `CLOCK_MONOTONIC`
-    /// ([`crate::sys::clock::now`]). To be called every [`update_every`](Self::update_every) or so.
+    /// ([`crate::now`]). To be called every [`update_every`](Self::update_every) or so.
     pub fn update(&mut self, now: Instant) {
         for (slot, report) in self.reports.take() {
             self.hear(slot, &report, now);

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod events;
 mod exit;
+mod file;
 mod guard;
 mod merge;
 mod output;

@@ -2,6 +2,7 @@
 //! take, the command line defines; here is what was written, and where.
 
 use std::{
+    error::Error,
     fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -12,8 +13,9 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// Why a configuration file cannot be used.
+/// Why a configuration file cannot be used. An example is at [`Config::read`](super::Config::read).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// It cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
@@ -36,11 +38,20 @@ pub enum FileError {
         /// The line itself.
         quote: String,
     },
+    /// All of it together is no fleet.
+    #[error("cannot run a fleet as the configuration file {} says", path.display())]
+    Whole {
+        /// The file.
+        path: PathBuf,
+        /// Why; mostly there is no `command`.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
 }
 
 /// One key with its value, as the command line would have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// The key.
     pub key: String,
     /// The value.
@@ -52,14 +63,14 @@ pub struct Setting {
 impl Setting {
     /// Whether it is a list whose first word is this.
     #[must_use]
-    pub fn begins_with(&self, word: &str) -> bool {
+    pub(crate) fn begins_with(&self, word: &str) -> bool {
         matches!(&self.value, Value::List(words) if words.first().is_some_and(|first| first == word))
     }
 }
 
 /// What is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     /// `true` or `false`.
     Flag(bool),
     /// A string, or a whole number.
@@ -70,7 +81,7 @@ pub enum Value {
 
 /// A file that is TOML, whatever its keys are.
 #[derive(Clone, Debug)]
-pub struct File {
+pub(crate) struct File {
     path: PathBuf,
     text: String,
     settings: Vec<Setting>,
@@ -81,7 +92,7 @@ impl File {
     ///
     /// # Errors
     /// [`FileError`]: it cannot be read, or is no TOML, or holds something that no option can be.
-    pub fn read(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, FileError> {
         let text = fs::read_to_string(path).map_err(|source| FileError::Read { path: path.into(), source })?;
         File::parse(path, text)
     }
@@ -90,7 +101,7 @@ impl File {
     ///
     /// # Errors
     /// [`FileError::Wrong`].
-    pub fn parse(path: &Path, text: String) -> Result<Self, FileError> {
+    pub(crate) fn parse(path: &Path, text: String) -> Result<Self, FileError> {
         let table = DeTable::parse(&text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
             wrong(path, &text, at, &error.message().replace('\n', ", "))
@@ -109,18 +120,18 @@ impl File {
 
     /// What it sets, from its top down.
     #[must_use]
-    pub fn settings(&self) -> &[Setting] {
+    pub(crate) fn settings(&self) -> &[Setting] {
         &self.settings
     }
 
     /// The value of a key.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Setting> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Setting> {
         self.settings.iter().find(|setting| setting.key == key)
     }
 
     /// That one of its settings cannot be: quotes the line.
-    pub fn wrong(&self, setting: &Setting, message: impl fmt::Display) -> FileError {
+    pub(crate) fn wrong(&self, setting: &Setting, message: impl fmt::Display) -> FileError {
         wrong(&self.path, &self.text, setting.at.start, &message.to_string())
     }
 }

@@ -17,7 +17,18 @@ use crate::observe::{event::Event, status::Status};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a master could not be asked.
+///
+/// ```
+/// use std::path::Path;
+/// use llb::control::{ControlError, Fleet};
+///
+/// let nobody = Fleet { runtime_dir: Path::new("/no/such/directory"), name: "web" };
+/// let error = nobody.status().unwrap_err();
+/// assert_eq!(error.to_string(), "no llb named web runs here (/no/such/directory/web/control)");
+/// assert!(matches!(error, ControlError::NotRunning { .. }));
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ControlError {
     /// There is none.
     #[error("no llb named {name} runs here ({})", path.display())]
@@ -55,7 +66,7 @@ pub enum ControlError {
     },
 }
 
-/// Which fleet to ask.
+/// Which fleet to ask. Examples are [there](super).
 #[derive(Clone, Copy, Debug)]
 pub struct Fleet<'a> {
     /// Where fleets have their control sockets.
@@ -68,22 +79,24 @@ impl<'a> Fleet<'a> {
     /// The fleet as it is.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError`]: also if it has not answered within 5 s.
     pub fn status(&self) -> Result<Status, ControlError> {
         let mut answer = self.ask(Request::Status {}, Some(PATIENCE))?;
         self.line(&mut answer)?.ok_or_else(|| self.ended())
     }
 
-    /// What has happened lately, oldest first, and what happens from then on if that is to be followed.
+    /// What has happened lately, oldest first, and what happens from then on if that is to be followed: then the iterator
+    /// waits for each event, and ends with the fleet.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError`], here and from the iterator.
     pub fn events(&self, follow: bool) -> Result<Events<'a>, ControlError> {
         let answer = self.ask(Request::Events { follow }, if follow { None } else { Some(PATIENCE) })?;
         Ok(Events { fleet: *self, answer })
     }
 
-    /// Has a verb carried out, and waits until that is over, however long it takes.
+    /// Has a verb carried out, and waits until that is over, however long it takes. Not for [`Request::Status`] and
+    /// [`Request::Events`], which have methods of their own, as [`stop`](Self::stop) has.
     ///
     /// # Errors
     /// [`ControlError`]; that the verb has failed is an answer.
@@ -101,7 +114,7 @@ impl<'a> Fleet<'a> {
     /// Ends the fleet, and waits until nothing of it is left.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError`]; [`ControlError::Ended`] if its master has died before it was done.
     pub fn stop(&self) -> Result<Outcome, ControlError> {
         let mut answer = self.ask(Request::Stop {}, None)?;
         let master = master_of(answer.get_ref());
@@ -165,7 +178,7 @@ fn master_of(stream: &UnixStream) -> Option<i32> {
     getsockopt(stream, PeerCredentials).ok().map(|peer| peer.pid())
 }
 
-/// Events as they are told.
+/// Events as they are told. An example is [there](super).
 #[derive(Debug)]
 pub struct Events<'a> {
     fleet: Fleet<'a>,
@@ -180,7 +193,7 @@ impl Iterator for Events<'_> {
     }
 }
 
-/// One line of the answer to `events`.
+/// One line of the answer to `events`. An example is [there](super).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Told {

@@ -11,7 +11,7 @@ use tokio::{
 
 /// Where the answer to one request is written. Whoever does not read holds up nobody but himself.
 #[derive(Debug)]
-pub struct Lines<'a>(WriteHalf<'a>);
+pub(crate) struct Lines<'a>(WriteHalf<'a>);
 
 impl<'a> Lines<'a> {
     pub(super) fn new(write: WriteHalf<'a>) -> Self {
@@ -22,14 +22,14 @@ impl<'a> Lines<'a> {
     ///
     /// # Errors
     /// If nobody is there to read it any more.
-    pub async fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+    pub(crate) async fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         self.0.write_all(&line).await
     }
 }
 
-/// In the place of events that a follower was too slow for.
+/// In the place of events that a follower was too slow for. An example is [there](super).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missed {
     /// How many.
@@ -41,7 +41,7 @@ pub struct Missed {
 ///
 /// # Errors
 /// If nobody is there to read it any more.
-pub async fn follow<T: Serialize + Clone>(
+pub(crate) async fn follow<T: Serialize + Clone>(
     lines: &mut Lines<'_>,
     past: Vec<T>,
     mut coming: Option<Receiver<T>>,

@@ -3,21 +3,69 @@
 //! Nouns read, verbs change. The answer to a verb comes when it is over, so that who asked knows how it went; that may
 //! take as long as workers do. Who hangs up before changes nothing. `events` is answered by many lines and is the last
 //! request of its connection.
+//!
+//! [`Fleet`] asks a fleet that runs, as `llb status`, `events`, `reload`, `scale`, `drain`, `restart` and `stop` do. It
+//! blocks; an asynchronous program calls it on a thread of its own.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use llb::control::{ControlError, Done, Failed, FailureKind, Fleet, Missed, Outcome, Request, Told};
+//!
+//! fn deploy() -> Result<(), ControlError> {
+//!     let fleet = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" };
+//!     let before = fleet.status()?;
+//!     println!("{} workers of generation {}", before.workers.len(), before.generation);
+//!
+//!     match fleet.command(Request::Reload { rolling: true, max_surge: Some(2) })? {
+//!         Outcome::Done(Done { generation: Some(generation), .. }) => println!("generation {generation} serves"),
+//!         Outcome::Done(_) => {}
+//!         Outcome::Failed(Failed { error, failure: Some(FailureKind::RolledBack) }) => println!("undone: {error}"),
+//!         Outcome::Failed(Failed { error, .. }) => println!("not done: {error}"),
+//!     }
+//!     fleet.command(Request::Scale { workers: 8 })?;
+//!     fleet.command(Request::Restart { slot: 3 })?;
+//!
+//!     for told in fleet.events(false)? {
+//!         match told? {
+//!             Told::Event(event) => println!("{} {}: {}", event.seq, event.event, event.cause),
+//!             Told::Missed(Missed { missed }) => println!("{missed} events were too fast for us"),
+//!         }
+//!     }
+//!     fleet.stop()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The lines themselves, for who speaks to the socket without this crate:
+//!
+//! ```
+//! use llb::control::{Done, Outcome, Request};
+//!
+//! # fn main() -> serde_json::Result<()> {
+//! let request = Request::Drain { slot: 3 };
+//! assert_eq!(serde_json::to_string(&request)?, r#"{"cmd":"drain","slot":3}"#);
+//! let outcome: Outcome = serde_json::from_str(r#"{"ok":true,"slot":3}"#)?;
+//! assert_eq!(outcome, Outcome::Done(Done { ok: true, slot: Some(3), ..Done::default() }));
+//! # Ok(())
+//! # }
+//! ```
 
 mod client;
 mod lines;
 mod server;
 
 pub use client::{ControlError, Events, Fleet, Told};
-pub use lines::{Lines, Missed, follow};
-pub use server::{Server, ServerError};
+pub use lines::Missed;
+pub(crate) use lines::{Lines, follow};
+pub(crate) use server::Server;
+pub use server::ServerError;
 
 use serde::{Deserialize, Serialize};
 
 /// The socket's name in the fleet's runtime directory.
 const SOCKET: &str = "control";
 
-/// A line to the master.
+/// A line to the master. [Above](self) it is used.
 // A variant without fields would take any; with braces it takes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "kebab-case", deny_unknown_fields)]
@@ -65,7 +113,7 @@ impl Request {
     }
 }
 
-/// How a verb went. What does not concern it is none.
+/// How a verb went. What does not concern it is none. [Above](self) it is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     /// Always true.
@@ -84,7 +132,7 @@ pub struct Done {
     pub pid: Option<u32>,
 }
 
-/// The answer to a line that asks for nothing that can be had.
+/// The answer to a line that asks for nothing that can be had. [Above](self) it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     /// Why.
@@ -100,7 +148,7 @@ impl Failed {
     }
 }
 
-/// How a verb failed.
+/// How a verb failed. [Above](self) it is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -112,7 +160,7 @@ pub enum FailureKind {
     Failed,
 }
 
-/// The answer to a verb.
+/// The answer to a verb. [Above](self) it is read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outcome {

@@ -34,7 +34,15 @@ pub(super) const MAX_ASKERS: usize = 256;
 /// Before the next attempt when accepting fails, as without a free descriptor.
 const BREATH: Duration = Duration::from_secs(1);
 
-/// Why the control socket could not be opened.
+/// Why the control socket could not be opened. It names the socket; its source is the system's word.
+///
+/// ```
+/// use llb::{control::ServerError, engine::RunError};
+///
+/// fn is_about_the_socket(error: &RunError) -> bool {
+///     matches!(error, RunError::Control(ServerError { .. }))
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the control socket {}", path.display())]
 pub struct ServerError {
@@ -52,7 +60,7 @@ struct Asker {
 
 /// The control socket of one master; removed when dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     listener: UnixListener,
     path: PathBuf,
 }
@@ -62,7 +70,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServerError`].
-    pub fn open(directory: &Path) -> Result<Self, ServerError> {
+    pub(crate) fn open(directory: &Path) -> Result<Self, ServerError> {
         let path = directory.join(SOCKET);
         let open = || -> io::Result<UnixListener> {
             match fs::remove_file(&path) {
@@ -81,7 +89,7 @@ impl Server {
 
     /// Answers whoever may ask, for ever: inside a [`LocalSet`](tokio::task::LocalSet). Nothing that an asker does,
     /// or does not, is in the way of the others.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static,
     ) -> Infallible {

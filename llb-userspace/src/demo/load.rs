@@ -33,7 +33,7 @@ pub(super) struct Outcome {
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// Nobody listens.
     #[error("refused")]
     Refused,

@@ -6,23 +6,23 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use self::arrivals::Work;
-pub use self::{load::Failure, summary::Summary};
+pub(crate) use self::{load::Failure, summary::Summary};
 use crate::model::Slot;
 
 mod arrivals;
 mod load;
 mod pacer;
-pub mod picture;
+pub(crate) mod picture;
 mod summary;
 mod wire;
-pub mod worker;
+pub(crate) mod worker;
 
 /// Unmeasured load before a run: the workers have been touched and llb has seen each of them answer.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 /// What a demo does. Both sides follow the same plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// How many workers share the port.
     pub workers: u32,
     /// The one whose work takes [`worker::SLOW_FACTOR`] times as long.
@@ -46,7 +46,7 @@ impl Default for Plan {
 
 /// Why a side of the demo has no summary.
 #[derive(Debug, thiserror::Error)]
-pub enum DemoError {
+pub(crate) enum DemoError {
     /// The whole warm-up failed.
     #[error("no demo worker answered at {addr}: the first request was {failure}")]
     NoAnswer {
@@ -73,7 +73,7 @@ pub enum DemoError {
 ///
 /// # Errors
 /// If nobody answers the warm-up, if the plan has no short request, or if the load cannot start.
-pub async fn drive(plan: &Plan, addr: SocketAddr) -> Result<Summary, DemoError> {
+pub(crate) async fn drive(plan: &Plan, addr: SocketAddr) -> Result<Summary, DemoError> {
     warm_up(plan, addr).await?;
     let outcomes = load::run(addr, arrivals::poisson(plan.rate, plan.duration, plan.seed)).await?;
     Summary::of(&outcomes, plan.workers).ok_or(DemoError::NoLoad { rate: plan.rate, duration: plan.duration })

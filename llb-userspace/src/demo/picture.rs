@@ -23,7 +23,7 @@ struct Sides<'a> {
 
 /// Draws both sides of a demo into `width` columns, in ANSI colours if `colour`. The text ends with a line feed.
 #[must_use]
-pub fn render(plan: &Plan, hash: &Summary, llb: &Summary, width: usize, colour: bool) -> String {
+pub(crate) fn render(plan: &Plan, hash: &Summary, llb: &Summary, width: usize, colour: bool) -> String {
     let width = width.clamp(WIDTH_MIN, WIDTH_MAX);
     let ink = Ink { colour };
     let sides = Sides { hash, llb };

@@ -13,7 +13,7 @@ pub(super) const UNANSWERED_NS: u64 = TIMEOUT.as_nanos() as u64;
 
 /// One side of the demo: how a fleet did under the load.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub(crate) struct Summary {
     short_ns: Vec<u64>,
     answered: Vec<usize>,
     failed: Vec<(Failure, usize)>,
@@ -69,44 +69,44 @@ impl Summary {
     /// Latency in ns that `per_mille` of the short requests did not exceed (nearest rank: 500 is the median, 1000 the
     /// maximum). A request without an answer counts as the load's timeout and so ranks above all answered ones.
     #[must_use]
-    pub fn short_at(&self, per_mille: usize) -> u64 {
+    pub(crate) fn short_at(&self, per_mille: usize) -> u64 {
         let rank = (self.short_ns.len() * per_mille.min(1000)).div_ceil(1000);
         self.short_ns[rank.saturating_sub(1)]
     }
 
     /// Latencies of the short requests in ns, ascending.
     #[must_use]
-    pub fn short_ns(&self) -> &[u64] {
+    pub(crate) fn short_ns(&self) -> &[u64] {
         &self.short_ns
     }
 
     /// How many requests there were, short and long.
     #[must_use]
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.answered.iter().sum::<usize>() + self.unanswered()
     }
 
     /// How many requests `slot` answered.
     #[must_use]
-    pub fn answered_by(&self, slot: Slot) -> usize {
+    pub(crate) fn answered_by(&self, slot: Slot) -> usize {
         self.answered.get(slot.0 as usize).copied().unwrap_or(0)
     }
 
     /// How many requests nobody answered.
     #[must_use]
-    pub fn unanswered(&self) -> usize {
+    pub(crate) fn unanswered(&self) -> usize {
         self.failed.iter().map(|(_, count)| count).sum()
     }
 
     /// Why they have no answer, and how many each, the most frequent first.
     #[must_use]
-    pub fn failed(&self) -> &[(Failure, usize)] {
+    pub(crate) fn failed(&self) -> &[(Failure, usize)] {
         &self.failed
     }
 
     /// How late the load generator sent its latest request, ns: what the machine did to the measurement itself.
     #[must_use]
-    pub fn latest_ns(&self) -> u64 {
+    pub(crate) fn latest_ns(&self) -> u64 {
         self.latest_ns
     }
 }

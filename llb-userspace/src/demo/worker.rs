@@ -12,7 +12,7 @@ use super::wire;
 use crate::model::Slot;
 
 /// How many times longer the slow worker's work takes: a throttled core or a cold cache, not a hang.
-pub const SLOW_FACTOR: u32 = 10;
+pub(crate) const SLOW_FACTOR: u32 = 10;
 
 /// How long a peer may keep the worker waiting for a byte: this worker serves nobody else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const WORK_MAX: Duration = Duration::from_secs(2);
 
 /// Why a demo worker ended.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkerError {
+pub(crate) enum WorkerError {
     /// The port could not be had.
     #[error("demo worker {slot} cannot listen on 127.0.0.1:{port}: is llb's bind hook at work, and the port free?")]
     Listen {
@@ -51,7 +51,7 @@ pub enum WorkerError {
 ///
 /// # Errors
 /// If it cannot listen, or no longer accept.
-pub fn serve(port: u16, slot: Slot, slow: bool) -> Result<Infallible, WorkerError> {
+pub(crate) fn serve(port: u16, slot: Slot, slow: bool) -> Result<Infallible, WorkerError> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|source| WorkerError::Listen { slot, port, source })?;
     let Err(source) = serve_on(&listener, slot, slow);

@@ -25,7 +25,7 @@ const NEEDED_FOR_USER: [Capability; 2] = [Capability::Setuid, Capability::Setgid
 
 /// The machine lacks something that llb cannot do without.
 #[derive(Debug, thiserror::Error)]
-pub enum MachineError {
+pub(crate) enum MachineError {
     /// We may not load programs.
     #[error(
         "llb loads programs into the kernel and needs root for it, here it lacks {lacking}: {}; \
@@ -57,7 +57,7 @@ pub enum MachineError {
 ///
 /// # Errors
 /// [`MachineError`].
-pub fn check() -> Result<(), MachineError> {
+pub(crate) fn check() -> Result<(), MachineError> {
     // Rights that cannot be seen are tried.
     let lacking = capabilities::own().map(|held| lacking(held, NEEDED)).unwrap_or_default();
     if !lacking.is_empty() {
@@ -70,7 +70,7 @@ pub fn check() -> Result<(), MachineError> {
 ///
 /// # Errors
 /// [`MachineError::NoOtherUser`].
-pub fn check_identity(identity: Option<&Identity>) -> Result<(), MachineError> {
+pub(crate) fn check_identity(identity: Option<&Identity>) -> Result<(), MachineError> {
     let Some(identity) = identity else { return Ok(()) };
     // Rights that cannot be seen are tried.
     let Ok(held) = capabilities::own() else { return Ok(()) };

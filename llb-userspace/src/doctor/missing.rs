@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// A thing that llb needs and has not got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// What was tried, on what, and what the system said.
     pub what: String,
     /// What to do about it.

@@ -13,13 +13,12 @@ mod programs;
 mod runtime_dir;
 mod sheet;
 mod steer;
-pub mod worker;
+pub(crate) mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
-pub use machine::{MachineError, check as check_machine, check_identity};
-pub use missing::Missing;
-pub use sheet::{Check, Outcome, Sheet};
+pub(crate) use machine::{MachineError, check as check_machine, check_identity};
+pub(crate) use sheet::Sheet;
 
 use crate::{
     fleet::{Name, name::NameError},
@@ -50,7 +49,7 @@ const STEERING: [&str; 8] = [ATTACH, SHARED_BIND, LISTEN_EVENT, PIDFD_GETFD, JOI
 
 /// What is to be tried.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// Names the cgroup and the directory of this examination; no other one may have it at the same time.
     pub name: Name,
     /// Where fleets have their locks and control sockets.
@@ -64,7 +63,7 @@ impl Wanted {
     ///
     /// # Errors
     /// None in practice: a process id is a valid part of a name.
-    pub fn own_name() -> Result<Name, NameError> {
+    pub(crate) fn own_name() -> Result<Name, NameError> {
         format!("{PREFIX}{}", std::process::id()).parse()
     }
 }
@@ -72,7 +71,7 @@ impl Wanted {
 /// Tries everything. To be called in a tokio runtime with I/O and time.
 ///
 /// May be dropped at any point: what it has made goes with it.
-pub async fn examine(wanted: &Wanted) -> Sheet {
+pub(crate) async fn examine(wanted: &Wanted) -> Sheet {
     let mut sheet = Sheet::default();
     sheet.enter(KERNEL, machine::kernel());
     sheet.enter(RIGHTS, machine::rights());

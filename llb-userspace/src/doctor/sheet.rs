@@ -7,7 +7,7 @@ use super::missing::{Missing, Tried};
 /// How one check went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is there.
     Ok {
         /// What was seen.
@@ -29,7 +29,7 @@ pub enum Outcome {
 
 /// One thing that llb needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// Its name, always the same.
     pub name: &'static str,
     /// How it went.
@@ -39,7 +39,7 @@ pub struct Check {
 
 /// All checks, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sheet(Vec<Check>);
+pub(crate) struct Sheet(Vec<Check>);
 
 impl Sheet {
     /// Enters what came of a try, and returns what the next one needs, if it is there.
@@ -68,21 +68,15 @@ impl Sheet {
         true
     }
 
-    /// The checks.
-    #[must_use]
-    pub fn checks(&self) -> &[Check] {
-        &self.0
-    }
-
     /// Whether all is there.
     #[must_use]
-    pub fn is_ok(&self) -> bool {
+    pub(crate) fn is_ok(&self) -> bool {
         self.0.iter().all(|check| matches!(check.outcome, Outcome::Ok { .. } | Outcome::Note { .. }))
     }
 
     /// For people: a line for each check, below it what to do.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let width = self.0.iter().map(|check| check.name.len()).max().unwrap_or(0);
         let mut text = String::new();
         for Check { name, outcome } in &self.0 {
@@ -107,7 +101,7 @@ impl Sheet {
 
     /// For programs: `{"ok": bool, "checks": [{"name", "outcome", ...}]}`. Fields are only ever added.
     #[must_use]
-    pub fn json(&self) -> impl Serialize {
+    pub(crate) fn json(&self) -> impl Serialize {
         #[derive(Serialize)]
         struct Shown<'a> {
             ok: bool,

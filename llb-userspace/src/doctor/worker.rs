@@ -25,7 +25,7 @@ use crate::sys::{
 ///
 /// # Errors
 /// If the channel is not there, or the event loop breaks.
-pub async fn serve(port: Option<u16>, slot: u8, accept: bool) -> io::Result<()> {
+pub(crate) async fn serve(port: Option<u16>, slot: u8, accept: bool) -> io::Result<()> {
     be_common()?;
     let channel = StdStream::from(duplicate(CHANNEL_FD)?);
     channel.set_nonblocking(true)?;

@@ -72,7 +72,7 @@ pub enum RunError {
 
 /// "exited with code 1", "was killed by signal 9"; "ended" if nobody knows how.
 #[must_use]
-pub fn describe(status: Option<ExitStatus>) -> String {
+pub(crate) fn describe(status: Option<ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.and_then(|status| status.code()), status.and_then(|status| status.signal())) {
         (Some(code), _) => format!("exited with code {code}"),

@@ -10,7 +10,8 @@ mod diagnose;
 mod drain;
 mod effects;
 mod error;
-pub mod guard;
+#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
+pub(crate) mod guard;
 mod hear;
 mod journal;
 mod leftover;
@@ -42,7 +43,12 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-pub use error::{RunError, describe};
+pub use error::RunError;
+
+pub use crate::{
+    fleet::{CgroupError, LockError, SpawnError},
+    sys::mounts::MountsError,
+};
 
 use crate::{
     config::{Config, ReadyWhen},

@@ -19,6 +19,39 @@
 //! worker's usual latency at the moment that the silence is longer than usual, and grows with the clock. A worker
 //! that owes nothing does not grow worse because nobody asked it anything; its reports are only forgotten at some
 //! time ([`FORGOTTEN_AFTER`]).
+//!
+//! ```
+//! use std::time::Duration;
+//! use llb::{estimate::{Estimate, ping::{Pinger, TOGETHER}}, model::Instant};
+//!
+//! let (mut estimate, mut pinger) = (Estimate::default(), Pinger::default());
+//! let mut now = Instant(1_000_000_000);
+//!
+//! // The worker reports 5 ms, once for itself and once for the middle of 50 requests, and then one of 200 ms.
+//! for latency_ms in [5, 5, 5] {
+//!     estimate.observe(now, latency_ms * 1_000_000);
+//!     pinger.spoke(now);
+//! }
+//! estimate.observe_many(now, 5_000_000, 50);
+//! estimate.observe(now, 200_000_000);
+//! let cost_ns = estimate.get_at(now, None).expect("it has reported enough");
+//! assert!((4_500_000..5_500_000).contains(&cost_ns), "{cost_ns}");
+//!
+//! // It is asked whether it is there, and answers within a millisecond.
+//! assert!(pinger.is_due(now));
+//! let id = pinger.due(now, Duration::ZERO).expect("it has spoken, and owes no answer");
+//! now = now.after(Duration::from_millis(1));
+//! let round_trip_ns = pinger.pong(now, id).expect("that was the ping");
+//! estimate.observe_ping(now, round_trip_ns);
+//!
+//! // It is asked again, a little early, as another is asked now; and says nothing for 400 ms: it costs at least that.
+//! now = now.after(Duration::from_millis(80));
+//! assert!(pinger.due(now, TOGETHER).is_some() && pinger.outstanding() == Some(now));
+//! now = now.after(Duration::from_millis(400));
+//! assert_eq!(estimate.at_least(now, pinger.outstanding()), 400_000_000);
+//! assert_eq!(estimate.get_at(now, pinger.outstanding()), Some(400_000_000));
+//! assert_eq!(pinger.stray(), 0);
+//! ```
 
 mod median;
 pub mod ping;
@@ -28,7 +61,7 @@ pub use median::{FORGOTTEN_AFTER, MAX_NS};
 use crate::model::Instant;
 use median::Median;
 
-/// What one worker's reports and pings say.
+/// What one worker's reports and pings say. An example is [above](self).
 #[derive(Clone, Debug, Default)]
 pub struct Estimate {
     reports: Median,

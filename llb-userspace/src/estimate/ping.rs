@@ -23,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Times that a worker which has never answered is asked: it may have been starting up during the first.
 pub const TRIES: u32 = 3;
 
-/// The pings of one worker.
+/// The pings of one worker. An example is [there](super).
 #[derive(Clone, Debug, Default)]
 pub struct Pinger {
     state: State,

@@ -32,18 +32,34 @@ pub struct RuntimeDir {
 }
 
 /// Why the directory cannot be had.
+///
+/// ```
+/// use llb::engine::{LockError, RunError};
+///
+/// fn runs_already(error: &RunError) -> bool {
+///     matches!(error, RunError::Lock(LockError::Held { .. }))
+/// }
+/// let held = LockError::Held { name: "web".parse()?, holder: Some("pid 4121 (llb)".into()) };
+/// assert_eq!(
+///     held.to_string(),
+///     "a fleet web runs already, in pid 4121 (llb); stop it, or give this one another --name"
+/// );
+/// assert!(runs_already(&held.into()));
+/// # Ok::<(), llb::config::NameError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// An llb of this name runs.
     #[error(
         "a fleet {name} runs already, in {}; stop it, or give this one another --name",
-        holder.as_ref().map_or_else(|| "a process that is just starting".to_owned(), Process::to_string)
+        holder.as_deref().unwrap_or("a process that is just starting")
     )]
     Held {
         /// The fleet.
         name: Name,
-        /// Its master, if it has written down who it is.
-        holder: Option<Process>,
+        /// Its master, by pid and name, if it has written down who it is.
+        holder: Option<String>,
     },
     /// Somebody else's directory is in its place.
     #[error("{path} is not a directory of user {user}, who runs llb; remove it, or name another runtime directory")]
@@ -192,11 +208,11 @@ fn is_still_there(file: &File, path: &Path) -> bool {
     }
 }
 
-fn read_holder(file: &mut File) -> Option<Process> {
+fn read_holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     let pid = text.trim_end().parse().ok()?;
-    Some(Process::of(nix::unistd::Pid::from_raw(pid)))
+    Some(Process::of(nix::unistd::Pid::from_raw(pid)).to_string())
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LockError {

@@ -6,6 +6,16 @@ use std::{fmt, str::FromStr};
 const LONGEST: usize = 64;
 
 /// The name of a fleet. A machine runs at most one llb of each name.
+///
+/// ```
+/// use llb::config::{Name, NameError};
+///
+/// let name: Name = "web-1.blue".parse()?;
+/// assert_eq!(name.as_str(), "web-1.blue");
+/// let error: NameError = "../web".parse::<Name>().unwrap_err();
+/// assert!(error.to_string().starts_with("\"../web\" cannot be a fleet's name"));
+/// # Ok::<(), NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(String);
 
@@ -18,6 +28,11 @@ pub struct Name(String);
 pub struct NameError(String);
 
 impl Name {
+    /// What a fleet is called that nobody has given a name.
+    pub(crate) fn main() -> Self {
+        Name("main".to_owned())
+    }
+
     /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -98,7 +98,7 @@ pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnE
     let inheritance = Inheritance { cgroup_procs: entrance.as_fd(), channel: workers.as_fd(), credentials };
     let mut child = child::spawn(command(order), inheritance).map_err(|error| match error {
         ChildError::Start(source) => diagnosis::explain(order, source),
-        ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error },
+        ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error.into() },
     })?;
     let pid = Pid::from_raw(child.id().cast_signed());
     let pidfd = PidFd::open(pid).map_err(|source| {

@@ -8,27 +8,39 @@ use std::{
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 
 /// What workers run as.
+///
+/// ```
+/// use llb::config::{Identity, IdentityError};
+///
+/// let root = Identity::find(Some("root"), None)?;
+/// assert!(root.is_some());
+/// assert_eq!(Identity::find(None, None)?, None);
+/// let error = Identity::find(Some("no-such-user"), None).unwrap_err();
+/// assert!(matches!(error, IdentityError::NoUser { name } if name == "no-such-user"));
+/// # Ok::<(), IdentityError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
-    pub uid: Uid,
+    pub(crate) uid: Uid,
     /// The first of the groups.
-    pub gid: Gid,
+    pub(crate) gid: Gid,
     /// All of them.
-    pub groups: Vec<Gid>,
+    pub(crate) groups: Vec<Gid>,
     /// What the user database says of the user; `None` if llb's own user stays.
-    pub login: Option<Login>,
+    pub(crate) login: Option<Login>,
 }
 
 /// A user as the database has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// Name, home directory and shell; `None` for a number that is in no database.
-    pub entry: Option<(String, PathBuf, PathBuf)>,
+    pub(crate) entry: Option<(String, PathBuf, PathBuf)>,
 }
 
 /// Why workers cannot run as the user or the group that was asked for.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// There is no such user.
     #[error("there is no user {name:?} (--user); see `getent passwd`")]
@@ -46,7 +58,7 @@ pub enum IdentityError {
     #[error("user {uid} (--user) is in no user database, so its group is not known; name one with --group")]
     NoGroupOfUser {
         /// The user.
-        uid: Uid,
+        uid: u32,
     },
     /// The database cannot be read.
     #[error("cannot look up {name:?} in the user database")]
@@ -78,7 +90,7 @@ impl Identity {
                 Identity { uid, gid, groups, login: Some(Login { entry: Some((name, dir, shell)) }) }
             }
             Found::Number(uid) => {
-                let gid = named.ok_or(IdentityError::NoGroupOfUser { uid })?;
+                let gid = named.ok_or(IdentityError::NoGroupOfUser { uid: uid.as_raw() })?;
                 Identity { uid, gid, groups: vec![gid], login: Some(Login::default()) }
             }
         };
@@ -88,7 +100,7 @@ impl Identity {
 
 impl Login {
     /// The variables of a login, by name; without a value where there is none to be had, as llb's own would be wrong.
-    pub fn variables(&self) -> [(&'static str, Option<&Path>); 4] {
+    pub(crate) fn variables(&self) -> [(&'static str, Option<&Path>); 4] {
         let (name, home, shell) = match &self.entry {
             Some((name, home, shell)) => (Some(Path::new(name)), Some(home.as_path()), Some(shell.as_path())),
             None => (None, None, None),

@@ -85,8 +85,6 @@ pub struct Worker {
     pub listeners: Vec<Listener>,
     /// The address that it last tried to bind.
     pub bound: Option<Address>,
-    /// Whether its output goes through llb, to be shown if it fails.
-    pub captured: bool,
     /// Every seat that one of its listeners has had.
     pub(super) held: Vec<Seat>,
     pub(super) said_ready: bool,
@@ -101,14 +99,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        id: WorkerId,
-        slot: Slot,
-        generation: Generation,
-        state: State,
-        started_at: Instant,
-        captured: bool,
-    ) -> Self {
+    pub(super) fn new(id: WorkerId, slot: Slot, generation: Generation, state: State, started_at: Instant) -> Self {
         Worker {
             id,
             slot,
@@ -117,7 +108,6 @@ impl Worker {
             started_at,
             listeners: Vec::new(),
             bound: None,
-            captured,
             held: Vec::new(),
             said_ready: false,
             spoke: false,

@@ -7,7 +7,7 @@ use llb_common::names;
 use super::{KernelError, Steering};
 use crate::sys::cgroup_attach::{Hook, attach, detach};
 
-/// Programs that are attached to a cgroup; detached when dropped.
+/// Programs that are attached to a cgroup; detached when dropped. An example is [there](super#listeners-of-this-process).
 #[derive(Debug)]
 pub struct AttachedBooks {
     cgroup: OwnedFd,

@@ -35,10 +35,27 @@ const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 const DUE_WORD: usize = std::mem::offset_of!(SeatBooks, due_at) / 8;
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
-/// Answers by what they took: see [`llb_common::histogram`].
+/// Answers by what they took: see [`llb_common::histogram`]. An example is [there](super#listeners-of-this-process).
 pub type Latencies = [u64; BUCKETS];
 
-/// The seats' books and what is published.
+/// The seats' books and what is published: of one fleet's [`Steering`](super::Steering).
+///
+/// ```no_run
+/// use llb::{config::Policy, kernel::{Books, Publication, Steering}, model::{Instant, Seat}, now};
+///
+/// /// Has the kernel take seat 0 for ten times as fast as seat 1, by reports.
+/// fn publish(books: &Books, now: Instant) {
+///     let mut cost_ns = [0; llb::common::abi::MAX_SEATS];
+///     (cost_ns[0], cost_ns[1]) = (1_000_000, 10_000_000);
+///     let idle = llb::common::set::of([0, 1].into_iter());
+///     let near = llb::common::set::of([0].into_iter());
+///     books.publish(Policy::LeastLatency, &Publication { least: Some(Seat(0)), near, cost_ns: &cost_ns }, now);
+///     books.rest(&idle);
+/// }
+/// # fn example(steering: &Steering) {
+/// publish(steering.books(), now());
+/// # }
+/// ```
 pub struct Books {
     seats: SharedWords,
     latency: SharedWords,
@@ -63,7 +80,7 @@ impl Books {
     /// What a seat's load is made of ([`llb_common::select::Load::of`]); the rest is 0. That is one line of memory, which
     /// another core has written last, instead of two.
     #[must_use]
-    pub fn load(&self, seat: Seat) -> SeatBooks {
+    pub(crate) fn load(&self, seat: Seat) -> SeatBooks {
         self.read::<LOAD_WORDS>(seat)
     }
 
@@ -92,7 +109,7 @@ impl Books {
 
     /// Has no charge of a seat forgotten until `until`. One that has just been given what waited for another holds requests
     /// that are in its books only as charges: they count as requests when they are answered.
-    pub fn hold(&self, seat: Seat, until: Instant) {
+    pub(crate) fn hold(&self, seat: Seat, until: Instant) {
         self.seats.words()[(seat.0 as usize % MAX_SEATS) * SEAT_WORDS + DUE_WORD].store(until.0, Relaxed);
     }
 
@@ -131,7 +148,7 @@ impl Books {
     }
 }
 
-/// What is published; see [`Published`].
+/// What is published; see [`Published`]. An example is at [`Books`].
 #[derive(Clone, Copy, Debug)]
 pub struct Publication<'a> {
     /// The least-latency worker's seat.
@@ -149,6 +166,17 @@ fn words(map: &Map, name: &'static str, bytes: usize) -> Result<SharedWords, Ker
 }
 
 /// How often each [`Outcome`] came about.
+///
+/// ```
+/// use llb::kernel::{Counters, Outcome, Stage};
+///
+/// /// Connections that no policy has chosen a worker for, though one was to.
+/// fn fallbacks(counters: &Counters) -> u64 {
+///     let chosen = [Outcome::First, Outcome::PassedOver, Outcome::Hash].map(|outcome| counters.get(outcome));
+///     counters.total(Stage::Select) - chosen.iter().sum::<u64>()
+/// }
+/// assert_eq!(fallbacks(&Counters::default()), 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters([u64; Outcome::COUNT]);
 

@@ -12,12 +12,12 @@ use llb_common::{
 use super::{KernelError, load::map_error, value::Value};
 
 /// The books' connections.
-pub struct Connections(SkStorage<MapData, Value<Conn>>);
+pub(crate) struct Connections(SkStorage<MapData, Value<Conn>>);
 
 impl Connections {
     /// Whether a connection holds no request; none of one that is not in the books.
     #[must_use]
-    pub fn is_at_rest(&self, socket: BorrowedFd<'_>) -> Option<bool> {
+    pub(crate) fn is_at_rest(&self, socket: BorrowedFd<'_>) -> Option<bool> {
         let Value(conn) = self.0.get(&socket.as_raw_fd(), 0).ok()?;
         Some(conn.phase == Phase::Fresh as u32 || !track::may_answer(&conn))
     }

@@ -1,20 +1,40 @@
 //! What can go wrong at the kernel line.
 
-use std::io;
-
-use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
+use std::{error::Error, io};
 
 use crate::model::{Address, Seat};
 
+/// An error of the library that loads the programs, as a source: what it says can be shown, and its types are none of this
+/// crate's promises.
+type Opaque = Box<dyn Error + Send + Sync>;
+
 /// A failure at the kernel line; it names the object.
+///
+/// ```
+/// use llb::kernel::KernelError;
+///
+/// /// What to tell who runs the program.
+/// fn advice(error: &KernelError) -> &'static str {
+///     match error {
+///         KernelError::TooManyGroups { .. } => "steer fewer ports",
+///         KernelError::Object { .. } | KernelError::Load { .. } | KernelError::Attach { .. } => "run `llb doctor`",
+///         _ => "report it",
+///     }
+/// }
+///
+/// let many = KernelError::TooManyGroups { address: llb::model::Address(([127, 0, 0, 1], 80).into()) };
+/// assert!(many.to_string().starts_with("cannot steer 127.0.0.1:80"));
+/// assert_eq!(advice(&many), "steer fewer ports");
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// The object was refused as a whole: mostly missing rights, or a kernel without BTF.
     #[error("cannot load the eBPF object; run `llb doctor`, it tries each thing that llb needs")]
     Object {
         /// aya's word.
         #[source]
-        source: Box<EbpfError>,
+        source: Opaque,
     },
     /// One program was refused.
     #[error("the kernel refuses the eBPF program {name}; run `llb doctor`, and see --log debug for what it says")]
@@ -49,7 +69,7 @@ pub enum KernelError {
         name: &'static str,
         /// aya's word.
         #[source]
-        source: Box<PinError>,
+        source: Opaque,
     },
     /// A pinned program could not be opened.
     #[error("cannot open the pinned eBPF program {name}")]
@@ -58,7 +78,7 @@ pub enum KernelError {
         name: &'static str,
         /// aya's word.
         #[source]
-        source: Box<ProgramError>,
+        source: Opaque,
     },
     /// A map refused an operation.
     #[error("cannot use the map {map}")]
@@ -67,7 +87,7 @@ pub enum KernelError {
         map: &'static str,
         /// aya's word.
         #[source]
-        source: Box<MapError>,
+        source: Opaque,
     },
     /// A map could not be mapped into memory.
     #[error("cannot map {map} into memory")]
@@ -94,7 +114,7 @@ pub enum KernelError {
         address: Address,
         /// aya's word.
         #[source]
-        source: Box<ProgramError>,
+        source: Opaque,
     },
     /// More groups than the maps have room for.
     #[error(

@@ -10,7 +10,7 @@ use llb_common::abi::{EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
 
 use crate::{model::Address, sys::readable::Readable};
 
-/// What a worker's socket did.
+/// What a worker's socket did. An example is [there](super#listeners-of-other-processes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
     /// It is about to bind; the kernel may still refuse the address.
@@ -22,6 +22,23 @@ pub enum EventKind {
 }
 
 /// A worker's socket did something.
+///
+/// ```
+/// use llb::kernel::{Event, EventKind};
+///
+/// fn text(event: &Event) -> String {
+///     let Event { kind, address, cookie, cgroup } = event;
+///     let what = match kind {
+///         EventKind::Bind => "is about to bind",
+///         EventKind::Listen => "listens on",
+///         EventKind::Close => "has left",
+///     };
+///     format!("socket {cookie} of the worker in cgroup {cgroup} {what} {address}")
+/// }
+/// let address = llb::model::Address(([127, 0, 0, 1], 8080).into());
+/// let event = Event { kind: EventKind::Listen, address, cookie: 41, cgroup: 7 };
+/// assert_eq!(text(&event), "socket 41 of the worker in cgroup 7 listens on 127.0.0.1:8080");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     /// What.
@@ -34,7 +51,17 @@ pub struct Event {
     pub cgroup: u64,
 }
 
-/// The events' queue.
+/// The events' queue: [`Steering::take_events`](super::Steering::take_events).
+///
+/// ```no_run
+/// use llb::kernel::Events;
+///
+/// async fn print(mut events: Events) -> std::io::Result<()> {
+///     loop {
+///         events.next().await?.iter().for_each(|event| println!("{event:?}"));
+///     }
+/// }
+/// ```
 pub struct Events(Readable<Ring>);
 
 struct Ring(RingBuf<MapData>);

@@ -21,7 +21,7 @@ use crate::{
 /// The map's own word for "only if the key is new".
 const BPF_NOEXIST: u64 = 1;
 
-/// One listener in a group.
+/// One listener in a group. An example is [there](super#listeners-of-this-process).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its seat.
@@ -97,13 +97,23 @@ impl Steering {
     ///
     /// # Errors
     /// [`KernelError::Map`].
-    pub fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
+    pub(crate) fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
         let Some((index, _)) = self.groups.0.get(&address) else { return Ok(()) };
         let listener = Listener { group: *index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))
     }
 
     /// The members of the group of an address.
+    ///
+    /// ```no_run
+    /// use llb::{kernel::{KernelError, Steering}, model::{Address, Seat}};
+    ///
+    /// /// Takes a seat's listener out of a group, and returns its cookie.
+    /// fn leave(steering: &mut Steering, address: Address, seat: Seat) -> Result<Option<u64>, KernelError> {
+    ///     let member = steering.members(address).iter().find(|member| member.seat == seat).copied();
+    ///     member.map(|member| steering.leave(member.cookie).map(|()| member.cookie)).transpose()
+    /// }
+    /// ```
     #[must_use]
     pub fn members(&self, address: Address) -> &[Member] {
         self.groups.0.get(&address).map_or(&[], |(_, members)| members.as_slice())

@@ -30,6 +30,14 @@ use crate::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
 
 /// An address that is steered; none given means all.
+///
+/// ```
+/// use std::net::Ipv6Addr;
+/// use llb::kernel::Limit;
+///
+/// assert_eq!(Limit { addr: None, port: 8080 }.to_string(), "8080");
+/// assert_eq!(Limit { addr: Some(Ipv6Addr::LOCALHOST.into()), port: 80 }.to_string(), "[::1]:80");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// Only this local address; none means every one.
@@ -47,7 +55,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// What the programs must know before they are loaded.
+/// What the programs must know before they are loaded. Examples are [there](super).
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Depth of the workers' cgroups below the root of the cgroup hierarchy; none if a cgroup namespace hides it, and
@@ -59,7 +67,7 @@ pub struct Options {
     pub keeps_books: bool,
 }
 
-/// The programs and maps of one fleet.
+/// The programs and maps of one fleet. Examples are [there](super).
 pub struct Steering {
     programs: Programs,
     pub(super) sockets: ReusePortSockArray<MapData>,
@@ -188,7 +196,7 @@ impl Steering {
         Ok(())
     }
 
-    /// Whether the books of the seats count connections and requests, and not charges only.
+    /// Whether the books of the seats count connections and requests, and not charges only: as [`Options::keeps_books`] said.
     #[must_use]
     pub fn keeps_books(&self) -> bool {
         self.conn.is_some()
@@ -208,7 +216,7 @@ impl Steering {
     }
 
     /// What the books say of single connections, once, if books are kept; later calls return nothing.
-    pub fn take_connections(&mut self) -> Option<Connections> {
+    pub(crate) fn take_connections(&mut self) -> Option<Connections> {
         self.connections.take()
     }
 
@@ -338,7 +346,7 @@ pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {
 impl Address {
     /// The address of a socket event: IPv4 addresses travel as `::ffff:a.b.c.d`.
     #[must_use]
-    pub fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
+    pub(crate) fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
         let v6 = std::net::Ipv6Addr::from(addr);
         let ip = match v6.to_ipv4_mapped() {
             Some(v4) if ipv4 => IpAddr::V4(v4),

@@ -41,6 +41,17 @@ const PROGRAMS: [&str; 2] = [names::STEER, names::SOCKOPS];
 const ATTEMPTS: u32 = 10;
 
 /// Why nothing can be pinned.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use llb::kernel::{Pins, PinsError};
+///
+/// /// Without pins llb does its work; only the next master cannot go on with it.
+/// fn pins() -> Option<Pins> {
+///     let warn = |error: PinsError| eprintln!("{error}");
+///     Pins::make(Path::new("/run/web"), "web-1").map_err(warn).ok()
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{SHARED} is {shared}, and no BPF file system can be mounted at {}: {source}", at.display())]
 pub struct PinsError {
@@ -50,6 +61,42 @@ pub struct PinsError {
 }
 
 /// A fleet's pins. Removed when dropped; the programs and maps live on as long as somebody uses them.
+///
+/// A master pins what it loads, and if it is killed the next one goes on with that: the workers' listeners, which have stayed
+/// in their groups, are taken in anew.
+///
+/// ```no_run
+/// use std::{collections::BTreeSet, os::fd::OwnedFd, path::Path};
+/// use llb::{kernel::{Known, Member, Options, Pins, Steering}, model::Address};
+///
+/// # fn living_listeners() -> Vec<(Address, OwnedFd)> { Vec::new() }
+/// fn load_or_reopen(runtime_dir: &Path) -> Result<(Steering, Pins), Box<dyn std::error::Error>> {
+///     // Those of fleets that are gone are in nobody's way, but in the kernel's memory.
+///     Pins::sweep(runtime_dir, |key| key.starts_with("web-") && key != "web-1");
+///     let Some(pins) = Pins::find(runtime_dir, "web-1") else {
+///         let pins = Pins::make(runtime_dir, "web-1")?;
+///         if pins.are_mounted() {
+///             println!("pinned below {}", runtime_dir.display());
+///         }
+///         let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: true };
+///         return Ok((Steering::load_pinned(&options, &pins)?, pins));
+///     };
+///     let mut steering = Steering::reopen(&pins, true)?;
+///     assert!(steering.keeps_books());
+///     // What they tell of has happened, and is found below.
+///     steering.discard_events();
+///     let (mut members, mut living) = (Vec::new(), BTreeSet::new());
+///     for (address, socket) in living_listeners() {
+///         let Some(Known { cookie, seat, joined, .. }) = steering.recall(address, &socket)? else { continue };
+///         living.insert(cookie);
+///         members.extend(seat.filter(|_| joined).map(|seat| (address, Member { seat, cookie })));
+///     }
+///     for cookie in steering.resume(&members, &living)? {
+///         steering.forget(cookie);
+///     }
+///     Ok((steering, pins))
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Pins {
     directory: PathBuf,

@@ -7,7 +7,7 @@ use super::{
 
 /// What the kernel says to each program.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// How many maps were made.
     pub maps: usize,
     /// By name, in the order in which they are loaded.
@@ -16,7 +16,7 @@ pub struct Probe {
 
 /// The names of the programs, in the order in which they are loaded.
 #[must_use]
-pub fn programs() -> &'static [&'static str] {
+pub(crate) fn programs() -> &'static [&'static str] {
     &PROGRAMS
 }
 
@@ -24,7 +24,7 @@ pub fn programs() -> &'static [&'static str] {
 ///
 /// # Errors
 /// [`KernelError::Object`] if not even the maps can be made.
-pub fn probe(options: &Options) -> Result<Probe, KernelError> {
+pub(crate) fn probe(options: &Options) -> Result<Probe, KernelError> {
     let mut ebpf = object(options)?;
     let maps = ebpf.maps().count();
     let programs = PROGRAMS.map(|name| (name, load_program(&mut ebpf, name))).into();

@@ -23,7 +23,7 @@ use crate::{
     sys::socket,
 };
 
-/// A listening socket as the kernel's maps know it.
+/// A listening socket as the kernel's maps know it. An example is at [`Pins`](super::Pins).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its cookie.

@@ -2,14 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One event; the names of the kinds are in [`crate::fleet::Kind`].
+pub use crate::fleet::Kind;
+
+/// One event, as a line of `llb events --json` has it.
+///
+/// ```
+/// use llb::observe::event::{Event, Kind};
+///
+/// let line = r#"{"seq":7,"at_ms":1000000000123,"event":"exited","slot":3,"pid":4121,"generation":2,
+///     "cause":"was killed by SIGKILL"}"#;
+/// let event: Event = serde_json::from_str(line)?;
+/// assert_eq!((event.event.as_str(), event.slot), (Kind::Exited.name(), Some(3)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// Grows by one with each event of this master.
     pub seq: u64,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
-    /// What.
+    /// What: a [`Kind::name`]. Later versions may have more of them.
     pub event: String,
     /// In which slot; none if it is about the fleet.
     pub slot: Option<u32>,

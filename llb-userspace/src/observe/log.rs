@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 ///
 /// # Errors
 /// As those of [`start`].
-pub fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
+pub(crate) fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseError> {
     text.parse::<EnvFilter>().map(|_| text.to_owned())
 }
 
@@ -16,7 +16,7 @@ pub fn filter(text: &str) -> Result<String, tracing_subscriber::filter::ParseErr
 ///
 /// # Errors
 /// The filter's, if it cannot be read.
-pub fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub(crate) fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = filter.parse()?;
     let log =
         fmt().with_env_filter(filter).with_writer(|| super::stderr::Stderr).with_ansi(std::io::stderr().is_terminal());

@@ -1,6 +1,6 @@
-//! What the outside sees of a fleet.
+//! What the outside sees of a fleet: [`status`] and [`event`]. [`crate::control`] asks for them.
 
 pub mod event;
-pub mod log;
+pub(crate) mod log;
 pub mod status;
-pub mod stderr;
+pub(crate) mod stderr;

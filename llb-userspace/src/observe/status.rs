@@ -1,4 +1,27 @@
 //! A fleet as `llb status --json` shows it. Fields are only ever added.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus}};
+//!
+//! # fn main() -> Result<(), llb::control::ControlError> {
+//! let status: Status = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
+//! if let Some(LatencyStatus { p50, p99, .. }) = status.latency_us {
+//!     println!("{} connections, answered within {p50} µs, one of a hundred over {p99} µs", status.connections);
+//! }
+//! for GroupStatus { address, slots, .. } in &status.groups {
+//!     println!("{address} is shared by {} slots", slots.len());
+//! }
+//! let slowest = |worker: &&WorkerStatus| worker.cost_us as u64;
+//! if let Some(worker) = status.workers.iter().max_by_key(slowest) {
+//!     println!("slot {} is the slowest, and gets {:.0}%", worker.slot, 100.0 * worker.share);
+//! }
+//! for SlotStatus { slot, last_exit, .. } in status.slots.iter().filter(|slot| slot.state == "failed") {
+//!     println!("slot {slot} was given up: {}", last_exit.as_deref().unwrap_or("it never ended"));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -8,8 +31,9 @@ use llb_common::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One fleet.
+/// One fleet. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Status {
     /// Its name.
     pub name: String,
@@ -44,13 +68,14 @@ pub struct Status {
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
-    /// The same answers by what they took; see [`histogram`].
+    /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
     pub latency_histogram: Option<Vec<(f64, u64)>>,
 }
 
 /// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets
-/// that hold them, so up to a quarter too much.
+/// that hold them, so up to a quarter too much. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LatencyStatus {
     /// The median.
     pub p50: f64,
@@ -65,7 +90,7 @@ pub struct LatencyStatus {
 impl LatencyStatus {
     /// Of answers by bucket ([`llb_common::histogram`]); nothing where there are none.
     #[must_use]
-    pub fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
+    pub(crate) fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
         let at = |permille| us(quantile(latencies, permille));
         let any = latencies.iter().any(|count| *count > 0);
         any.then(|| LatencyStatus { p50: at(500), p90: at(900), p99: at(990), p999: at(999) })
@@ -74,13 +99,13 @@ impl LatencyStatus {
 
 /// What each bucket counts in all of them.
 #[must_use]
-pub fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
+pub(crate) fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
     all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
 }
 
 /// The buckets that are not empty: where each ends, microseconds, and how many answers it holds.
 #[must_use]
-pub fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
+pub(crate) fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
     let ends = (0..).map(|bucket| us(end(bucket)));
     ends.zip(latencies).filter(|(_, count)| **count > 0).map(|(end, count)| (end, *count)).collect()
 }
@@ -89,7 +114,7 @@ fn us(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
-/// One address.
+/// One address. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
     /// Address and port.
@@ -98,8 +123,9 @@ pub struct GroupStatus {
     pub slots: Vec<u32>,
 }
 
-/// One slot.
+/// One slot. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SlotStatus {
     /// Its number.
     pub slot: u32,
@@ -114,8 +140,10 @@ pub struct SlotStatus {
     pub last_exit: Option<String>,
 }
 
-/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books.
+/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is
+/// [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct WorkerStatus {
     /// The slot that it fills.
     pub slot: u32,
@@ -147,7 +175,7 @@ pub struct WorkerStatus {
     pub rescued: Option<u64>,
     /// How long its answers took; none before the first.
     pub latency_us: Option<LatencyStatus>,
-    /// The same answers by what they took; see [`histogram`].
+    /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
     pub latency_histogram: Option<Vec<(f64, u64)>>,
     /// What a request costs there as published, or by the kernel's own measure, microseconds.
     pub cost_us: f64,

@@ -46,12 +46,12 @@ fn write_all(inbox: &Receiver<Order>) {
 }
 
 /// Writes one line.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     let _ = WRITER.try_send(Order::Write(format!("{text}\n").into_bytes()));
 }
 
 /// Waits until all is written, or nobody reads it.
-pub fn flush() {
+pub(crate) fn flush() {
     let (done, is_done) = sync_channel(1);
     if WRITER.try_send(Order::Report(done)).is_ok() {
         let _ = is_done.recv_timeout(LAST_WORDS);

@@ -5,6 +5,29 @@
 //! which nothing is known, so that a new worker is neither shunned nor flooded. A worker that the kernel measures as
 //! too fast to be true is not believed ([`believable_ns`]): most likely it answers errors. Whatever the cost is, a
 //! worker whose silence proves it slower than that costs what its silence proves.
+//!
+//! ```
+//! use llb::{model::{Instant, Seat}, policy::{Table, View, table}};
+//!
+//! let now = Instant(60_000_000_000);
+//! let idle = View {
+//!     seat: Seat(0),
+//!     estimate_ns: None,
+//!     at_least_ns: 0,
+//!     kernel_ns: Some(5_000_000),
+//!     in_flight: 0,
+//!     progress_at: now,
+//!     joined: true,
+//! };
+//! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.
+//! let stuck = View { seat: Seat(1), in_flight: 2, progress_at: Instant(now.0 - 1_000_000_000), ..idle };
+//! let new = View { seat: Seat(2), kernel_ns: None, ..idle };
+//! let Table { least, near, cost_ns } = table(&[stuck, new, idle], now, 0);
+//! assert!(least == Some(Seat(0)) || least == Some(Seat(2)));
+//! // What the kernel has measured itself is not published: 0. The new one costs what the others do.
+//! assert_eq!(cost_ns[..3], [0, 0, 5_000_000]);
+//! assert_eq!(near, llb::common::set::of([0, 1, 2].into_iter()));
+//! ```
 
 use crate::model::{Instant, Seat};
 use llb_common::{
@@ -12,7 +35,7 @@ use llb_common::{
     select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, near},
 };
 
-/// What is known of one seat.
+/// What is known of one seat. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// The seat; one view each.
@@ -31,7 +54,7 @@ pub struct View {
     pub joined: bool,
 }
 
-/// What is published; see [`llb_common::abi::Published`].
+/// What is published; see [`llb_common::abi::Published`]. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Table {
     /// The joined seat that would answer a new request soonest, if any is joined.
@@ -75,7 +98,7 @@ impl View {
 
 /// Makes the table of all seats in `views`, joined or not. A view of a seat that the kernel has no room for
 /// ([`MAX_SEATS`]) is left out. `turn` is any number that grows by one with every table: seats that are not clearly
-/// better than one another become the least in turn.
+/// better than one another become the least in turn. An example is [above](self).
 #[must_use]
 pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
     let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();

@@ -14,7 +14,7 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 const MESSAGES: u32 = 10;
 
-/// Reads one worker's channel.
+/// Reads one worker's channel. An example is [there](super).
 #[derive(Debug)]
 pub struct Reader {
     line: Line,

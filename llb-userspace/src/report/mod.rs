@@ -8,6 +8,31 @@
 //! Bytes come in as the channel happens to cut them; [`Reader`] makes lines of them and reads each line. Every line
 //! is accounted for exactly once in [`ReportCounts`], as a report or as one [`Fault`], and nothing that a worker
 //! writes does more harm than that.
+//!
+//! ```
+//! use llb::report::{Fault, Reader, Report, ReportCounts, say};
+//!
+//! let (mut reader, mut reports) = (Reader::new(100), Vec::new());
+//! for bytes in [r#"{"cmd":"latency","us":12"#, "34,\"n\":100}\nready\n", "hello\n", "{\"user\":7}\n"] {
+//!     reader.feed(bytes.as_bytes(), |report| reports.push(report));
+//! }
+//! assert_eq!(reports, [Report::Latency { ns: 1_234_000, requests: 100 }, Report::Ready]);
+//!
+//! let counts: &ReportCounts = reader.counts();
+//! assert_eq!((counts.lines(), counts.latency, counts.fault(Fault::NotJson)), (4, 1, 1));
+//! assert_eq!(reader.newly_seen(), [Fault::NotJson, Fault::NoCommand]);
+//! assert_eq!(Fault::NotJson.name(), "not_json");
+//! // JSON that is not for llb is a message of the program's own.
+//! assert_eq!(reader.messages(), [r#"{"user":7}"#]);
+//!
+//! // No worker makes llb read more than so many latencies in an interval; the rest is counted.
+//! reader.refill(1);
+//! reader.feed(b"{\"cmd\":\"latency\",\"us\":1}\n{\"cmd\":\"latency\",\"us\":1}\n", |_| {});
+//! assert_eq!(reader.counts().fault(Fault::OverBudget), 1);
+//!
+//! assert_eq!(say::ping(7), b"{\"cmd\":\"ping\",\"id\":7}\n");
+//! assert_eq!(say::DISCONNECT, b"{\"cmd\":\"disconnect\"}\n");
+//! ```
 
 mod frame;
 mod parse;
@@ -18,7 +43,7 @@ use std::time::Duration;
 pub use frame::{MAX_LINE_BYTES, MAX_MESSAGE_BYTES, Reader};
 pub use parse::{MAX_LATENCY_US, MAX_REQUESTS};
 
-/// What one line said.
+/// What one line said. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// The worker took this long to answer, ns.
@@ -135,7 +160,7 @@ impl Fault {
     }
 }
 
-/// Lines of one worker, by what became of them; they only grow.
+/// Lines of one worker, by what became of them; they only grow. An example is [above](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReportCounts {
     /// Lines that reported latencies, of one request or many.

@@ -6,7 +6,12 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::model::Instant;
 
-/// The present point of `CLOCK_MONOTONIC`.
+/// The present point of `CLOCK_MONOTONIC`: the `now` that everything here which needs the time is given.
+///
+/// ```
+/// let begun = llb::now();
+/// assert!(llb::now().since(begun) < 60_000_000_000);
+/// ```
 ///
 /// # Panics
 /// On a kernel without that clock, of which there is none.

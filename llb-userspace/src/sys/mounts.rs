@@ -13,8 +13,9 @@ use nix::unistd::Pid;
 /// /proc show paths from the very root of the hierarchy.
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFB;
 
-/// Why this process's place in the cgroup v2 hierarchy is not known.
+/// Why this process's place in the cgroup v2 hierarchy is not known. An example is at [`CgroupError`](crate::engine::CgroupError).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum MountsError {
     /// A file of /proc cannot be read.
     #[error("cannot read {path}; llb needs /proc")]

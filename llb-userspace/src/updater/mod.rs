@@ -9,7 +9,7 @@
 //!     kernel::{Options, Steering},
 //!     model::{Address, Seat, WorkerId},
 //!     report::Report,
-//!     sys::clock::now,
+//!     now,
 //!     updater::{Place, Updater},
 //! };
 //! use llb_common::policy::Policy;

@@ -35,7 +35,11 @@ struct Step {
 const WORKER_ALONE: [&str; 9] =
     ["clippy", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--", "-D", "warnings"];
 
-const STEPS: [Step; 10] = [
+/// As who takes it sees it. Before the whole, which takes its place in target/doc.
+const DOCUMENTATION_OF_WORKER: [&str; 7] =
+    ["doc", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--no-deps"];
+
+const STEPS: [Step; 11] = [
     Step::lint("format", &["fmt", "--all", "--check"]),
     Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
     Step::lint("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
@@ -43,6 +47,7 @@ const STEPS: [Step; 10] = [
     Step::lint("a worker's side alone", &WORKER_ALONE),
     // The integration tests run them.
     Step::lint("examples", &["build", "--package", "llb-userspace", "--examples"]),
+    Step::lint("documentation of a worker's side alone", &DOCUMENTATION_OF_WORKER),
     Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
     Step::tests(
         "unit and property tests",

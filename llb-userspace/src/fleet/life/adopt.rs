@@ -144,7 +144,7 @@ impl Lives {
                 deadline: now.after(drain_timeout),
             },
         };
-        let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at, false);
+        let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at);
         worker.was_ready = found.stage != Stage::Starting;
         worker.said_ready = worker.was_ready;
         (worker.listeners, worker.held) = (found.listeners, found.seats);

@@ -117,7 +117,7 @@ impl Lives {
             let (id, slot, generation) = (self.next, Slot(index as u32), self.generation_to_spawn());
             self.next = WorkerId(id.0 + 1);
             let deadline = now.after(self.rules.ready_timeout);
-            self.workers.insert(id, Worker::new(id, slot, generation, State::Starting { deadline }, now, capture));
+            self.workers.insert(id, Worker::new(id, slot, generation, State::Starting { deadline }, now));
             effects.push(Effect::Spawn { id, slot, generation, capture });
             self.note_worker(Kind::Spawned, id, cause);
         }

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    error::Error,
     ffi::{OsStr, OsString},
     fs, io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
@@ -15,11 +16,21 @@ use super::Order;
 use crate::{
     fleet::{cgroup::CgroupError, user::Login},
     model::Slot,
-    sys::child::ChildError,
 };
 
 /// Why a worker could not be spawned.
+///
+/// ```
+/// use llb::engine::SpawnError;
+///
+/// let wrong = SpawnError::NotInPath { program: "noed".into(), searched: "/usr/bin:/bin".into() };
+/// assert_eq!(
+///     wrong.to_string(),
+///     "there is no command \"noed\" in PATH (\"/usr/bin:/bin\"); install it, or give its path"
+/// );
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpawnError {
     /// No such command in `PATH`.
     #[error("there is no command {program:?} in PATH ({searched:?}); install it, or give its path")]
@@ -71,7 +82,7 @@ pub enum SpawnError {
         /// Its slot.
         slot: Slot,
         /// What has failed.
-        source: ChildError,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// llb or the machine has run out of something.
     #[error("cannot {action} worker {slot}; is there memory, and are there processes and open files left (ulimit -a)?")]

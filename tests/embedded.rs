@@ -1,0 +1,114 @@
+//! What a program that is not llb's own does by way of the library alone: it runs a fleet (`examples/fleet.rs`), and asks and
+//! tells it; or it steers by hand.
+
+mod harness;
+
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, output, stage::fixture, until};
+use llb::{
+    common::{select::in_flight, track::outstanding_at},
+    config::{Config, Policy},
+    control::{ControlError, Done, Fleet, Outcome},
+    internals::fleet_path,
+    kernel::{Books, Member, Options, Outcome as Counted, Publication, Stage as Counting, Steering},
+    model::{Address, Instant, Seat},
+    now,
+    policy::{Table, View, table},
+};
+use socket2::{Domain, Socket, Type};
+
+const ADDRESS: &str = "127.0.0.1:8080";
+
+#[test]
+fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
+    let stage = Stage::new();
+    let (name, runtime_dir) = (format!("embedded-{}", std::process::id()), stage.path().join("run"));
+    let text = format!(
+        "name = {name:?}\nruntime-dir = {runtime_dir:?}\nworkers = 2\nport = [8080]\n\
+         command = [\"python3\", {:?}, \"127.0.0.1\", \"8080\"]\n",
+        fixture("asyncio_server.py")
+    );
+    let file = stage.write("llb.toml", &text);
+    assert_eq!(Config::read(&file).expect("a file that is right").name.as_str(), name);
+
+    let mut program = Command::new(Path::new(LLB).with_file_name("examples/fleet"));
+    program.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut program = Plain::spawn(&mut program);
+    let mut input = program.take_stdin();
+    let said = output::Output::of(program.take_stdout());
+    until("it serves", || said.text().contains(&format!("serving {ADDRESS}")));
+
+    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let status = fleet.status().expect("an answer");
+    assert_eq!((status.workers.len(), status.pid), (2, program.pid().as_raw().cast_unsigned()));
+    assert!(get(ADDRESS, "/").slot() < 2);
+    input.write_all(b"one\n").expect("a program that reads");
+    until("one worker is left", || fleet.status().expect("an answer").workers.len() == 1);
+    until("it has said so", || said.text().contains("scaled None"));
+    let events = fleet.events(false).expect("an answer");
+    assert!(events.map(|told| format!("{:?}", told.expect("an event"))).any(|event| event.contains("scaled")));
+
+    assert!(matches!(fleet.stop(), Ok(Outcome::Done(Done { ok: true, .. }))));
+    assert!(program.wait(DEADLINE).success(), "{}", said.text());
+    assert!(matches!(fleet.status(), Err(ControlError::NotRunning { .. })));
+    assert!(!fleet_path(&name.parse().expect("a name")).expect("a cgroup").exists());
+}
+
+fn shared() -> TcpListener {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).expect("SO_REUSEPORT");
+    socket.bind(&ADDRESS.parse::<SocketAddr>().expect("an address").into()).expect("a free port");
+    socket.listen(64).expect("a listener");
+    socket.set_nonblocking(true).expect("a socket that does not block");
+    socket.into()
+}
+
+#[test]
+fn the_kernel_is_steered_by_hand() {
+    let _stage = Stage::new();
+    let listeners = [shared(), shared()];
+    let address = Address(ADDRESS.parse().expect("an address"));
+    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
+    let mut steering = Steering::load(&options).expect("root's rights");
+    let join = |(seat, listener)| steering.join(address, Seat(seat), listener).expect("a listener");
+    let cookies: Vec<u64> = (0..).zip(&listeners).map(join).collect();
+    let mut turn = 0;
+    let mut came = |steering: &Steering, seats: &[u32]| {
+        let views: Vec<View> = seats.iter().map(|seat| view(steering.books(), Seat(*seat))).collect();
+        let Table { least, near, cost_ns } = table(&views, now(), turn);
+        let publication = Publication { least, near, cost_ns: &cost_ns };
+        steering.books().publish(Policy::RoundRobin, &publication, now());
+        turn += 1;
+        let _clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(ADDRESS).expect("an answer")).collect();
+        listeners.each_ref().map(|listener| std::iter::from_fn(|| listener.accept().ok()).count())
+    };
+    assert_eq!(came(&steering, &[0, 1]), [10, 10]);
+
+    steering.leave(cookies[0]).expect("a member");
+    assert_eq!(steering.members(address), [Member { seat: Seat(1), cookie: cookies[1] }]);
+    assert_eq!(came(&steering, &[1]), [0, 20]);
+    until("what was chosen is forgotten", || view(steering.books(), Seat(0)).in_flight == 0);
+    steering.forget(cookies[0]);
+    let counters = steering.counters().expect("a map");
+    assert_eq!((counters.total(Counting::Select), counters.get(Counted::First)), (40, 40));
+}
+
+/// What the kernel knows of a seat.
+fn view(books: &Books, seat: Seat) -> View {
+    let counts = books.seat(seat);
+    View {
+        seat,
+        estimate_ns: None,
+        at_least_ns: 0,
+        kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
+        in_flight: in_flight(&counts) + outstanding_at(&counts, now().0),
+        progress_at: Instant(counts.progress_at),
+        joined: true,
+    }
+}

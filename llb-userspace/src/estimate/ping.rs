@@ -64,13 +64,13 @@ impl Pinger {
         }
     }
 
-    /// Whether a ping is to be said now.
+    /// When the next ping is to be said; nothing for a worker that is not asked.
     #[must_use]
-    pub fn is_due(&self, now: Instant) -> bool {
+    pub fn due_at(&self) -> Option<Instant> {
         match self.state {
-            State::Resting { until } => until <= now,
-            State::Waiting { last_said, .. } => last_said.after(PATIENCE) <= now,
-            State::Unheard | State::GivenUp => false,
+            State::Resting { until } => Some(until),
+            State::Waiting { last_said, .. } => Some(last_said.after(PATIENCE)),
+            State::Unheard | State::GivenUp => None,
         }
     }
 
@@ -169,14 +169,10 @@ mod tests {
         let mut pinger = heard();
         pinger.due(at(0), TOGETHER);
         pinger.pong(at(1), 0);
-        assert_eq!((pinger.due(at(50), TOGETHER), pinger.is_due(at(100))), (None, false));
+        assert_eq!((pinger.due(at(50), TOGETHER), pinger.due_at()), (None, Some(at(101))));
         assert_eq!(pinger.due(at(51), TOGETHER), Some(1));
-        assert_eq!(
-            (pinger.due(at(2_050), TOGETHER), pinger.is_due(at(2_050))),
-            (None, false),
-            "what is out is no sooner said again"
-        );
-        assert!(pinger.is_due(at(2_051)));
+        assert_eq!(pinger.due(at(2_050), TOGETHER), None, "what is out is no sooner said again");
+        assert_eq!(pinger.due_at(), Some(at(2_051)));
     }
 
     #[test]

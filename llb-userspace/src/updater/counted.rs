@@ -7,7 +7,7 @@ use llb_common::{
     select,
 };
 
-use super::{Known, Updater};
+use super::Updater;
 use crate::{
     kernel::{Books, Latencies},
     model::{Seat, WorkerId},
@@ -99,13 +99,12 @@ impl Updater {
     /// What a seat had counted when the worker took it; nothing if it has not.
     #[must_use]
     pub fn baseline(&self, worker: WorkerId, seat: Seat) -> Option<&Baseline> {
-        self.known.get(&worker)?.baselines.0.get(&seat).map(Box::as_ref)
+        self.baselines.get(&worker)?.0.get(&seat).map(Box::as_ref)
     }
 
     /// A worker has had these seats since before this updater began: as the one that did wrote down.
     pub fn adopt(&mut self, worker: WorkerId, seats: impl IntoIterator<Item = (Seat, Baseline)>) {
         let seats = seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline)));
-        let known: &mut Known = self.known.entry(worker).or_default();
-        known.baselines.0.extend(seats);
+        self.baselines.entry(worker).or_default().0.extend(seats);
     }
 }

@@ -78,6 +78,9 @@ pub const UPDATE_EVERY: Duration = Duration::from_millis(9);
 /// When a listener that is gone is forgotten: its waiting connections have migrated in the system call that closed it.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 
+/// So late that it does not come.
+const NEVER: Instant = Instant(u64::MAX);
+
 /// A seat that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -89,13 +92,11 @@ pub struct Place {
     pub joined: bool,
 }
 
-/// What is known of one worker.
+/// What a worker has said, and is asked.
 #[derive(Debug, Default)]
-struct Known {
+struct Heard {
     estimate: Estimate,
     pinger: Pinger,
-    /// What its seats had counted for others before: the books outlive the worker.
-    baselines: Baselines,
 }
 
 /// Keeps the kernel's maps up to date.
@@ -104,7 +105,12 @@ pub struct Updater {
     counts_reports: bool,
     publisher: Publisher,
     places: Vec<Place>,
-    known: HashMap<WorkerId, Known>,
+    /// Of those that have said something.
+    heard: HashMap<WorkerId, Heard>,
+    /// No ping is due before.
+    ping_at: Instant,
+    /// What workers' seats had counted for others before: the books outlive a worker.
+    baselines: HashMap<WorkerId, Baselines>,
     forget: VecDeque<(Instant, u64)>,
 }
 
@@ -117,7 +123,9 @@ impl Updater {
             counts_reports: tracking.counts_reports(),
             publisher: Publisher::new(policy),
             places: Vec::new(),
-            known: HashMap::new(),
+            heard: HashMap::new(),
+            ping_at: NEVER,
+            baselines: HashMap::new(),
             forget: VecDeque::new(),
         }
     }
@@ -147,7 +155,7 @@ impl Updater {
         socket: impl AsFd,
     ) -> Result<u64, KernelError> {
         let books = self.steering.books();
-        self.known.entry(worker).or_default().baselines.begin(books, seat);
+        self.baselines.entry(worker).or_default().begin(books, seat);
         let cookie = self.steering.join(address, seat, socket)?;
         self.forget.retain(|(_, forgotten)| *forgotten != cookie);
         Ok(cookie)
@@ -185,48 +193,53 @@ impl Updater {
         if !self.counts_reports {
             return;
         }
-        let Known { estimate, pinger, .. } = self.known.entry(worker).or_default();
+        let Heard { estimate, pinger } = self.heard.entry(worker).or_default();
         match *report {
             Report::Pong { id, lag_ns } => {
                 if let Some(round_trip) = pinger.pong(now, id) {
                     estimate.observe_ping(now, round_trip.max(lag_ns));
                 }
-                return;
             }
-            Report::Latency { ns, requests } => estimate.observe_many(now, ns, requests),
-            Report::Ready | Report::Disconnect => {}
+            Report::Latency { ns, requests } => {
+                estimate.observe_many(now, ns, requests);
+                pinger.spoke(now);
+            }
+            Report::Ready | Report::Disconnect => pinger.spoke(now),
         }
-        pinger.spoke(now);
+        self.ping_at = pinger.due_at().map_or(self.ping_at, |at| at.min(self.ping_at));
     }
 
     /// The pings that are due, by worker, with the id to be answered ([`Report::Pong`]); they count as said. Who owes an answer is
     /// taken to be at least as slow as that has been owed.
     pub fn pings(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
-        if !self.known.values().any(|known| known.pinger.is_due(now)) {
+        if now < self.ping_at {
             return Vec::new();
         }
-        let due = |(worker, known): (&WorkerId, &mut Known)| Some((*worker, known.pinger.due(now, TOGETHER)?));
-        self.known.iter_mut().filter_map(due).collect()
+        let due = |(worker, heard): (&WorkerId, &mut Heard)| Some((*worker, heard.pinger.due(now, TOGETHER)?));
+        let pings = self.heard.iter_mut().filter_map(due).collect();
+        self.ping_at = self.heard.values().filter_map(|heard| heard.pinger.due_at()).min().unwrap_or(NEVER);
+        pings
     }
 
     /// A worker is no more: what it has said and counted is forgotten.
     pub fn bury(&mut self, worker: WorkerId) {
-        self.known.remove(&worker);
+        self.heard.remove(&worker);
+        self.baselines.remove(&worker);
     }
 
     /// Publishes what is known at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no system call. The kernel
     /// takes what is older than [`llb_common::select::STALE_AFTER_NS`] for nothing.
     pub fn publish(&mut self, now: Instant) {
-        let known = self.places.iter().map(|Place { seat, worker, joined }| {
-            let known = self.known.get(worker);
+        let seated = self.places.iter().map(|Place { seat, worker, joined }| {
+            let heard = self.heard.get(worker);
             Seated {
                 seat: *seat,
                 joined: *joined,
-                estimate: known.map(|known| &known.estimate),
-                owed: known.and_then(|known| known.pinger.outstanding()),
+                estimate: heard.map(|heard| &heard.estimate),
+                owed: heard.and_then(|heard| heard.pinger.outstanding()),
             }
         });
-        self.publisher.publish(self.steering.books(), known, now);
+        self.publisher.publish(self.steering.books(), seated, now);
     }
 
     /// One step: forgets what is to be forgotten, passes the programs' log on, and [publishes](Self::publish). To be called every

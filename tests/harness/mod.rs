@@ -8,6 +8,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod books;
+pub(crate) mod example;
 pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;

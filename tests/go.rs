@@ -3,10 +3,12 @@
 
 mod harness;
 
+use std::fs;
+
 use harness::{
     Stage, Tally,
     example::{ADDR, Example},
-    get,
+    get, until,
 };
 
 const SAYS: &[&str] = &["latency", "pong", "ready"];
@@ -39,9 +41,27 @@ fn ask(count: u32) -> Tally {
 #[test]
 fn go_is_steered_to_each_worker_in_turn() {
     let stage = Stage::new();
-    let fleet = worker().start_with(&stage, &EXACT, &[]);
+    let fleet = worker().start(&stage, &EXACT);
     fleet.wait_for_groups(&[ADDR], SLOTS);
     let tally = ask(4 * SLOTS);
     assert_eq!(tally, (0..SLOTS).flat_map(|slot| [slot; 4]).collect());
     tally.assert_steered(&fleet.status());
+}
+
+/// What llb's `GODEBUG` keeps from happening, as that is Go's own choice since 1.24.
+#[test]
+fn go_that_is_told_to_listen_by_multipath_tcp_is_left_to_the_hash() {
+    let stage = Stage::new();
+    let example = worker();
+    let fleet = example.launch_with(&stage, &EXACT, &[("GODEBUG", "multipathtcp=1")]);
+    // Kept by namespace; on a kernel without it Go listens by plain TCP whatever it is told.
+    if !fs::read_to_string("/proc/sys/net/mptcp/enabled").is_ok_and(|enabled| enabled.trim() == "1") {
+        return fleet.wait_for_groups(&[ADDR], SLOTS);
+    }
+    until("llb says so", || fleet.stderr().contains("no listener could be steered"));
+    // Enough that the hash leaves out one of three less than once in 10^10 times.
+    let tally = ask(64);
+    assert_eq!(tally.0.len(), SLOTS as usize, "{tally:?}");
+    let status = fleet.status();
+    assert_eq!((status.connections, status.groups.len()), (0, 0), "{status:#?}");
 }

@@ -63,18 +63,21 @@ impl Example {
         self.command.iter().map(String::as_str).collect()
     }
 
-    /// Starts a fleet of it whose llb sees these variables too.
+    /// Starts a fleet of it whose llb sees these variables too; it need not come up.
     #[track_caller]
-    pub(crate) fn start_with(&self, stage: &Stage, args: &[&str], env: &[(&str, &str)]) -> Fleet {
+    pub(crate) fn launch_with(&self, stage: &Stage, args: &[&str], env: &[(&str, &str)]) -> Fleet {
         let env = [&[("PORT", "8080")], env].concat();
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let by = Launcher { env, ..Launcher::default() };
-        stage.start_by(&by, &[&["--ready-when", "ready"], args].concat(), &self.command())
+        Fleet::launch_by(&by, stage.path(), &[&["--ready-when", "ready"], args].concat(), &self.command())
     }
 
+    /// Starts a fleet of it, and waits until it serves.
     #[track_caller]
-    fn start(&self, stage: &Stage, args: &[&str]) -> Fleet {
-        self.start_with(stage, args, &[])
+    pub(crate) fn start(&self, stage: &Stage, args: &[&str]) -> Fleet {
+        let fleet = self.launch_with(stage, args, &[]);
+        fleet.wait_until_serving();
+        fleet
     }
 
     /// It answers, and writes lines of its kinds and no others.

@@ -9,9 +9,11 @@ use harness::{
     until,
 };
 
-fn finishes_too(example: &Example) {
+fn stands_it_all(example: &Example) {
     example.serves_and_reports();
     example.is_reloaded_without_loss();
+    example.finishes_when_it_is_told_to();
+    example.outlives_llb();
     example.serves_alone();
 }
 
@@ -26,22 +28,19 @@ fn the_worker_in_python_serves_and_reports() {
 #[test]
 fn the_worker_on_asyncio_serves_reports_and_finishes() {
     let example = Example::new("python3", "python/asyncio_worker.py", &["pong", "ready"]);
-    finishes_too(&example);
-    example.outlives_llb();
+    stands_it_all(&example);
 }
 
 #[test]
 fn the_worker_on_node_serves_reports_and_finishes() {
     let example = Example::new("node", "node/server.js", &["pong", "ready"]);
-    finishes_too(&example);
-    example.outlives_llb();
+    stands_it_all(&example);
 }
 
 #[test]
 fn the_worker_on_axum_serves_reports_and_finishes() {
     let example = Example::rust("axum", &["latency", "pong", "ready"]);
-    finishes_too(&example);
-    example.outlives_llb();
+    stands_it_all(&example);
 }
 
 /// Slot 0 spins for 40 ms, again and again, with nothing to answer: its siblings' loops turn at once.

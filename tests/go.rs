@@ -26,6 +26,7 @@ fn the_worker_in_go_serves_reports_and_finishes() {
     let example = worker();
     example.serves_and_reports();
     example.is_reloaded_without_loss();
+    example.finishes_when_it_is_told_to();
     example.outlives_llb();
     example.serves_alone();
 }

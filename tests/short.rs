@@ -21,7 +21,9 @@ fn stands_it_all(example: &Example) {
 
 #[test]
 fn fifteen_lines_of_node() {
-    stands_it_all(&Example::new("node", "short/worker.js", &["latency", "pong", "ready"]));
+    let example = Example::new("node", "short/worker.js", &["latency", "pong", "ready"]);
+    stands_it_all(&example);
+    example.finishes_when_it_is_told_to();
 }
 
 #[test]

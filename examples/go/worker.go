@@ -8,8 +8,8 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -37,7 +37,7 @@ func (llb channel) say(format string, args ...any) {
 	syscall.SendmsgN(int(llb), line, nil, nil, syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL)
 }
 
-func (llb channel) hear(server *http.Server) {
+func (llb channel) hear(listener net.Listener) {
 	for lines := bufio.NewScanner(os.NewFile(uintptr(llb), "llb")); lines.Scan(); {
 		var message struct {
 			Cmd string
@@ -50,8 +50,9 @@ func (llb channel) hear(server *http.Server) {
 		case "ping":
 			llb.say(`{"cmd":"pong","id":%d}`, message.ID)
 		case "disconnect":
-			// llb has left us out already: what still waits in the queue is accepted before the listener goes.
-			time.AfterFunc(100*time.Millisecond, func() { server.Shutdown(context.Background()) })
+			// llb has left us out already: what still waits in the queue is accepted before the listener goes. Not by
+			// http.Server.Shutdown, which closes a connection without an answer if its request comes in meanwhile.
+			time.AfterFunc(100*time.Millisecond, func() { listener.Close() })
 		}
 	}
 }
@@ -62,17 +63,17 @@ func main() {
 		log.Fatal(err)
 	}
 	llb := open()
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
 		fmt.Fprintf(w, "worker %s\n", os.Getenv("WORKER_ID"))
 		llb.say(`{"cmd":"latency","us":%d}`, time.Since(begun).Microseconds())
-	})}
+	})
 	if llb >= 0 {
 		llb.say(`{"cmd":"ready"}`)
-		go llb.hear(server)
+		go llb.hear(listener)
 	}
-	if err := server.Serve(listener); err != http.ErrServerClosed {
+	if err := http.Serve(listener, nil); !errors.Is(err, net.ErrClosed) {
 		log.Fatal(err)
 	}
-	select {} // until SIGTERM
+	select {} // what has begun is finished, until SIGTERM
 }

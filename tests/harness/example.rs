@@ -2,6 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::Ordering::Relaxed,
@@ -9,10 +12,11 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    Client, Fleet, Launcher, Plain, Stage, get,
+    Client, DEADLINE, Fleet, Launcher, Plain, Stage, get,
     steady::{Steady, steady},
     until,
 };
@@ -53,8 +57,9 @@ impl Example {
     pub(crate) fn go(file: &str, says: &'static [&'static str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let program = directory.path().join("worker").to_str().expect("UTF-8").to_owned();
-        run(go().args(["vet", &path(file)]));
-        run(go().args(["build", "-o", &program, &path(file)]));
+        assert_eq!(run(go("gofmt").args(["-d", &path(file)])), "");
+        run(go("go").args(["vet", &path(file)]));
+        run(go("go").args(["build", "-o", &program, &path(file)]));
         Example { command: vec![program], says, _directory: Some(directory) }
     }
 
@@ -139,6 +144,31 @@ impl Example {
         assert_eq!(fleet.stop().code, Some(0));
     }
 
+    /// Told to finish, it closes its listener by itself, and answers what has begun. Its llb is this test.
+    pub(crate) fn finishes_when_it_is_told_to(&self) {
+        let _stage = Stage::new();
+        let (llb, workers) = UnixStream::pair().expect("a channel");
+        llb.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec 3<&0 0</dev/null; exec \"$@\"", "sh"]).args(&self.command);
+        command.envs([("PORT", "8080"), ("LLB_FD", "3"), ("NODE_CHANNEL_FD", "3")]);
+        command.env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+        let _worker = Plain::spawn(command.stdin(Stdio::from(OwnedFd::from(workers))).stdout(Stdio::null()));
+        // What is left of the command is a copy of the worker's end.
+        drop(command);
+
+        let mut llb = BufReader::new(llb);
+        hears(&mut llb, &json!({"cmd": "ready"}));
+        let mut begun = Client::connect(ADDR);
+        begun.write("GET / HTTP/1.0\r\n");
+        writeln!(llb.get_mut(), r#"{{"cmd":"ping","id":7}}"#).expect("a worker that reads");
+        hears(&mut llb, &json!({"cmd": "pong", "id": 7}));
+        writeln!(llb.get_mut(), r#"{{"cmd":"disconnect"}}"#).expect("a worker that reads");
+        until("nobody listens", || Client::try_connect(ADDR).is_err());
+        begun.write("\r\n");
+        assert_eq!(begun.receive().status, 200);
+    }
+
     /// Without llb it is a server like any other.
     pub(crate) fn serves_alone(&self) {
         let stage = Stage::new();
@@ -154,11 +184,26 @@ impl Example {
     }
 }
 
-/// The go command, which is to read and write nothing but here: the one that `cargo xtask test` has installed, or another.
-pub(crate) fn go() -> Command {
+/// Reads lines until one has these fields.
+fn hears(llb: &mut BufReader<UnixStream>, fields: &Value) {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert_ne!(llb.read_line(&mut line).expect("a line in time"), 0, "it has closed the channel");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let fields = fields.as_object().expect("an object");
+        if fields.iter().all(|(name, value)| said.get(name) == Some(value)) {
+            return;
+        }
+    }
+}
+
+/// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask test` has installed, or another.
+fn go(command: &str) -> Command {
     let ours = target().join("go");
-    let installed = ours.join("toolchain/go/bin/go");
-    let mut go = Command::new(if installed.exists() { installed } else { "go".into() });
+    fs::create_dir_all(&ours).expect("a directory in target");
+    let installed = ours.join("toolchain/go/bin").join(command);
+    let mut go = Command::new(if installed.exists() { installed } else { command.into() });
     go.current_dir(&ours);
     go.envs([("GOENV", "off"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("GOTOOLCHAIN", "local")]);
     go.env("GOCACHE", ours.join("cache")).env("GOPATH", ours.join("path")).env("XDG_CONFIG_HOME", ours.join("config"));
@@ -171,7 +216,9 @@ fn target() -> PathBuf {
     test.ancestors().nth(3).expect("target/debug/deps").to_owned()
 }
 
-fn run(command: &mut Command) {
+/// Runs a command, and returns what it wrote.
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
 }

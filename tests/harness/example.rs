@@ -144,7 +144,7 @@ impl Example {
         assert_eq!(fleet.stop().code, Some(0));
     }
 
-    /// Told to finish, it closes its listener by itself, and answers what has begun. Its llb is this test.
+    /// Told to finish, it closes its listener by itself, and answers whoever is connected. Its llb is this test.
     pub(crate) fn finishes_when_it_is_told_to(&self) {
         let _stage = Stage::new();
         let (llb, workers) = UnixStream::pair().expect("a channel");
@@ -159,7 +159,7 @@ impl Example {
 
         let mut llb = BufReader::new(llb);
         hears(&mut llb, &json!({"cmd": "ready"}));
-        let mut begun = Client::connect(ADDR);
+        let (mut silent, mut begun) = (Client::connect(ADDR), Client::connect(ADDR));
         begun.write("GET / HTTP/1.0\r\n");
         writeln!(llb.get_mut(), r#"{{"cmd":"ping","id":7}}"#).expect("a worker that reads");
         hears(&mut llb, &json!({"cmd": "pong", "id": 7}));
@@ -167,6 +167,8 @@ impl Example {
         until("nobody listens", || Client::try_connect(ADDR).is_err());
         begun.write("\r\n");
         assert_eq!(begun.receive().status, 200);
+        silent.send_last("/");
+        assert_eq!(silent.receive().status, 200);
     }
 
     /// Without llb it is a server like any other.

@@ -227,6 +227,9 @@ impl Reporter {
     /// follows when it holds none. At once, if llb has said so; never, without llb. It is called from a thread of the
     /// reporter's, in which pings are answered, so it should not take long.
     ///
+    /// Close the listener then, after a moment, and nothing else: a framework's graceful shutdown may close connections whose first
+    /// request has not come yet.
+    ///
     /// ```
     /// use std::{io::Write, os::unix::net::UnixStream, sync::mpsc};
     /// use llb::worker::Reporter;

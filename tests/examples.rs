@@ -13,6 +13,7 @@ fn stands_it_all(example: &Example) {
     example.serves_and_reports();
     example.is_reloaded_without_loss();
     example.finishes_when_it_is_told_to();
+    example.says_how_late_it_is();
     example.outlives_llb();
     example.serves_alone();
 }

@@ -3,20 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::{BufRead, BufReader, Write},
-    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::Ordering::Relaxed,
+    thread,
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
-    Client, DEADLINE, Fleet, Launcher, Plain, Stage, get,
+    Client, Fleet, Launcher, Plain, Stage,
+    as_llb::AsLlb,
+    get,
     steady::{Steady, steady},
     until,
 };
@@ -144,31 +145,34 @@ impl Example {
         assert_eq!(fleet.stop().code, Some(0));
     }
 
-    /// Told to finish, it closes its listener by itself, and answers whoever is connected. Its llb is this test.
+    /// Told to finish, it closes its listener by itself, and answers whoever is connected.
     pub(crate) fn finishes_when_it_is_told_to(&self) {
-        let _stage = Stage::new();
-        let (llb, workers) = UnixStream::pair().expect("a channel");
-        llb.set_read_timeout(Some(DEADLINE)).expect("a read timeout");
-        let mut command = Command::new("sh");
-        command.args(["-c", "exec 3<&0 0</dev/null; exec \"$@\"", "sh"]).args(&self.command);
-        command.envs([("PORT", "8080"), ("LLB_FD", "3"), ("NODE_CHANNEL_FD", "3")]);
-        command.env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
-        let _worker = Plain::spawn(command.stdin(Stdio::from(OwnedFd::from(workers))).stdout(Stdio::null()));
-        // What is left of the command is a copy of the worker's end.
-        drop(command);
-
-        let mut llb = BufReader::new(llb);
-        hears(&mut llb, &json!({"cmd": "ready"}));
+        let mut llb = AsLlb::start(&self.command());
         let (mut silent, mut begun) = (Client::connect(ADDR), Client::connect(ADDR));
         begun.write("GET / HTTP/1.0\r\n");
-        writeln!(llb.get_mut(), r#"{{"cmd":"ping","id":7}}"#).expect("a worker that reads");
-        hears(&mut llb, &json!({"cmd": "pong", "id": 7}));
-        writeln!(llb.get_mut(), r#"{{"cmd":"disconnect"}}"#).expect("a worker that reads");
+        llb.ping();
+        llb.say(&json!({"cmd": "disconnect"}));
         until("nobody listens", || Client::try_connect(ADDR).is_err());
         begun.write("\r\n");
         assert_eq!(begun.receive().status, 200);
         silent.send_last("/");
         assert_eq!(silent.receive().status, 200);
+    }
+
+    /// Its pongs say how late its event loop has been since the last: next to nothing, or by how much it was held up.
+    pub(crate) fn says_how_late_it_is(&self) {
+        let mut llb = AsLlb::start(&self.command());
+        let late = Duration::from_millis(40);
+        let lag_us = |llb: &mut AsLlb| llb.ping()["lag_us"].as_f64().expect("a lag");
+        // A machine that has a bad minute makes it late, or gives it time to be on time in between.
+        until("it is on time", || {
+            thread::sleep(5 * late);
+            lag_us(&mut llb) < 3e3
+        });
+        until("it is late, and says so", || {
+            llb.hold_up(5, late, Duration::from_millis(3));
+            (20e3..200e3).contains(&lag_us(&mut llb))
+        });
     }
 
     /// Without llb it is a server like any other.
@@ -183,20 +187,6 @@ impl Example {
             })
         });
         worker.stop();
-    }
-}
-
-/// Reads lines until one has these fields.
-fn hears(llb: &mut BufReader<UnixStream>, fields: &Value) {
-    let mut line = String::new();
-    loop {
-        line.clear();
-        assert_ne!(llb.read_line(&mut line).expect("a line in time"), 0, "it has closed the channel");
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
-        let fields = fields.as_object().expect("an object");
-        if fields.iter().all(|(name, value)| said.get(name) == Some(value)) {
-            return;
-        }
     }
 }
 

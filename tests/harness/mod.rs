@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test target uses a part of the harness")]
 
+pub(crate) mod as_llb;
 pub(crate) mod balance;
 pub(crate) mod books;
 pub(crate) mod example;

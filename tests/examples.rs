@@ -23,6 +23,7 @@ fn the_worker_in_python_serves_and_reports() {
     let example = Example::new("python3", "python/worker.py", &["latency", "pong", "ready"]);
     example.serves_and_reports();
     example.outlives_llb();
+    example.waits_for_no_reader();
     example.serves_alone();
 }
 
@@ -42,6 +43,7 @@ fn the_worker_on_node_serves_reports_and_finishes() {
 fn the_worker_on_axum_serves_reports_and_finishes() {
     let example = Example::rust("axum", &["latency", "pong", "ready"]);
     stands_it_all(&example);
+    example.waits_for_no_reader();
 }
 
 /// Slot 0 spins for 40 ms, again and again, with nothing to answer: its siblings' loops turn at once.

@@ -28,6 +28,7 @@ fn the_worker_in_go_serves_reports_and_finishes() {
     example.is_reloaded_without_loss();
     example.finishes_when_it_is_told_to();
     example.outlives_llb();
+    example.waits_for_no_reader();
     example.serves_alone();
 }
 

@@ -23,6 +23,7 @@ fn stands_it_all(example: &Example) {
 fn fifteen_lines_of_node() {
     let example = Example::new("node", "short/worker.js", &["latency", "pong", "ready"]);
     stands_it_all(&example);
+    example.waits_for_no_reader();
     example.finishes_when_it_is_told_to();
 }
 

@@ -159,6 +159,12 @@ impl Example {
         assert_eq!(silent.receive().status, 200);
     }
 
+    /// It serves on when llb does not read what it reports: some three hundred lines fill the channel.
+    pub(crate) fn waits_for_no_reader(&self) {
+        let _llb = AsLlb::start(&self.command());
+        (0..1_000).for_each(|_| assert_eq!(get(ADDR, "/").status, 200));
+    }
+
     /// Its pongs say how late its event loop has been since the last: next to nothing, or by how much it was held up.
     pub(crate) fn says_how_late_it_is(&self) {
         let mut llb = AsLlb::start(&self.command());

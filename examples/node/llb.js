@@ -11,10 +11,11 @@
 //   process.send({ cmd: 'disconnect' })          // replace me
 'use strict'
 
-// The event loop is tried ten times between two pings. A timer of Node's is up to 2 ms late by itself.
+const { monitorEventLoopDelay } = require('node:perf_hooks')
+
+// The event loop is tried ten times between two pings. A timer of libuv's is up to 1 ms late by itself.
 const TRY_MS = 10
-const GRAIN_MS = 2
-const KEPT = 16
+const GRAIN_MS = 1
 
 // When llb says so it has left us out already: what still waits in the queue is accepted before the listener goes. SIGTERM
 // comes a second later at the soonest.
@@ -28,29 +29,21 @@ exports.listen = function listen (server, port = process.env.PORT) {
   // Whoever hears it may have ended; a worker serves on.
   const say = message => process.connected && process.send(message, () => {})
   server.once('listening', () => say({ cmd: 'ready' }))
-  const lagMs = watchLag()
+  const turns = monitorEventLoopDelay({ resolution: TRY_MS })
+  turns.enable()
   process.on('message', message => {
-    if (message?.cmd === 'ping') say({ cmd: 'pong', id: message.id, lag_us: Math.round(lagMs() * 1e3) })
+    if (message?.cmd === 'ping') say({ cmd: 'pong', id: message.id, lag_us: lagUs(turns) })
     if (message?.cmd === 'disconnect') finish(server)
   })
   return server
 }
 
-// Returns a function that says how late the event loop has been since it was last asked: the middle one of its tries. One
-// long pause is said by the ping that it holds up.
-function watchLag () {
-  let lags = []
-  let due = performance.now() + TRY_MS
-  setInterval(() => {
-    const now = performance.now()
-    lags = [...lags, Math.max(0, now - due - GRAIN_MS)].slice(-KEPT)
-    due = now + TRY_MS
-  }, TRY_MS).unref()
-  return () => {
-    const sorted = lags.sort((a, b) => a - b)
-    lags = []
-    return sorted[sorted.length >> 1] ?? 0
-  }
+// How late the event loop has been since the last ping: the middle one of its tries. One long pause is said by the ping that
+// it holds up.
+function lagUs (turns) {
+  const us = turns.percentile(50) / 1e3 - (TRY_MS + GRAIN_MS) * 1e3
+  turns.reset()
+  return Math.max(0, Math.round(us))
 }
 
 function finish (server) {

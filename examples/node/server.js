@@ -1,5 +1,6 @@
-// PORT=8080 sudo -E llb run --ready-when ready -- node examples/node/server.js
+// PORT=8080 sudo -E llb run -n 4 --ready-when ready --drain-timeout 1h --respawn 1s --backoff 30s -- node server.js
 const http = require('node:http')
 const llb = require('./llb')
 
-llb.listen(http.createServer((request, response) => response.end(`worker ${process.env.WORKER_ID}\n`)))
+const server = http.createServer((request, response) => response.end(`worker ${process.env.WORKER_ID}\n`))
+llb.listen(server)

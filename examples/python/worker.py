@@ -5,23 +5,22 @@
 A thread answers pings, so a pong says that the process runs. With an event loop, answer from the loop: asyncio_worker.py.
 """
 
-import json, os, socket, threading, time
+import contextlib, json, os, socket, threading, time
 
 channel = socket.socket(fileno=int(os.environ["LLB_FD"])) if "LLB_FD" in os.environ else None
 
 
 def say(**message):
-    try:
+    with contextlib.suppress(OSError):  # llb does not read, or has died: serve on
         if channel:
-            channel.sendall(json.dumps(message).encode() + b"\n")
-    except OSError:
-        pass  # llb has died; a worker serves on
+            channel.send(json.dumps(message).encode() + b"\n", socket.MSG_DONTWAIT)
 
 
 def answer_pings():
-    for message in map(json.loads, channel.makefile()):
-        if message["cmd"] == "ping":
-            say(cmd="pong", id=message["id"])
+    with contextlib.suppress(OSError):  # llb has died, and had not read all that we said
+        for message in map(json.loads, channel.makefile()):
+            if message["cmd"] == "ping":
+                say(cmd="pong", id=message["id"])
 
 
 listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])), backlog=1024)

@@ -6,8 +6,10 @@
 
 #![allow(dead_code, unused_imports, reason = "each test target uses a part of the harness")]
 
+pub(crate) mod as_llb;
 pub(crate) mod balance;
 pub(crate) mod books;
+pub(crate) mod example;
 pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;

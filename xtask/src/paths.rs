@@ -38,3 +38,8 @@ pub(crate) fn vm() -> PathBuf {
 pub(crate) fn fixtures() -> PathBuf {
     root().join("tests/fixtures")
 }
+
+/// The go command that builds the worker in Go, and its cache; tests/harness/example.rs looks there.
+pub(crate) fn go() -> PathBuf {
+    root().join("target/go")
+}

@@ -53,8 +53,8 @@ impl fmt::Debug for Disconnect {
     }
 }
 
-/// Ends when llb says that this worker is to finish up; never, without llb. See
-/// [`Reporter::disconnected`](super::Reporter::disconnected).
+/// Ends when llb says that this worker is to finish up; never, without llb. Made by
+/// [`Reporter::disconnected`](super::Reporter::disconnected), which has an example.
 #[derive(Debug)]
 pub struct Disconnected {
     disconnect: Option<&'static Disconnect>,

@@ -3,6 +3,20 @@
 use std::{io, net::SocketAddr};
 
 /// Why something between this worker and llb failed.
+///
+/// ```
+/// use llb::worker::{Error, bind};
+///
+/// let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let address = taken.local_addr()?;
+/// match bind(address) {
+///     Err(Error::Listen { address: refused, source }) => {
+///         assert_eq!((refused, source.kind()), (address, std::io::ErrorKind::AddrInUse));
+///     }
+///     other => panic!("somebody else listens there: {other:?}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -14,14 +14,23 @@ const BACKLOG: i32 = 4096;
 
 /// Listens, and tells llb that this worker is ready. For a worker with several ports: [`bind`] all but the last.
 ///
-/// The listener blocks. Under llb its port is shared with the worker's siblings (`SO_REUSEPORT`); without llb it is not.
+/// The listener blocks, and up to 4096 connections wait in its queue, if `net.core.somaxconn` lets them. Under llb its port is
+/// shared with the worker's siblings (`SO_REUSEPORT`); without llb it is not. Of a name with several addresses the first that can
+/// be listened on is taken.
 ///
 /// # Errors
-/// If the address cannot be listened on, or what `LLB_FD` names is not llb.
+/// [`Error::Resolve`] or [`Error::Listen`] if the address cannot be listened on; those of [`Reporter::from_env`] if what `LLB_FD`
+/// names is not llb; [`Error::Say`] if llb has ended since.
 ///
 /// ```
 /// # fn main() -> Result<(), llb::worker::Error> {
 /// let listener = llb::worker::listen("127.0.0.1:0")?;
+/// # let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+/// for connection in listener.incoming().flatten() {
+///     // Answer here.
+///     # drop(connection);
+///     # break;
+/// }
 /// # Ok(())
 /// # }
 /// ```
@@ -35,7 +44,15 @@ pub fn listen(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
 /// Listens, as [`listen`] does, and tells nobody.
 ///
 /// # Errors
-/// As those of [`listen`].
+/// As those of [`listen`], but for [`Error::Say`].
+///
+/// ```
+/// # fn main() -> Result<(), llb::worker::Error> {
+/// let admin = llb::worker::bind("127.0.0.1:0")?;
+/// let public = llb::worker::listen("127.0.0.1:0")?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn bind(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
     let shared = Reporter::from_env()?.is_under_llb();
     let mut last = Error::Resolve(io::Error::new(io::ErrorKind::NotFound, "it names no address"));

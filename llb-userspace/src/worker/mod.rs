@@ -3,16 +3,20 @@
 //! All of it is optional, as a worker may know nothing of llb. And all of it works without llb, so that the same program runs
 //! alone: [`listen`] listens as usual then, and a [`Reporter`] says nothing.
 //!
-//! ```no_run
+//! ```
 //! use llb::worker::{self, Reporter};
 //!
 //! # fn answer(_: std::net::TcpStream) {}
 //! # fn main() -> Result<(), worker::Error> {
 //! let reporter = Reporter::from_env()?;
-//! let listener = worker::listen("127.0.0.1:8080")?;
+//! let address = "127.0.0.1:8080";
+//! # let address = "127.0.0.1:0";
+//! let listener = worker::listen(address)?;
+//! # let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
 //! for connection in listener.incoming().flatten() {
 //!     let _request = reporter.request();
 //!     answer(connection);
+//!     # break;
 //! }
 //! # Ok(())
 //! # }

@@ -18,6 +18,18 @@ use super::{
 /// The worker's line to llb. A copy costs nothing; without llb it says nothing and hears nothing.
 ///
 /// Whatever it says, it never waits: what llb does not read is dropped.
+///
+/// ```
+/// use llb::worker::Reporter;
+///
+/// # fn main() -> Result<(), llb::worker::Error> {
+/// let reporter = Reporter::from_env()?;
+/// reporter.ready()?;
+/// let answer = reporter.time(|| "hello");
+/// # assert_eq!(answer, "hello");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Reporter(Option<&'static Line>);
 
@@ -39,7 +51,18 @@ impl Reporter {
     /// The line of this process, the same however often it is asked for. It takes a thread, which sleeps unless llb speaks.
     ///
     /// # Errors
-    /// If what `LLB_FD` names is not llb's channel. Without that variable there is no llb, which is no error.
+    /// [`Error::Variable`] or [`Error::Channel`] if what `LLB_FD` names is not llb's channel; [`Error::Thread`] if the process may
+    /// have no more files or threads. Without that variable there is no llb, which is no error.
+    ///
+    /// ```
+    /// use llb::worker::{Error, Reporter};
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let reporter = Reporter::from_env()?;
+    /// assert!(!reporter.is_under_llb(), "LLB_FD is not set");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn from_env() -> Result<Self, Error> {
         static LINE: Mutex<Option<Reporter>> = Mutex::new(None);
         let mut line = LINE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,10 +77,24 @@ impl Reporter {
         Ok(reporter)
     }
 
-    /// A line over this channel, for as long as the process lives.
+    /// A line over this channel, for as long as the process lives. For a worker whose channel is not named by `LLB_FD`, and for
+    /// tests: the other end is llb's.
     ///
     /// # Errors
-    /// If the process may have no more files or threads.
+    /// [`Error::Thread`] if the process may have no more files or threads.
+    ///
+    /// ```
+    /// use std::{io::{BufRead, BufReader}, os::unix::net::UnixStream};
+    /// use llb::worker::Reporter;
+    ///
+    /// let (llbs, ours) = UnixStream::pair()?;
+    /// let reporter = Reporter::over(ours)?;
+    /// reporter.ready()?;
+    /// let mut said = String::new();
+    /// BufReader::new(llbs).read_line(&mut said)?;
+    /// assert_eq!(said, "{\"cmd\":\"ready\"}\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn over(channel: UnixStream) -> Result<Self, Error> {
         let hears = channel.try_clone().map_err(Error::Thread)?;
         let line: &'static Line = Box::leak(Box::new(Line {
@@ -74,42 +111,112 @@ impl Reporter {
         Ok(Reporter(Some(line)))
     }
 
-    /// Whether there is an llb.
+    /// Whether there is an llb, or was when the process began: it may have died since.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// let reporter = llb::worker::Reporter::from_env()?;
+    /// if !reporter.is_under_llb() {
+    ///     eprintln!("llb did not start this worker: nobody replaces it");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn is_under_llb(&self) -> bool {
         self.0.is_some()
     }
 
-    /// This worker can take connections. [`listen`](super::listen()) says it too.
+    /// This worker can take connections. [`listen`](super::listen()) says it too; twice does no harm. Under `--ready-when ready`
+    /// llb gives it none before.
     ///
     /// # Errors
-    /// If llb has ended.
+    /// [`Error::Say`] if llb has ended, or does not read. A worker may well serve on: then llb goes by what the kernel sees.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// # let warm_up = || {};
+    /// let reporter = llb::worker::Reporter::from_env()?;
+    /// let listener = llb::worker::bind("127.0.0.1:0")?;
+    /// warm_up();
+    /// reporter.ready()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ready(&self) -> Result<(), Error> {
         self.say("{\"cmd\":\"ready\"}\n")
     }
 
-    /// Replace me. A successor is started, and when that is ready this worker is told to finish up.
+    /// Replace me. A successor is started, and when that is ready this worker is told to finish up. Until then it gets
+    /// connections as before.
     ///
     /// # Errors
-    /// If llb has ended.
+    /// [`Error::Say`] if llb has ended, or does not read: then nobody replaces this worker, and it should serve on.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// # let (used, most) = (0, 1);
+    /// let reporter = llb::worker::Reporter::from_env()?;
+    /// if used > most {
+    ///     reporter.disconnect()?;
+    /// }
+    /// # reporter.disconnect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn disconnect(&self) -> Result<(), Error> {
         self.say("{\"cmd\":\"disconnect\"}\n")
     }
 
-    /// A request begins. It ends when the returned guard is dropped, and how long it took is reported.
+    /// A request begins. It ends when the returned guard is dropped, and how long it took is reported. Never fails, and never waits.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// let reporter = llb::worker::Reporter::from_env()?;
+    /// {
+    ///     let _request = reporter.request();
+    ///     // Answer here.
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub fn request(&self) -> Request {
         let begun = self.0.and_then(|line| line.batch.times_next().then(now));
         Request { line: self.0, begun }
     }
 
-    /// Reports how long `answer` takes.
+    /// Reports how long `answer` takes, and returns what it returns. If it panics that is reported as well.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// let reporter = llb::worker::Reporter::from_env()?;
+    /// assert_eq!(reporter.time(|| 6 * 7), 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn time<T>(&self, answer: impl FnOnce() -> T) -> T {
         let _request = self.request();
         answer()
     }
 
-    /// A request took so long.
+    /// A request took so long, as the worker has measured it itself: llb reads it as microseconds with fractions, and takes more
+    /// than an hour for a fault. It counts with those that [`request`](Self::request) times: llb is told the middle one of them,
+    /// and how many they are.
+    ///
+    /// ```
+    /// use std::{io::{BufRead, BufReader}, os::unix::net::UnixStream, time::Duration};
+    /// use llb::worker::Reporter;
+    ///
+    /// let (llbs, ours) = UnixStream::pair()?;
+    /// let reporter = Reporter::over(ours)?;
+    /// reporter.latency(Duration::from_millis(5));
+    /// // The first is said at once; later ones together, five to ten times a second.
+    /// let mut said = String::new();
+    /// BufReader::new(llbs).read_line(&mut said)?;
+    /// assert_eq!(said, "{\"cmd\":\"latency\",\"us\":5000,\"n\":1}\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn latency(&self, latency: Duration) {
         if let Some(line) = self.0 {
             line.latency(now(), latency);
@@ -119,13 +226,47 @@ impl Reporter {
     /// Calls `callback` when llb says that this worker is to finish up: no connection is given to it any more, and SIGTERM
     /// follows when it holds none. At once, if llb has said so; never, without llb. It is called from a thread of the
     /// reporter's, in which pings are answered, so it should not take long.
+    ///
+    /// Close the listener then, after a moment, and nothing else: a framework's graceful shutdown may close connections whose first
+    /// request has not come yet.
+    ///
+    /// ```
+    /// use std::{io::Write, os::unix::net::UnixStream, sync::mpsc};
+    /// use llb::worker::Reporter;
+    ///
+    /// let (mut llbs, ours) = UnixStream::pair()?;
+    /// let reporter = Reporter::over(ours)?;
+    /// let (finish, finished) = mpsc::channel();
+    /// reporter.on_disconnect(move || finish.send(()).expect("somebody waits"));
+    /// llbs.write_all(b"{\"cmd\":\"disconnect\"}\n")?;
+    /// finished.recv()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on_disconnect(&self, callback: impl FnOnce() + Send + 'static) {
         if let Some(line) = self.0 {
             line.disconnect.call(callback);
         }
     }
 
-    /// A future that ends when [`on_disconnect`](Self::on_disconnect) would call.
+    /// A future that ends when [`on_disconnect`](Self::on_disconnect) would call. Any runtime can wait for it, as often as it likes.
+    ///
+    /// ```
+    /// # fn block_on(future: impl Future<Output = ()>) {
+    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     while future.as_mut().poll(&mut context).is_pending() {}
+    /// # }
+    /// use std::{io::Write, os::unix::net::UnixStream};
+    /// use llb::worker::Reporter;
+    ///
+    /// let (mut llbs, ours) = UnixStream::pair()?;
+    /// let reporter = Reporter::over(ours)?;
+    /// llbs.write_all(b"{\"cmd\":\"disconnect\"}\n")?;
+    /// block_on(async {
+    ///     reporter.disconnected().await;
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn disconnected(&self) -> Disconnected {
         Disconnected::new(self.0.map(|line| &line.disconnect))
@@ -204,6 +345,16 @@ impl fmt::Debug for PassOn {
 }
 
 /// A request that has begun; made by [`Reporter::request`]. When it is dropped, how long it took is reported.
+///
+/// It may be sent to another thread, and be dropped there.
+///
+/// ```
+/// # fn main() -> Result<(), llb::worker::Error> {
+/// let request = llb::worker::Reporter::from_env()?.request();
+/// std::thread::spawn(move || drop(request)).join().expect("no panic");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the request ends when this is dropped"]
 pub struct Request {
@@ -214,6 +365,18 @@ pub struct Request {
 
 impl Request {
     /// Reports nothing of it: of one that failed, or that its client gave up, the time says nothing about the next.
+    ///
+    /// ```
+    /// # fn answer() -> Result<(), std::io::Error> { Err(std::io::ErrorKind::BrokenPipe.into()) }
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// let request = llb::worker::Reporter::from_env()?.request();
+    /// match answer() {
+    ///     Ok(()) => drop(request),
+    ///     Err(_) => request.cancel(),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn cancel(mut self) {
         self.line = None;
     }

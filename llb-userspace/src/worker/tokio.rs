@@ -24,10 +24,23 @@ const GRAIN: Duration = Duration::from_millis(2);
 /// Tries that are kept: those between two pings, and some more.
 const KEPT: usize = 16;
 
-/// Listens, as [`super::listen()`] does. Call it in the runtime.
+/// Listens, as [`super::listen()`] does.
 ///
 /// # Errors
 /// As those of [`super::listen()`].
+///
+/// # Panics
+/// Outside of a runtime of tokio's that has its I/O enabled.
+///
+/// ```
+/// # #[::tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = llb::worker::tokio::listen("127.0.0.1:0")?;
+/// # let _client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+/// let (connection, client) = listener.accept().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn listen(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
     let reporter = Reporter::from_env()?;
     let listener = bind(address)?;
@@ -35,10 +48,22 @@ pub fn listen(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// Listens, and tells nobody; see [`super::bind()`]. Call it in the runtime.
+/// Listens, and tells nobody; see [`super::bind()`].
 ///
 /// # Errors
-/// As those of [`super::listen()`].
+/// As those of [`super::bind()`].
+///
+/// # Panics
+/// Outside of a runtime of tokio's that has its I/O enabled.
+///
+/// ```
+/// # #[::tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), llb::worker::Error> {
+/// let admin = llb::worker::tokio::bind("127.0.0.1:0")?;
+/// let public = llb::worker::tokio::listen("127.0.0.1:0")?;
+/// # Ok(())
+/// # }
+/// ```
 pub fn bind(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
     let listener = super::bind(address)?;
     let address = listener.local_addr().map_err(Error::Resolve)?;
@@ -46,12 +71,37 @@ pub fn bind(address: impl ToSocketAddrs) -> Result<TcpListener, Error> {
     listener.map_err(|source| Error::Listen { address, source })
 }
 
-/// Has the runtime answer llb's pings, until the returned task is aborted or the runtime ends. Call it in the runtime.
+/// Has the runtime answer llb's pings, until the returned task is aborted or the runtime ends. Without llb there are none, and
+/// the task ends at once.
 ///
 /// A [`Reporter`] answers pings from a thread of its own, so that they only say that the process runs. Answered by the
 /// runtime they say how soon it turns to something new, and how late it is with its timers. Both are a lower bound of what
 /// llb takes a request to cost here, whatever else it knows; a runtime that is blocked does not answer at all, and is passed
-/// over.
+/// over. How late it is goes out in microseconds: the middle one of a try every 10 ms, less the 2 ms by which a timer of tokio's
+/// may be late by itself.
+///
+/// # Panics
+/// Outside of a runtime of tokio's; one without timers panics at the first try.
+///
+/// ```
+/// use std::os::unix::net::UnixStream;
+/// use llb::worker::Reporter;
+/// use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+///
+/// # #[::tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (llbs, ours) = UnixStream::pair()?;
+/// llb::worker::tokio::answer_pings(Reporter::over(ours)?);
+///
+/// # llbs.set_nonblocking(true)?;
+/// let mut llbs = BufReader::new(tokio::net::UnixStream::from_std(llbs)?);
+/// llbs.write_all(b"{\"cmd\":\"ping\",\"id\":7}\n").await?;
+/// let mut said = String::new();
+/// llbs.read_line(&mut said).await?;
+/// assert!(said.starts_with("{\"cmd\":\"pong\",\"id\":7,\"lag_us\":"));
+/// # Ok(())
+/// # }
+/// ```
 pub fn answer_pings(reporter: Reporter) -> JoinHandle<()> {
     let (pass_on, mut pings) = mpsc::unbounded_channel();
     reporter.pass_pings_on(move |id| pass_on.send(id).is_ok());

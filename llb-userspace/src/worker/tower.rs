@@ -1,12 +1,31 @@
 //! A layer for tower's services, and so for axum, hyper and tonic: it reports how long each request takes.
 //!
 //! ```
+//! use std::{convert::Infallible, future::{Ready, ready}, task::{Context, Poll}};
 //! use llb::worker::{Reporter, tower::ReportLayer};
 //! use tower_layer::Layer;
+//! use tower_service::Service;
 //!
-//! # fn main() -> Result<(), llb::worker::Error> {
-//! # let service = ();
-//! let service = ReportLayer::new(Reporter::from_env()?).layer(service);
+//! struct Double;
+//!
+//! impl Service<u32> for Double {
+//!     type Response = u32;
+//!     type Error = Infallible;
+//!     type Future = Ready<Result<u32, Infallible>>;
+//!
+//!     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+//!         Poll::Ready(Ok(()))
+//!     }
+//!
+//!     fn call(&mut self, request: u32) -> Self::Future {
+//!         ready(Ok(2 * request))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut service = ReportLayer::new(Reporter::from_env()?).layer(Double);
+//! assert_eq!(service.call(21).await?, 42);
 //! # Ok(())
 //! # }
 //! ```
@@ -24,12 +43,34 @@ use super::{Reporter, Request};
 
 /// Reports each request of a service, from the call to the response; the response's body does not count.
 ///
-/// A request that fails, or is given up, is not reported: a worker that fails fast is not a fast one.
+/// A request that fails, or is given up, is not reported: a worker that fails fast is not a fast one. That is one whose service
+/// returns an error; an answer with the status 500 is an answer.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use llb::worker::{Reporter, tower::ReportLayer};
+///
+/// # fn main() -> Result<(), llb::worker::Error> {
+/// let app: Router = Router::new()
+///     .route("/", get(async || "hello"))
+///     .layer(ReportLayer::new(Reporter::from_env()?));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ReportLayer(Reporter);
 
 impl ReportLayer {
-    /// Reports on this line.
+    /// Reports on this line; without llb it costs nothing, and reports nothing.
+    ///
+    /// ```
+    /// use llb::worker::{Reporter, tower::ReportLayer};
+    ///
+    /// # fn main() -> Result<(), llb::worker::Error> {
+    /// let layer = ReportLayer::new(Reporter::from_env()?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn new(reporter: Reporter) -> Self {
         ReportLayer(reporter)

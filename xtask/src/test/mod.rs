@@ -3,6 +3,7 @@
 //! A test that does not run has not passed: what the tests need is installed or named, root is had or asked for, and a
 //! runner that says "ignored", or that ran nothing, fails the step.
 
+mod go;
 pub(crate) mod needs;
 pub(crate) mod results;
 mod root;
@@ -75,6 +76,7 @@ impl Step {
 /// Runs every step; stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
     needs::provide().context("the integration tests cannot all run")?;
+    go::provide().context("the integration tests cannot all run")?;
     let runner = root::runner().context("the integration tests cannot run")?;
 
     let mut done = Vec::new();

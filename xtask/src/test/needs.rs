@@ -36,6 +36,9 @@ const BENCH_NEEDS: [Need; 4] = [
     Need::new("ip", &["iproute2"]),
 ];
 
+/// What fetches the Go toolchain.
+const PIP: [Need; 1] = [Need::new("pip3", &["python3-pip"])];
+
 /// Installs what the integration tests miss, or says how to.
 pub(crate) fn provide() -> Result<()> {
     provide_these(&NEEDS)
@@ -44,6 +47,11 @@ pub(crate) fn provide() -> Result<()> {
 /// Installs what a benchmark misses, or says how to.
 pub(crate) fn provide_for_bench() -> Result<()> {
     provide_these(&BENCH_NEEDS)
+}
+
+/// Installs pip if it is missing, or says how to.
+pub(crate) fn provide_pip() -> Result<()> {
+    provide_these(&PIP)
 }
 
 fn provide_these(needs: &'static [Need]) -> Result<()> {

@@ -2,6 +2,8 @@
 //! to one worker at each line on its standard input that says so.
 //!
 //!     cargo build --example fleet && sudo target/debug/examples/fleet examples/llb.toml
+//!
+//! A second argument is the binary `llb`, which `on-master-exit = "stop"` takes.
 
 use std::{env, error::Error, io::stdin, path::Path, process::ExitCode, thread};
 
@@ -28,12 +30,13 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Box<dyn Error>> {
-    let path = env::args().nth(1).ok_or("usage: fleet FILE")?;
+    let path = env::args().nth(1).ok_or("usage: fleet FILE [LLB]")?;
     let config: Config = Config::read(Path::new(&path)).inspect_err(|error| {
         if let FileError::Wrong { line, .. } = error {
             eprintln!("fleet: see line {line} of {path}");
         }
     })?;
+    let config = Config { guard: env::args_os().nth(2).map(Into::into), ..config };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let ended = LocalSet::new().block_on(&runtime, run_in(config, serves, async { drop(ctrl_c().await) }));
     match ended {

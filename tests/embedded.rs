@@ -6,11 +6,11 @@ mod harness;
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, output, stage::fixture, until};
+use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, identity::is_gone, output, stage::fixture, until};
 use llb::{
     common::{select::in_flight, track::outstanding_at},
     config::{Config, Policy},
@@ -21,20 +21,50 @@ use llb::{
     now,
     policy::{Table, View, table},
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use socket2::{Domain, Socket, Type};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
-#[test]
-fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
-    let stage = Stage::new();
-    let (name, runtime_dir) = (format!("embedded-{}", std::process::id()), stage.path().join("run"));
+/// Where a fleet of the example is, and its file.
+fn fleet_file(stage: &Stage, word: &str, more: &str) -> (String, PathBuf, PathBuf) {
+    let (name, runtime_dir) = (format!("embedded-{word}-{}", std::process::id()), stage.path().join("run"));
     let text = format!(
-        "name = {name:?}\nruntime-dir = {runtime_dir:?}\nworkers = 2\nport = [8080]\n\
+        "name = {name:?}\nruntime-dir = {runtime_dir:?}\nworkers = 2\nport = [8080]\n{more}\
          command = [\"python3\", {:?}, \"127.0.0.1\", \"8080\"]\n",
         fixture("asyncio_server.py")
     );
     let file = stage.write("llb.toml", &text);
+    (name, runtime_dir, file)
+}
+
+#[test]
+fn workers_end_with_another_program_too_if_that_is_asked_for() {
+    let stage = Stage::new();
+    let (name, runtime_dir, file) = fleet_file(&stage, "ends", "on-master-exit = \"stop\"\n");
+    let mut program = Command::new(Path::new(LLB).with_file_name("examples/fleet"));
+    let mut program = Plain::spawn(program.arg(&file).arg(LLB).stdin(Stdio::null()).stdout(Stdio::null()));
+    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let mut workers = Vec::new();
+    until("it serves", || {
+        workers = fleet.status().map_or_else(|_| Vec::new(), |status| status.workers);
+        workers.len() == 2 && workers.iter().all(|worker| worker.state == "serving")
+    });
+    kill(program.pid(), Signal::SIGKILL).expect("the program");
+    let cgroup = fleet_path(&name.parse().expect("a name")).expect("a cgroup");
+    until("its workers are gone, and their cgroup", || {
+        workers.iter().all(|worker| is_gone(Pid::from_raw(worker.pid.cast_signed()))) && !cgroup.exists()
+    });
+    assert!(!program.wait(DEADLINE).success());
+}
+
+#[test]
+fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
+    let stage = Stage::new();
+    let (name, runtime_dir, file) = fleet_file(&stage, "asked", "");
     assert_eq!(Config::read(&file).expect("a file that is right").name.as_str(), name);
 
     let mut program = Command::new(Path::new(LLB).with_file_name("examples/fleet"));

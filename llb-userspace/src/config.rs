@@ -101,8 +101,7 @@ pub enum OnMasterExit {
     /// They go on, steered by the kernel, until the next master of the name takes them over.
     #[default]
     Keep,
-    /// They end with it. A process of its own sees to that: the program that calls [`crate::engine::run`], started again with
-    /// the first argument `guard`, so this is for the binary `llb`.
+    /// They end with it. A process of its own sees to that: see [`Config::guard`].
     Stop,
 }
 
@@ -148,6 +147,9 @@ pub struct Config {
     pub hanging: Hanging,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
+    /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
+    /// program is it.
+    pub guard: Option<PathBuf>,
     /// Where the fleet's lock and control socket lie; `<dir>/<name>/`.
     pub runtime_dir: PathBuf,
 }
@@ -173,6 +175,7 @@ impl Config {
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },
             on_master_exit: OnMasterExit::default(),
+            guard: None,
             runtime_dir: PathBuf::from("/run/llb"),
         }
     }

@@ -5,7 +5,19 @@ use std::{io, path::PathBuf};
 use crate::{kernel::KernelError, model::Address, sys::mounts::MountsError};
 
 /// Why a balancer cannot do what it was asked to.
+///
+/// ```no_run
+/// use llb::balancer::{Balancer, BalancerError};
+///
+/// # fn example(balancer: &mut Balancer, listener: &std::net::TcpListener) -> Result<(), BalancerError> {
+/// match balancer.join(0, listener) {
+///     Err(BalancerError::NotShared { address, .. }) => println!("set SO_REUSEPORT before {address} is bound"),
+///     joined => joined?,
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BalancerError {
     /// The kernel refused a program or a map.
     #[error(transparent)]

@@ -68,6 +68,27 @@ pub struct Settings {
 }
 
 /// A worker that takes connections, by what it listens on: a socket, or several on different addresses.
+///
+/// ```
+/// use std::{net::TcpListener, os::fd::{AsFd, BorrowedFd}};
+/// use llb::balancer::ActiveWorker;
+///
+/// struct Worker {
+///     http: TcpListener,
+///     https: TcpListener,
+/// }
+///
+/// impl ActiveWorker for Worker {
+///     fn listeners(&self) -> Vec<BorrowedFd<'_>> {
+///         vec![self.http.as_fd(), self.https.as_fd()]
+///     }
+/// }
+/// # fn main() -> std::io::Result<()> {
+/// let listen = || TcpListener::bind("127.0.0.1:0");
+/// assert_eq!(Worker { http: listen()?, https: listen()? }.listeners().len(), 2);
+/// assert_eq!(listen()?.listeners().len(), 1);
+/// # Ok(()) }
+/// ```
 pub trait ActiveWorker {
     /// Its listening sockets.
     fn listeners(&self) -> Vec<BorrowedFd<'_>>;

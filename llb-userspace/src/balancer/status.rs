@@ -9,6 +9,18 @@ use super::{Balancer, BalancerError, Worker};
 use crate::{model::Seat, observe::status::LatencyStatus};
 
 /// What a balancer has seen.
+///
+/// ```no_run
+/// use llb::balancer::{Balancer, BalancerStatus, SlotStatus};
+///
+/// # fn example(balancer: &Balancer) -> Result<(), llb::balancer::BalancerError> {
+/// let BalancerStatus { slots, least_slot, connections, .. } = balancer.status()?;
+/// println!("{connections} connections, {least_slot:?} would be the next");
+/// for SlotStatus { slot, chosen, cost_us, .. } in slots {
+///     println!("slot {slot}: {chosen}, and {cost_us} us for one more");
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BalancerStatus {
     /// The slots that have a worker.

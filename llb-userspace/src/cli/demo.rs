@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, task::LocalSet};
 
 use super::args::{DemoArgs, DemoWorkerArgs};
 use crate::{
-    config::{Config, Hanging, OnMasterExit, ReadyWhen, Tracking},
+    config::{Config, OnMasterExit},
     demo::{self, Plan, Summary, picture},
     doctor::check_machine,
     engine::{self, Up},
@@ -51,25 +51,17 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
     // A directory of its own: a demo disturbs no fleet, and not another demo.
     let directory = std::env::temp_dir().join(format!("llb-demo-{}", std::process::id()));
     let port = free_port()?;
+    let args =
+        ["demo-worker", "--port", &port.to_string(), "--slow-slot", &plan.slow_slot.to_string()].map(str::to_owned);
     let config = Config {
         name: format!("demo-{}", std::process::id()).parse()?,
-        program: std::env::current_exe()?.into(),
-        args: ["demo-worker", "--port", &port.to_string(), "--slow-slot", &plan.slow_slot.to_string()]
-            .map(Into::into)
-            .into(),
-        identity: None,
         workers: plan.workers,
         policy,
-        tracking: Tracking::Full,
-        limits: Vec::new(),
-        ready_when: ReadyWhen::Listening,
         ready_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(1),
-        respawn: Duration::from_secs(1),
-        backoff: Duration::from_secs(30),
-        hanging: Hanging { rescue: true, timeout: None },
         on_master_exit: OnMasterExit::Stop,
         runtime_dir: directory.clone(),
+        ..Config::new(std::env::current_exe()?, args)
     };
     let result = LocalSet::new().block_on(&runtime, async {
         let (up, is_up) = oneshot::channel();

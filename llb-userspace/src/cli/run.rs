@@ -49,6 +49,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         backoff: args.backoff,
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
         on_master_exit: args.on_master_exit.into(),
+        guard: None,
         runtime_dir: args.fleet.runtime_dir,
     })
 }

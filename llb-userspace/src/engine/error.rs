@@ -11,6 +11,7 @@ use crate::{
 
 /// Why a fleet could not run, or ended unasked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// The name is taken, or the runtime directory cannot be used.
     #[error(transparent)]

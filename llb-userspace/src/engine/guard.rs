@@ -18,7 +18,10 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 
 use super::leftover;
-use crate::fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover};
+use crate::{
+    config::Config,
+    fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover},
+};
 
 /// The word that the master's end is in order.
 const IN_ORDER: &[u8] = b"in order\n";
@@ -48,14 +51,15 @@ pub enum GuardError {
 }
 
 impl Guard {
-    /// Starts a guard for the fleet `name`.
+    /// Starts a guard for a fleet.
     ///
     /// # Errors
-    /// If there is no other process to be had.
-    pub fn start(name: &Name, runtime_dir: &Path, drain_timeout: Duration) -> io::Result<Self> {
-        let mut command = Command::new(env::current_exe()?);
-        command.args([COMMAND, "--name", name.as_str(), "--runtime-dir"]).arg(runtime_dir);
-        command.arg("--drain-timeout").arg(humantime::format_duration(drain_timeout).to_string());
+    /// If there is no other process to be had, or no such program.
+    pub fn start(config: &Config) -> io::Result<Self> {
+        let program = config.guard.clone().map_or_else(env::current_exe, Ok)?;
+        let mut command = Command::new(program);
+        command.args([COMMAND, "--name", config.name.as_str(), "--runtime-dir"]).arg(&config.runtime_dir);
+        command.arg("--drain-timeout").arg(humantime::format_duration(config.drain_timeout).to_string());
         // A group of its own, so that the terminal's Ctrl-C does not reach it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
         let mut child = command.spawn()?;

@@ -42,7 +42,7 @@ impl Engine {
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
         let guard = match config.on_master_exit {
             OnMasterExit::Keep => None,
-            OnMasterExit::Stop => Some(Guard::start(&config.name, &config.runtime_dir, config.drain_timeout)),
+            OnMasterExit::Stop => Some(Guard::start(&config)),
         };
         let guard = guard.transpose().map_err(|source| RunError::Loop { attempt: "start the guard", source })?;
         let terms = terms(&config)?;

@@ -38,7 +38,7 @@
 //! assert!((4_500_000..5_500_000).contains(&cost_ns), "{cost_ns}");
 //!
 //! // It is asked whether it is there, and answers within a millisecond.
-//! assert!(pinger.is_due(now));
+//! assert_eq!(pinger.due_at(), Some(now));
 //! let id = pinger.due(now, Duration::ZERO).expect("it has spoken, and owes no answer");
 //! now = now.after(Duration::from_millis(1));
 //! let round_trip_ns = pinger.pong(now, id).expect("that was the ping");

@@ -42,6 +42,31 @@
 //! }
 //! # Ok(()) }
 //! ```
+//!
+//! Who ends, and means others to go on, writes down what each seat had counted before its worker took it; who goes on with the
+//! same maps ([`crate::kernel::Pins`]) begins there:
+//!
+//! ```no_run
+//! use llb::{model::{Seat, WorkerId}, updater::{Baseline, Counted, Updater}};
+//!
+//! fn written(updater: &Updater, worker: WorkerId, seat: Seat) -> Option<Baseline> {
+//!     updater.baseline(worker, seat).cloned()
+//! }
+//!
+//! fn go_on(updater: &mut Updater, worker: WorkerId, seat: Seat, written: Baseline) {
+//!     updater.adopt(worker, [(seat, written)]);
+//!     let Counted { answered, open, .. } = updater.counted(worker, &[seat]);
+//!     println!("{answered} answered so far, {open} connections");
+//! }
+//!
+//! fn end(updater: &mut Updater) {
+//!     // Nobody publishes from here on: what is left to the kernel, its hash gives to the listeners that are there.
+//!     updater.retire();
+//!     // Connections of a listener that has closed may still be on their way to others.
+//!     println!("{}", updater.is_forgetting());
+//!     updater.steering_mut().flush_log();
+//! }
+//! ```
 
 mod counted;
 mod publish;

@@ -257,14 +257,13 @@ impl Reporter {
     /// #     while future.as_mut().poll(&mut context).is_pending() {}
     /// # }
     /// use std::{io::Write, os::unix::net::UnixStream};
-    /// use llb::worker::Reporter;
+    /// use llb::worker::{Disconnected, Reporter};
     ///
     /// let (mut llbs, ours) = UnixStream::pair()?;
     /// let reporter = Reporter::over(ours)?;
+    /// let disconnected: Disconnected = reporter.disconnected();
     /// llbs.write_all(b"{\"cmd\":\"disconnect\"}\n")?;
-    /// block_on(async {
-    ///     reporter.disconnected().await;
-    /// });
+    /// block_on(disconnected);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::{convert::Infallible, future::{Ready, ready}, task::{Context, Poll}};
-//! use llb::worker::{Reporter, tower::ReportLayer};
+//! use llb::worker::{Reporter, tower::{ReportLayer, Reported, ReportedFuture}};
 //! use tower_layer::Layer;
 //! use tower_service::Service;
 //!
@@ -24,8 +24,9 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut service = ReportLayer::new(Reporter::from_env()?).layer(Double);
-//! assert_eq!(service.call(21).await?, 42);
+//! let mut service: Reported<Double> = ReportLayer::new(Reporter::from_env()?).layer(Double);
+//! let response: ReportedFuture<_> = service.call(21);
+//! assert_eq!(response.await?, 42);
 //! # Ok(())
 //! # }
 //! ```

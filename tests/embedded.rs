@@ -6,11 +6,13 @@ mod harness;
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use harness::{DEADLINE, Plain, Stage, fleet::LLB, get, identity::is_gone, output, stage::fixture, until};
+use harness::{
+    DEADLINE, Plain, Stage, example::built, fleet::LLB, get, identity::is_gone, output, stage::fixture, until,
+};
 use llb::{
     common::{select::in_flight, track::outstanding_at},
     config::{Config, Policy},
@@ -45,7 +47,7 @@ fn fleet_file(stage: &Stage, word: &str, more: &str) -> (String, PathBuf, PathBu
 fn workers_end_with_another_program_too_if_that_is_asked_for() {
     let stage = Stage::new();
     let (name, runtime_dir, file) = fleet_file(&stage, "ends", "on-master-exit = \"stop\"\n");
-    let mut program = Command::new(Path::new(LLB).with_file_name("examples/fleet"));
+    let mut program = Command::new(built("fleet"));
     let mut program = Plain::spawn(program.arg(&file).arg(LLB).stdin(Stdio::null()).stdout(Stdio::null()));
     let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
     let mut workers = Vec::new();
@@ -67,7 +69,7 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let (name, runtime_dir, file) = fleet_file(&stage, "asked", "");
     assert_eq!(Config::read(&file).expect("a file that is right").name.as_str(), name);
 
-    let mut program = Command::new(Path::new(LLB).with_file_name("examples/fleet"));
+    let mut program = Command::new(built("fleet"));
     program.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = Plain::spawn(&mut program);
     let mut input = program.take_stdin();

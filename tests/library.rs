@@ -5,12 +5,11 @@ mod harness;
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use harness::{Client, Stage, Tally, fleet::LLB, get, until};
+use harness::{Client, Stage, Tally, example::built, get, until};
 use llb::{
     balancer::{Balancer, BalancerError, Settings},
     config::Tracking,
@@ -167,9 +166,8 @@ impl Prefork {
         let mut cgroup = FleetCgroup::create(&name.parse().expect("a name")).expect("a cgroup");
         let inner = cgroup.worker(Slot(0), Generation(1)).expect("a cgroup");
         let script = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", inner.path().display());
-        let example: PathBuf = Path::new(LLB).with_file_name("examples/prefork");
         let mut command = Command::new("sh");
-        command.args(["-c", &script, "sh"]).arg(example).args([ADDR, workers]).stdin(Stdio::null());
+        command.args(["-c", &script, "sh"]).arg(built("prefork")).args([ADDR, workers]).stdin(Stdio::null());
         let child = command.spawn().expect("sh");
         // The directory is removed with the fleet's.
         std::mem::forget(inner);

@@ -33,6 +33,14 @@ pub(crate) struct Example {
     _directory: Option<TempDir>,
 }
 
+/// The program of an example in Rust, built by the cargo that builds the tests: it builds none for tests that it is told by name.
+pub(crate) fn built(name: &str) -> PathBuf {
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "llb-userspace", "--example", name])
+        .current_dir(env!("CARGO_MANIFEST_DIR")));
+    target().join("debug/examples").join(name)
+}
+
 /// The path of a file in examples/.
 pub(crate) fn path(file: &str) -> String {
     format!("{}/../examples/{file}", env!("CARGO_MANIFEST_DIR"))
@@ -44,14 +52,10 @@ impl Example {
         Example { command: vec![interpreter.to_owned(), path(file)], says, _directory: None }
     }
 
-    /// One in Rust, built by the cargo that builds the tests.
+    /// One in Rust.
     pub(crate) fn rust(name: &str, says: &'static [&'static str]) -> Self {
-        // Cargo builds no examples for tests that it is told by name.
-        run(Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "llb-userspace", "--example", name])
-            .current_dir(env!("CARGO_MANIFEST_DIR")));
-        let program = target().join("debug/examples").join(name);
-        Example { command: vec![program.to_str().expect("UTF-8").to_owned()], says, _directory: None }
+        let program = built(name).to_str().expect("UTF-8").to_owned();
+        Example { command: vec![program], says, _directory: None }
     }
 
     /// One in Go, built without the network and outside of the user's home. It has to be as gofmt and vet like it.

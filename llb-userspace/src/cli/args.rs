@@ -201,6 +201,8 @@ pub(super) struct DoctorWorkerArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct GuardArgs {
+    #[arg(long)]
+    pub master: i32,
     #[command(flatten)]
     pub fleet: FleetArgs,
     #[arg(long, value_parser = humantime::parse_duration)]

@@ -11,20 +11,28 @@ use std::{
     io::{self, Read, Write},
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{self, Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::{
+    sys::signal::{SigSet, Signal},
+    unistd::Pid,
+};
 
 use super::leftover;
 use crate::{
     config::Config,
     fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover},
+    sys::pidfd::PidFd,
 };
 
 /// The word that the master's end is in order.
 const IN_ORDER: &[u8] = b"in order\n";
+
+/// A process that is killed closes one descriptor after the other, and the pipe may come before the locks: it is waited for until
+/// it has closed them all. A moment, unless it hangs in the kernel.
+const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
 /// The guard's name on the command line.
 pub const COMMAND: &str = "guard";
@@ -58,7 +66,8 @@ impl Guard {
     pub fn start(config: &Config) -> io::Result<Self> {
         let program = config.guard.clone().map_or_else(env::current_exe, Ok)?;
         let mut command = Command::new(program);
-        command.args([COMMAND, "--name", config.name.as_str(), "--runtime-dir"]).arg(&config.runtime_dir);
+        command.args([COMMAND, "--master", &process::id().to_string()]);
+        command.args(["--name", config.name.as_str(), "--runtime-dir"]).arg(&config.runtime_dir);
         command.arg("--drain-timeout").arg(humantime::format_duration(config.drain_timeout).to_string());
         // A group of its own, so that the terminal's Ctrl-C does not reach it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
@@ -78,12 +87,13 @@ impl Drop for Guard {
     }
 }
 
-/// What a guard does: waits until the other end of `pipe` closes, and ends the fleet if that was not in order. Returns how
+/// What a guard does: waits until `master` closes the other end of `pipe`, and ends the fleet if that was not in order. Returns how
 /// many processes it has ended.
 ///
 /// # Errors
 /// [`GuardError`].
 pub fn watch(
+    master: Pid,
     mut pipe: impl Read,
     name: &Name,
     runtime_dir: &Path,
@@ -93,10 +103,16 @@ pub fn watch(
     let mut deaf = SigSet::empty();
     [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT].into_iter().for_each(|signal| deaf.add(signal));
     deaf.thread_block().map_err(|errno| GuardError::Watch(errno.into()))?;
+    // One that cannot be opened has ended already.
+    let master = PidFd::open(master);
     let mut word = Vec::new();
     pipe.read_to_end(&mut word).map_err(GuardError::Watch)?;
     if word == IN_ORDER {
         return Ok(0);
+    }
+    if let Ok(master) = master {
+        // Whoever still lives then has closed the pipe for another reason, and holds the lock.
+        master.has_ended_within(LAST_MOMENTS).map_err(GuardError::Watch)?;
     }
     let place = match RuntimeDir::take(runtime_dir, name) {
         Err(LockError::Held { .. }) => return Ok(0),

@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    time::Duration,
 };
 
 use nix::{
@@ -34,8 +35,17 @@ impl PidFd {
     /// # Errors
     /// Those of poll(2).
     pub fn is_alive(&self) -> io::Result<bool> {
+        Ok(!self.has_ended_within(Duration::ZERO)?)
+    }
+
+    /// Waits for the end of the process, of all its threads, when it has closed whatever it had open. False if it does not come
+    /// in time.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn has_ended_within(&self, patience: Duration) -> io::Result<bool> {
         let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut fds, PollTimeout::ZERO)? == 0)
+        Ok(poll(&mut fds, PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX))? > 0)
     }
 
     /// Sends `signal` to the process, and to no other of the same number.

@@ -27,13 +27,13 @@
 //! When the balancer is dropped the kernel's hash takes over, and what it attached is detached.
 
 mod error;
+mod join;
 mod reports;
 mod status;
 mod task;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    os::fd::{AsFd, BorrowedFd},
     path::PathBuf,
     time::Duration,
 };
@@ -42,6 +42,7 @@ use llb_common::policy::Policy;
 
 pub use self::{
     error::BalancerError,
+    join::ActiveWorker,
     reports::Reports,
     status::{BalancerStatus, SlotStatus},
 };
@@ -51,8 +52,8 @@ use crate::{
     kernel::{AttachedBooks, Options, Steering},
     model::{Address, Instant, Seat, WorkerId},
     report::Report,
-    sys::{mounts, socket},
-    updater::{Place, UPDATE_EVERY, Updater},
+    sys::mounts,
+    updater::{UPDATE_EVERY, Updater},
 };
 
 /// What a balancer is to do.
@@ -65,39 +66,6 @@ pub struct Settings {
     /// The cgroup, of version 2, of the process that makes the listening sockets, or one above it; none: this process's own.
     /// With [`Tracking::Full`] the kernel looks at the packets of whatever is in it, and counts those of the joined listeners.
     pub cgroup: Option<PathBuf>,
-}
-
-/// A worker that takes connections, by what it listens on: a socket, or several on different addresses.
-///
-/// ```
-/// use std::{net::TcpListener, os::fd::{AsFd, BorrowedFd}};
-/// use llb::balancer::ActiveWorker;
-///
-/// struct Worker {
-///     http: TcpListener,
-///     https: TcpListener,
-/// }
-///
-/// impl ActiveWorker for Worker {
-///     fn listeners(&self) -> Vec<BorrowedFd<'_>> {
-///         vec![self.http.as_fd(), self.https.as_fd()]
-///     }
-/// }
-/// # fn main() -> std::io::Result<()> {
-/// let listen = || TcpListener::bind("127.0.0.1:0");
-/// assert_eq!(Worker { http: listen()?, https: listen()? }.listeners().len(), 2);
-/// assert_eq!(listen()?.listeners().len(), 1);
-/// # Ok(()) }
-/// ```
-pub trait ActiveWorker {
-    /// Its listening sockets.
-    fn listeners(&self) -> Vec<BorrowedFd<'_>>;
-}
-
-impl<T: AsFd> ActiveWorker for T {
-    fn listeners(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.as_fd()]
-    }
 }
 
 /// Steers connections among the workers of a master of your own. Not for [`crate::engine`]'s fleets, which do all that
@@ -150,85 +118,6 @@ impl Balancer {
             reports: Reports::new(),
             _attached: attached,
         })
-    }
-
-    /// Has the kernel choose the listener from now on, as one of the worker of `slot`. The socket stays the caller's. A
-    /// listener that has joined already stays where it is.
-    ///
-    /// # Errors
-    /// [`BalancerError`], naming the slot and the address; nothing has changed then.
-    pub fn join(&mut self, slot: u32, listener: impl AsFd) -> Result<(), BalancerError> {
-        let listener = listener.as_fd();
-        let (cookie, address) = examine(slot, listener)?;
-        let worker = self.workers.get(&slot);
-        let joined = worker.map_or(&[][..], |worker| &worker.listeners);
-        if joined.iter().any(|joined| joined.cookie == cookie) {
-            return Ok(());
-        }
-        let id = worker.map_or(self.next, |worker| worker.id);
-        let is_free_here = |seat: &Seat| !joined.iter().any(|joined| joined.seat == *seat && joined.address == address);
-        let own = joined.iter().map(|joined| joined.seat).find(is_free_here);
-        let seat = own.or_else(|| self.seats.take()).ok_or(BalancerError::NoSeat { slot })?;
-        if let Err(source) = self.updater.join(id, address, seat, listener) {
-            if own.is_none() {
-                self.seats.release(seat);
-            }
-            return Err(BalancerError::Join { slot, address, source: Box::new(source) });
-        }
-        self.next = self.next.max(WorkerId(id.0 + 1));
-        let worker = self.workers.entry(slot).or_insert_with(|| Worker { id, listeners: Vec::new() });
-        worker.listeners.push(Joined { cookie, address, seat });
-        self.arrange();
-        Ok(())
-    }
-
-    /// Has the kernel choose none of the slot's listeners any more, and forgets what its worker has reported. Connections that
-    /// wait in their queues stay there until they are accepted, or the listener is closed.
-    ///
-    /// # Errors
-    /// [`BalancerError::Kernel`] if a map refuses it.
-    pub fn leave(&mut self, slot: u32, now: Instant) -> Result<(), BalancerError> {
-        let Some(worker) = self.workers.remove(&slot) else { return Ok(()) };
-        worker.seats().into_iter().for_each(|seat| self.seats.release(seat));
-        self.updater.bury(worker.id);
-        self.arrange();
-        for joined in worker.listeners {
-            self.updater.forget(joined.cookie, now);
-            self.updater.leave(joined.cookie)?;
-        }
-        Ok(())
-    }
-
-    fn arrange(&mut self) {
-        let places = |worker: &Worker| {
-            let worker_id = worker.id;
-            worker.seats().into_iter().map(move |seat| Place { seat, worker: worker_id, joined: true })
-        };
-        self.updater.arrange(self.workers.values().flat_map(places));
-    }
-
-    /// The active workers are these, by slot, and no others: joins the listeners that are new, and leaves those that are gone.
-    /// An empty slot is never chosen. A worker that is replaced brings a listener of its own, or takes the old one over; then
-    /// say [`leave`](Self::leave) in between if what the old one reported is not to count.
-    ///
-    /// # Errors
-    /// [`BalancerError`] of the first listener that cannot be joined; the others are.
-    pub fn set_active<W: ActiveWorker>(&mut self, slots: &[Option<W>], now: Instant) -> Result<(), BalancerError> {
-        let mut failed = Ok(());
-        let active = |slot: u32| slots.get(slot as usize).and_then(Option::as_ref);
-        for slot in self.workers.keys().copied().collect::<Vec<_>>() {
-            let current: BTreeSet<u64> = active(slot).map(cookies).unwrap_or_default();
-            let is_gone = |joined: &Joined| !current.contains(&joined.cookie);
-            if self.workers[&slot].listeners.iter().any(is_gone) {
-                failed = failed.and(self.leave(slot, now));
-            }
-        }
-        for (slot, worker) in (0..).zip(slots) {
-            for listener in worker.iter().flat_map(ActiveWorker::listeners) {
-                failed = failed.and(self.join(slot, listener));
-            }
-        }
-        failed
     }
 
     /// The worker of `slot` took `latency` for a request. What workers report counts more than what the kernel measures of
@@ -302,21 +191,4 @@ fn attach(steering: &Steering, settings: &Settings) -> Result<AttachedBooks, Bal
     };
     let directory = std::fs::File::open(&path).map_err(|source| BalancerError::Cgroup { path, source })?;
     Ok(steering.attach_books(directory.into())?)
-}
-
-/// The socket's cookie and address, if it can be joined.
-fn examine(slot: u32, listener: BorrowedFd<'_>) -> Result<(u64, Address), BalancerError> {
-    let failed = |source| BalancerError::NoSocket { slot, source };
-    let address = socket::local_addr(listener).map_err(failed)?.ok_or(BalancerError::NotTcp { slot })?;
-    if !socket::is_listening(listener).map_err(failed)? {
-        return Err(BalancerError::NotListening { slot, address: Address(address) });
-    }
-    if !socket::has_reuseport(listener).map_err(failed)? {
-        return Err(BalancerError::NotShared { slot, address: Address(address) });
-    }
-    Ok((socket::cookie(listener).map_err(failed)?, Address(address)))
-}
-
-fn cookies(worker: &impl ActiveWorker) -> BTreeSet<u64> {
-    worker.listeners().into_iter().filter_map(|listener| socket::cookie(listener).ok()).collect()
 }

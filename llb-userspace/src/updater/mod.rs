@@ -69,6 +69,7 @@
 //! ```
 
 mod counted;
+mod heard;
 mod publish;
 
 use std::{
@@ -82,14 +83,11 @@ use llb_common::policy::Policy;
 pub use self::counted::{Baseline, Counted};
 use self::{
     counted::Baselines,
+    heard::Heard,
     publish::{Publisher, Seated},
 };
 use crate::{
     config::Tracking,
-    estimate::{
-        Estimate,
-        ping::{Pinger, TOGETHER},
-    },
     kernel::{KernelError, Steering},
     model::{Address, Instant, Seat, WorkerId},
     policy::{Table, View},
@@ -103,9 +101,6 @@ pub const UPDATE_EVERY: Duration = Duration::from_millis(9);
 /// When a listener that is gone is forgotten: its waiting connections have migrated in the system call that closed it.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 
-/// So late that it does not come.
-const NEVER: Instant = Instant(u64::MAX);
-
 /// A seat that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -117,23 +112,13 @@ pub struct Place {
     pub joined: bool,
 }
 
-/// What a worker has said, and is asked.
-#[derive(Debug, Default)]
-struct Heard {
-    estimate: Estimate,
-    pinger: Pinger,
-}
-
 /// Keeps the kernel's maps up to date.
 pub struct Updater {
     steering: Steering,
     counts_reports: bool,
     publisher: Publisher,
     places: Vec<Place>,
-    /// Of those that have said something.
-    heard: HashMap<WorkerId, Heard>,
-    /// No ping is due before.
-    ping_at: Instant,
+    heard: Heard,
     /// What workers' seats had counted for others before: the books outlive a worker.
     baselines: HashMap<WorkerId, Baselines>,
     forget: VecDeque<(Instant, u64)>,
@@ -148,8 +133,7 @@ impl Updater {
             counts_reports: tracking.counts_reports(),
             publisher: Publisher::new(policy),
             places: Vec::new(),
-            heard: HashMap::new(),
-            ping_at: NEVER,
+            heard: Heard::default(),
             baselines: HashMap::new(),
             forget: VecDeque::new(),
         }
@@ -215,40 +199,20 @@ impl Updater {
     /// A worker has said something. Nothing that [`Tracking`] leaves out counts, and pings are for those only that have said
     /// something else before.
     pub fn hear(&mut self, worker: WorkerId, report: &Report, now: Instant) {
-        if !self.counts_reports {
-            return;
+        if self.counts_reports {
+            self.heard.hear(worker, report, now);
         }
-        let Heard { estimate, pinger } = self.heard.entry(worker).or_default();
-        match *report {
-            Report::Pong { id, lag_ns } => {
-                if let Some(round_trip) = pinger.pong(now, id) {
-                    estimate.observe_ping(now, round_trip.max(lag_ns));
-                }
-            }
-            Report::Latency { ns, requests } => {
-                estimate.observe_many(now, ns, requests);
-                pinger.spoke(now);
-            }
-            Report::Ready | Report::Disconnect => pinger.spoke(now),
-        }
-        self.ping_at = pinger.due_at().map_or(self.ping_at, |at| at.min(self.ping_at));
     }
 
     /// The pings that are due, by worker, with the id to be answered ([`Report::Pong`]); they count as said. Who owes an answer is
     /// taken to be at least as slow as that has been owed.
     pub fn pings(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
-        if now < self.ping_at {
-            return Vec::new();
-        }
-        let due = |(worker, heard): (&WorkerId, &mut Heard)| Some((*worker, heard.pinger.due(now, TOGETHER)?));
-        let pings = self.heard.iter_mut().filter_map(due).collect();
-        self.ping_at = self.heard.values().filter_map(|heard| heard.pinger.due_at()).min().unwrap_or(NEVER);
-        pings
+        self.heard.pings(now)
     }
 
     /// A worker is no more: what it has said and counted is forgotten.
     pub fn bury(&mut self, worker: WorkerId) {
-        self.heard.remove(&worker);
+        self.heard.forget(worker);
         self.baselines.remove(&worker);
     }
 
@@ -256,13 +220,8 @@ impl Updater {
     /// takes what is older than [`llb_common::select::STALE_AFTER_NS`] for nothing.
     pub fn publish(&mut self, now: Instant) {
         let seated = self.places.iter().map(|Place { seat, worker, joined }| {
-            let heard = self.heard.get(worker);
-            Seated {
-                seat: *seat,
-                joined: *joined,
-                estimate: heard.map(|heard| &heard.estimate),
-                owed: heard.and_then(|heard| heard.pinger.outstanding()),
-            }
+            let (estimate, owed) = self.heard.of(*worker).unzip();
+            Seated { seat: *seat, joined: *joined, estimate, owed: owed.flatten() }
         });
         self.publisher.publish(self.steering.books(), seated, now);
     }

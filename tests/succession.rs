@@ -106,33 +106,13 @@ fn record(fleet: &Fleet) -> PathBuf {
     fleet.runtime_dir().join(fleet.name()).join("state")
 }
 
-/// A process that is none of the fleet's; killed when dropped.
-struct Stranger(std::process::Child);
-
-impl Stranger {
-    fn start() -> Self {
-        Stranger(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().expect("sleep"))
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_raw(self.0.id().cast_signed())
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The record names a stranger as a worker, in every way that could deceive.
 #[test]
 fn strangers_are_neither_adopted_nor_killed() {
     let stage = Stage::new();
     let server = stage.static_server();
     let command = [server.as_str(), "8080"];
-    let stranger = Stranger::start();
+    let stranger = Plain::spawn(Command::new("sleep").arg("600").stdin(Stdio::null()));
     let started_at = llb::internals::procfs::started_at(stranger.pid()).expect("a process");
     let mut fleet = stage.start(&FOUR, &command);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);

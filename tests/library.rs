@@ -14,9 +14,11 @@ use llb::{
     balancer::{Balancer, BalancerError, Settings},
     config::Tracking,
     internals::FleetCgroup,
-    model::{Generation, Slot},
+    kernel::{Options, Steering},
+    model::{Address, Generation, Seat, Slot, WorkerId},
     now,
     report::Report,
+    updater::Updater,
 };
 use llb_common::policy::Policy;
 use nix::{
@@ -136,6 +138,20 @@ fn who_owes_an_answer_to_a_ping_is_passed_over() {
     let costs: Vec<f64> = status.slots.iter().map(|slot| slot.cost_us).collect();
     assert!(costs[0] >= 500e3 && costs[1] < 10e3, "{costs:?}");
     assert_eq!(status.least_slot, Some(1));
+}
+
+#[test]
+fn a_seat_that_could_not_be_taken_is_begun_anew_by_the_next() {
+    let _stage = Stage::new();
+    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
+    let steering = Steering::load(&options).expect("root's rights");
+    let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
+    let (worker, seat, address) = (WorkerId(0), Seat(0), Address(ADDR.parse().expect("an address")));
+    let idle = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    assert!(updater.join(worker, address, seat, &idle).is_err());
+    assert!(updater.baseline(worker, seat).is_none());
+    updater.join(worker, address, seat, shared()).expect("a listener");
+    assert!(updater.baseline(worker, seat).is_some());
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn by_books(worker: &Worker, updater: &Updater, now: Instant) -> Holding {
     if !seats.iter().all(|seat| updater.is_drained(*seat, now)) {
         return Holding::Requests;
     }
-    match updater.counted(worker.id, &seats).open {
+    match updater.open(worker.id, &seats) {
         0 => Holding::Nothing,
         _ => Holding::Streams,
     }

@@ -1,6 +1,6 @@
 //! What a worker's seats have counted since it took them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use llb_common::{
     abi::{BUCKETS, Seat as SeatBooks},
@@ -34,12 +34,17 @@ impl Default for Baseline {
 pub(super) struct Baselines(BTreeMap<Seat, Box<Baseline>>);
 
 impl Baselines {
-    /// Begins a seat's books anew, unless the worker sits there already.
-    pub(super) fn begin(&mut self, books: &Books, seat: Seat) {
-        self.0.entry(seat).or_insert_with(|| {
-            books.renew(seat);
-            Box::new(Baseline { books: books.seat(seat), latencies: books.latencies(seat) })
-        });
+    /// Begins a seat's books anew, unless the worker sits there already; whether it has.
+    pub(super) fn begin(&mut self, books: &Books, seat: Seat) -> bool {
+        let Entry::Vacant(entry) = self.0.entry(seat) else { return false };
+        books.renew(seat);
+        entry.insert(Box::new(Baseline { books: books.seat(seat), latencies: books.latencies(seat) }));
+        true
+    }
+
+    /// The worker does not sit there after all.
+    pub(super) fn end(&mut self, seat: Seat) {
+        self.0.remove(&seat);
     }
 }
 
@@ -67,24 +72,33 @@ impl Updater {
     #[must_use]
     pub fn counted(&self, worker: WorkerId, seats: &[Seat]) -> Counted {
         let books = self.steering.books();
-        let nothing = Baseline::default();
-        let before = |seat| self.baseline(worker, seat).unwrap_or(&nothing);
-        let sum = |count: fn(&SeatBooks) -> u64| -> u64 {
-            seats.iter().map(|seat| count(&books.seat(*seat)).saturating_sub(count(&before(*seat).books))).sum()
-        };
+        let nothing = [0; BUCKETS];
+        let before = |seat| self.baseline(worker, seat).map_or(&nothing, |baseline| &baseline.latencies);
+        let sum = |count| self.sum(worker, seats, count);
         Counted {
             chosen: sum(|books| books.charged),
-            open: sum(|books| books.opened).saturating_sub(sum(|books| books.closed)),
+            open: self.open(worker, seats),
             // What others had there in flight is answered, or given up.
             in_flight: seats.iter().map(|seat| select::in_flight(&books.seat(*seat))).sum(),
             answered: sum(|books| books.answered),
             failed: sum(|books| books.failed),
             latencies: sum_of(seats.iter().map(|seat| {
-                let (now, before) = (books.latencies(*seat), &before(*seat).latencies);
+                let (now, before) = (books.latencies(*seat), before(*seat));
                 std::array::from_fn(|bucket| now[bucket].saturating_sub(before[bucket]))
             })),
             cost_ns: seats.first().map_or(0, |seat| self.cost_ns(*seat, &books.seat(*seat))),
         }
+    }
+
+    /// Connections of a worker that are open on these seats: [`Counted::open`] alone, for whoever asks often.
+    pub(crate) fn open(&self, worker: WorkerId, seats: &[Seat]) -> u64 {
+        let sum = |count| self.sum(worker, seats, count);
+        sum(|books| books.opened).saturating_sub(sum(|books| books.closed))
+    }
+
+    fn sum(&self, worker: WorkerId, seats: &[Seat], count: fn(&SeatBooks) -> u64) -> u64 {
+        let before = |seat| self.baseline(worker, seat).map_or(0, |baseline| count(&baseline.books));
+        seats.iter().map(|seat| count(&self.steering.books().seat(*seat)).saturating_sub(before(*seat))).sum()
     }
 
     /// What a request costs at a seat of these books as the kernel's choice sees it, ns; 0 if nothing is known.

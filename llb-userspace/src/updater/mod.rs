@@ -164,8 +164,13 @@ impl Updater {
         socket: impl AsFd,
     ) -> Result<u64, KernelError> {
         let books = self.steering.books();
-        self.baselines.entry(worker).or_default().begin(books, seat);
-        let cookie = self.steering.join(address, seat, socket)?;
+        let baselines = self.baselines.entry(worker).or_default();
+        let is_new = baselines.begin(books, seat);
+        let joined = self.steering.join(address, seat, socket);
+        if joined.is_err() && is_new {
+            baselines.end(seat);
+        }
+        let cookie = joined?;
         self.forget.retain(|(_, forgotten)| *forgotten != cookie);
         Ok(cookie)
     }

@@ -10,9 +10,7 @@ use std::{
 };
 
 use harness::{
-    Fleet, Plain, Stage, Tally,
-    fleet::pins,
-    get,
+    Fleet, Plain, Stage, Tally, get,
     identity::{identities, is_gone, pid_of},
     stage::fixture,
     until,
@@ -35,7 +33,7 @@ fn workers_end_with_their_master_if_that_is_asked_for() {
     );
     let mut fleet = stage.start(&["-n", "2", "--on-master-exit", "stop"], &["sh", "-c", &polite]);
     fleet.wait_for_groups(&[ADDRESS], 2);
-    assert_eq!(pins(fleet.name()).len(), 1);
+    assert_eq!(fleet.pins().len(), 1);
     let workers = fleet.status().workers;
     fleet.kill_master();
     // That the workers, the guard, the cgroup, the pins and the runtime directory are gone is asserted there.

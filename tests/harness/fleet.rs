@@ -171,6 +171,11 @@ impl Fleet {
         self.runtime.path()
     }
 
+    /// The directories in which it has pinned its programs and maps.
+    pub(crate) fn pins(&self) -> Vec<PathBuf> {
+        pins_of(&self.name, self.runtime.path())
+    }
+
     /// Where its workers live.
     pub(crate) fn cgroup(&self) -> &Path {
         &self.cgroup
@@ -244,7 +249,7 @@ impl Fleet {
         assert!(!self.cgroup.exists(), "the cgroup {} is left, so processes may be", self.cgroup.display());
         let directory = self.runtime.path().join(&self.name);
         assert!(!directory.exists(), "{} is left", directory.display());
-        assert_eq!(pins(&self.name), Vec::<PathBuf>::new(), "pins are left");
+        assert_eq!(self.pins(), Vec::<PathBuf>::new(), "pins are left");
     }
 }
 
@@ -277,23 +282,28 @@ fn start(
     (master, stdout, stderr)
 }
 
-/// The directories in which a fleet has pinned its programs and maps.
-pub(crate) fn pins(name: &str) -> Vec<PathBuf> {
+/// Where a fleet's own BPF file system is mounted, if the system has mounted none.
+fn own_bpffs(name: &str, runtime: &Path) -> PathBuf {
+    runtime.join(name).join("bpf")
+}
+
+/// The directories in which a fleet has pinned its programs and maps: in the system's BPF file system or in its own.
+fn pins_of(name: &str, runtime: &Path) -> Vec<PathBuf> {
+    let entries = |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten();
     // Each user who runs llb has a directory there.
-    let of_llb = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("llb");
-    let users = fs::read_dir("/sys/fs/bpf").into_iter().flatten().flatten().filter(of_llb);
-    let entries = users.flat_map(|user| fs::read_dir(user.path()).into_iter().flatten().flatten());
+    let users = entries("/sys/fs/bpf".into()).filter(|user| user.file_name().to_string_lossy().starts_with("llb"));
+    let all = users.flat_map(|user| entries(user.path())).chain(entries(own_bpffs(name, runtime)));
     let of_fleet = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
-    entries.filter(of_fleet).map(|entry| entry.path()).collect()
+    all.filter(of_fleet).map(|entry| entry.path()).collect()
 }
 
 /// Removes what is pinned, and what is mounted for that.
 fn clear_pins(name: &str, runtime: &Path) {
-    for directory in pins(name) {
+    for directory in pins_of(name, runtime) {
         // Removes the pins too, as they are files.
         let _ = fs::remove_dir_all(directory);
     }
-    let _ = umount2(&runtime.join(name).join("bpf"), MntFlags::MNT_DETACH);
+    let _ = umount2(&own_bpffs(name, runtime), MntFlags::MNT_DETACH);
 }
 
 impl Drop for Fleet {
@@ -308,7 +318,7 @@ impl Drop for Fleet {
         let left = self.cgroup.exists();
         // A test that fails shows why below; it must not leave anything either.
         let cleared = clear_leftover(&self.cgroup);
-        let pinned = pins(&self.name);
+        let pinned = self.pins();
         clear_pins(&self.name, self.runtime.path());
         if thread::panicking() {
             eprintln!("--- the fleet's stdout\n{}\n--- the fleet's stderr\n{}", self.stdout(), self.stderr());

@@ -19,6 +19,7 @@ pub(crate) fn must_start_over() -> Result<bool> {
 /// meant for us is its.
 pub(crate) fn over(features: &[&str]) -> Result<()> {
     let build = ["build", "--release", "--package", "llb-userspace", "--package", "xtask", "--features"];
+    let features = [&["all-chores"], features].concat();
     let features = features.iter().map(|feature| format!("xtask/{feature}")).collect::<Vec<_>>().join(",");
     sh::run(Command::new(sh::cargo()).args(build).arg(features).current_dir(paths::root()))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);

@@ -61,7 +61,7 @@ enum Chore {
     /// Look for cases that break the report parser, the choice or the books
     Fuzz(fuzz::FuzzArgs),
     /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
-    Test,
+    Test(test::TestArgs),
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
     #[cfg(feature = "all-chores")]
     Simulate(simulate::SimulateArgs),
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Fuzz(args) => fuzz::run(&args),
-        Chore::Test => test::run(),
+        Chore::Test(args) => test::run(&args),
         #[cfg(feature = "all-chores")]
         Chore::Simulate(args) => simulate::run(&args),
         #[cfg(feature = "all-chores")]

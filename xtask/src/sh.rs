@@ -31,9 +31,21 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
-/// Runs a command, shows its output and returns it too. One pipe carries both of its streams, because cargo
-/// names a test suite on one and the suite's result comes on the other.
+/// Runs a command and returns what it wrote to both its streams, however it ended.
+pub(crate) fn listen(command: &mut Command) -> Result<String> {
+    hear(command, &|_| {}).map(|(heard, _)| heard)
+}
+
+/// Runs a command, shows its output and returns it too.
 pub(crate) fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
+    let heard = hear(command, &|line| println!("{line}"))?;
+    std::io::stdout().flush().context("cannot write to standard output")?;
+    Ok(heard)
+}
+
+/// One pipe carries both of its streams, because cargo
+/// names a test suite on one and the suite's result comes on the other.
+fn hear(command: &mut Command, line_comes: &dyn Fn(&str)) -> Result<(String, Result<()>)> {
     let shown = shown(command);
     let (reader, writer) = pipe().context("cannot make a pipe")?;
     let errors = writer.try_clone().context("cannot copy a pipe's end")?;
@@ -50,11 +62,10 @@ pub(crate) fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
     for line in BufReader::new(reader).split(b'\n') {
         let line = line.with_context(|| format!("cannot read the output of `{shown}`"))?;
         let line = String::from_utf8_lossy(&line);
-        println!("{line}");
+        line_comes(&line);
         heard.push_str(&line);
         heard.push('\n');
     }
-    std::io::stdout().flush().context("cannot write to standard output")?;
     let status = child.wait().with_context(|| format!("cannot wait for `{shown}`"))?;
     let verdict = if status.success() { Ok(()) } else { Err(anyhow::anyhow!("`{shown}` failed ({status})")) };
     Ok((heard, verdict))

@@ -4,6 +4,7 @@
 //! runner that says "ignored", or that ran nothing, fails the step.
 
 mod go;
+mod integration;
 pub(crate) mod needs;
 pub(crate) mod results;
 mod root;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use self::integration::BpfFs;
 use self::results::{Rule, Suite};
 use crate::clock::now;
 use crate::{paths, sh};
@@ -29,7 +31,6 @@ struct Step {
     args: &'static [&'static str],
     /// What its runners' closing lines must say; none for a step that runs no tests.
     rule: Option<Rule>,
-    as_root: bool,
 }
 
 /// It must do without the master's side; `worker_alone` looks at what it is built from.
@@ -40,71 +41,90 @@ const WORKER_ALONE: [&str; 9] =
 const DOCUMENTATION_OF_WORKER: [&str; 7] =
     ["doc", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--no-deps"];
 
-const STEPS: [Step; 11] = [
+/// All that is built is built with the same features, or cargo builds much of it twice.
+const STEPS: [Step; 10] = [
     Step::lint("format", &["fmt", "--all", "--check"]),
     Step::lint("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
     Step::lint("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     Step::lint("clippy", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+    Step::lint("clippy of xtask without all chores", &["clippy", "--package", "xtask", "--", "-D", "warnings"]),
     Step::lint("a worker's side alone", &WORKER_ALONE),
-    // The integration tests run them.
-    Step::lint("examples", &["build", "--package", "llb-userspace", "--examples"]),
     Step::lint("documentation of a worker's side alone", &DOCUMENTATION_OF_WORKER),
     Step::lint("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),
     Step::tests(
         "unit and property tests",
         &["test", "--workspace", "--all-features", "--lib", "--bins", "--no-fail-fast"],
     ),
-    Step::tests("documentation tests", &["test", "--workspace", "--doc", "--no-fail-fast"]),
-    Step {
-        name: "integration tests",
-        args: &["test", "--package", "llb-userspace", "--test", "*", "--no-fail-fast"],
-        rule: Some(Rule::SomeTestInEverySuite),
-        as_root: true,
-    },
+    Step::tests("documentation tests", &["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]),
 ];
+
+/// Builds the integration tests, and the examples, which they run.
+const INTEGRATION_TESTS: [&str; 7] = ["test", "--workspace", "--all-features", "--test", "*", "--examples", "--no-run"];
 
 impl Step {
     const fn lint(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, args, rule: None, as_root: false }
+        Self { name, args, rule: None }
     }
 
     const fn tests(name: &'static str, args: &'static [&'static str]) -> Self {
-        Self { name, args, rule: Some(Rule::SomeTest), as_root: false }
+        Self { name, args, rule: Some(Rule::SomeTest) }
     }
 }
 
+/// What of it is to be done beside the usual.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Run those integration tests that it concerns once more, where no BPF file system is mounted
+    #[arg(long)]
+    also_without_bpffs: bool,
+}
+
+/// Steps that have passed: name, time and what ran.
+type Done = Vec<(&'static str, Duration, Vec<Suite>)>;
+
 /// Runs every step; stops at the first that fails.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
     needs::provide().context("the integration tests cannot all run")?;
     go::provide().context("the integration tests cannot all run")?;
-    let runner = root::runner().context("the integration tests cannot run")?;
+    root::prefix().context("the integration tests cannot run")?;
 
     let mut done = Vec::new();
     for step in &STEPS {
-        println!("\n== {}", step.name);
-        let started = now();
-        let mut cargo = cargo(step.args);
-        if step.as_root {
-            cargo.envs(runner.clone());
-        }
-        let suites = finish(&mut cargo, step.rule).with_context(|| step.name)?;
-        let took = now() - started;
-        println!("{}", closing_line(step.name, took));
-        done.push((step.name, took, suites));
+        pass(&mut done, step.name, || finish(&mut cargo(step.args), step.rule))?;
+    }
+    let mut runners = Vec::new();
+    pass(&mut done, "build of the integration tests", || {
+        runners = integration::build(&mut cargo(&INTEGRATION_TESTS))?;
+        Ok(Vec::new())
+    })?;
+    pass(&mut done, "integration tests", || integration::run(&runners, BpfFs::Mounted))?;
+    if args.also_without_bpffs {
+        let of_pins = integration::of_pins(&runners);
+        pass(&mut done, "integration tests without a BPF file system", || integration::run(&of_pins, BpfFs::Absent))?;
     }
     print!("{}", summary(&done));
+    Ok(())
+}
+
+fn pass(done: &mut Done, name: &'static str, step: impl FnOnce() -> Result<Vec<Suite>>) -> Result<()> {
+    println!("\n== {name}");
+    let started = now();
+    let suites = step().context(name)?;
+    let took = now() - started;
+    println!("{}", closing_line(name, took));
+    done.push((name, took, suites));
     Ok(())
 }
 
 /// Runs the kernel's tests with another object in the place of the committed one.
 pub(crate) fn kernel_tests_on(object: &Path) -> Result<()> {
     needs::provide().context("the kernel tests cannot run")?;
-    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--no-fail-fast"]);
+    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--no-run"]);
     for target in KERNEL_TESTS {
         cargo.args(["--test", target]);
     }
-    cargo.env("LLB_EBPF_OBJECT", object).envs(root::runner()?);
-    finish(&mut cargo, Some(Rule::SomeTestInEverySuite)).map(drop)
+    let runners = integration::build(cargo.env("LLB_EBPF_OBJECT", object))?;
+    integration::run(&runners, BpfFs::Mounted).map(drop)
 }
 
 fn cargo(args: &[&str]) -> Command {

@@ -4,7 +4,7 @@ use std::{process::ExitCode, thread::available_parallelism};
 
 use anyhow::Context;
 
-use super::args::RunArgs;
+use super::{args::RunArgs, process};
 use crate::{
     config::{Config, Hanging},
     doctor::{check_identity, check_machine},
@@ -16,6 +16,7 @@ use crate::{
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log)?;
     let config = config(args)?;
+    process::prepare()?;
     check_machine()?;
     check_identity(config.identity.as_ref())?;
     engine::run(config)?;

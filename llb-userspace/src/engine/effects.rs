@@ -1,6 +1,6 @@
 //! Does what the lives of workers demand.
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
 use super::{
     Engine, RunError, Up, diagnose,
@@ -139,10 +139,9 @@ impl Engine {
 
     fn terminate(&self, id: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
-        for pid in running.cgroup.processes().unwrap_or_default() {
-            // One that has just exited is what was wanted. A stopped one must run to end in order.
-            let _ = kill(pid, Signal::SIGTERM);
-            let _ = kill(pid, Signal::SIGCONT);
+        // A stopped one must run to end in order.
+        if let Err(error) = running.cgroup.signal(&[Signal::SIGTERM, Signal::SIGCONT], |_| true) {
+            tracing::error!(slot = %self.slot(id), %error, "cannot ask a worker to end");
         }
     }
 

@@ -17,6 +17,7 @@ mod journal;
 mod leftover;
 mod messages;
 mod notify;
+mod orphans;
 mod publish;
 mod queues;
 mod record;
@@ -37,6 +38,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -131,6 +133,7 @@ pub(crate) struct Engine {
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     strangers: u64,
+    orphans: orphans::Orphans,
     service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
@@ -155,7 +158,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
     let result = LocalSet::new().block_on(&runtime, async {
         let (sender, inbox) = mpsc::channel(INBOX);
-        let engine = Engine::start(config, Box::new(announce), sender)?;
+        let mut engine = Engine::start(config, Box::new(announce), sender)?;
+        engine.orphans = orphans::Orphans::Reaped;
         rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
         engine.run(inbox, std::future::pending()).await
     });
@@ -254,6 +258,7 @@ impl Engine {
             self.rescue.forget(cookie);
         }
         self.look_after_the_silent(now);
+        self.reap_what_was_hidden();
         self.service.tick(now);
     }
 
@@ -269,6 +274,8 @@ impl Engine {
             Wish::Reload => Command::Reload(Style::AtOnce),
             Wish::More => Command::Scale { workers: workers.saturating_add(1) },
             Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
+            Wish::PassOn => return self.pass_on(Signal::SIGUSR1),
+            Wish::Reap => return self.reap_orphans(),
         };
         if let Err(refusal) = self.command(command, now) {
             tracing::warn!("a signal's wish is refused: {refusal}");

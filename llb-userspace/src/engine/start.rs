@@ -93,6 +93,7 @@ impl Engine {
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,
+            orphans: super::orphans::Orphans::default(),
             service,
             up: Some(up),
             failure: None,

@@ -31,6 +31,10 @@ pub mod procnet;
 #[cfg(feature = "master")]
 pub mod readable;
 #[cfg(feature = "master")]
+pub mod reap;
+#[cfg(feature = "master")]
+pub mod signals;
+#[cfg(feature = "master")]
 pub mod socket;
 
 #[cfg(all(test, feature = "master"))]

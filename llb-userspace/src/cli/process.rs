@@ -1,0 +1,70 @@
+//! What `llb run` is as a process: how signals, panics and orphans are dealt with. A program that embeds llb does that by
+//! itself.
+
+use std::{panic, process};
+
+use anyhow::Context;
+
+use crate::sys::{reap, signals};
+
+/// Makes a process that stays: called once, before there are threads.
+pub(super) fn prepare() -> anyhow::Result<()> {
+    abort_on_panic();
+    signals::start_afresh().context("cannot unblock signals")?;
+    signals::ignore_the_meaningless();
+    reap::take_orphans().context("cannot take in orphans")
+}
+
+/// Makes a panic what `kill -9` is: nothing is dropped, so no worker ends, and the next llb takes them over.
+fn abort_on_panic() {
+    let print = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        print(info);
+        process::abort();
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        env,
+        os::unix::process::ExitStatusExt,
+        process::{Command, Stdio},
+        thread,
+    };
+
+    use nix::sys::signal::Signal;
+
+    use super::abort_on_panic;
+
+    /// Tells the test that it is the child which panics.
+    const PANICS: &str = "LLB_TEST_PANICS";
+
+    struct Noisy;
+
+    impl Drop for Noisy {
+        fn drop(&mut self) {
+            println!("dropped");
+        }
+    }
+
+    #[test]
+    fn a_panic_anywhere_drops_nothing() {
+        if env::var_os(PANICS).is_some() {
+            abort_on_panic();
+            let _noisy = Noisy;
+            let _ended = thread::spawn(|| panic!("on purpose")).join();
+            return;
+        }
+        let test = "cli::process::tests::a_panic_anywhere_drops_nothing";
+        let child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(PANICS, "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(child.status.signal(), Some(Signal::SIGABRT as i32), "{child:?}");
+        assert!(String::from_utf8_lossy(&child.stderr).contains("on purpose"), "{child:?}");
+        assert!(!String::from_utf8_lossy(&child.stdout).contains("dropped"), "{child:?}");
+    }
+}

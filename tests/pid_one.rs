@@ -2,10 +2,15 @@
 
 mod harness;
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use harness::{Fleet, Launcher, Stage, until};
 use nix::{
+    libc::O_NONBLOCK,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -39,16 +44,19 @@ fn processes(cgroup: &Path) -> usize {
         .sum()
 }
 
-/// A worker that leaves orphans which end as soon as `$STAGE/end` is there.
+/// A worker that leaves orphans, each of which ends when somebody opens `$STAGE/gate`.
 fn leave_orphans(server: &str) -> String {
-    let orphan = "until [ -e $STAGE/end ]; do sleep 0.1; done";
-    format!("for i in $(seq {ORPHANS}); do ( ({orphan}) & ); done; exec {server} 8080")
+    let orphan = "read word < $STAGE/gate";
+    format!("mkfifo $STAGE/gate; for i in $(seq {ORPHANS}); do ( ({orphan}) & ); done; exec {server} 8080")
 }
 
 fn end_orphans(stage: &Stage, fleet: &Fleet, master: Pid) {
-    assert!(processes(fleet.cgroup()) > ORPHANS, "they are there");
-    stage.write("end", "");
-    until("all but the worker have ended", || processes(fleet.cgroup()) == 1);
+    until("they are there", || processes(fleet.cgroup()) > ORPHANS);
+    until("all but the worker have ended", || {
+        // Those who wait for it at that moment; there may be none.
+        let _ = File::options().write(true).custom_flags(O_NONBLOCK).open(stage.path().join("gate"));
+        processes(fleet.cgroup()) == 1
+    });
     until("they are waited for", || zombies(master) == 0);
 }
 

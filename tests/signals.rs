@@ -113,7 +113,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 "#,
     );
     let (catcher, server) = (catcher.display().to_string(), fixture("asyncio_server.py"));
-    let fleet: Fleet = stage.start(&["-n", "2"], &["python3", &catcher, &server, "127.0.0.1", "8080"]);
+    let fleet: Fleet = stage.start(&["-n", "2", "--log", "info"], &["python3", &catcher, &server, "127.0.0.1", "8080"]);
     let before = identities(&fleet.status());
     fleet.signal(Signal::SIGUSR1);
     until("the one that catches it is told", || stage.path().join("told").exists());

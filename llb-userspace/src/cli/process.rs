@@ -5,14 +5,38 @@ use std::{panic, process};
 
 use anyhow::Context;
 
-use crate::sys::{reap, signals};
+use crate::sys::{limits, reap, signals};
 
-/// Makes a process that stays: called once, before there are threads.
-pub(super) fn prepare() -> anyhow::Result<()> {
+/// Files that llb has open for a worker: both ways of its channel, and what tells of its end.
+const FILES_PER_WORKER: u64 = 3;
+
+/// Maps, programs, sockets, a start that is under way, queues that are looked at: about 80 at the most, and some more.
+const OTHER_FILES: u64 = 128;
+
+/// llb may not open as many files as it would have to.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{workers} workers take llb {needed} open files while they are reloaded, and it may have {limit}: give fewer workers, or \
+     raise the hard limit (ulimit -Hn, systemd: LimitNOFILE=, a container: --ulimit nofile=)"
+)]
+pub(super) struct TooFewFiles {
+    workers: u32,
+    needed: u64,
+    limit: u64,
+}
+
+/// Makes a process that stays, and can have so many workers: called once, before there are threads.
+pub(super) fn prepare(workers: u32) -> anyhow::Result<()> {
     abort_on_panic();
     signals::start_afresh().context("cannot unblock signals")?;
     signals::ignore_the_meaningless();
-    reap::take_orphans().context("cannot take in orphans")
+    reap::take_orphans().context("cannot take in orphans")?;
+    let limit = limits::raise_files().context("cannot raise the limit of open files")?;
+    let needed = OTHER_FILES + 2 * FILES_PER_WORKER * u64::from(workers);
+    if limit < needed {
+        return Err(TooFewFiles { workers, needed, limit }.into());
+    }
+    Ok(())
 }
 
 /// Makes a panic what `kill -9` is: nothing is dropped, so no worker ends, and the next llb takes them over.

@@ -3,7 +3,8 @@
 use nix::sys::signal::Signal;
 
 use super::{
-    Engine, RunError, Up, diagnose,
+    Engine, RunError, Up,
+    diagnose::{self, Held},
     error::describe,
     worker::{self, Epitaph, Running},
 };
@@ -153,7 +154,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
+    pub(super) fn exited(&mut self, epitaph: Epitaph, held: Option<&Held>, now: Instant) {
+        let id = epitaph.id;
         let slot = self.slot(id);
         let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
@@ -164,7 +166,7 @@ impl Engine {
             _ => tracing::info!(%slot, pid, "worker {}", describe(epitaph.status)),
         }
         // What it was trying to do is known only while its life is.
-        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
+        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, held, self));
         self.enter_notes();
         let effects = self.lives.exited(id, now);
         let Epitaph { status, tail, .. } = &epitaph;

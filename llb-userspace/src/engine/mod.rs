@@ -28,6 +28,7 @@ mod signals;
 mod start;
 mod status;
 mod takeover;
+mod turns;
 mod wake;
 mod worker;
 
@@ -134,6 +135,7 @@ pub(crate) struct Engine {
     notify: Rc<NotifySocket>,
     strangers: u64,
     orphans: orphans::Orphans,
+    turns: turns::Turns,
     service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
@@ -215,26 +217,27 @@ impl Engine {
         while !self.down {
             tokio::select! {
                 biased;
-                _ = tick.tick() => self.tick(now()),
-                wish = signals.next() => self.wish(wish, now()),
+                _ = tick.tick() => self.tick(self.turns.begin()),
+                wish = signals.next() => self.wish(wish, self.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
-                    self.stop(now());
+                    self.stop(self.turns.begin());
                 }
                 batch = next(&mut events) => {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
-                    let now = now();
+                    let now = self.turns.begin();
                     batch.into_iter().for_each(|event| self.socket_event(event, now));
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
-                        self.message(message, now());
+                        self.message(message, self.turns.begin());
                     }
                 }
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
             self.keep_record();
+            self.turns.end(now());
         }
         self.journal.is_heard().await;
         Ok(())

@@ -68,6 +68,7 @@ pub(super) struct Running {
 type Listening = (UnixStream, Rc<RefCell<ReportCounts>>, u64, JoinSet<()>);
 
 /// How a worker ended.
+#[derive(Debug)]
 pub(super) struct Epitaph {
     pub id: WorkerId,
     pub pid: Pid,

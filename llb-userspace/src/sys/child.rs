@@ -19,7 +19,7 @@ use nix::{
 
 use super::{
     capabilities::{self, Capabilities},
-    signals,
+    limits, signals,
 };
 
 /// The channel's number in the child. The first one after the standard three: a shell script cannot write to
@@ -148,6 +148,7 @@ fn become_worker(procs: RawFd, channel: RawFd, credentials: Option<Credentials<'
     enter_cgroup(procs).map_err(|errno| failed(Step::Cgroup, errno))?;
     // Exec resets the signals that are handled, but an ignored one stays ignored, and servers rely on the default.
     signals::restore_defaults();
+    limits::restore_files();
     close_on_exec_from(libc::STDERR_FILENO + 1).map_err(|errno| failed(Step::Descriptors, errno))?;
     keep_open_as(CHANNEL_FD, channel).map_err(|errno| failed(Step::Channel, errno))?;
     if let Some(Credentials { uid, gid, groups }) = credentials {

@@ -19,6 +19,8 @@ pub mod connection;
 pub mod freeze;
 pub mod inherited;
 #[cfg(feature = "master")]
+pub mod limits;
+#[cfg(feature = "master")]
 pub mod mmap;
 #[cfg(feature = "master")]
 pub mod mounts;

@@ -14,11 +14,14 @@ use harness::{
     Fleet, Launcher, Stage, Tally,
     fleet::LLB,
     get,
+    identity::identities,
     proc::{SETS, mask_of, open_files, status, threads, variable},
     until,
 };
 use llb::internals::mounts::own_cgroup;
 use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
     unistd::{Pid, getsid},
 };
@@ -312,6 +315,42 @@ fn nobody_with_three_capabilities_in_a_delegated_cgroup_is_enough() {
         assert_eq!(status(worker).field("Uid"), "65534 65534 65534 65534");
         assert_without_rights(worker);
     }
+    assert_eq!(fleet.stop().code, Some(0));
+}
+
+/// Leads the calling thread to where `/sys/fs/bpf` is as systemd mounts it: root's alone.
+fn with_bpffs_of_systemd() {
+    unshare(CloneFlags::CLONE_NEWNS).unwrap();
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
+    mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), Some("mode=0700")).unwrap();
+}
+
+#[test]
+fn nobody_takes_over_what_its_crashed_llb_has_left() {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../dist/llb-unprivileged.service");
+    let unit = fs::read_to_string(unit).unwrap();
+    let root_does = unit.lines().find_map(|line| line.strip_prefix("ExecStartPre=+/bin/sh -c ")).unwrap();
+    let root_does = root_does.trim_matches('\'').replace("$$", "$").replace("web", "nobody");
+    let prepare = || assert!(Command::new("sh").args(["-c", &root_does]).status().unwrap().success());
+
+    let stage = stage();
+    with_bpffs_of_systemd();
+    let delegated = Delegated::to(NOBODY);
+    let by = delegated.launcher(&stage, &TO_LOAD);
+    let args = ["-n", "2", "--policy", "round-robin"];
+    prepare();
+    let mut fleet = stage.start_by(&by, &args, &SERVER);
+    assert_steered(&fleet);
+    let before = identities(&fleet.status());
+    fleet.kill_master();
+    get(ADDR, "/").slot();
+    prepare();
+    fleet.take_over(&args, &SERVER);
+    assert_eq!(identities(&fleet.status()), before);
+    assert!(fleet.stderr().contains("took over 2 workers"), "{}", fleet.stderr());
+    assert_steered(&fleet);
+    replace(&fleet, 1);
     assert_eq!(fleet.stop().code, Some(0));
 }
 

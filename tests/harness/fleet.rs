@@ -98,7 +98,15 @@ impl Fleet {
     /// Starts another master on the fleet's name, whose own has died. The fleet is that one's from here on.
     #[track_caller]
     pub(crate) fn take_over(&mut self, args: &[&str], command: &[&str]) {
+        let by = self.by.clone();
+        self.take_over_by(by, args, command);
+    }
+
+    /// The same, by way of another launcher.
+    #[track_caller]
+    pub(crate) fn take_over_by(&mut self, by: Launcher, args: &[&str], command: &[&str]) {
         assert!(self.ended.is_some(), "its master lives");
+        self.by = by;
         let (master, stdout, stderr) = start(&self.by, &self.name, self.runtime.path(), &self.stage, args, command);
         (self.master, self.stdout, self.stderr, self.ended) = (master, stdout, stderr, None);
         self.wait_until_serving();

@@ -1,6 +1,6 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
-use super::{check::WrongCommand, run::NoCommand};
+use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand};
 use crate::{
     config::file::FileError,
     doctor::MachineError,
@@ -40,7 +40,7 @@ impl From<Exit> for std::process::ExitCode {
 
 /// The code of an error.
 pub(super) fn code(error: &anyhow::Error) -> Exit {
-    if error.is::<MachineError>() {
+    if error.is::<MachineError>() || error.is::<TooFewFiles>() {
         return Exit::Machine;
     }
     if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {

@@ -10,6 +10,7 @@ mod file;
 mod guard;
 mod merge;
 mod output;
+mod process;
 mod run;
 mod status;
 mod verbs;

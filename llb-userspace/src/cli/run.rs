@@ -3,23 +3,39 @@
 use std::{process::ExitCode, thread::available_parallelism};
 
 use anyhow::Context;
+use llb_common::abi::MAX_SEATS;
 
-use super::args::RunArgs;
+use super::{args::RunArgs, process};
 use crate::{
     config::{Config, Hanging},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
-    observe::log,
+    observe::{log, stderr},
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     log::start(&args.log)?;
+    let is_default = args.workers.is_none();
     let config = config(args)?;
+    process::prepare(config.workers)?;
     check_machine()?;
     check_identity(config.identity.as_ref())?;
+    let cores = available_parallelism().map_or(0, usize::from);
+    if is_default && config.workers < u32::try_from(cores)? {
+        stderr::line(&format!(
+            "llb: {} workers on {cores} cores, the most of which all can be replaced at once; give -n for more, up to {MAX_SEATS}",
+            config.workers,
+        ));
+    }
     engine::run(config)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// One worker per core, but no more than there are seats for in a reload of all at once: each new one takes a seat beside an
+/// old one.
+fn default_workers(cores: usize) -> u32 {
+    cores.min(MAX_SEATS / 2) as u32
 }
 
 /// The command line, and the file behind it, gave no command.
@@ -38,7 +54,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         program,
         args: command.collect(),
         identity,
-        workers: args.workers.unwrap_or(u32::try_from(cores.get())?),
+        workers: args.workers.unwrap_or(default_workers(cores.get())),
         policy: args.policy.into(),
         tracking: args.tracking.into(),
         limits: args.ports,
@@ -52,4 +68,14 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         guard: None,
         runtime_dir: args.fleet.runtime_dir,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_workers;
+
+    #[test]
+    fn by_default_there_is_a_seat_for_each_new_worker_of_a_reload() {
+        assert_eq!([1, 64, 128, 129, 300].map(default_workers), [1, 64, 128, 128, 128]);
+    }
 }

@@ -9,23 +9,33 @@ use crate::{
 /// Processes that are described of a worker that does not become ready: the command, and its children.
 const DESCRIBED: usize = 3;
 
-/// Why a worker has exited before it was ready; none if llb cannot tell.
-pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, engine: &Engine) -> Option<String> {
+/// A port, and the process that holds it against a worker.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub port: u16,
+    pub holder: procfs::Process,
+}
+
+/// The port that a worker may not have got, and so has exited.
+pub(super) fn wanted_port(worker: &Worker) -> Option<u16> {
+    let is_starting = matches!(worker.state, State::Starting { .. });
+    worker.bound.filter(|_| is_starting && worker.listeners.is_empty()).map(|address| address.0.port())
+}
+
+/// Why a worker has exited before it was ready; none if llb cannot tell. `held` is whether its port was held.
+pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engine: &Engine) -> Option<String> {
     if !matches!(worker.state, State::Starting { .. }) {
         return None;
     }
-    if worker.listeners.is_empty()
-        && let Some(address) = worker.bound
-        && let Ok(Some(holder)) = procfs::port_holder(address.0.port())
-    {
-        return Some(held(address.0.port(), worker, &holder, engine));
+    if let Some(Held { port, holder }) = held {
+        return Some(held_by(*port, worker, holder, engine));
     }
     epitaph.status.is_some_and(|status| status.success()).then(|| {
         "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to".into()
     })
 }
 
-fn held(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {
+fn held_by(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {
     let ours =
         |running: &super::Running| running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid));
     match engine.lives.workers().find(|other| engine.running.get(&other.id).is_some_and(ours)) {

@@ -1,9 +1,10 @@
 //! Does what the lives of workers demand.
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
 use super::{
-    Engine, RunError, Up, diagnose,
+    Engine, RunError, Up,
+    diagnose::{self, Held},
     error::describe,
     worker::{self, Epitaph, Running},
 };
@@ -139,10 +140,9 @@ impl Engine {
 
     fn terminate(&self, id: WorkerId) {
         let Some(running) = self.running.get(&id) else { return };
-        for pid in running.cgroup.processes().unwrap_or_default() {
-            // One that has just exited is what was wanted. A stopped one must run to end in order.
-            let _ = kill(pid, Signal::SIGTERM);
-            let _ = kill(pid, Signal::SIGCONT);
+        // A stopped one must run to end in order.
+        if let Err(error) = running.cgroup.signal(&[Signal::SIGTERM, Signal::SIGCONT], |_| true) {
+            tracing::error!(slot = %self.slot(id), %error, "cannot ask a worker to end");
         }
     }
 
@@ -154,7 +154,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
+    pub(super) fn exited(&mut self, epitaph: Epitaph, held: Option<&Held>, now: Instant) {
+        let id = epitaph.id;
         let slot = self.slot(id);
         let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
@@ -165,7 +166,7 @@ impl Engine {
             _ => tracing::info!(%slot, pid, "worker {}", describe(epitaph.status)),
         }
         // What it was trying to do is known only while its life is.
-        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
+        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, held, self));
         self.enter_notes();
         let effects = self.lives.exited(id, now);
         let Epitaph { status, tail, .. } = &epitaph;

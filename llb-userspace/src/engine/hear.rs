@@ -2,11 +2,18 @@
 
 use nix::unistd::Pid;
 
-use super::{Engine, answers::Begun, messages::Message, worker::Epitaph};
+use super::{
+    Engine,
+    answers::Begun,
+    diagnose::{self, Held},
+    messages::Message,
+    worker::Epitaph,
+};
 use crate::{
     kernel::{Event, EventKind},
     model::{Instant, WorkerId},
     report::Report,
+    sys::procfs,
 };
 
 impl Engine {
@@ -46,8 +53,9 @@ impl Engine {
             }
             Message::Exited { id, status, tail } => {
                 let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
-                self.exited(id, Epitaph { id, pid, status, tail }, now);
+                self.ends(Epitaph { id, pid, status, tail }, now);
             }
+            Message::Explained { epitaph, held } => self.exited(epitaph, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
             Message::Looked { id, holds } => self.looked(id, holds, now),
             // Who asked may have gone; what was asked for is done all the same.
@@ -64,6 +72,22 @@ impl Engine {
                 Err(error) => tracing::error!(%error, "cannot show the status"),
             },
         }
+    }
+
+    /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and
+    /// descriptors to look through.
+    fn ends(&mut self, epitaph: Epitaph, now: Instant) {
+        let Some(port) = self.lives.worker(epitaph.id).and_then(diagnose::wanted_port) else {
+            return self.exited(epitaph, None, now);
+        };
+        let holder = tokio::task::spawn_blocking(move || procfs::port_holder(port));
+        let inbox = self.inbox.clone();
+        tokio::task::spawn_local(async move {
+            let holder = holder.await.ok().and_then(|found| found.ok().flatten());
+            let held = holder.map(|holder| Held { port, holder });
+            // A closed inbox is the end of the engine.
+            let _ = inbox.send(Message::Explained { epitaph, held }).await;
+        });
     }
 
     /// A worker's word; it can only speak for itself.

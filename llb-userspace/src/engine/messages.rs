@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitStatus};
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, queues::Queues};
+use super::{answers::Begun, diagnose::Held, queues::Queues, worker::Epitaph};
 use crate::{
     fleet::{Command, Holding, Refusal},
     model::WorkerId,
@@ -30,6 +30,8 @@ pub(super) enum Message {
     /// A worker's first process has exited; `tail` is the end of its output, if llb captured it. How it has ended is
     /// known of llb's own children.
     Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
+    /// A worker has exited, and why is known as far as it can be: its port may be held.
+    Explained { epitaph: Epitaph, held: Option<Held> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// What a worker that drains still holds; none if it could not be looked at.

@@ -17,6 +17,7 @@ mod journal;
 mod leftover;
 mod messages;
 mod notify;
+mod orphans;
 mod publish;
 mod queues;
 mod record;
@@ -27,6 +28,7 @@ mod signals;
 mod start;
 mod status;
 mod takeover;
+mod turns;
 mod wake;
 mod worker;
 
@@ -37,6 +39,7 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use tokio::{
     sync::mpsc,
     task::LocalSet,
@@ -131,6 +134,8 @@ pub(crate) struct Engine {
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     strangers: u64,
+    orphans: orphans::Orphans,
+    turns: turns::Turns,
     service: Service,
     up: Option<Announce>,
     failure: Option<RunError>,
@@ -155,7 +160,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
     let result = LocalSet::new().block_on(&runtime, async {
         let (sender, inbox) = mpsc::channel(INBOX);
-        let engine = Engine::start(config, Box::new(announce), sender)?;
+        let mut engine = Engine::start(config, Box::new(announce), sender)?;
+        engine.orphans = orphans::Orphans::Reaped;
         rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
         engine.run(inbox, std::future::pending()).await
     });
@@ -211,26 +217,27 @@ impl Engine {
         while !self.down {
             tokio::select! {
                 biased;
-                _ = tick.tick() => self.tick(now()),
-                wish = signals.next() => self.wish(wish, now()),
+                _ = tick.tick() => self.tick(self.turns.begin()),
+                wish = signals.next() => self.wish(wish, self.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
-                    self.stop(now());
+                    self.stop(self.turns.begin());
                 }
                 batch = next(&mut events) => {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
-                    let now = now();
+                    let now = self.turns.begin();
                     batch.into_iter().for_each(|event| self.socket_event(event, now));
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
-                        self.message(message, now());
+                        self.message(message, self.turns.begin());
                     }
                 }
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
             self.keep_record();
+            self.turns.end(now());
         }
         self.journal.is_heard().await;
         Ok(())
@@ -254,6 +261,7 @@ impl Engine {
             self.rescue.forget(cookie);
         }
         self.look_after_the_silent(now);
+        self.reap_what_was_hidden();
         self.service.tick(now);
     }
 
@@ -269,6 +277,8 @@ impl Engine {
             Wish::Reload => Command::Reload(Style::AtOnce),
             Wish::More => Command::Scale { workers: workers.saturating_add(1) },
             Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
+            Wish::PassOn => return self.pass_on(Signal::SIGUSR1),
+            Wish::Reap => return self.reap_orphans(),
         };
         if let Err(refusal) = self.command(command, now) {
             tracing::warn!("a signal's wish is refused: {refusal}");

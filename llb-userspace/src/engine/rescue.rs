@@ -14,10 +14,15 @@ use crate::{
     },
     kernel::{Event, EventKind},
     model::{Instant, Seat, WorkerId},
+    sys::clock,
 };
 
 /// Seats whose queues are looked at in one tick, some ten microseconds each.
 const LOOKS: usize = 8;
+
+/// A look that takes longer, as one does at a worker that does not stand still, is the last of its tick: the loop has others
+/// to serve.
+const SLOW_LOOK_NS: u64 = 2_000_000;
 
 /// What is known of workers that are slow or hang.
 #[derive(Default)]
@@ -86,7 +91,11 @@ impl Engine {
                 Step::Look if looks > 0 => {
                     looks -= 1;
                     self.rescue.looked = Some(seat);
+                    let began = clock::now();
                     self.look(id, seat, now);
+                    if clock::now().since(began) > SLOW_LOOK_NS {
+                        looks = 0;
+                    }
                 }
                 Step::Recover => self.recover(id, seat, now),
                 Step::Tell => self.tell(id, seat, now),

@@ -17,6 +17,10 @@ pub(super) enum Wish {
     More,
     /// SIGTTOU: one less.
     Fewer,
+    /// SIGUSR1: the workers are to hear of it, as those that write logs of their own do.
+    PassOn,
+    /// SIGCHLD: a child has ended, be it an orphan.
+    Reap,
 }
 
 /// The signals that llb listens to.
@@ -27,6 +31,8 @@ pub(super) struct Signals {
     reload: Signal,
     more: Signal,
     fewer: Signal,
+    pass_on: Signal,
+    child: Signal,
     /// None if llb was started to outlive its terminal (nohup).
     hangup: Option<Signal>,
     /// Whether there was a terminal at the start.
@@ -43,6 +49,8 @@ impl Signals {
             reload: signal(SignalKind::user_defined2())?,
             more: signal(SignalKind::from_raw(nix::libc::SIGTTIN))?,
             fewer: signal(SignalKind::from_raw(nix::libc::SIGTTOU))?,
+            pass_on: signal(SignalKind::user_defined1())?,
+            child: signal(SignalKind::child())?,
             hangup: if ignored { None } else { Some(signal(SignalKind::hangup())?) },
             had_terminal: has_terminal(),
         })
@@ -67,6 +75,8 @@ impl Signals {
             _ = self.reload.recv() => Wish::Reload,
             _ = self.more.recv() => Wish::More,
             _ = self.fewer.recv() => Wish::Fewer,
+            _ = self.pass_on.recv() => Wish::PassOn,
+            _ = self.child.recv() => Wish::Reap,
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
+    io,
     rc::Rc,
     sync::Arc,
 };
 
-use llb_common::names;
+use llb_common::{abi::MAX_SEATS, names};
 use nix::unistd::geteuid;
 use tokio::sync::mpsc;
 
@@ -20,13 +21,13 @@ use super::{
     notify,
     record::Keeper,
     service::Service,
-    takeover::{self, Found, Left, Refusal},
+    takeover::{self, Found, Left},
     worker::Running,
 };
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -39,6 +40,10 @@ use crate::{
 impl Engine {
     pub(super) fn start(config: Config, up: Announce, inbox: mpsc::Sender<Message>) -> Result<Self, RunError> {
         let now = now();
+        if !(1..=MAX_SEATS as u32).contains(&config.workers) {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, Refusal::BadCount);
+            return Err(RunError::Loop { attempt: "have so many workers", source });
+        }
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
         let guard = match config.on_master_exit {
             OnMasterExit::Keep => None,
@@ -48,8 +53,8 @@ impl Engine {
         let terms = terms(&config)?;
         let left = match takeover::take_over(&config, &lock, &terms) {
             Ok(left) => left,
-            Err(Refusal::Alive(error)) => return Err(error.into()),
-            Err(Refusal::Obstacle(obstacle)) => {
+            Err(takeover::Refusal::Alive(error)) => return Err(error.into()),
+            Err(takeover::Refusal::Obstacle(obstacle)) => {
                 tracing::warn!("starts afresh instead of taking over what an llb of this name has left: {obstacle}");
                 None
             }
@@ -93,6 +98,8 @@ impl Engine {
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,
+            orphans: super::orphans::Orphans::default(),
+            turns: super::turns::Turns::default(),
             service,
             up: Some(up),
             failure: None,

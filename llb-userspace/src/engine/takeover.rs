@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     fleet::{
         CgroupError, FleetCgroup, Listener, RuntimeDir, WorkerCgroup, find,
-        takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms},
+        takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms, WorkerRecord},
     },
     kernel::{Member, Pins, Steering},
     model::{Address, Seat},
@@ -97,9 +97,20 @@ fn bury(dead: WorkerCgroup) {
 fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
     let (mut workers, mut members, mut living) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut taken: BTreeSet<Seat> = BTreeSet::new();
+    let mut barred = Vec::new();
     for survivor in survivors {
         let (mut listeners, mut seats) = (Vec::new(), BTreeMap::new());
-        for (address, socket) in find::listeners(&survivor.cgroup.processes()?) {
+        let processes = survivor.cgroup.processes()?;
+        let is_barred = find::is_barred(&processes);
+        if is_barred {
+            barred.push(survivor.record.slot);
+            listeners = remembered(steering, &survivor.record, &mut living)?;
+            members.extend(listeners.iter().filter_map(|listener| {
+                Some((listener.address, Member { seat: listener.seat?, cookie: listener.cookie }))
+            }));
+        }
+        let found = if is_barred { Vec::new() } else { find::listeners(&processes) };
+        for (address, socket) in found {
             let known = steering.recall(address, &socket)?.filter(|known| known.cgroup == survivor.cgroup.id());
             let Some(known) = known else { continue };
             living.insert(known.cookie);
@@ -123,8 +134,32 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
             }
         }
     }
+    if !barred.is_empty() {
+        tracing::warn!(
+            slots = ?barred,
+            "workers that were taken over cannot be looked into (kernel.yama.ptrace_scope, or llb has no CAP_SYS_PTRACE): they are \
+             steered as before, but what else they may come to listen on is not, and connections that wait for one that \
+             hangs are not moved; a reload makes workers for which all of that holds"
+        );
+    }
     let gone = steering.resume(&members, &living)?;
     Ok((workers, gone))
+}
+
+/// The listeners that were in their groups on a worker's seats, by the maps alone; and all that have no place count as living.
+fn remembered(steering: &Steering, record: &WorkerRecord, living: &mut BTreeSet<u64>) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for (cookie, place) in steering.remembered()? {
+        let Some((address, seat)) = place else {
+            living.insert(cookie);
+            continue;
+        };
+        if record.stage == Stage::Serving && record.seats.iter().any(|recorded| recorded.seat == seat.0) {
+            living.insert(cookie);
+            listeners.push(Listener { cookie, address, seat: Some(seat) });
+        }
+    }
+    Ok(listeners)
 }
 
 /// Two listeners of a worker on one address cannot have one seat: then the maps are those of a master that died in the

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::Pid;
+use nix::{
+    sys::wait::{WaitPidFlag, waitpid},
+    unistd::Pid,
+};
 use tokio::{
     io::AsyncReadExt,
     sync::mpsc::Sender,
@@ -61,7 +64,11 @@ pub(super) struct Running {
     _tasks: JoinSet<()>,
 }
 
+/// The ways to and from a worker: what llb says to it, what is counted of what it says, when it was started, and who listens.
+type Listening = (UnixStream, Rc<RefCell<ReportCounts>>, u64, JoinSet<()>);
+
 /// How a worker ended.
+#[derive(Debug)]
 pub(super) struct Epitaph {
     pub id: WorkerId,
     pub pid: Pid,
@@ -71,16 +78,43 @@ pub(super) struct Epitaph {
 }
 
 impl Running {
-    /// Listens to a worker that has just been spawned.
+    /// Listens to a worker that has just been spawned. One that cannot be listened to is ended.
     pub(super) fn new(
         id: WorkerId,
         spawned: Spawned,
         cgroup: WorkerCgroup,
         inbox: &Sender<Message>,
     ) -> io::Result<Self> {
+        let pid = spawned.pid;
+        match Self::listen(id, spawned, inbox) {
+            Ok((say, counts, pid_started_at, tasks)) => Ok(Running {
+                pid,
+                cgroup,
+                counts,
+                drain: Drain::default(),
+                pid_started_at,
+                rescued: 0,
+                say: Some(say),
+                _tasks: tasks,
+            }),
+            Err(error) => {
+                if let Err(error) = cgroup.clear() {
+                    tracing::error!(%pid, %error, "cannot end a worker that cannot be listened to");
+                }
+                // It is our child, and nobody else waits for it.
+                let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+                Err(error)
+            }
+        }
+    }
+
+    fn listen(id: WorkerId, spawned: Spawned, inbox: &Sender<Message>) -> io::Result<Listening> {
         let counts = Rc::new(RefCell::new(ReportCounts::default()));
         let say = spawned.channel.try_clone()?;
         let listen = listen(id, tokio::net::UnixStream::from_std(spawned.channel)?, counts.clone(), inbox.clone());
+        // Nobody has waited for it yet, so it is there.
+        let pid_started_at = procfs::started_at(spawned.pid)?;
+        let pidfd = Readable::new(spawned.pidfd)?;
         let tail = Rc::new(RefCell::new(VecDeque::new()));
         let mut outputs = Vec::new();
         if let Some(output) = spawned.output {
@@ -91,18 +125,8 @@ impl Running {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen);
-        tasks.spawn_local(wait(id, spawned.child, Readable::new(spawned.pidfd)?, outputs, tail, inbox.clone()));
-        Ok(Running {
-            pid: spawned.pid,
-            cgroup,
-            counts,
-            drain: Drain::default(),
-            // Nobody has waited for it yet, so it is there.
-            pid_started_at: procfs::started_at(spawned.pid)?,
-            rescued: 0,
-            say: Some(say),
-            _tasks: tasks,
-        })
+        tasks.spawn_local(wait(id, spawned.child, pidfd, outputs, tail, inbox.clone()));
+        Ok((say, counts, pid_started_at, tasks))
     }
 
     /// Watches a worker that another master has spawned.
@@ -189,17 +213,18 @@ async fn wait(
     inbox: Sender<Message>,
 ) {
     if let Err(error) = pidfd.readable(|_| ()).await {
+        // It is looked at again and again instead.
         tracing::error!(worker = %id, %error, "cannot wait for a worker");
-        return;
     }
     let status = loop {
         match child.try_wait() {
-            Ok(Some(status)) => break status,
+            Ok(Some(status)) => break Some(status),
             // The descriptor tells once, and may be a moment ahead of wait(2).
             Ok(None) => sleep(LAST_BREATH).await,
+            // The program around us ignores SIGCHLD, or waits for each child itself: only that it has ended is known.
             Err(error) => {
-                tracing::error!(worker = %id, %error, "cannot wait for a worker");
-                return;
+                tracing::debug!(worker = %id, %error, "how a worker has ended cannot be told");
+                break None;
             }
         }
     };
@@ -209,14 +234,14 @@ async fn wait(
     }
     let tail = tail.borrow().iter().cloned().collect();
     // A closed inbox is the end of the engine.
-    let _ = inbox.send(Message::Exited { id, status: Some(status), tail }).await;
+    let _ = inbox.send(Message::Exited { id, status, tail }).await;
 }
 
 /// Waits for the end of a worker that is no child of ours: how it ended only its parent hears.
 async fn wait_for_other(id: WorkerId, mut pidfd: Readable<PidFd>, inbox: Sender<Message>) {
     if let Err(error) = pidfd.readable(|_| ()).await {
+        // It is ended, as nobody would hear of its end.
         tracing::error!(worker = %id, %error, "cannot wait for a worker");
-        return;
     }
     // A closed inbox is the end of the engine.
     let _ = inbox.send(Message::Exited { id, status: None, tail: Vec::new() }).await;

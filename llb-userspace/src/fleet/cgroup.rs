@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal, unistd::Pid};
 
 use super::name::Name;
 use crate::{
@@ -150,7 +150,8 @@ pub fn end_leftover(path: &Path, patience: Duration) -> Result<usize, CgroupErro
         locked => locked?,
     };
     let left = tree::processes(path)?;
-    tree::terminate(path)?;
+    // A stopped process must run to end in order.
+    tree::signal(path, &[Signal::SIGTERM, Signal::SIGCONT], |_| true)?;
     tree::wait_until_empty_or(path, clock::now().after(patience))?;
     drop(locked);
     clear_leftover(path)?;
@@ -339,6 +340,15 @@ impl WorkerCgroup {
     /// If the kernel refuses.
     pub fn kill(&self) -> Result<(), CgroupError> {
         tree::kill(&self.path)
+    }
+
+    /// Sends each of its processes that `is_meant` these signals, one after the other. Returns how many there were. None is
+    /// sent to a process outside, also if the kernel gives a process's number to another one meanwhile.
+    ///
+    /// # Errors
+    /// If its processes cannot be listed.
+    pub fn signal(&self, signals: &[Signal], is_meant: impl Fn(Pid) -> bool) -> Result<usize, CgroupError> {
+        tree::signal(&self.path, signals, is_meant)
     }
 
     /// Removes it and whatever cgroups are in it.

@@ -110,6 +110,17 @@ pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
     found
 }
 
+/// Whether one of `pids` may not be looked into, by its rights or by `kernel.yama.ptrace_scope`.
+#[must_use]
+pub fn is_barred(pids: &[Pid]) -> bool {
+    // No process has a descriptor of this number, and whether it may be asked for comes first.
+    const NONE: RawFd = -1;
+    pids.iter().any(|pid| {
+        let asked = PidFd::open(*pid).and_then(|process| process.get_fd(NONE));
+        asked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    })
+}
+
 fn in_process(pid: Pid, cookie: u64) -> io::Result<Option<(OwnedFd, RawFd)>> {
     let process = PidFd::open(pid)?;
     for candidate in procfs::socket_fds(pid)? {

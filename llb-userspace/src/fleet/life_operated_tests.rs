@@ -1,5 +1,7 @@
 //! What an operator wants, told event by event.
 
+use llb_common::abi::MAX_SEATS;
+
 use super::*;
 use crate::fleet::command::{Granted, Refusal};
 
@@ -126,12 +128,42 @@ fn a_second_reload_waits_for_the_first_and_two_are_one() {
 }
 
 #[test]
-fn a_reload_for_which_there_is_no_room_is_refused() {
-    let slots = u32::try_from(llb_common::abi::MAX_SEATS).unwrap() - 1;
+fn a_reload_for_which_there_is_no_room_yet_is_refused() {
+    let slots = u32::try_from(MAX_SEATS).unwrap() / 2;
     let mut lives = up(Rules { slots, ..RULES });
+    granted(&mut lives, Command::Scale { workers: slots + 2 }, at(5000));
+    listen(&mut lives, &[WorkerId(u64::from(slots) + 1), WorkerId(u64::from(slots) + 2)], at(5000));
+    granted(&mut lives, Command::Scale { workers: slots }, at(5000));
     let refused = lives.command(AT_ONCE, at(5000)).unwrap_err();
-    assert_eq!(refused, Refusal::NoSeats { free: 1, needed: slots as usize });
-    assert_eq!(spawned(&granted(&mut lives, ROLLING, at(5000))).len(), 1);
+    assert_eq!(refused, Refusal::NoSeats { free: slots as usize - 2, needed: slots as usize });
+    let rolling = Command::Reload(Style::Rolling { max_surge: 3 });
+    assert_eq!(spawned(&granted(&mut lives, rolling, at(5000))).len(), 1, "beside the two that still drain");
+}
+
+#[test]
+fn more_workers_than_half_the_seats_are_reloaded_in_batches() {
+    for slots in [129, 256] {
+        let mut lives = up(Rules { slots, ..RULES });
+        let mut now = 5000;
+        let mut fresh = spawned(&granted(&mut lives, AT_ONCE, at(now)));
+        while lives.reloading().is_some() {
+            assert!(!fresh.is_empty(), "of {slots} none comes any more");
+            assert!(lives.workers().count() <= MAX_SEATS.max(slots as usize + 16), "{slots}");
+            now += 10;
+            let ready = listen(&mut lives, &fresh, at(now));
+            let mut next = spawned(&ready);
+            for id in told_to_finish(&ready) {
+                next.extend(spawned(&lives.exited(id, at(now))));
+            }
+            // The seats of those that are gone come to rest, and the new ones sit down.
+            tick(&mut lives, at(now + 1), drained);
+            next.extend(spawned(&tick(&mut lives, at(now + 2), drained)));
+            fresh = next;
+        }
+        assert_eq!(lives.generation(), Generation(2));
+        let serving = lives.workers().filter(|worker| worker.generation == Generation(2));
+        assert_eq!(serving.filter(|worker| worker.seats().count() == 1).count(), slots as usize);
+    }
 }
 
 #[test]

@@ -54,6 +54,27 @@ impl Steering {
         Ok(Some(Known { cookie, cgroup: owner.cgroup, seat, joined }))
     }
 
+    /// Every listener that the maps know, by cookie, and its place in a group if it is in one: for workers that cannot be
+    /// looked into. Which of them still listen is not said.
+    pub(crate) fn remembered(&self) -> Result<Vec<(u64, Option<(Address, Seat)>)>, KernelError> {
+        let mut addresses: BTreeMap<u32, Address> = BTreeMap::new();
+        for entry in self.endpoints.iter() {
+            let (Value(endpoint), index) = entry.map_err(map_error(names::ENDPOINTS))?;
+            addresses.extend(address_of(endpoint).map(|address| (index, address)));
+        }
+        let mut remembered = Vec::new();
+        for entry in self.listeners.iter() {
+            let (cookie, _) = entry.map_err(map_error(names::LISTENERS))?;
+            let mut place = None;
+            for address in addresses.values() {
+                let here = self.place_of(*address, cookie)?.filter(|(_, joined)| *joined);
+                place = place.or(here.map(|(seat, _)| (*address, seat)));
+            }
+            remembered.push((cookie, place));
+        }
+        Ok(remembered)
+    }
+
     fn place_of(&self, address: Address, cookie: u64) -> Result<Option<(Seat, bool)>, KernelError> {
         let Some(Listener { group, seat }) = found(self.listeners.get(&cookie, 0), names::LISTENERS)? else {
             return Ok(None);

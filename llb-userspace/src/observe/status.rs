@@ -65,6 +65,9 @@ pub struct Status {
     pub connections: u64,
     /// Times that a process which is no worker's has said `READY=1` on the workers' `NOTIFY_SOCKET`.
     pub notify_strangers: u64,
+    /// The longest turn of llb's loop since the master started, ms: for so long it has heard of nothing else.
+    #[serde(default)]
+    pub loop_max_ms: f64,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,

@@ -1,5 +1,5 @@
 //! The moments between fork and exec: a child becomes a worker.
-#![expect(unsafe_code, reason = "code between fork and exec, and signal dispositions, have no safe form")]
+#![expect(unsafe_code, reason = "code between fork and exec has no safe form")]
 
 use std::{
     io,
@@ -17,14 +17,14 @@ use nix::{
     unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid, setsid},
 };
 
-use super::capabilities::{self, Capabilities};
+use super::{
+    capabilities::{self, Capabilities},
+    limits, signals,
+};
 
 /// The channel's number in the child. The first one after the standard three: a shell script cannot write to
 /// one above 9.
 pub const CHANNEL_FD: RawFd = 3;
-
-/// The last of the real-time signals, on every architecture but MIPS; beyond it there is nothing to reset.
-const LAST_SIGNAL: libc::c_int = 64;
 
 /// What the child takes along.
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +146,9 @@ pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child
 fn become_worker(procs: RawFd, channel: RawFd, credentials: Option<Credentials<'_>>) -> io::Result<()> {
     setsid().map_err(|errno| failed(Step::Session, errno))?;
     enter_cgroup(procs).map_err(|errno| failed(Step::Cgroup, errno))?;
-    forget_handlers();
+    // Exec resets the signals that are handled, but an ignored one stays ignored, and servers rely on the default.
+    signals::restore_defaults();
+    limits::restore_files();
     close_on_exec_from(libc::STDERR_FILENO + 1).map_err(|errno| failed(Step::Descriptors, errno))?;
     keep_open_as(CHANNEL_FD, channel).map_err(|errno| failed(Step::Channel, errno))?;
     if let Some(Credentials { uid, gid, groups }) = credentials {
@@ -166,14 +168,6 @@ fn enter_cgroup(procs: RawFd) -> nix::Result<()> {
     // SAFETY: the buffer is valid for the length given.
     let written = unsafe { libc::write(procs, whoever_writes.as_ptr().cast(), whoever_writes.len()) };
     Errno::result(written).map(drop)
-}
-
-/// Exec resets the signals that are handled, but an ignored one stays ignored, and servers rely on the default.
-fn forget_handlers() {
-    for signal in 1..=LAST_SIGNAL {
-        // SAFETY: sets no handler. Fails for SIGKILL, SIGSTOP and those that libc keeps for itself, as it may.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
 }
 
 fn close_on_exec_from(first: RawFd) -> nix::Result<()> {

@@ -19,6 +19,8 @@ pub mod connection;
 pub mod freeze;
 pub mod inherited;
 #[cfg(feature = "master")]
+pub mod limits;
+#[cfg(feature = "master")]
 pub mod mmap;
 #[cfg(feature = "master")]
 pub mod mounts;
@@ -30,6 +32,10 @@ pub mod procfs;
 pub mod procnet;
 #[cfg(feature = "master")]
 pub mod readable;
+#[cfg(feature = "master")]
+pub mod reap;
+#[cfg(feature = "master")]
+pub mod signals;
 #[cfg(feature = "master")]
 pub mod socket;
 

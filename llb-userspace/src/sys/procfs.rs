@@ -124,9 +124,22 @@ pub fn boot_id() -> io::Result<String> {
 /// # Errors
 /// If /proc cannot be read.
 pub fn ignores(number: i32) -> io::Result<bool> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
-    let mask = u64::from_str_radix(ignored.trim(), 16).map_err(io::Error::other)?;
+    has_signal("self", "SigIgn:", number)
+}
+
+/// Whether process `pid` has a handler for signal `number`.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn catches(pid: Pid, number: i32) -> io::Result<bool> {
+    has_signal(&pid.to_string(), "SigCgt:", number)
+}
+
+/// Whether signal `number` is in a set of a process's.
+fn has_signal(process: &str, set: &str, number: i32) -> io::Result<bool> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let signals = status.lines().find_map(|line| line.strip_prefix(set)).unwrap_or_default();
+    let mask = u64::from_str_radix(signals.trim(), 16).map_err(io::Error::other)?;
     Ok(mask >> (number - 1) & 1 == 1)
 }
 

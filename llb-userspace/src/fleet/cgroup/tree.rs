@@ -1,6 +1,7 @@
 //! A cgroup and all below it. What vanishes while we look at it is not there: that is no error.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
     os::fd::AsFd,
@@ -10,14 +11,14 @@ use std::{
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::signal::{Signal, kill as kill_process},
+    sys::signal::Signal,
     unistd::Pid,
 };
 
 use super::CgroupError;
 use crate::{
     model::Instant,
-    sys::{clock, procfs},
+    sys::{clock, pidfd::PidFd, procfs},
 };
 
 /// How long one look at a dying cgroup lasts if nothing happens in it, ms.
@@ -74,14 +75,19 @@ pub(super) fn wait_until_empty(path: &Path) -> Result<(), CgroupError> {
     Err(CgroupError::Undead { path: path.to_owned(), count: left.len(), first })
 }
 
-/// Asks all that is in `path` and below to end. A stopped process must run to end in order.
-pub(super) fn terminate(path: &Path) -> Result<(), CgroupError> {
-    for pid in processes(path)? {
-        // One that has just exited is what was wanted.
-        let _ = kill_process(pid, Signal::SIGTERM);
-        let _ = kill_process(pid, Signal::SIGCONT);
+/// Sends the processes in `path` and below that `is_meant` these signals, one after the other.
+pub(super) fn signal(path: &Path, signals: &[Signal], is_meant: impl Fn(Pid) -> bool) -> Result<usize, CgroupError> {
+    // One that has just exited is no longer to be found.
+    let open = |pid: Pid| Some((pid, PidFd::open(pid).ok()?));
+    let opened: Vec<(Pid, PidFd)> = processes(path)?.into_iter().filter_map(open).collect();
+    // Between the reading and the opening its number may have become another process's. Who is in the list now is who was
+    // opened, or the one that was opened has ended since and gets no signal.
+    let here: HashSet<Pid> = processes(path)?.into_iter().collect();
+    let mut count = 0;
+    for (_, process) in opened.iter().filter(|(pid, _)| here.contains(pid) && is_meant(*pid)) {
+        count += usize::from(signals.iter().all(|signal| process.signal(*signal).is_ok()));
     }
-    Ok(())
+    Ok(count)
 }
 
 /// Waits until no process is left, or it is `deadline`.

@@ -2,9 +2,12 @@
 //!
 //! The new workers start beside the old ones and join as soon as they are ready. *At once*: when every slot has a new
 //! one that serves, all old ones go. *Rolling*: an old one goes when the new one of its slot serves, and there are never
-//! more workers than slots and the surge together. A new worker that exits twice before it is ready, or is not ready in
+//! more workers than slots and the surge together. A fleet of more workers than half the seats is always reloaded like that, with
+//! as many at a time as there are free seats. A new worker that exits twice before it is ready, or is not ready in
 //! time, ends the reload: the new ones whose elder still serves go, and the old ones have never stopped serving. One
 //! more reload that is asked for meanwhile comes after it: the code may have changed since the first workers started.
+
+use llb_common::abi::MAX_SEATS;
 
 use super::{
     Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, WorkerId,
@@ -14,6 +17,10 @@ use crate::fleet::{
     command::{Granted, Refusal, Style},
     pace::Life,
 };
+
+/// How many workers are replaced at a time where there are no seats beside those of the old ones: a sixteenth of them. Until an
+/// old one has finished, the new one of its slot is not chosen.
+const BATCH: usize = 16;
 
 /// A reload that is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +41,19 @@ impl Lives {
             self.queued = Some(style);
             return Ok(Granted::Queued(Generation(roll.generation.0 + 1)));
         }
+        let free = self.seats.count_free();
+        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
+        let style = match style {
+            // Never will there be a seat for each of them beside the old ones.
+            Style::AtOnce if 2 * wanted > MAX_SEATS => Style::Rolling { max_surge: free.max(BATCH) as u32 },
+            style => style,
+        };
         let needed = match style {
-            Style::AtOnce => self.places.iter().filter(|place| place.wish == Wish::Filled).count(),
+            Style::AtOnce => wanted,
+            // The new ones take the seats of the old ones.
+            Style::Rolling { .. } if wanted == MAX_SEATS => 0,
             Style::Rolling { .. } => 1,
         };
-        let free = self.seats.count_free();
         if free < needed {
             return Err(Refusal::NoSeats { free, needed });
         }
@@ -48,10 +63,10 @@ impl Lives {
             place.failures = 0;
         }
         let cause = match style {
-            Style::AtOnce => "asked for, all at once",
-            Style::Rolling { .. } => "asked for, slot by slot",
+            Style::AtOnce => "asked for, all at once".into(),
+            Style::Rolling { max_surge } => format!("asked for, slot by slot, {max_surge} at a time"),
         };
-        self.note(Kind::Reloading, None, None, self.latest, cause.into());
+        self.note(Kind::Reloading, None, None, self.latest, cause);
         self.roll_on(now, effects);
         Ok(Granted::Reloading(self.latest))
     }

@@ -22,7 +22,7 @@ impl Engine {
             return self.enter_notes();
         }
         // What is repeated while a worker drains changes no life.
-        let changes = effects.iter().any(|effect| !matches!(effect, Effect::SeeOut { .. }));
+        let changes = effects.iter().any(|effect| !matches!(effect, Effect::CloseIdle { .. }));
         if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
             keeper.touch();
         }
@@ -41,12 +41,18 @@ impl Engine {
                         running.say(say::DISCONNECT);
                     }
                 }
-                Effect::SeeOut { id, whom } => {
+                Effect::CloseIdle { id, scope } => {
                     if let Some(running) = self.running.get_mut(&id) {
-                        running.drain.see_out = Some(whom);
+                        running.drain.scope = Some(scope);
                     }
                 }
-                Effect::Terminate(id) => self.terminate(id),
+                Effect::Terminate(id) => {
+                    if let Some(running) = self.running.get_mut(&id) {
+                        // What it closes from here on is its own choice, until it is told otherwise.
+                        running.drain.scope = None;
+                    }
+                    self.terminate(id);
+                }
                 Effect::Kill(id) => self.kill(id),
                 Effect::Bury(id) => self.bury(id),
                 // Said by who knows how it ended.

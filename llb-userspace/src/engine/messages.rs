@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{answers::Begun, queues::Queues};
 use crate::{
-    fleet::{Command, Holding, Refusal},
+    fleet::{Command, Refusal, usher::Look},
     model::WorkerId,
     observe::{event::Event, status::Status},
     report::{Fault, Report},
@@ -33,7 +33,7 @@ pub(super) enum Message {
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// What a worker that drains still holds; none if it could not be looked at.
-    Looked { id: WorkerId, holds: Option<Holding> },
+    Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.
     Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.

@@ -240,8 +240,8 @@ impl Engine {
         self.look_round(now);
         let effects = {
             let Engine { lives, updater, running, .. } = self;
-            let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), updater, now);
-            lives.tick(now, holds, |seat| updater.is_drained(seat, now))
+            let sight = |worker: &Worker| drain::sight(worker, running.get(&worker.id), updater, now);
+            lives.tick(now, sight, |seat| updater.is_drained(seat, now))
         };
         self.perform(effects, now);
         for (id, ping) in self.updater.pings(now) {

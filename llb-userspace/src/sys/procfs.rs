@@ -124,10 +124,30 @@ pub fn boot_id() -> io::Result<String> {
 /// # Errors
 /// If /proc cannot be read.
 pub fn ignores(number: i32) -> io::Result<bool> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
-    let mask = u64::from_str_radix(ignored.trim(), 16).map_err(io::Error::other)?;
-    Ok(mask >> (number - 1) & 1 == 1)
+    Ok(signals("self", "SigIgn:")? >> (number - 1) & 1 == 1)
+}
+
+/// The signals that `pid` catches: bit n is signal n + 1.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn caught(pid: Pid) -> io::Result<u64> {
+    signals(&pid.to_string(), "SigCgt:")
+}
+
+fn signals(process: &str, which: &str) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix(which)).unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).map_err(io::Error::other)
+}
+
+/// The name of the file that `pid` runs.
+///
+/// # Errors
+/// `ENOENT` if it has ended, `EACCES` if it is another user's.
+pub fn program(pid: Pid) -> io::Result<String> {
+    let file = fs::read_link(format!("/proc/{pid}/exe"))?;
+    Ok(file.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// What the process calls itself.

@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
-
 use super::{Engine, messages::Message, worker::Running};
 use crate::{
     fleet::{
@@ -87,6 +85,7 @@ impl Engine {
             State::Starting { .. } | State::Serving | State::Killed => false,
         };
         let ids: Vec<WorkerId> = self.lives.workers().filter(draining).map(|worker| worker.id).collect();
+        let signal = self.stop_signal();
         for id in ids {
             let Some(worker) = self.lives.worker(id) else { continue };
             let certain = by_books(worker, &self.updater, now) == Holding::Nothing;
@@ -99,8 +98,9 @@ impl Engine {
                 continue;
             }
             (drain.begun, drain.next) = (drain.begun.or(Some(now)), None);
-            let pids = running.cgroup.processes().unwrap_or_default();
-            let subject = Subject { pids, first: running.pid, ports, signal: Signal::SIGTERM, chosen: false };
+            let mut pids = running.cgroup.processes().unwrap_or_default();
+            pids.extend(running.end.outside());
+            let subject = Subject { pids, ports, signal, chosen: self.config.stop_signal.is_some() };
             let (scope, watch) = (drain.scope, drain.watch.clone());
             let (connections, inbox) = (self.connections.clone(), self.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {

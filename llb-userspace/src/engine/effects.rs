@@ -1,7 +1,5 @@
 //! Does what the lives of workers demand.
 
-use nix::sys::signal::{Signal, kill};
-
 use super::{
     Engine, RunError, Up, diagnose,
     error::describe,
@@ -40,19 +38,14 @@ impl Engine {
                     if let Some(running) = self.running.get(&id) {
                         running.say(say::DISCONNECT);
                     }
+                    self.look_outside(id);
                 }
                 Effect::CloseIdle { id, scope } => {
                     if let Some(running) = self.running.get_mut(&id) {
                         running.drain.scope = Some(scope);
                     }
                 }
-                Effect::Terminate(id) => {
-                    if let Some(running) = self.running.get_mut(&id) {
-                        // What it closes from here on is its own choice, until it is told otherwise.
-                        running.drain.scope = None;
-                    }
-                    self.terminate(id);
-                }
+                Effect::Terminate(id) => self.terminate(id),
                 Effect::Kill(id) => self.kill(id),
                 Effect::Bury(id) => self.bury(id),
                 // Said by who knows how it ended.
@@ -143,24 +136,10 @@ impl Engine {
         }
     }
 
-    fn terminate(&self, id: WorkerId) {
-        let Some(running) = self.running.get(&id) else { return };
-        for pid in running.cgroup.processes().unwrap_or_default() {
-            // One that has just exited is what was wanted. A stopped one must run to end in order.
-            let _ = kill(pid, Signal::SIGTERM);
-            let _ = kill(pid, Signal::SIGCONT);
-        }
-    }
-
-    fn kill(&self, id: WorkerId) {
-        let Some(running) = self.running.get(&id) else { return };
-        tracing::warn!(slot = %self.slot(id), pid = %running.pid, "did not end in time, killed");
-        if let Err(error) = running.cgroup.kill() {
-            tracing::error!(%error, "cannot kill a worker");
-        }
-    }
-
     pub(super) fn exited(&mut self, id: WorkerId, epitaph: Epitaph, now: Instant) {
+        if self.waits_for_rest(id, &epitaph) {
+            return;
+        }
         let slot = self.slot(id);
         let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {

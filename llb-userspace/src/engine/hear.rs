@@ -49,6 +49,7 @@ impl Engine {
                 self.exited(id, Epitaph { id, pid, status, tail }, now);
             }
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
+            Message::Outside { id, outside } => self.found_outside(id, outside),
             Message::Looked { id, look } => self.looked(id, look, now),
             // Who asked may have gone; what was asked for is done all the same.
             Message::Command { command, reply } => {

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitStatus};
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, queues::Queues};
+use super::{answers::Begun, end::Outsider, queues::Queues};
 use crate::{
     fleet::{Command, Refusal, usher::Look},
     model::WorkerId,
@@ -32,6 +32,8 @@ pub(super) enum Message {
     Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
+    /// Processes of a worker that have left its cgroup.
+    Outside { id: WorkerId, outside: Vec<Outsider> },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.

@@ -9,6 +9,7 @@ mod awaited;
 mod diagnose;
 mod drain;
 mod effects;
+mod end;
 mod error;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 pub(crate) mod guard;

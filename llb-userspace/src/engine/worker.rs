@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use nix::unistd::Pid;
+use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
     io::AsyncReadExt,
     sync::mpsc::Sender,
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{drain::Drain, messages::Message};
+use super::{drain::Drain, end::End, messages::Message};
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
     model::WorkerId,
@@ -55,6 +55,7 @@ pub(super) struct Running {
     pub rescued: u64,
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
+    pub end: End,
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
@@ -89,6 +90,7 @@ impl Running {
             outputs.push(tokio::task::spawn_local(relay(out, tokio::io::stdout(), tail.clone())));
             outputs.push(tokio::task::spawn_local(relay(err, tokio::io::stderr(), tail.clone())));
         }
+        let end = End::of(spawned.pidfd.try_clone()?);
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen);
         tasks.spawn_local(wait(id, spawned.child, Readable::new(spawned.pidfd)?, outputs, tail, inbox.clone()));
@@ -99,6 +101,7 @@ impl Running {
             drain: Drain::default(),
             // Nobody has waited for it yet, so it is there.
             pid_started_at: procfs::started_at(spawned.pid)?,
+            end,
             rescued: 0,
             say: Some(say),
             _tasks: tasks,
@@ -108,6 +111,7 @@ impl Running {
     /// Watches a worker that another master has spawned.
     pub(super) fn adopt(id: WorkerId, survivor: Survivor, inbox: &Sender<Message>) -> io::Result<Self> {
         let Survivor { record, cgroup, pidfd } = survivor;
+        let end = End::of(pidfd.try_clone()?);
         let mut tasks = JoinSet::new();
         tasks.spawn_local(wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
         Ok(Running {
@@ -116,6 +120,7 @@ impl Running {
             counts: Rc::default(),
             drain: Drain::default(),
             pid_started_at: record.pid_started_at,
+            end,
             rescued: 0,
             say: None,
             _tasks: tasks,
@@ -133,10 +138,11 @@ impl Running {
 
 /// Kills what the worker's first process has left behind, and removes its cgroup.
 pub(super) async fn bury(running: Running) {
-    let Running { cgroup, .. } = running;
+    let Running { cgroup, end, .. } = running;
     if let Err(error) = cgroup.kill() {
         tracing::error!(%error, "cannot kill what a worker has left behind");
     }
+    end.signal_outside(Signal::SIGKILL);
     for _ in 0..LAST_BREATHS {
         if !cgroup.is_populated().unwrap_or(false) {
             break;

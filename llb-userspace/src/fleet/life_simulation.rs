@@ -127,7 +127,7 @@ impl World {
         let slot = Slot(number);
         let command = match what {
             0 => Command::Reload(Style::AtOnce),
-            1 => Command::Reload(Style::Rolling { max_surge: number }),
+            1 => Command::Reload(Style::Rolling { max_surge: number.max(1) }),
             2 => Command::Scale { workers: number },
             3 => Command::Drain { slot },
             _ => Command::Restart { slot },

@@ -52,7 +52,7 @@ pub struct Look {
     pub holds: Holding,
     /// Whether nobody waits in its queue, and nobody who has come just now has sent nothing yet.
     pub settled: bool,
-    /// Whether a process of it that listens, or its first one, has a shutdown of its own.
+    /// Whether a process of it that listens has a shutdown of its own. A shell or npm around the server does not count.
     pub ends_itself: bool,
 }
 
@@ -61,8 +61,6 @@ pub struct Look {
 pub struct Subject {
     /// The worker's processes.
     pub pids: Vec<Pid>,
-    /// Its first one.
-    pub first: Pid,
     /// The ports whose connections are meant.
     pub ports: Vec<u16>,
     /// The signal to end.
@@ -136,7 +134,7 @@ impl Watch {
         scope: Option<CloseScope>,
         now: Instant,
     ) -> io::Result<()> {
-        (self.waiting, self.ends_itself) = (false, own_shutdown(subject, subject.first));
+        (self.waiting, self.ends_itself) = (false, false);
         for &pid in &subject.pids {
             match self.look_into(pid, subject, is_at_rest, scope, now) {
                 Err(error) if procfs::has_ended(&error) => {}
@@ -293,8 +291,7 @@ mod tests {
     const QUIETLY: CloseScope = CloseScope { pause: QUIET, permille: 1_000 };
 
     fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> Look {
-        let subject =
-            Subject { pids: vec![pid], first: pid, ports: vec![port], signal: Signal::SIGTERM, chosen: false };
+        let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false };
         Watch::default().look(&subject, |_| at_rest, scope).unwrap()
     }
 

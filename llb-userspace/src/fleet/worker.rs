@@ -117,6 +117,8 @@ pub struct Worker {
     pub(super) asked_to_leave: Option<String>,
     /// Whether its replacement has been ordered.
     pub(super) leaving: bool,
+    /// Whether it hangs, so that it need not stay if its replacement cannot start beside it.
+    pub(super) hangs: bool,
 }
 
 impl Worker {
@@ -136,6 +138,7 @@ impl Worker {
             late: false,
             asked_to_leave: None,
             leaving: false,
+            hangs: false,
         }
     }
 

@@ -111,6 +111,40 @@ pub fn started_at(pid: Pid) -> io::Result<u64> {
     ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// The processes that `ancestor` has started, and those that they have, as far as their parents live.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn descendants(ancestor: Pid) -> io::Result<Vec<Pid>> {
+    let parents: Vec<(Pid, Pid)> = all_pids()?.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let (mut found, mut next) = (vec![ancestor], 0);
+    while let Some(&older) = found.get(next) {
+        next += 1;
+        let children = parents.iter().filter(|(pid, parent)| *parent == older && !found.contains(pid));
+        let children: Vec<Pid> = children.map(|(pid, _)| *pid).collect();
+        found.extend(children);
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses can hold any, so the last one counts. After it and the state comes the parent.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let field = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(1);
+    Some(Pid::from_raw(str::from_utf8(field?).ok()?.parse().ok()?))
+}
+
+/// The cgroup that `pid` is in, as cgroup v2 names it.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn cgroup(pid: Pid) -> io::Result<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned())
+}
+
 /// A text that is another one after each start of the machine.
 ///
 /// # Errors

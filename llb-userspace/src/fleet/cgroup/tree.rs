@@ -75,10 +75,10 @@ pub(super) fn wait_until_empty(path: &Path) -> Result<(), CgroupError> {
 }
 
 /// Asks all that is in `path` and below to end. A stopped process must run to end in order.
-pub(super) fn terminate(path: &Path) -> Result<(), CgroupError> {
+pub(super) fn terminate(path: &Path, signal: Signal) -> Result<(), CgroupError> {
     for pid in processes(path)? {
         // One that has just exited is what was wanted.
-        let _ = kill_process(pid, Signal::SIGTERM);
+        let _ = kill_process(pid, signal);
         let _ = kill_process(pid, Signal::SIGCONT);
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Lives, Phase, QUIET, Rules, Sight, Slot, State, Worker,
-    WorkerId,
+    WorkerId, place::TRIES,
 };
 
 /// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
@@ -57,6 +57,23 @@ impl Lives {
             self.spawn_due(now, &mut effects);
         }
         effects
+    }
+
+    /// Replaces a worker that hangs. If what it holds keeps its replacement from starting, it goes first.
+    pub fn replace_hung(&mut self, id: WorkerId, cause: &str, now: Instant) -> Vec<Effect> {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.hangs = true;
+        }
+        self.replace(id, cause, true, now)
+    }
+
+    /// A replacement has ended before it was ready, and not for the first time: one that hangs makes room for the next.
+    pub(super) fn make_way(&mut self, slot: Slot, failures: u32, now: Instant, effects: &mut Vec<Effect>) {
+        for id in self.in_slot(slot) {
+            if failures >= TRIES && self.workers[&id].hangs {
+                self.dismiss(id, "it hangs, and its replacement does not become ready beside it", now, effects);
+            }
+        }
     }
 
     /// Orders the replacement of a worker that is to leave. One that is not ready yet gets it when it is.

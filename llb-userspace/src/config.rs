@@ -22,11 +22,13 @@
 //! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
+mod stop;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
+pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
 use crate::kernel::Limit;
@@ -139,6 +141,13 @@ pub struct Config {
     pub ready_timeout: Duration,
     /// How long a worker that is to end may take, before it is killed.
     pub drain_timeout: Duration,
+    /// How long idle connections of a worker that drains are left alone; none: half of [`drain_timeout`](Self::drain_timeout),
+    /// and all of it if the worker has a shutdown of its own.
+    pub drain_idle: Option<Duration>,
+    /// The signal that asks a worker to end; none: SIGTERM, and what runtimes and servers are known to make of it counts.
+    pub stop_signal: Option<StopSignal>,
+    /// Which of its processes are asked.
+    pub stop_whom: StopWhom,
     /// The least time between two starts in one slot.
     pub respawn: Duration,
     /// The most time between two starts in one slot, when its workers die again and again.
@@ -171,6 +180,9 @@ impl Config {
             ready_when: ReadyWhen::default(),
             ready_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
+            drain_idle: None,
+            stop_signal: None,
+            stop_whom: StopWhom::default(),
             respawn: Duration::from_secs(1),
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },

@@ -5,12 +5,14 @@
 
 pub mod cgroup;
 pub mod channel;
+pub mod course;
 pub mod find;
 pub mod hang;
 pub mod lock;
 pub mod name;
 pub mod notify;
 pub mod pace;
+pub mod shutdown;
 pub mod spawn;
 pub mod takeover;
 pub mod user;
@@ -25,7 +27,7 @@ mod worker;
 
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
-pub use effect::{Effect, Failure, Whom};
+pub use effect::{CloseScope, Effect, Failure};
 pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::{Name, NameError};
@@ -34,4 +36,4 @@ pub use notify::NotifySocket;
 pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};
-pub use worker::{Holding, Listener, State, Worker};
+pub use worker::{Holding, Listener, Sight, State, Worker};

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{OnMasterExit, ReadyWhen, Tracking},
+    config::{OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
     kernel::Limit,
@@ -79,6 +79,15 @@ pub(super) struct RunArgs {
     /// How long a worker may take to end before it is killed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub drain_timeout: Duration,
+    /// How long idle connections of a worker that is to end are left alone [default: half of --drain-timeout]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub drain_idle: Option<Duration>,
+    /// Signal that asks a worker to end, by name or number; QUIT for nginx, php-fpm, unicorn [default: TERM]
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<StopSignal>,
+    /// Which of a worker's processes get it
+    #[arg(long, value_name = "WHOM", value_enum, default_value_t = StopWhomArg::First)]
+    pub stop_whom: StopWhomArg,
     /// Least time between two starts of the same worker
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
     pub respawn: Duration,
@@ -151,8 +160,8 @@ pub(super) struct ReloadArgs {
     /// Slot by slot, instead of all at once beside the old workers
     #[arg(long)]
     pub rolling: bool,
-    /// How many workers there may be more than slots meanwhile [default: 1]
-    #[arg(long, value_name = "N", requires = "rolling", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How many workers there may be more than slots meanwhile; 0: each old one ends first [default: 1]
+    #[arg(long, value_name = "N", requires = "rolling")]
     pub max_surge: Option<u32>,
     #[command(flatten)]
     pub common: FleetCommand,
@@ -207,6 +216,8 @@ pub(super) struct GuardArgs {
     pub fleet: FleetArgs,
     #[arg(long, value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,
+    #[arg(long)]
+    pub stop_signal: StopSignal,
 }
 
 #[derive(Debug, Args)]
@@ -288,6 +299,23 @@ impl From<ReadyWhenArg> for ReadyWhen {
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
             ReadyWhenArg::Started => ReadyWhen::Started,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum StopWhomArg {
+    /// Its first process; the others when that has exited
+    First,
+    /// All of its processes at once
+    All,
+}
+
+impl From<StopWhomArg> for StopWhom {
+    fn from(arg: StopWhomArg) -> Self {
+        match arg {
+            StopWhomArg::First => StopWhom::First,
+            StopWhomArg::All => StopWhom::All,
         }
     }
 }

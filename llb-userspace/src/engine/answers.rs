@@ -81,11 +81,6 @@ async fn answer(
         Request::Reload { rolling: false, max_surge: Some(_) } => {
             return lines.write(&refused("max_surge is for a rolling reload only")).await;
         }
-        Request::Reload { rolling: true, max_surge: Some(0) } => {
-            return lines
-                .write(&refused("without one worker more than slots none can be replaced: max_surge is 1 or more"))
-                .await;
-        }
         Request::Reload { rolling: false, max_surge: None } => Command::Reload(Style::AtOnce),
         Request::Reload { rolling: true, max_surge } => {
             Command::Reload(Style::Rolling { max_surge: max_surge.unwrap_or(MAX_SURGE) })

@@ -1,11 +1,18 @@
 //! What workers still hold that are no longer chosen: by the books as long as they tell, and otherwise by a look at their
 //! connections, on a thread of its own, as there may be thousands.
 
-use std::{os::fd::BorrowedFd, time::Duration};
+use std::{
+    os::fd::BorrowedFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{Engine, messages::Message, worker::Running};
 use crate::{
-    fleet::{Holding, State, Whom, Worker, usher},
+    fleet::{
+        CloseScope, Holding, Sight, State, Worker,
+        usher::{Look, Subject, Watch},
+    },
     model::{Instant, Seat, WorkerId},
     updater::Updater,
 };
@@ -13,20 +20,39 @@ use crate::{
 /// Between two looks at a worker's connections.
 const EVERY: Duration = Duration::from_millis(50);
 
+/// The same while connections are closed, whose pauses may be short, or while a worker is waited for to be settled.
+const SOON: Duration = Duration::from_millis(10);
+
+/// How long a connection may be on its way that was given to a worker before it left its groups.
+const ON_THE_WAY: Duration = Duration::from_millis(50);
+
 /// What is known of a worker that drains.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Drain {
     /// When to look next; none while a look is under way.
     next: Option<Instant>,
-    begun: bool,
-    /// Whose connections are to be closed.
-    pub see_out: Option<Whom>,
-    seen: Option<Holding>,
+    begun: Option<Instant>,
+    /// Which connections are to be closed.
+    pub scope: Option<CloseScope>,
+    seen: Option<Look>,
+    watch: Arc<Mutex<Watch>>,
+}
+
+/// What is seen of a worker that drains.
+pub(super) fn sight(worker: &Worker, running: Option<&Running>, updater: &Updater, now: Instant) -> Sight {
+    let drain = running.map(|running| &running.drain);
+    let look = drain.and_then(|drain| drain.seen);
+    let long_enough = drain.and_then(|drain| drain.begun).is_some_and(|begun| now >= begun.after(ON_THE_WAY));
+    let nobody_comes = worker.seats().all(|seat| updater.is_settled(seat, now));
+    Sight {
+        holds: holds(worker, look.map(|look| look.holds), updater, now),
+        settled: long_enough && nobody_comes && look.is_some_and(|look| look.settled),
+        ends_itself: look.is_some_and(|look| look.ends_itself),
+    }
 }
 
 /// What a worker's clients still have with it.
-pub(super) fn holds(worker: &Worker, running: Option<&Running>, updater: &Updater, now: Instant) -> Holding {
-    let seen = running.and_then(|running| running.drain.seen);
+fn holds(worker: &Worker, seen: Option<Holding>, updater: &Updater, now: Instant) -> Holding {
     if !updater.steering().keeps_books() {
         return seen.unwrap_or(Holding::Requests);
     }
@@ -51,8 +77,15 @@ fn by_books(worker: &Worker, updater: &Updater, now: Instant) -> Holding {
 impl Engine {
     /// Looks at the connections of the workers that drain and of which the books do not tell enough.
     pub(super) fn look_round(&mut self, now: Instant) {
-        let draining = |worker: &&Worker| matches!(worker.state, State::Draining { .. });
+        // One that ends itself is looked at again if its time becomes short.
+        let closes = |id| self.running.get(&id).is_some_and(|running| running.drain.scope.is_some());
+        let draining = |worker: &&Worker| match worker.state {
+            State::Draining { .. } => true,
+            State::Stopping { .. } => closes(worker.id),
+            State::Starting { .. } | State::Serving | State::Killed => false,
+        };
         let ids: Vec<WorkerId> = self.lives.workers().filter(draining).map(|worker| worker.id).collect();
+        let signal = self.stop_signal();
         for id in ids {
             let Some(worker) = self.lives.worker(id) else { continue };
             let certain = by_books(worker, &self.updater, now) == Holding::Nothing;
@@ -61,19 +94,22 @@ impl Engine {
             ports.extend(self.updater.steering().groups().map(|(address, _)| address.0.port()));
             let Some(running) = self.running.get_mut(&id) else { continue };
             let drain = &mut running.drain;
-            if !ask || (drain.begun && drain.next.is_none_or(|next| now < next)) {
+            if !ask || (drain.begun.is_some() && drain.next.is_none_or(|next| now < next)) {
                 continue;
             }
-            (drain.begun, drain.next) = (true, None);
-            let pids = running.cgroup.processes().unwrap_or_default();
-            let (see_out, connections, inbox) = (drain.see_out, self.connections.clone(), self.inbox.clone());
+            (drain.begun, drain.next) = (drain.begun.or(Some(now)), None);
+            let mut pids = running.cgroup.processes().unwrap_or_default();
+            pids.extend(running.end.outside());
+            let subject = Subject { pids, ports, signal, chosen: self.config.stop_signal.is_some() };
+            let (scope, watch) = (drain.scope, drain.watch.clone());
+            let (connections, inbox) = (self.connections.clone(), self.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {
                 let at_rest = |socket: BorrowedFd<'_>| connections.as_ref()?.is_at_rest(socket);
-                usher::look(&pids, &ports, at_rest, see_out)
+                watch.lock().unwrap_or_else(PoisonError::into_inner).look(&subject, at_rest, scope)
             });
             tokio::task::spawn_local(async move {
-                let holds = match look.await {
-                    Ok(Ok(holds)) => Some(holds),
+                let look = match look.await {
+                    Ok(Ok(look)) => Some(look),
                     Ok(Err(error)) => {
                         tracing::debug!(worker = %id, %error, "cannot look at a worker's connections");
                         None
@@ -81,15 +117,17 @@ impl Engine {
                     Err(_) => None,
                 };
                 // A closed inbox is the end of the engine.
-                let _ = inbox.send(Message::Looked { id, holds }).await;
+                let _ = inbox.send(Message::Looked { id, look }).await;
             });
         }
     }
 
-    pub(super) fn looked(&mut self, id: WorkerId, holds: Option<Holding>, now: Instant) {
+    pub(super) fn looked(&mut self, id: WorkerId, look: Option<Look>, now: Instant) {
         if let Some(running) = self.running.get_mut(&id) {
             let drain = &mut running.drain;
-            (drain.next, drain.seen) = (Some(now.after(EVERY)), holds.or(drain.seen));
+            drain.seen = look.or(drain.seen);
+            let soon = drain.scope.is_some() || drain.seen.is_some_and(|look| look.ends_itself);
+            drain.next = Some(now.after(if soon { SOON } else { EVERY }));
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Does what the lives of workers demand.
 
-use nix::sys::signal::Signal;
-
 use super::{
     Engine, RunError, Up,
     diagnose::{self, Held},
@@ -23,7 +21,7 @@ impl Engine {
             return self.enter_notes();
         }
         // What is repeated while a worker drains changes no life.
-        let changes = effects.iter().any(|effect| !matches!(effect, Effect::SeeOut { .. }));
+        let changes = effects.iter().any(|effect| !matches!(effect, Effect::CloseIdle { .. }));
         if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
             keeper.touch();
         }
@@ -41,10 +39,11 @@ impl Engine {
                     if let Some(running) = self.running.get(&id) {
                         running.say(say::DISCONNECT);
                     }
+                    self.look_outside(id);
                 }
-                Effect::SeeOut { id, whom } => {
+                Effect::CloseIdle { id, scope } => {
                     if let Some(running) = self.running.get_mut(&id) {
-                        running.drain.see_out = Some(whom);
+                        running.drain.scope = Some(scope);
                     }
                 }
                 Effect::Terminate(id) => self.terminate(id),
@@ -138,24 +137,11 @@ impl Engine {
         }
     }
 
-    fn terminate(&self, id: WorkerId) {
-        let Some(running) = self.running.get(&id) else { return };
-        // A stopped one must run to end in order.
-        if let Err(error) = running.cgroup.signal(&[Signal::SIGTERM, Signal::SIGCONT], |_| true) {
-            tracing::error!(slot = %self.slot(id), %error, "cannot ask a worker to end");
-        }
-    }
-
-    fn kill(&self, id: WorkerId) {
-        let Some(running) = self.running.get(&id) else { return };
-        tracing::warn!(slot = %self.slot(id), pid = %running.pid, "did not end in time, killed");
-        if let Err(error) = running.cgroup.kill() {
-            tracing::error!(%error, "cannot kill a worker");
-        }
-    }
-
     pub(super) fn exited(&mut self, epitaph: Epitaph, held: Option<&Held>, now: Instant) {
         let id = epitaph.id;
+        if self.waits_for_rest(id, &epitaph) {
+            return;
+        }
         let slot = self.slot(id);
         let pid = epitaph.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {

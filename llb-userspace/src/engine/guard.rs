@@ -22,7 +22,7 @@ use nix::{
 
 use super::leftover;
 use crate::{
-    config::Config,
+    config::{Config, StopSignal},
     fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover},
     sys::pidfd::PidFd,
 };
@@ -69,6 +69,7 @@ impl Guard {
         command.args([COMMAND, "--master", &process::id().to_string()]);
         command.args(["--name", config.name.as_str(), "--runtime-dir"]).arg(&config.runtime_dir);
         command.arg("--drain-timeout").arg(humantime::format_duration(config.drain_timeout).to_string());
+        command.arg("--stop-signal").arg(config.stop_signal.unwrap_or_default().to_string());
         // A group of its own, so that the terminal's Ctrl-C does not reach it.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0);
         let mut child = command.spawn()?;
@@ -97,7 +98,7 @@ pub fn watch(
     mut pipe: impl Read,
     name: &Name,
     runtime_dir: &Path,
-    drain_timeout: Duration,
+    (drain_timeout, stop_signal): (Duration, StopSignal),
 ) -> Result<usize, GuardError> {
     // Who ends a whole control group or terminal means the master, which ends in order then.
     let mut deaf = SigSet::empty();
@@ -118,5 +119,5 @@ pub fn watch(
         Err(LockError::Held { .. }) => return Ok(0),
         place => place?,
     };
-    Ok(leftover::clear(&place, name, |cgroup| end_leftover(cgroup, drain_timeout))?)
+    Ok(leftover::clear(&place, name, |cgroup| end_leftover(cgroup, stop_signal.signal(), drain_timeout))?)
 }

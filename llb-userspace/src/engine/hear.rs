@@ -57,7 +57,8 @@ impl Engine {
             }
             Message::Explained { epitaph, held } => self.exited(epitaph, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
-            Message::Looked { id, holds } => self.looked(id, holds, now),
+            Message::Outside { id, outside } => self.found_outside(id, outside),
+            Message::Looked { id, look } => self.looked(id, look, now),
             // Who asked may have gone; what was asked for is done all the same.
             Message::Command { command, reply } => {
                 let (before, coming) = self.journal.subscribe();

@@ -5,9 +5,9 @@ use std::{ffi::OsString, process::ExitStatus};
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, diagnose::Held, queues::Queues, worker::Epitaph};
+use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, worker::Epitaph};
 use crate::{
-    fleet::{Command, Holding, Refusal},
+    fleet::{Command, Refusal, usher::Look},
     model::WorkerId,
     observe::{event::Event, status::Status},
     report::{Fault, Report},
@@ -34,8 +34,10 @@ pub(super) enum Message {
     Explained { epitaph: Epitaph, held: Option<Held> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
+    /// Processes of a worker that have left its cgroup.
+    Outside { id: WorkerId, outside: Vec<Outsider> },
     /// What a worker that drains still holds; none if it could not be looked at.
-    Looked { id: WorkerId, holds: Option<Holding> },
+    Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.
     Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.

@@ -9,6 +9,7 @@ mod awaited;
 mod diagnose;
 mod drain;
 mod effects;
+mod end;
 mod error;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 pub(crate) mod guard;
@@ -247,8 +248,8 @@ impl Engine {
         self.look_round(now);
         let effects = {
             let Engine { lives, updater, running, .. } = self;
-            let holds = |worker: &Worker| drain::holds(worker, running.get(&worker.id), updater, now);
-            lives.tick(now, holds, |seat| updater.is_drained(seat, now))
+            let sight = |worker: &Worker| drain::sight(worker, running.get(&worker.id), updater, now);
+            lives.tick(now, sight, |seat| updater.is_drained(seat, now))
         };
         self.perform(effects, now);
         for (id, ping) in self.updater.pings(now) {

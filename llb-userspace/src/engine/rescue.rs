@@ -184,7 +184,7 @@ impl Engine {
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");
-            let effects = self.lives.replace(id, &format!("hung: no answer for {silent_ms} ms"), true, now);
+            let effects = self.lives.replace_hung(id, &format!("hung: no answer for {silent_ms} ms"), now);
             self.perform(effects, now);
         }
     }

@@ -69,6 +69,7 @@ impl Engine {
             ready_when: config.ready_when,
             ready_timeout: config.ready_timeout,
             drain_timeout: config.drain_timeout,
+            drain_idle: config.drain_idle,
             respawn: config.respawn,
             backoff: config.backoff,
         };

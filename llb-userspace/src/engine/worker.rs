@@ -11,7 +11,10 @@ use std::{
 };
 
 use nix::{
-    sys::wait::{WaitPidFlag, waitpid},
+    sys::{
+        signal::Signal,
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 use tokio::{
@@ -21,7 +24,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{drain::Drain, messages::Message};
+use super::{drain::Drain, end::End, messages::Message};
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
     model::WorkerId,
@@ -58,14 +61,21 @@ pub(super) struct Running {
     pub rescued: u64,
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
+    pub end: End,
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
     _tasks: JoinSet<()>,
 }
 
-/// The ways to and from a worker: what llb says to it, what is counted of what it says, when it was started, and who listens.
-type Listening = (UnixStream, Rc<RefCell<ReportCounts>>, u64, JoinSet<()>);
+/// The ways to and from a worker.
+struct Listening {
+    say: UnixStream,
+    counts: Rc<RefCell<ReportCounts>>,
+    pid_started_at: u64,
+    end: End,
+    tasks: JoinSet<()>,
+}
 
 /// How a worker ended.
 #[derive(Debug)]
@@ -87,12 +97,13 @@ impl Running {
     ) -> io::Result<Self> {
         let pid = spawned.pid;
         match Self::listen(id, spawned, inbox) {
-            Ok((say, counts, pid_started_at, tasks)) => Ok(Running {
+            Ok(Listening { say, counts, pid_started_at, end, tasks }) => Ok(Running {
                 pid,
                 cgroup,
                 counts,
                 drain: Drain::default(),
                 pid_started_at,
+                end,
                 rescued: 0,
                 say: Some(say),
                 _tasks: tasks,
@@ -114,6 +125,7 @@ impl Running {
         let listen = listen(id, tokio::net::UnixStream::from_std(spawned.channel)?, counts.clone(), inbox.clone());
         // Nobody has waited for it yet, so it is there.
         let pid_started_at = procfs::started_at(spawned.pid)?;
+        let end = End::of(spawned.pidfd.try_clone()?);
         let pidfd = Readable::new(spawned.pidfd)?;
         let tail = Rc::new(RefCell::new(VecDeque::new()));
         let mut outputs = Vec::new();
@@ -126,12 +138,13 @@ impl Running {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen);
         tasks.spawn_local(wait(id, spawned.child, pidfd, outputs, tail, inbox.clone()));
-        Ok((say, counts, pid_started_at, tasks))
+        Ok(Listening { say, counts, pid_started_at, end, tasks })
     }
 
     /// Watches a worker that another master has spawned.
     pub(super) fn adopt(id: WorkerId, survivor: Survivor, inbox: &Sender<Message>) -> io::Result<Self> {
         let Survivor { record, cgroup, pidfd } = survivor;
+        let end = End::of(pidfd.try_clone()?);
         let mut tasks = JoinSet::new();
         tasks.spawn_local(wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
         Ok(Running {
@@ -140,6 +153,7 @@ impl Running {
             counts: Rc::default(),
             drain: Drain::default(),
             pid_started_at: record.pid_started_at,
+            end,
             rescued: 0,
             say: None,
             _tasks: tasks,
@@ -157,10 +171,11 @@ impl Running {
 
 /// Kills what the worker's first process has left behind, and removes its cgroup.
 pub(super) async fn bury(running: Running) {
-    let Running { cgroup, .. } = running;
+    let Running { cgroup, end, .. } = running;
     if let Err(error) = cgroup.kill() {
         tracing::error!(%error, "cannot kill what a worker has left behind");
     }
+    end.signal_outside(Signal::SIGKILL);
     for _ in 0..LAST_BREATHS {
         if !cgroup.is_populated().unwrap_or(false) {
             break;

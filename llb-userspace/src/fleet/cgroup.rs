@@ -22,6 +22,7 @@ use crate::{
         clock,
         freeze::Freezer,
         mounts::{self, MountsError, OwnCgroup},
+        pidfd::PidFd,
     },
 };
 
@@ -139,19 +140,19 @@ pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
     Ok(left.len())
 }
 
-/// Ends all that is in the cgroup `path`, whose master has died: SIGTERM, and after `patience` SIGKILL. Then removes it.
+/// Ends all that is in the cgroup `path`, whose master has died: `signal`, and after `patience` SIGKILL. Then removes it.
 /// Blocks until that is done. Returns how many processes there were.
 ///
 /// # Errors
 /// As [`clear_leftover`].
-pub fn end_leftover(path: &Path, patience: Duration) -> Result<usize, CgroupError> {
+pub fn end_leftover(path: &Path, signal: Signal, patience: Duration) -> Result<usize, CgroupError> {
     let locked = match lock(path) {
         Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
         locked => locked?,
     };
     let left = tree::processes(path)?;
     // A stopped process must run to end in order.
-    tree::signal(path, &[Signal::SIGTERM, Signal::SIGCONT], |_| true)?;
+    tree::signal(path, &[signal, Signal::SIGCONT], |_| true)?;
     tree::wait_until_empty_or(path, clock::now().after(patience))?;
     drop(locked);
     clear_leftover(path)?;
@@ -263,6 +264,14 @@ pub fn processes(path: &Path) -> Result<Vec<Pid>, CgroupError> {
     tree::processes(path)
 }
 
+/// Whether a process lives in the cgroup at `path`, or below.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn is_populated(path: &Path) -> Result<bool, CgroupError> {
+    tree::is_populated(path)
+}
+
 impl WorkerCgroup {
     /// Its directory.
     #[must_use]
@@ -305,6 +314,18 @@ impl WorkerCgroup {
     /// If the kernel refuses.
     pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
         tree::processes(&self.path)
+    }
+
+    /// Its processes by names that no stranger can have, however fast their numbers are used again.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn members(&self) -> Result<Vec<(Pid, PidFd)>, CgroupError> {
+        // One that has ended is none.
+        let opened = self.processes()?.into_iter().filter_map(|pid| Some((pid, PidFd::open(pid).ok()?)));
+        let opened: Vec<_> = opened.collect();
+        let still = self.processes()?;
+        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
     }
 
     /// Whether a process of the worker runs.

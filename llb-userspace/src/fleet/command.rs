@@ -31,9 +31,10 @@ pub enum Command {
 pub enum Style {
     /// All new workers start beside the old ones; when all are ready the old ones go.
     AtOnce,
-    /// Slot by slot: each old worker goes when the new one of its slot is ready.
+    /// Slot by slot: each old worker goes when the new one of its slot is ready, or before.
     Rolling {
-        /// How many workers there may be more than slots, those that are ending included; at least 1.
+        /// How many workers there may be more than slots, those that are ending included. With none each old worker ends
+        /// before the new one of its slot starts.
         max_surge: u32,
     },
 }

@@ -41,14 +41,14 @@ pub enum Effect {
     },
     /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
     TellToFinish(WorkerId),
-    /// See the worker's clients out, so that they turn to another.
-    SeeOut {
+    /// Close connections of the worker that are idle, so that their clients turn to another.
+    CloseIdle {
         /// The worker.
         id: WorkerId,
-        /// Whose connections.
-        whom: Whom,
+        /// Which of them.
+        scope: CloseScope,
     },
-    /// Send SIGTERM to the worker's processes.
+    /// Send the worker the signal to end.
     Terminate(WorkerId),
     /// Kill whatever is in the worker's cgroup.
     Kill(WorkerId),
@@ -69,13 +69,14 @@ pub enum Effect {
     Down,
 }
 
-/// Clients whose connections are to be closed from the worker's side.
+/// Which connections of a worker may be closed: never one that holds a request, or an answer that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
-    /// Those who hold no request, and on whose connection nothing has moved for so long.
-    Idle(Duration),
-    /// All: each connection ends with the answer that it waits for.
-    All,
+pub struct CloseScope {
+    /// Those on which nothing has moved for so long. One that has been seen to get its answers in one piece is idle
+    /// after less.
+    pub pause: Duration,
+    /// How many of the worker's connections may have been closed by now, of a thousand: they are closed one by one.
+    pub permille: u16,
 }
 
 /// Why a fleet cannot come up.

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! and may skip any of them; only its exit ends it. *Starting* lasts until it is ready, and only then do its listeners
-//! join their groups. *Draining* has left the groups and finishes what it holds. *Stopping* has been sent SIGTERM,
-//! *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
+//! join their groups. *Draining* has left the groups and finishes what it holds. *Stopping* has been sent the signal
+//! to end (one that catches it as soon as nobody is on the way to it any more), *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
 //! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is buried.
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
@@ -36,14 +36,15 @@ pub use self::{
     adopt::{Adopted, AdoptedPlace, AdoptedWorker},
     place::Standing,
 };
-use self::{place::Place, roll::Roll};
+use self::{leave::scope, place::Place, roll::Roll};
 use super::{
     command::Style,
-    effect::{Effect, Failure, Whom},
+    effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
     pace::Pace,
     seats::Seats,
-    worker::{Holding, Listener, State, Worker},
+    usher::QUIET,
+    worker::{Holding, Listener, Sight, State, Worker},
 };
 use crate::{
     config::ReadyWhen,
@@ -61,6 +62,8 @@ pub struct Rules {
     pub ready_timeout: Duration,
     /// How long it may take to finish, and then how long to end.
     pub drain_timeout: Duration,
+    /// How long its idle connections are left alone; none: half of the drain time, and all of it if it ends itself.
+    pub drain_idle: Option<Duration>,
     /// The least time between two starts in a slot.
     pub respawn: Duration,
     /// The most time between two starts in a slot.
@@ -155,12 +158,12 @@ impl Lives {
         std::mem::take(&mut self.notes)
     }
 
-    /// Time passes. `holds` tells what a worker's clients still have with it, `drained` whether a seat has neither requests
+    /// Time passes. `sight` tells what is seen of a worker that drains, `drained` whether a seat has neither requests
     /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
     pub fn tick(
         &mut self,
         now: Instant,
-        holds: impl Fn(&Worker) -> Holding,
+        sight: impl Fn(&Worker) -> Sight,
         drained: impl Fn(Seat) -> bool,
     ) -> Vec<Effect> {
         if now < self.due {
@@ -178,11 +181,14 @@ impl Lives {
                 }
                 State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
-                    let holds = holds(worker);
-                    self.drain(id, holds, now, &mut effects);
+                    let sight = sight(worker);
+                    self.drain(id, sight, now, &mut effects);
                 }
-                State::Stopping { deadline } if now >= deadline => {
-                    self.kill(id, "it has not ended in time after SIGTERM", &mut effects);
+                State::Stopping { deadline, .. } if now >= deadline => {
+                    self.kill(id, "it has not ended in time after the signal", &mut effects);
+                }
+                State::Stopping { relaxed, deadline } if now >= relaxed => {
+                    effects.push(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
                 }
                 State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
             }
@@ -198,7 +204,8 @@ impl Lives {
         let waits_for_seat = |worker: &Worker| worker.listeners.iter().any(|listener| listener.seat.is_none());
         let workers = self.workers.values().filter_map(|worker| match worker.state {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
-            State::Starting { deadline } | State::Stopping { deadline } => Some(deadline),
+            State::Starting { deadline } => Some(deadline),
+            State::Stopping { relaxed, .. } => Some(relaxed),
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
             State::Serving if waits_for_seat(worker) => Some(AT_ONCE),

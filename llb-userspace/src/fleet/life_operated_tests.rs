@@ -115,6 +115,36 @@ fn rolling_goes_slot_by_slot_within_the_surge() {
 }
 
 #[test]
+fn without_a_surge_the_old_one_ends_first() {
+    let mut lives = up(RULES);
+    let effects = granted(&mut lives, Command::Reload(Style::Rolling { max_surge: 0 }), at(5000));
+    assert_eq!((told_to_finish(&effects), spawned(&effects)), (vec![FIRST], vec![]));
+    tick(&mut lives, at(6100), drained);
+    assert_eq!(spawned(&lives.exited(FIRST, at(6200))), [THIRD]);
+    let effects = listen(&mut lives, &[THIRD], at(6300));
+    assert_eq!((told_to_finish(&effects), spawned(&effects)), (vec![SECOND], vec![]), "one after the other");
+    tick(&mut lives, at(7400), drained);
+    assert_eq!(spawned(&lives.exited(SECOND, at(7500))), [FOURTH]);
+    listen(&mut lives, &[FOURTH], at(7600));
+    assert_eq!((lives.generation(), lives.reloading()), (Generation(2), None));
+}
+
+#[test]
+fn a_hung_worker_makes_way_for_a_replacement_that_cannot_start_beside_it() {
+    for (hangs, retired) in [(true, vec![FIRST]), (false, vec![])] {
+        let mut lives = up(ONE_SLOT);
+        let effects = match hangs {
+            true => lives.replace_hung(FIRST, "hung", at(5000)),
+            false => lives.replace(FIRST, "asked for", true, at(5000)),
+        };
+        assert_eq!(spawned(&effects), [SECOND]);
+        assert_eq!(told_to_finish(&lives.exited(SECOND, at(5010))), [], "once may be chance");
+        assert_eq!(spawned(&tick(&mut lives, at(6010), undrained)), [THIRD]);
+        assert_eq!(told_to_finish(&lives.exited(THIRD, at(6020))), retired);
+    }
+}
+
+#[test]
 fn a_second_reload_waits_for_the_first_and_two_are_one() {
     let mut lives = up(ONE_SLOT);
     granted(&mut lives, AT_ONCE, at(5000));

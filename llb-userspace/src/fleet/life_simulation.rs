@@ -127,7 +127,7 @@ impl World {
         let slot = Slot(number);
         let command = match what {
             0 => Command::Reload(Style::AtOnce),
-            1 => Command::Reload(Style::Rolling { max_surge: number }),
+            1 => Command::Reload(Style::Rolling { max_surge: number.max(1) }),
             2 => Command::Scale { workers: number },
             3 => Command::Drain { slot },
             _ => Command::Restart { slot },
@@ -205,8 +205,13 @@ impl World {
     /// One that looks at everything, however little is due, must come to the same.
     fn tick(&mut self, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
         let mut thorough = Lives { due: AT_ONCE, ..self.lives.clone() };
-        let expected = tick(&mut thorough, self.now, &drained);
-        let effects = tick(&mut self.lives, self.now, drained);
+        // Every third worker has a shutdown of its own, and is asked as soon as its first seat has drained.
+        let sight = |worker: &Worker| {
+            let holds = if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
+            Sight { holds, settled: worker.seats().any(&drained), ends_itself: worker.id.0 % 3 == 0 }
+        };
+        let expected = thorough.tick(self.now, sight, &drained);
+        let effects = self.lives.tick(self.now, sight, &drained);
         assert_eq!(effects, expected, "something was due");
         let state = |lives: &Lives| format!("{:?}", Lives { due: AT_ONCE, ..lives.clone() });
         assert_eq!(state(&self.lives), state(&thorough), "something was due");
@@ -241,7 +246,7 @@ impl World {
                 Effect::Leave { cookie } | Effect::Forget { cookie } => {
                     self.groups.remove(&cookie);
                 }
-                Effect::TellToFinish(id) | Effect::SeeOut { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
+                Effect::TellToFinish(id) | Effect::CloseIdle { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }
                 Effect::Bury(id) => assert!(!self.alive.contains(&id) && self.buried.insert(id), "{id} is buried"),

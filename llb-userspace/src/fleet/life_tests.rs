@@ -18,6 +18,7 @@ const RULES: Rules = Rules {
     ready_when: ReadyWhen::Listening,
     ready_timeout: Duration::from_secs(30),
     drain_timeout: Duration::from_secs(10),
+    drain_idle: None,
     respawn: Duration::from_secs(1),
     backoff: Duration::from_secs(30),
 };
@@ -42,7 +43,7 @@ fn drained(_: Seat) -> bool {
 /// Time passes; a worker holds requests, or nothing once its seats have drained.
 fn tick(lives: &mut Lives, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
     let holds = |worker: &Worker| if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
-    lives.tick(now, holds, &drained)
+    lives.tick(now, |worker| holds(worker).into(), &drained)
 }
 
 fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
@@ -277,12 +278,14 @@ fn whoever_never_finishes_is_ended_at_the_deadline() {
     lives.asks_to_leave(FIRST, at(5000));
     lives.listens(SECOND, 2, address(80), at(5100));
     assert_eq!(tick(&mut lives, at(10_099), undrained), []);
-    let see_out = |whom| [Effect::SeeOut { id: FIRST, whom }];
-    let idle = |ms| see_out(Whom::Idle(Duration::from_millis(ms)));
-    assert_eq!(tick(&mut lives, at(10_100), undrained), idle(300), "from half of its time on");
-    assert_eq!(tick(&mut lives, at(12_600), undrained), idle(5), "in the last quarter");
-    assert_eq!(tick(&mut lives, at(13_850), undrained), see_out(Whom::All), "in the last eighth");
-    assert_eq!(tick(&mut lives, at(15_099), undrained), see_out(Whom::All));
+    let close = |ms, permille| {
+        [Effect::CloseIdle { id: FIRST, scope: CloseScope { pause: Duration::from_millis(ms), permille } }]
+    };
+    assert_eq!(tick(&mut lives, at(10_100), undrained), close(1_200, 0), "from half of its time on");
+    assert_eq!(tick(&mut lives, at(11_100), undrained), close(1_200, 266), "one by one");
+    assert_eq!(tick(&mut lives, at(12_600), undrained), close(5, 666), "in the last quarter");
+    assert_eq!(tick(&mut lives, at(13_850), undrained), close(0, 1_000), "in the last eighth");
+    assert_eq!(tick(&mut lives, at(15_099), undrained), close(0, 1_000));
     assert_eq!(tick(&mut lives, at(15_100), undrained), [Effect::Terminate(FIRST)]);
 }
 
@@ -328,7 +331,10 @@ fn stopping_lets_all_finish_then_terminates_and_then_kills() {
     let effects = tick(&mut lives, at(1000), |seat| seat == Seat(0));
     assert_eq!(
         effects,
-        [Effect::Terminate(FIRST), Effect::SeeOut { id: SECOND, whom: Whom::Idle(Duration::from_millis(300)) }]
+        [
+            Effect::Terminate(FIRST),
+            Effect::CloseIdle { id: SECOND, scope: CloseScope { pause: QUIET, permille: 1_000 } }
+        ]
     );
     assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Bury(FIRST)));
     assert_eq!(lives.asks_to_leave(SECOND, at(1200)), []);
@@ -343,11 +349,54 @@ fn stopping_lets_all_finish_then_terminates_and_then_kills() {
 fn the_end_does_not_wait_for_clients_who_may_come_back() {
     let mut lives = up(RULES);
     lives.stop(at(0));
-    let end = |lives: &mut Lives, ms, holds| lives.tick(at(ms), |_| holds, drained);
+    let end = |lives: &mut Lives, ms, holds: Holding| lives.tick(at(ms), |_| holds.into(), drained);
     assert!(!end(&mut lives, 1, Holding::Streams).contains(&Effect::Terminate(FIRST)), "an answer may be on its way");
     assert!(end(&mut lives.clone(), 2, Holding::Idle).contains(&Effect::Terminate(FIRST)));
-    assert!(!end(&mut lives, 4_999, Holding::Streams).contains(&Effect::Terminate(FIRST)));
-    assert!(end(&mut lives, 5_000, Holding::Streams).contains(&Effect::Terminate(FIRST)));
+    assert!(!end(&mut lives, 9_999, Holding::Streams).contains(&Effect::Terminate(FIRST)), "as long as there is time");
+    assert!(end(&mut lives, 10_000, Holding::Streams).contains(&Effect::Terminate(FIRST)));
+}
+
+/// What is seen of a worker that catches the signal to end.
+fn own(holds: Holding, settled: bool) -> Sight {
+    Sight { holds, settled, ends_itself: true }
+}
+
+#[test]
+fn one_with_its_own_shutdown_is_asked_early() {
+    let mut lives = up(ONE_SLOT);
+    lives.asks_to_leave(FIRST, at(5000));
+    lives.listens(SECOND, 2, address(80), at(5100));
+    let see = |lives: &mut Lives, ms, settled| lives.tick(at(ms), |_| own(Holding::Requests, settled), undrained);
+    assert_eq!(see(&mut lives, 5150, false), [], "somebody is on the way to it");
+    let mut unsettled = lives.clone();
+    assert_eq!(see(&mut unsettled, 10_100, false), [Effect::Terminate(FIRST)], "not for ever");
+    assert_eq!(see(&mut lives, 5200, true), [Effect::Terminate(FIRST)]);
+    assert_eq!(see(&mut lives, 15_099, true), [], "its connections are left alone, and it is asked once");
+    assert!(matches!(see(&mut lives, 15_100, true)[..], [Effect::CloseIdle { id: FIRST, .. }]), "it is late");
+    assert_eq!(see(&mut lives, 25_100, true), [Effect::Kill(FIRST)]);
+}
+
+#[test]
+fn the_end_asks_those_with_their_own_shutdown_too() {
+    let mut lives = up(ONE_SLOT);
+    lives.stop(at(1000));
+    let see = |lives: &mut Lives, ms| lives.tick(at(ms), |_| own(Holding::Streams, true), undrained);
+    assert_eq!(see(&mut lives, 1100), [Effect::Terminate(FIRST)]);
+    assert_eq!(see(&mut lives, 2099), []);
+    assert!(matches!(see(&mut lives, 2100)[..], [Effect::CloseIdle { id: FIRST, .. }]), "nobody can go elsewhere");
+    assert_eq!(see(&mut lives, 21_000), [Effect::Kill(FIRST)]);
+}
+
+#[test]
+fn idle_connections_are_left_alone_as_long_as_asked() {
+    let mut lives = Lives { rules: Rules { drain_idle: Some(Duration::from_secs(1)), ..ONE_SLOT }, ..up(ONE_SLOT) };
+    lives.asks_to_leave(FIRST, at(5000));
+    lives.listens(SECOND, 2, address(80), at(5100));
+    let closes = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::CloseIdle { .. }));
+    assert!(!closes(tick(&mut lives, at(6_099), undrained)));
+    assert!(closes(tick(&mut lives.clone(), at(6_100), undrained)));
+    lives.tick(at(6_099), |_| own(Holding::Requests, true), undrained);
+    assert!(closes(tick(&mut lives, at(6_100), undrained)), "also by one that has been asked to end");
 }
 
 #[test]

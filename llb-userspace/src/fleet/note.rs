@@ -34,8 +34,10 @@ pub enum Kind {
     Recovered,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
     Draining,
-    /// A worker has been sent SIGTERM.
+    /// A worker has been sent the signal to end.
     Stopping,
+    /// A process of a worker has left the worker's cgroup. It is ended with the worker all the same.
+    LeftCgroup,
     /// A worker has been sent SIGKILL.
     Killed,
     /// A worker's first process has exited.
@@ -77,6 +79,7 @@ impl Kind {
             Kind::Recovered => "recovered",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
+            Kind::LeftCgroup => "left_cgroup",
             Kind::Killed => "killed",
             Kind::Exited => "exited",
             Kind::Failed => "failed",

@@ -1,97 +1,278 @@
-//! Sees a worker's clients out, once it is no longer chosen: what they still have with it, and an end to the connections
-//! that nobody needs.
+//! Looks at the connections of a worker that is no longer chosen: what its clients still have with it, and an end to the
+//! connections that nobody needs.
 //!
 //! A connection is closed from the worker's side, as servers do with one that they have kept alive long enough: the worker
-//! reads the end of its stream, as if the client had closed, and closes too. An answer that it owes still goes out.
+//! reads the end of its stream, as if the client had closed, and closes too. Some programs drop a request that they
+//! have when its client seems to have gone, so this is never done to a connection that holds one, or an answer that
+//! has begun.
+//!
+//! To look at all of thousands of connections takes milliseconds, so it is done seldom. Those that have moved lately are
+//! looked at often, as their pauses are short, and those that are to be closed once more just before.
 
 use std::{
+    collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    thread::sleep,
     time::Duration,
 };
 
-use nix::{errno::Errno, unistd::Pid};
+use nix::{errno::Errno, sys::signal::Signal, sys::stat::fstat, unistd::Pid};
 
-use super::{effect::Whom, worker::Holding};
-use crate::sys::{
-    connection::{Traffic, end_reading, traffic},
-    pidfd::PidFd,
-    procfs, socket,
+pub use super::course::QUIET;
+use super::course::SHORT;
+use super::{course::Course, effect::CloseScope, shutdown, worker::Holding};
+use crate::{
+    model::Instant,
+    sys::{
+        clock,
+        connection::{Traffic, end_reading, traffic},
+        pidfd::PidFd,
+        procfs, socket,
+    },
 };
 
-/// After this long without a byte either way a connection is idle, if nobody asks for less.
-const QUIET: Duration = Duration::from_millis(300);
+/// A look at everything is followed by so many times its own duration without another one: it takes 4% of a core.
+const SPARING: u64 = 25;
 
-/// Looks through the sockets of a worker's processes for connections to `ports`. `is_at_rest` says of one whether it holds
-/// no request, if that is known. The clients that `see_out` names are seen out.
-///
-/// # Errors
-/// If a process cannot be looked into.
-pub fn look(
-    pids: &[Pid],
-    ports: &[u16],
-    is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
-    see_out: Option<Whom>,
-) -> io::Result<Holding> {
-    let mut most = Holding::Nothing;
-    for &pid in pids {
-        let held = match in_process(pid, ports, &is_at_rest, see_out) {
-            Err(error) if procfs::has_ended(&error) => continue,
-            held => held?,
-        };
-        most = most.max(held);
-    }
-    Ok(most)
+/// Between two looks at the connections that have moved lately, and for how long they are looked at in one go.
+const OFTEN: Duration = Duration::from_millis(2);
+const GO: Duration = Duration::from_millis(40);
+
+/// A connection that has moved within this time has moved lately.
+const LATELY: Duration = Duration::from_secs(2);
+
+/// So many connections may be closed at once, however little time has passed.
+const FEW: usize = 64;
+
+/// What a look has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What the worker's clients still have with it.
+    pub holds: Holding,
+    /// Whether nobody waits in its queue, and nobody who has come just now has sent nothing yet.
+    pub settled: bool,
+    /// Whether a process of it that listens has a shutdown of its own. A shell or npm around the server does not count.
+    pub ends_itself: bool,
 }
 
-fn in_process(
+/// Whom to look at.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The worker's processes.
+    pub pids: Vec<Pid>,
+    /// The ports whose connections are meant.
+    pub ports: Vec<u16>,
+    /// The signal to end.
+    pub signal: Signal,
+    /// Whether an operator has chosen it.
+    pub chosen: bool,
+}
+
+/// What is remembered of a worker between looks.
+#[derive(Debug, Default)]
+pub struct Watch {
+    held: HashMap<u64, Held>,
+    /// When to look at everything again.
+    due: Instant,
+    waiting: bool,
+    ends_itself: bool,
+    most: usize,
+    closed: usize,
+}
+
+/// A connection of the worker, by its inode.
+#[derive(Clone, Copy, Debug)]
+struct Held {
     pid: Pid,
-    ports: &[u16],
-    is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
-    see_out: Option<Whom>,
-) -> io::Result<Holding> {
-    let process = PidFd::open(pid)?;
-    let mut most = Holding::Nothing;
-    for candidate in procfs::socket_fds(pid)? {
-        let copy: OwnedFd = match process.get_fd(candidate.fd) {
-            // Closed by now, which is what is waited for.
-            Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => continue,
-            copy => copy?,
-        };
-        let ours = socket::local_addr(&copy).is_ok_and(|at| at.is_some_and(|at| ports.contains(&at.port())));
-        if ours {
-            most = most.max(holding(copy.as_fd(), &is_at_rest, see_out));
-        }
-    }
-    Ok(most)
+    fd: RawFd,
+    course: Course,
+    holding: Holding,
+    fresh: bool,
+    lately: bool,
+    /// Whether it could be closed when it was looked at last.
+    idle: bool,
+    closed: bool,
+    /// Number of the look that has seen it last.
+    seen: Instant,
 }
 
-fn holding(
-    copy: BorrowedFd<'_>,
-    is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
-    see_out: Option<Whom>,
-) -> Holding {
-    if socket::is_listening(copy).unwrap_or(false) {
-        let waiting = socket::accept_queue(copy).map_or(0, |queue| queue.length);
-        return if waiting == 0 { Holding::Nothing } else { Holding::Requests };
+impl Watch {
+    /// Looks at the worker's connections, and closes those that `scope` names. `is_at_rest` says of one whether it holds no
+    /// request, if that is known. Takes [`GO`] where there is something to close, and else as long as it takes.
+    ///
+    /// # Errors
+    /// If a process cannot be looked into.
+    pub fn look(
+        &mut self,
+        subject: &Subject,
+        is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        scope: Option<CloseScope>,
+    ) -> io::Result<Look> {
+        let begun = clock::now();
+        if begun >= self.due {
+            self.look_at_all(subject, &is_at_rest, scope, begun)?;
+            let took = clock::now().since(begun);
+            self.due = clock::now().after(Duration::from_nanos(took * SPARING));
+        }
+        if let Some(scope) = scope {
+            self.close_idle(&is_at_rest, scope, |held| held.idle)?;
+            self.close_pausing(&is_at_rest, scope, begun.after(GO))?;
+        }
+        let open = self.held.values().map(|held| held.holding).max().unwrap_or(Holding::Nothing);
+        Ok(Look {
+            holds: if self.waiting { Holding::Requests } else { open },
+            settled: !self.waiting && !self.held.values().any(|held| held.fresh),
+            ends_itself: self.ends_itself,
+        })
     }
-    let Ok(traffic @ Traffic { open: true, .. }) = traffic(copy) else { return Holding::Nothing };
-    let at_rest = is_at_rest(copy);
-    let is_idle = |quiet| at_rest != Some(false) && !traffic.pending && traffic.quiet >= quiet;
-    let goes = match see_out {
-        Some(Whom::Idle(quiet)) => is_idle(quiet),
-        Some(Whom::All) => true,
-        None => false,
-    };
-    if goes {
-        // One that is closed already is what was wanted.
-        let _ = end_reading(copy);
+
+    fn look_at_all(
+        &mut self,
+        subject: &Subject,
+        is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        scope: Option<CloseScope>,
+        now: Instant,
+    ) -> io::Result<()> {
+        (self.waiting, self.ends_itself) = (false, false);
+        for &pid in &subject.pids {
+            match self.look_into(pid, subject, is_at_rest, scope, now) {
+                Err(error) if procfs::has_ended(&error) => {}
+                looked => looked?,
+            }
+        }
+        self.held.retain(|_, held| held.seen == now);
+        self.most = self.most.max(self.held.len());
+        Ok(())
     }
-    match at_rest {
-        Some(false) => Holding::Requests,
-        Some(true) | None if is_idle(QUIET) => Holding::Idle,
-        Some(true) | None => Holding::Streams,
+
+    fn look_into(
+        &mut self,
+        pid: Pid,
+        subject: &Subject,
+        is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        scope: Option<CloseScope>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let process = PidFd::open(pid)?;
+        for candidate in procfs::socket_fds(pid)? {
+            let Some(copy) = copy(&process, candidate.fd)? else { continue };
+            let ours =
+                socket::local_addr(&copy).is_ok_and(|at| at.is_some_and(|at| subject.ports.contains(&at.port())));
+            if !ours {
+                continue;
+            }
+            if socket::is_listening(&copy).unwrap_or(false) {
+                self.waiting |= socket::accept_queue(&copy).is_ok_and(|queue| queue.length > 0);
+                self.ends_itself |= own_shutdown(subject, pid);
+            } else if let Ok(traffic @ Traffic { open: true, .. }) = traffic(&copy) {
+                let held = self.held.entry(candidate.inode).or_insert(Held {
+                    pid,
+                    fd: candidate.fd,
+                    course: Course::new(traffic, now),
+                    holding: Holding::Requests,
+                    fresh: false,
+                    lately: true,
+                    idle: false,
+                    closed: false,
+                    seen: now,
+                });
+                (held.pid, held.fd, held.seen) = (pid, candidate.fd, now);
+                held.see(traffic, is_at_rest(copy.as_fd()), scope, now);
+            }
+        }
+        Ok(())
     }
+
+    /// Closes those that pause, among the connections that have moved lately.
+    fn close_pausing(
+        &mut self,
+        is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        scope: CloseScope,
+        until: Instant,
+    ) -> io::Result<()> {
+        while self.held.values().any(|held| held.lately && !held.closed) && clock::now() < until {
+            let begun = clock::now();
+            self.close_idle(is_at_rest, scope, |held| held.lately)?;
+            // Many take longer, and must not take all of a core.
+            sleep(OFTEN.max(Duration::from_nanos(clock::now().since(begun) * 10)));
+        }
+        Ok(())
+    }
+
+    /// Looks once more at the connections that `which` names, and closes those that are idle, as many as may be.
+    fn close_idle(
+        &mut self,
+        is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        scope: CloseScope,
+        which: impl Fn(&Held) -> bool,
+    ) -> io::Result<()> {
+        let may = (self.most * usize::from(scope.permille) / 1_000).max(FEW);
+        let mut left = may.saturating_sub(self.closed);
+        let mut processes: HashMap<Pid, PidFd> = HashMap::new();
+        let mut gone = Vec::new();
+        for (&inode, held) in self.held.iter_mut().filter(|(_, held)| !held.closed && which(held)) {
+            if left == 0 {
+                break;
+            }
+            let process = match processes.entry(held.pid) {
+                std::collections::hash_map::Entry::Occupied(process) => process.into_mut(),
+                std::collections::hash_map::Entry::Vacant(place) => match PidFd::open(held.pid) {
+                    Err(error) if procfs::has_ended(&error) => {
+                        gone.push(inode);
+                        continue;
+                    }
+                    process => place.insert(process?),
+                },
+            };
+            // Its number may be another socket's by now.
+            let copy = copy(process, held.fd)?.filter(|copy| fstat(copy).is_ok_and(|found| found.st_ino == inode));
+            let Some((copy, traffic)) = copy.and_then(|copy| traffic(&copy).ok().map(|traffic| (copy, traffic))) else {
+                gone.push(inode);
+                continue;
+            };
+            held.see(traffic, is_at_rest(copy.as_fd()), Some(scope), clock::now());
+            if held.idle {
+                // One that is closed already is what was wanted.
+                let _ = end_reading(&copy);
+                held.closed = true;
+                left -= 1;
+                self.closed += 1;
+            }
+        }
+        for inode in gone {
+            self.held.remove(&inode);
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    fn see(&mut self, traffic: Traffic, at_rest: Option<bool>, scope: Option<CloseScope>, now: Instant) {
+        self.course.see(traffic, now);
+        self.lately = traffic.quiet() < LATELY;
+        self.fresh = self.course.is_fresh() && traffic.quiet() < SHORT;
+        self.idle = scope.is_some_and(|scope| self.course.is_idle(at_rest, scope.pause));
+        self.holding = match at_rest {
+            Some(false) => Holding::Requests,
+            None if self.course.owes() => Holding::Requests,
+            _ if self.course.is_at_leisure(at_rest) => Holding::Idle,
+            _ => Holding::Streams,
+        };
+    }
+}
+
+/// A copy of a process's descriptor; nothing if it is closed by now, which is what is waited for.
+fn copy(process: &PidFd, fd: RawFd) -> io::Result<Option<OwnedFd>> {
+    match process.get_fd(fd) {
+        Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => Ok(None),
+        copy => copy.map(Some),
+    }
+}
+
+fn own_shutdown(subject: &Subject, pid: Pid) -> bool {
+    // One that has ended, or may not be looked into, is treated like one that does not catch it.
+    shutdown::has_own(pid, subject.signal, subject.chosen).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -104,28 +285,34 @@ mod tests {
 
     use nix::unistd::Pid;
 
-    use super::{Holding, QUIET, Whom, look};
+    use super::{CloseScope, Holding, Look, QUIET, Signal, Subject, Watch};
     use crate::sys::testing::{Ward, until};
 
-    const QUIETLY: Option<Whom> = Some(Whom::Idle(QUIET));
+    const QUIETLY: CloseScope = CloseScope { pause: QUIET, permille: 1_000 };
+
+    fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> Look {
+        let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false };
+        Watch::default().look(&subject, |_| at_rest, scope).unwrap()
+    }
 
     /// A process that holds `socket`, which is closed here.
-    fn holder(socket: impl Into<OwnedFd>) -> (Ward, [Pid; 1]) {
+    fn holder(socket: impl Into<OwnedFd>) -> (Ward, Pid) {
         let child = Command::new("sleep").arg("600").stdin(Stdio::from(socket.into())).spawn().unwrap();
         let pid = Pid::from_raw(child.id().cast_signed());
-        (Ward(child), [pid])
+        (Ward(child), pid)
     }
 
     #[test]
     fn a_listener_holds_what_waits_in_it() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (_ward, pids) = holder(listener);
-        let held = || look(&pids, &[address.port()], |_| None, None).unwrap();
-        assert_eq!(held(), Holding::Nothing);
+        let (_ward, pid) = holder(listener);
+        let looked = || look(pid, address.port(), None, None);
+        assert_eq!(looked(), Look { holds: Holding::Nothing, settled: true, ends_itself: false });
         let client = TcpStream::connect(address).unwrap();
-        until("a connection waits", || held() == Holding::Requests);
-        assert_eq!(look(&pids, &[1], |_| None, None).unwrap(), Holding::Nothing, "another port is none of ours");
+        until("a connection waits", || looked().holds == Holding::Requests);
+        assert!(!looked().settled);
+        assert_eq!(look(pid, 1, None, None).holds, Holding::Nothing, "another port is none of ours");
         drop(client);
     }
 
@@ -134,12 +321,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (_ward, pids) = holder(listener.accept().unwrap().0);
-        assert_eq!(look(&pids, &[port], |_| Some(false), QUIETLY).unwrap(), Holding::Requests);
-        assert_eq!(look(&pids, &[port], |_| Some(true), QUIETLY).unwrap(), Holding::Streams, "it is fresh");
-        until("it is idle", || look(&pids, &[port], |_| Some(true), None).unwrap() == Holding::Idle);
+        let (_ward, pid) = holder(listener.accept().unwrap().0);
+        let looked = |at_rest, scope| look(pid, port, at_rest, scope);
+        let fresh = looked(Some(true), Some(QUIETLY));
+        assert_eq!((fresh.holds, fresh.settled), (Holding::Streams, false), "its request may be on its way");
+        assert_eq!(looked(Some(false), Some(QUIETLY)).holds, Holding::Requests);
+        until("it has settled", || looked(Some(true), None).settled);
+        until("it is idle", || looked(Some(true), None).holds == Holding::Idle);
         drop(client);
-        until("the client is gone", || look(&pids, &[port], |_| None, None).unwrap() != Holding::Nothing);
-        assert_eq!(look(&[Pid::from_raw(i32::MAX)], &[port], |_| None, None).unwrap(), Holding::Nothing);
+        until("the client is gone", || looked(None, None).holds != Holding::Nothing);
+        assert_eq!(look(Pid::from_raw(i32::MAX), port, None, None).holds, Holding::Nothing);
     }
 }

@@ -18,11 +18,13 @@ pub enum State {
         earliest: Instant,
         /// From then on its idle connections are closed for it.
         relaxed: Instant,
-        /// When it is sent SIGTERM even if it has not finished.
+        /// When it is sent the signal to end even if it has not finished.
         deadline: Instant,
     },
-    /// Sent SIGTERM.
+    /// Sent the signal to end.
     Stopping {
+        /// From then on its idle connections are closed for it.
+        relaxed: Instant,
         /// When it is killed.
         deadline: Instant,
     },
@@ -55,6 +57,25 @@ pub enum Holding {
     Streams,
     /// Requests in flight, or connections that are being made.
     Requests,
+}
+
+/// What is seen of a worker that drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// What its clients still have with it.
+    pub holds: Holding,
+    /// Whether it has accepted whoever was sent to it, and each of them has had time to send a request: none is lost if
+    /// it closes its listener and its idle connections.
+    pub settled: bool,
+    /// Whether it catches the signal to end, and so has a shutdown of its own.
+    pub ends_itself: bool,
+}
+
+impl From<Holding> for Sight {
+    /// Of a worker that the signal ends at once.
+    fn from(holds: Holding) -> Self {
+        Sight { holds, settled: false, ends_itself: false }
+    }
 }
 
 /// A listening socket of a worker.
@@ -96,6 +117,8 @@ pub struct Worker {
     pub(super) asked_to_leave: Option<String>,
     /// Whether its replacement has been ordered.
     pub(super) leaving: bool,
+    /// Whether it hangs, so that it need not stay if its replacement cannot start beside it.
+    pub(super) hangs: bool,
 }
 
 impl Worker {
@@ -115,6 +138,7 @@ impl Worker {
             late: false,
             asked_to_leave: None,
             leaving: false,
+            hangs: false,
         }
     }
 

@@ -1,5 +1,5 @@
 //! What a connection says of itself, seen through a copy of somebody else's descriptor.
-#![expect(unsafe_code, reason = "SIOCINQ and SIOCOUTQ have no wrapper")]
+#![expect(unsafe_code, reason = "SIOCINQ has no wrapper")]
 
 use std::{
     io,
@@ -18,14 +18,29 @@ const ESTABLISHED: u8 = 1;
 const CLOSE_WAIT: u8 = 8;
 
 /// What has moved on a TCP connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Whether its owner may still send.
     pub open: bool,
-    /// Since anything came or went last.
-    pub quiet: Duration,
-    /// Bytes that its owner has not read, or that its peer has not acknowledged.
+    /// Since data came last, or since the connection was established.
+    pub since_in: Duration,
+    /// Since data went last, or since the connection was established.
+    pub since_out: Duration,
+    /// Bytes that have come.
+    pub bytes_in: u64,
+    /// Bytes that have gone, some more than once.
+    pub bytes_out: u64,
+    /// Bytes that its owner has not read, or that have not been sent yet. What has been sent and is not acknowledged does
+    /// not count: a peer may take its time, and a connection would seldom be seen to pause.
     pub pending: bool,
+}
+
+impl Traffic {
+    /// Since anything came or went last.
+    #[must_use]
+    pub fn quiet(&self) -> Duration {
+        self.since_in.min(self.since_out)
+    }
 }
 
 /// What has moved on a connection.
@@ -35,11 +50,13 @@ pub struct Traffic {
 pub fn traffic(socket: impl AsFd) -> io::Result<Traffic> {
     let socket = socket.as_fd();
     let info = tcp_info(socket)?;
-    let quiet = info.tcpi_last_data_sent.min(info.tcpi_last_data_recv);
     Ok(Traffic {
         open: matches!(info.tcpi_state, ESTABLISHED | CLOSE_WAIT),
-        quiet: Duration::from_millis(quiet.into()),
-        pending: queued(socket, libc::FIONREAD)? != 0 || queued(socket, libc::TIOCOUTQ)? != 0,
+        since_in: Duration::from_millis(info.tcpi_last_data_recv.into()),
+        since_out: Duration::from_millis(info.tcpi_last_data_sent.into()),
+        bytes_in: info.tcpi_bytes_received,
+        bytes_out: info.tcpi_bytes_sent,
+        pending: unread(socket)? != 0 || info.tcpi_notsent_bytes != 0,
     })
 }
 
@@ -52,11 +69,11 @@ pub fn end_reading(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket).shutdown(Shutdown::Read)
 }
 
-/// Bytes in a socket's queue: `FIONREAD` for the one that comes in, `TIOCOUTQ` for the one that goes out.
-fn queued(socket: impl AsFd, request: libc::Ioctl) -> io::Result<libc::c_int> {
+/// Bytes in a socket's queue of those that came in.
+fn unread(socket: impl AsFd) -> io::Result<libc::c_int> {
     let mut bytes: libc::c_int = 0;
-    // SAFETY: both requests write one int, which outlives the call.
-    let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request, &raw mut bytes) };
+    // SAFETY: the request writes one int, which outlives the call.
+    let done = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(bytes) }
 }
 
@@ -83,7 +100,7 @@ mod tests {
         server.write_all(b"answer").unwrap();
         until("it is quiet", || {
             let traffic = traffic(&server).unwrap();
-            traffic.open && !traffic.pending && traffic.quiet >= Duration::from_millis(20)
+            traffic.open && !traffic.pending && traffic.quiet() >= Duration::from_millis(20)
         });
 
         end_reading(&server).unwrap();

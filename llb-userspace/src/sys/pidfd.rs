@@ -30,6 +30,14 @@ impl PidFd {
         owned(fd).map(Self)
     }
 
+    /// Another name of the same process.
+    ///
+    /// # Errors
+    /// If there are too many descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
     /// Whether the process still runs. One that has ended and waits for its parent does not.
     ///
     /// # Errors

@@ -111,6 +111,40 @@ pub fn started_at(pid: Pid) -> io::Result<u64> {
     ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// The processes that `ancestor` has started, and those that they have, as far as their parents live.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn descendants(ancestor: Pid) -> io::Result<Vec<Pid>> {
+    let parents: Vec<(Pid, Pid)> = all_pids()?.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let (mut found, mut next) = (vec![ancestor], 0);
+    while let Some(&older) = found.get(next) {
+        next += 1;
+        let children = parents.iter().filter(|(pid, parent)| *parent == older && !found.contains(pid));
+        let children: Vec<Pid> = children.map(|(pid, _)| *pid).collect();
+        found.extend(children);
+    }
+    found.remove(0);
+    Ok(found)
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses can hold any, so the last one counts. After it and the state comes the parent.
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    let field = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(1);
+    Some(Pid::from_raw(str::from_utf8(field?).ok()?.parse().ok()?))
+}
+
+/// The cgroup that `pid` is in, as cgroup v2 names it.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn cgroup(pid: Pid) -> io::Result<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned())
+}
+
 /// A text that is another one after each start of the machine.
 ///
 /// # Errors
@@ -124,7 +158,7 @@ pub fn boot_id() -> io::Result<String> {
 /// # Errors
 /// If /proc cannot be read.
 pub fn ignores(number: i32) -> io::Result<bool> {
-    has_signal("self", "SigIgn:", number)
+    Ok(signals("self", "SigIgn:")? >> (number - 1) & 1 == 1)
 }
 
 /// Whether process `pid` has a handler for signal `number`.
@@ -132,15 +166,30 @@ pub fn ignores(number: i32) -> io::Result<bool> {
 /// # Errors
 /// `ENOENT` if it has ended.
 pub fn catches(pid: Pid, number: i32) -> io::Result<bool> {
-    has_signal(&pid.to_string(), "SigCgt:", number)
+    Ok(caught(pid)? >> (number - 1) & 1 == 1)
 }
 
-/// Whether signal `number` is in a set of a process's.
-fn has_signal(process: &str, set: &str, number: i32) -> io::Result<bool> {
+/// The signals that `pid` catches: bit n is signal n + 1.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn caught(pid: Pid) -> io::Result<u64> {
+    signals(&pid.to_string(), "SigCgt:")
+}
+
+fn signals(process: &str, which: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let signals = status.lines().find_map(|line| line.strip_prefix(set)).unwrap_or_default();
-    let mask = u64::from_str_radix(signals.trim(), 16).map_err(io::Error::other)?;
-    Ok(mask >> (number - 1) & 1 == 1)
+    let mask = status.lines().find_map(|line| line.strip_prefix(which)).unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).map_err(io::Error::other)
+}
+
+/// The name of the file that `pid` runs.
+///
+/// # Errors
+/// `ENOENT` if it has ended, `EACCES` if it is another user's.
+pub fn program(pid: Pid) -> io::Result<String> {
+    let file = fs::read_link(format!("/proc/{pid}/exe"))?;
+    Ok(file.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// What the process calls itself.

@@ -257,6 +257,11 @@ impl Updater {
         publish::is_drained(self.steering.books(), seat, now)
     }
 
+    /// Whether no connection that was given to a seat is still being made.
+    pub(crate) fn is_settled(&self, seat: Seat, now: Instant) -> bool {
+        publish::is_settled(self.steering.books(), seat, now)
+    }
+
     /// What was published last.
     #[must_use]
     pub fn table(&self) -> &Table {

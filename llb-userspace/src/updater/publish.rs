@@ -86,6 +86,11 @@ pub(super) fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
     select::in_flight(&books) == 0 && track::outstanding_at(&books, now.0) == 0
 }
 
+/// Whether a seat has no charges left.
+pub(super) fn is_settled(books: &Books, seat: Seat, now: Instant) -> bool {
+    track::outstanding_at(&books.seat(seat), now.0) == 0
+}
+
 fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
     books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
 }

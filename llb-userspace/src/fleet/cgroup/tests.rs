@@ -228,11 +228,11 @@ fn an_end_is_in_order_as_long_as_there_is_patience() {
         drop(worker);
         abandon(fleet);
 
-        assert!(end_leftover(&path, patience).unwrap() > 0);
+        assert!(end_leftover(&path, nix::sys::signal::Signal::SIGTERM, patience).unwrap() > 0);
 
         assert!(!path.exists());
         let status = scene.children[0].wait().unwrap();
         assert_eq!(status.code(), if killed { None } else { Some(7) });
-        assert_eq!(end_leftover(&path, patience).unwrap(), 0);
+        assert_eq!(end_leftover(&path, nix::sys::signal::Signal::SIGTERM, patience).unwrap(), 0);
     }
 }

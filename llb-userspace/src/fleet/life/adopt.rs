@@ -134,15 +134,13 @@ impl Lives {
     fn take_in(&mut self, found: AdoptedWorker, now: Instant, effects: &mut Vec<Effect>) -> WorkerId {
         let id = self.next;
         self.next = WorkerId(id.0 + 1);
-        let drain_timeout = self.rules.drain_timeout;
+        let (drain_timeout, drain_idle) = (self.rules.drain_timeout, self.rules.drain_idle());
         let state = match found.stage {
             Stage::Starting | Stage::Stopping => State::Starting { deadline: now.after(self.rules.ready_timeout) },
             Stage::Serving => State::Serving,
-            Stage::Draining => State::Draining {
-                earliest: now,
-                relaxed: now.after(drain_timeout / 2),
-                deadline: now.after(drain_timeout),
-            },
+            Stage::Draining => {
+                State::Draining { earliest: now, relaxed: now.after(drain_idle), deadline: now.after(drain_timeout) }
+            }
         };
         let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at);
         worker.was_ready = found.stage != Stage::Starting;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Effect, Holding, Instant, Kind, Lives, Phase, Slot, State, Whom, WorkerId};
+use super::{
+    AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Lives, Phase, QUIET, Rules, Sight, Slot, State, Worker,
+    WorkerId, place::TRIES,
+};
 
 /// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
 /// to hear it, to close what it keeps alive, and to exit by itself.
@@ -12,20 +15,29 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Nobody presses Ctrl-C twice that fast.
 const ONE_WISH: Duration = Duration::from_millis(200);
 
-/// After this long without a byte either way a connection is idle. An answer that comes in parts pauses for less.
-const QUIET: Duration = Duration::from_millis(300);
-
-/// After this long one without a request is, when time is short: its client thinks, or waits for the next click.
+/// After this long without a request a connection is idle when time is short: its client thinks, or waits for the next
+/// click.
 const BRIEF: Duration = Duration::from_millis(5);
 
-/// Whose connections are closed: the shorter the time that is left, the more. In the last quarter of the drain time
-/// whoever pauses at all, in its last eighth everybody, as SIGTERM would be worse.
-fn whom(relaxed: Instant, deadline: Instant, now: Instant) -> Whom {
-    let half = deadline.since(relaxed);
-    match deadline.since(now) {
-        left if left > half / 2 => Whom::Idle(QUIET),
-        left if left > half / 4 => Whom::Idle(BRIEF),
-        _ => Whom::All,
+/// Which connections are closed between `relaxed` and `deadline`: more and more of them in the first three quarters of
+/// that time, so that their clients do not all come back at once. In the second half whoever pauses at all, and in
+/// the last quarter whoever holds neither a request nor an answer, as the signal would be worse.
+pub(super) fn scope(relaxed: Instant, deadline: Instant, now: Instant) -> CloseScope {
+    let (time, left) = (deadline.since(relaxed).max(1), deadline.since(now));
+    let spent = time.saturating_sub(left);
+    let pause = match left {
+        left if left > time / 2 => QUIET,
+        left if left > time / 4 => BRIEF,
+        _ => Duration::ZERO,
+    };
+    let permille = u128::from(spent) * 4_000 / (u128::from(time) * 3);
+    CloseScope { pause, permille: permille.min(1_000) as u16 }
+}
+
+impl Rules {
+    /// How long idle connections of a worker that drains are left alone.
+    pub(super) fn drain_idle(&self) -> Duration {
+        self.drain_idle.unwrap_or(self.drain_timeout / 2).min(self.drain_timeout)
     }
 }
 
@@ -45,6 +57,23 @@ impl Lives {
             self.spawn_due(now, &mut effects);
         }
         effects
+    }
+
+    /// Replaces a worker that hangs. If what it holds keeps its replacement from starting, it goes first.
+    pub fn replace_hung(&mut self, id: WorkerId, cause: &str, now: Instant) -> Vec<Effect> {
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.hangs = true;
+        }
+        self.replace(id, cause, true, now)
+    }
+
+    /// A replacement has ended before it was ready, and not for the first time: one that hangs makes room for the next.
+    pub(super) fn make_way(&mut self, slot: Slot, failures: u32, now: Instant, effects: &mut Vec<Effect>) {
+        for id in self.in_slot(slot) {
+            if failures >= TRIES && self.workers[&id].hangs {
+                self.dismiss(id, "it hangs, and its replacement does not become ready beside it", now, effects);
+            }
+        }
     }
 
     /// Orders the replacement of a worker that is to leave. One that is not ready yet gets it when it is.
@@ -85,7 +114,7 @@ impl Lives {
 
     /// Takes a worker that serves out of its groups, and lets it finish.
     pub(super) fn retire(&mut self, id: WorkerId, cause: &str, now: Instant, effects: &mut Vec<Effect>) {
-        let drain_timeout = self.rules.drain_timeout;
+        let (drain_timeout, drain_idle) = (self.rules.drain_timeout, self.rules.drain_idle());
         let ending = self.phase == Phase::Ending;
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if worker.state != State::Serving {
@@ -96,7 +125,7 @@ impl Lives {
         }
         worker.state = State::Draining {
             earliest: now.after(if ending { Duration::ZERO } else { GRACE.min(drain_timeout) }),
-            relaxed: now.after(drain_timeout / 2),
+            relaxed: now.after(drain_idle),
             deadline: now.after(drain_timeout),
         };
         effects.push(Effect::TellToFinish(id));
@@ -104,15 +133,14 @@ impl Lives {
     }
 
     /// What time does to one on its way out.
-    pub(super) fn drain(&mut self, id: WorkerId, holds: Holding, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn drain(&mut self, id: WorkerId, sight: Sight, now: Instant, effects: &mut Vec<Effect>) {
         let ending = self.phase == Phase::Ending;
         let Some(worker) = self.workers.get(&id) else { return };
         let State::Draining { earliest, relaxed, deadline } = worker.state else { return };
-        let enough = match holds {
+        let enough = match sight.holds {
             Holding::Nothing => Some("it holds no connection any more"),
             // Whoever closes last closes for all: the fleet's end does not wait for clients who may come back.
             Holding::Idle if ending => Some("all its connections are idle"),
-            Holding::Streams if ending && now >= relaxed => Some("no request is in flight"),
             Holding::Idle | Holding::Streams | Holding::Requests => None,
         };
         if now >= deadline {
@@ -121,17 +149,33 @@ impl Lives {
             && now >= earliest
         {
             self.terminate(id, cause, now, effects);
-        } else if ending || now >= relaxed {
-            effects.push(Effect::SeeOut { id, whom: whom(relaxed, deadline, now) });
+        } else if sight.ends_itself && (sight.settled || now >= relaxed) {
+            // Its authors know best what it owes to whom. llb closes nothing as long as it is in time.
+            let relaxed = match self.rules.drain_idle {
+                _ if ending => now.after(GRACE).min(deadline),
+                Some(_) => relaxed,
+                None => deadline,
+            };
+            let deadline = deadline.after(self.rules.drain_timeout);
+            self.signal_end(id, State::Stopping { relaxed, deadline }, "it ends itself in order", effects);
+        } else if ending && now < relaxed {
+            effects.push(Effect::CloseIdle { id, scope: CloseScope { pause: QUIET, permille: 1_000 } });
+        } else if now >= relaxed {
+            effects.push(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
         }
     }
 
     pub(super) fn terminate(&mut self, id: WorkerId, cause: &str, now: Instant, effects: &mut Vec<Effect>) {
+        let deadline = now.after(self.rules.drain_timeout);
+        self.signal_end(id, State::Stopping { relaxed: deadline, deadline }, cause, effects);
+    }
+
+    fn signal_end(&mut self, id: WorkerId, stopping: State, cause: &str, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         if matches!(worker.state, State::Stopping { .. } | State::Killed) {
             return;
         }
-        worker.state = State::Stopping { deadline: now.after(self.rules.drain_timeout) };
+        worker.state = stopping;
         effects.push(Effect::Terminate(id));
         self.note_worker(Kind::Stopping, id, cause);
     }
@@ -166,6 +210,10 @@ impl Lives {
         self.note_fleet(Kind::Ending, cause);
         for id in self.ids() {
             self.dismiss(id, "the fleet ends", now, effects);
+            // One that ends itself already has less time for connections that are idle.
+            if let Some(Worker { state: State::Stopping { relaxed, .. }, .. }) = self.workers.get_mut(&id) {
+                *relaxed = now.after(GRACE).min(*relaxed);
+            }
         }
         if self.workers.is_empty() {
             self.go_down(effects);

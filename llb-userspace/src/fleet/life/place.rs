@@ -128,6 +128,7 @@ impl Lives {
         let Some(place) = self.place(worker.slot) else { return };
         place.failures = place.failures.saturating_add(1);
         let (failures, never) = (place.failures, !place.was_ready);
+        self.make_way(worker.slot, failures, now, effects);
         if self.roll.as_ref().is_some_and(|roll| roll.generation == worker.generation) {
             if failures >= TRIES {
                 self.roll_back("a new worker has exited again and again before it was ready", now, effects);

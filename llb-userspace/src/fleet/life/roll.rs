@@ -3,14 +3,15 @@
 //! The new workers start beside the old ones and join as soon as they are ready. *At once*: when every slot has a new
 //! one that serves, all old ones go. *Rolling*: an old one goes when the new one of its slot serves, and there are never
 //! more workers than slots and the surge together. A fleet of more workers than half the seats is always reloaded like that, with
-//! as many at a time as there are free seats. A new worker that exits twice before it is ready, or is not ready in
+//! as many at a time as there are free seats. Without a surge, an old one goes first, when all others serve: of what it
+//! holds there may be only one. A new worker that exits twice before it is ready, or is not ready in
 //! time, ends the reload: the new ones whose elder still serves go, and the old ones have never stopped serving. One
 //! more reload that is asked for meanwhile comes after it: the code may have changed since the first workers started.
 
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, WorkerId,
+    Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
     place::{Place, Wish},
 };
 use crate::fleet::{
@@ -81,6 +82,7 @@ impl Lives {
                 self.places[index].spawn_at = Some(now);
             }
         }
+        self.make_room(roll, now, effects);
         self.spawn_due(now, effects);
         let serves_anew = |slot: Slot| {
             let serves = |id: &WorkerId| self.workers[id].state == State::Serving;
@@ -168,12 +170,25 @@ impl Lives {
         }
     }
 
+    /// Without a surge the next old worker goes before its new one comes, once all others serve.
+    fn make_room(&mut self, roll: Roll, now: Instant, effects: &mut Vec<Effect>) {
+        let all_serve = self.workers.values().all(|worker| worker.state == State::Serving);
+        let none_comes = self.places.iter().all(|place| place.spawn_at.is_none());
+        if roll.style != (Style::Rolling { max_surge: 0 }) || !all_serve || !none_comes {
+            return;
+        }
+        let is_elder = |worker: &&Worker| worker.generation < roll.generation;
+        if let Some(elder) = self.workers.values().filter(is_elder).min_by_key(|worker| worker.slot).map(|w| w.id) {
+            self.dismiss(elder, "a newer one takes its place", now, effects);
+        }
+    }
+
     /// Whether one more worker may be started now.
     fn has_room(&self, roll: Roll) -> bool {
         let Style::Rolling { max_surge } = roll.style else { return true };
         let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
         let coming = self.places.iter().filter(|place| place.spawn_at.is_some()).count();
-        self.workers.len() + coming < wanted + max_surge.max(1) as usize
+        self.workers.len() + coming < wanted + max_surge as usize
     }
 
     fn newest(&self, slot: Slot) -> Option<Generation> {

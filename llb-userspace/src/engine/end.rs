@@ -1,0 +1,206 @@
+//! The end of a worker's processes: who is signalled, who has left the worker's cgroup, who is left when the first one
+//! has exited. All by pidfd, so that no stranger of the same number is hit.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nix::{sys::signal::Signal, unistd::Pid};
+use tokio::{sync::mpsc::Sender, time::sleep};
+
+use super::{Engine, messages::Message, worker::Epitaph};
+use crate::{
+    config::StopWhom,
+    fleet::{Kind, State, cgroup},
+    model::WorkerId,
+    sys::{pidfd::PidFd, procfs},
+};
+
+/// Between two looks whether the rest of a worker has exited.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Processes are gone within milliseconds of SIGKILL, unless they hang in the kernel; those are not waited for.
+const KILLED_FOR: Duration = Duration::from_secs(2);
+
+/// What is known of the end of a worker's processes.
+#[derive(Debug)]
+pub(super) struct End {
+    first: PidFd,
+    /// Those that have left the worker's cgroup.
+    outside: Vec<Outsider>,
+    /// Whether its first process has exited, and the rest is waited for.
+    first_gone: bool,
+    /// Tells the task that waits for the rest that it has been killed.
+    killed: std::rc::Rc<std::cell::Cell<bool>>,
+}
+
+/// A process of a worker that is not in the worker's cgroup.
+#[derive(Debug)]
+pub(super) struct Outsider {
+    pid: Pid,
+    process: PidFd,
+    /// Who it is and where.
+    whereabouts: String,
+}
+
+impl End {
+    pub(super) fn of(first: PidFd) -> Self {
+        End { first, outside: Vec::new(), first_gone: false, killed: std::rc::Rc::default() }
+    }
+
+    /// The processes that have left the cgroup.
+    pub(super) fn outside(&self) -> impl Iterator<Item = Pid> {
+        self.outside.iter().map(|outsider| outsider.pid)
+    }
+
+    /// Signals those that have left the cgroup.
+    pub(super) fn signal_outside(&self, signal: Signal) {
+        for outsider in &self.outside {
+            signal_to(&outsider.process, signal);
+        }
+    }
+}
+
+/// One that has just exited is what was wanted. A stopped one must run to end in order.
+fn signal_to(process: &PidFd, signal: Signal) {
+    let _ = process.signal(signal);
+    let _ = process.signal(Signal::SIGCONT);
+}
+
+/// The processes of the worker whose first one is `first` that are not in its cgroup.
+fn find_outside(first: Pid, cgroup: &Path) -> Vec<Outsider> {
+    let family = std::iter::once(first).chain(procfs::descendants(first).unwrap_or_default());
+    let opened: Vec<(Pid, PidFd)> = family.filter_map(|pid| Some((pid, PidFd::open(pid).ok()?))).collect();
+    // Read after they are open: a number that is another's by now is not in the family any more.
+    let still = procfs::descendants(first).unwrap_or_default();
+    let inside = cgroup::processes(cgroup).unwrap_or_default();
+    let outside = opened.into_iter().filter(|(pid, _)| !inside.contains(pid) && (*pid == first || still.contains(pid)));
+    let alive = outside.filter(|(_, process)| process.is_alive().unwrap_or(false));
+    alive
+        .map(|(pid, process)| {
+            let place = procfs::cgroup(pid).unwrap_or_default();
+            Outsider { pid, process, whereabouts: format!("{} is in the cgroup {place}", procfs::Process::of(pid)) }
+        })
+        .collect()
+}
+
+impl Engine {
+    /// Looks for processes that have left the worker's cgroup, on a thread of its own: there may be thousands of
+    /// processes on the machine.
+    pub(super) fn look_outside(&self, id: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        let (pid, path, inbox) = (running.pid, running.cgroup.path().to_owned(), self.inbox.clone());
+        let look = tokio::task::spawn_blocking(move || find_outside(pid, &path));
+        tokio::task::spawn_local(async move {
+            let outside = look.await.unwrap_or_default();
+            if !outside.is_empty() {
+                // A closed inbox is the end of the engine.
+                let _ = inbox.send(Message::Outside { id, outside }).await;
+            }
+        });
+    }
+
+    /// Some have left the worker's cgroup.
+    pub(super) fn found_outside(&mut self, id: WorkerId, outside: Vec<Outsider>) {
+        let Some(state) = self.lives.worker(id).map(|worker| worker.state) else { return };
+        for outsider in outside {
+            let Some(running) = self.running.get_mut(&id) else { return };
+            if running.end.outside().any(|known| known == outsider.pid) {
+                continue;
+            }
+            tracing::warn!(pid = %outsider.pid, "has left its worker's cgroup: {}", outsider.whereabouts);
+            self.lives.note_worker(Kind::LeftCgroup, id, &outsider.whereabouts);
+            match state {
+                State::Stopping { .. } if outsider.pid != running.pid => {
+                    signal_to(&outsider.process, self.stop_signal())
+                }
+                State::Killed => signal_to(&outsider.process, Signal::SIGKILL),
+                _ => {}
+            }
+            if let Some(running) = self.running.get_mut(&id) {
+                running.end.outside.push(outsider);
+            }
+        }
+        self.enter_notes();
+    }
+
+    pub(super) fn stop_signal(&self) -> Signal {
+        self.config.stop_signal.unwrap_or_default().signal()
+    }
+
+    /// Sends a worker the signal to end.
+    pub(super) fn terminate(&mut self, id: WorkerId) {
+        let signal = self.stop_signal();
+        let all = self.config.stop_whom == StopWhom::All;
+        let Some(running) = self.running.get_mut(&id) else { return };
+        // What it closes from here on is its own choice, until it is told otherwise.
+        running.drain.scope = None;
+        let first_gone = running.end.first_gone;
+        if !first_gone {
+            signal_to(&running.end.first, signal);
+        }
+        if all || first_gone {
+            self.signal_rest(id, signal);
+        } else {
+            self.signal_rest(id, Signal::SIGCONT);
+        }
+        self.look_outside(id);
+    }
+
+    /// Signals a worker's processes but its first.
+    fn signal_rest(&self, id: WorkerId, signal: Signal) {
+        let Some(running) = self.running.get(&id) else { return };
+        for (_, process) in running.cgroup.members().unwrap_or_default().iter().filter(|(pid, _)| *pid != running.pid) {
+            signal_to(process, signal);
+        }
+        for outsider in running.end.outside.iter().filter(|outsider| outsider.pid != running.pid) {
+            signal_to(&outsider.process, signal);
+        }
+    }
+
+    pub(super) fn kill(&self, id: WorkerId) {
+        let Some(running) = self.running.get(&id) else { return };
+        tracing::warn!(slot = %self.slot(id), pid = %running.pid, "did not end in time, killed");
+        if let Err(error) = running.cgroup.kill() {
+            tracing::error!(%error, "cannot kill a worker");
+        }
+        // Also if it is not in its cgroup any more.
+        let _ = running.end.first.signal(Signal::SIGKILL);
+        running.end.signal_outside(Signal::SIGKILL);
+        running.end.killed.set(true);
+        self.look_outside(id);
+    }
+
+    /// The first process of a worker that is on its way out has exited, and others of it have not: they are asked to end as
+    /// well, and have the time that is left. False if there is nobody to wait for.
+    pub(super) fn waits_for_rest(&mut self, id: WorkerId, epitaph: &Epitaph) -> bool {
+        let leaves = self
+            .lives
+            .worker(id)
+            .is_some_and(|worker| matches!(worker.state, State::Draining { .. } | State::Stopping { .. }));
+        let Some(running) = self.running.get_mut(&id).filter(|running| leaves && !running.end.first_gone) else {
+            return false;
+        };
+        if !running.cgroup.is_populated().unwrap_or(false) {
+            return false;
+        }
+        running.end.first_gone = true;
+        let (path, killed) = (running.cgroup.path().to_owned(), running.end.killed.clone());
+        let exited = Message::Exited { id, status: epitaph.status, tail: epitaph.tail.clone() };
+        let inbox: Sender<Message> = self.inbox.clone();
+        self.signal_rest(id, self.stop_signal());
+        tokio::task::spawn_local(async move {
+            let mut killed_at = None;
+            while cgroup::is_populated(&path).unwrap_or(false) {
+                if killed.get() && killed_at.get_or_insert_with(Instant::now).elapsed() > KILLED_FOR {
+                    break;
+                }
+                sleep(LOOK_EVERY).await;
+            }
+            // A closed inbox is the end of the engine.
+            let _ = inbox.send(exited).await;
+        });
+        true
+    }
+}

@@ -32,6 +32,8 @@ pub mod procnet;
 pub mod readable;
 #[cfg(feature = "master")]
 pub mod socket;
+#[cfg(feature = "master")]
+pub(crate) mod waiting;
 
 #[cfg(all(test, feature = "master"))]
 pub(crate) mod testing;

@@ -8,6 +8,7 @@ use super::{
     worker::{self, Epitaph, Running},
 };
 use crate::{
+    config::ReadyWhen,
     fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
@@ -29,6 +30,7 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
+                Effect::Watch { id, cookie } => self.watch(id, cookie),
                 Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
                 Effect::Leave { cookie } => {
                     if let Err(error) = self.updater.leave(cookie) {
@@ -193,7 +195,11 @@ impl Engine {
     fn fail(&mut self, failure: &Failure) {
         if let Failure::NotReady { id } = failure {
             let slot = self.slot(*id);
-            let doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let mut doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let listens = self.lives.worker(*id).is_some_and(|worker| !worker.listeners.is_empty());
+            if listens && self.config.ready_when == ReadyWhen::Accepting {
+                doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
+            }
             let timeout = self.config.ready_timeout;
             self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
         }

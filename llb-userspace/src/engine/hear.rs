@@ -49,6 +49,10 @@ impl Engine {
                 self.exited(id, Epitaph { id, pid, status, tail }, now);
             }
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
+            Message::Accepts { id, cookie } => {
+                let effects = self.lives.accepts(id, cookie, now);
+                self.perform(effects, now);
+            }
             Message::Looked { id, holds } => self.looked(id, holds, now),
             // Who asked may have gone; what was asked for is done all the same.
             Message::Command { command, reply } => {

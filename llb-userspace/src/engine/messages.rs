@@ -32,6 +32,8 @@ pub(super) enum Message {
     Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
+    /// A worker has been seen to accept connections at the listener of this cookie.
+    Accepts { id: WorkerId, cookie: u64 },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, holds: Option<Holding> },
     /// An operator wants something.

@@ -9,10 +9,11 @@ use std::{
 
 use llb_common::names;
 use nix::unistd::geteuid;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     Announce, Engine, RunError,
+    acceptance::LOOKERS,
     guard::Guard,
     journal::Journal,
     leftover,
@@ -90,6 +91,7 @@ impl Engine {
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),
             inbox,
+            lookers: Rc::new(Semaphore::new(LOOKERS)),
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,

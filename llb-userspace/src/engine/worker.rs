@@ -58,7 +58,7 @@ pub(super) struct Running {
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
-    _tasks: JoinSet<()>,
+    pub tasks: JoinSet<()>,
 }
 
 /// How a worker ended.
@@ -101,7 +101,7 @@ impl Running {
             pid_started_at: procfs::started_at(spawned.pid)?,
             rescued: 0,
             say: Some(say),
-            _tasks: tasks,
+            tasks,
         })
     }
 
@@ -118,7 +118,7 @@ impl Running {
             pid_started_at: record.pid_started_at,
             rescued: 0,
             say: None,
-            _tasks: tasks,
+            tasks,
         })
     }
 

@@ -176,6 +176,12 @@ impl Lives {
                 State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
                     self.advance(id, now, &mut effects);
                 }
+                // The one at which it accepted nothing has been closed.
+                State::Starting { .. }
+                    if self.rules.ready_when == ReadyWhen::Accepting && worker.accepts_everywhere() =>
+                {
+                    self.advance(id, now, &mut effects);
+                }
                 State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
                     let holds = holds(worker);
@@ -231,13 +237,15 @@ impl Lives {
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let starting = matches!(worker.state, State::Starting { .. });
+        let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
         let (ready, cause) = match self.rules.ready_when {
+            ReadyWhen::Accepting => (worker.accepts_everywhere(), "it listens and waits for connections"),
             ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
             ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
             ReadyWhen::Started => (true, "it has been started"),
         };
-        if !ready || !(starting || worker.state == State::Serving) {
+        // One that serves has been ready, whatever else it listens on now.
+        if !(serving || (starting && ready)) {
             return;
         }
         worker.state = State::Serving;

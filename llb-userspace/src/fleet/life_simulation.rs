@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const READY_WHEN: [ReadyWhen; 4] = [ReadyWhen::Accepting, ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started];
+
 /// What happens next. Numbers choose among the workers and listeners that there are just then.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -13,6 +15,8 @@ enum Happening {
     Tick(u64, u64),
     Listens(usize, u16),
     Closes(usize),
+    /// It accepts at one of the listeners that are open.
+    Accepts(usize),
     Speaks(usize),
     SaysReady(usize),
     AsksToLeave(usize),
@@ -95,6 +99,10 @@ impl World {
                 let at = number % self.open.len();
                 let (_, cookie) = self.open.swap_remove(at);
                 self.lives.closes(cookie)
+            }
+            Happening::Accepts(number) => {
+                let Some((id, cookie)) = self.open.get(number % self.open.len().max(1)).copied() else { return };
+                self.lives.accepts(id, cookie, now)
             }
             Happening::Speaks(number) => {
                 if let Some(id) = on(number) {
@@ -229,7 +237,12 @@ impl World {
                     let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
                 }
+                Effect::Watch { id, cookie } => {
+                    assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}")
+                }
                 Effect::Join { id, cookie, address, seat } => {
+                    let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+                    assert!(!self.lives.worker(id).is_some_and(starts), "{id} joins and is not ready");
                     assert!(self.alive.contains(&id), "{id} is not there to join");
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}");
                     for (other, there, taken) in self.groups.values() {
@@ -317,6 +330,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(ms, seats)| Happening::Tick(ms, seats)),
         12 => (any::<usize>(), 80_u16..83).prop_map(|(worker, port)| Happening::Listens(worker, port)),
         4 => any::<usize>().prop_map(Happening::Closes),
+        6 => any::<usize>().prop_map(Happening::Accepts),
         3 => any::<usize>().prop_map(Happening::Speaks),
         4 => any::<usize>().prop_map(Happening::SaysReady),
         4 => any::<usize>().prop_map(Happening::AsksToLeave),
@@ -347,7 +361,7 @@ proptest! {
     #[test]
     fn whatever_happens_the_fleet_is_in_order_and_ends(
         slots in 1_u32..4,
-        ready_when in prop::sample::select(vec![ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started]),
+        ready_when in prop::sample::select(READY_WHEN.to_vec()),
         begin_up in any::<bool>(),
         happenings in prop_oneof![
             prop::collection::vec(happening(), 0..120),
@@ -362,6 +376,7 @@ proptest! {
         for worker in 0..if begin_up { slots as usize } else { 0 } {
             world.happen(&Happening::Listens(worker, 80));
             world.happen(&Happening::SaysReady(worker));
+            world.happen(&Happening::Accepts(worker));
         }
         for (index, happening) in happenings.iter().enumerate() {
             if stop.is_some_and(|stop| stop.index(happenings.len()) == index) {

@@ -1,5 +1,7 @@
 //! One worker, as the lives of the fleet know it.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
 
 /// Where a worker stands.
@@ -87,6 +89,8 @@ pub struct Worker {
     pub bound: Option<Address>,
     /// Every seat that one of its listeners has had.
     pub(super) held: Vec<Seat>,
+    /// Those of its listeners at which it has been seen to accept connections, by cookie.
+    pub(super) accepts: BTreeSet<u64>,
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
@@ -109,6 +113,7 @@ impl Worker {
             listeners: Vec::new(),
             bound: None,
             held: Vec::new(),
+            accepts: BTreeSet::new(),
             said_ready: false,
             spoke: false,
             was_ready: false,
@@ -127,6 +132,11 @@ impl Worker {
     #[must_use]
     pub fn takes(&self, seat: Seat) -> bool {
         self.state == State::Serving && self.listeners.iter().any(|listener| listener.seat == Some(seat))
+    }
+
+    /// Whether it accepts connections wherever it listens.
+    pub(super) fn accepts_everywhere(&self) -> bool {
+        !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
     }
 
     /// Why it is to be replaced, if it is.

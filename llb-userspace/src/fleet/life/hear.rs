@@ -1,7 +1,7 @@
 //! What is heard of a worker: its sockets, its words, its end.
 
-use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, WorkerId};
-use crate::model::Address;
+use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, Worker, WorkerId};
+use crate::{config::ReadyWhen, model::Address};
 
 impl Lives {
     /// The worker is about to bind an address.
@@ -21,9 +21,31 @@ impl Lives {
                 worker.listeners.push(Listener { cookie, address, seat: None });
                 self.note_worker(Kind::Listening, id, &address.to_string());
             }
+            self.watch(id, cookie, &mut effects);
             self.advance(id, now, &mut effects);
         }
         effects
+    }
+
+    /// The worker accepts connections at one of its listeners.
+    pub fn accepts(&mut self, id: WorkerId, cookie: u64, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.listeners.iter().any(|listener| listener.cookie == cookie)
+        {
+            worker.accepts.insert(cookie);
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
+    /// Has it seen when the worker accepts connections at a listener, if it is ready by that.
+    pub(super) fn watch(&self, id: WorkerId, cookie: u64, effects: &mut Vec<Effect>) {
+        let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+        if self.rules.ready_when == ReadyWhen::Accepting && self.workers.get(&id).is_some_and(starts) {
+            effects.push(Effect::Watch { id, cookie });
+        }
     }
 
     /// A listener has closed, or could not be joined.

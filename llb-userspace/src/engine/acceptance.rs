@@ -23,6 +23,10 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// Where it is not to be seen whether a worker accepts, it is taken to, so long after it listens.
 const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
 
+/// One of several processes is ready when it accepts and its first process is still there, so long after that was first
+/// seen: whoever goes to the background exits as soon as it has forked, or as its child is ready.
+const SECOND_THOUGHT: Duration = Duration::from_millis(20);
+
 /// Workers that are looked at in one moment: a large fleet starts all at once.
 pub(super) const LOOKERS: usize = 2;
 
@@ -32,14 +36,15 @@ impl Engine {
         let (inbox, lookers) = (self.inbox.clone(), self.lookers.clone());
         if let Some(running) = self.running.get_mut(&id) {
             let cgroup = running.cgroup.path().to_owned();
-            running.tasks.spawn_local(watch(id, cookie, cgroup, lookers, inbox));
+            let target = Target { first: running.pid, is_alone: true, cookie, known: None };
+            running.tasks.spawn_local(watch(id, target, cgroup, lookers, inbox));
         }
     }
 }
 
-async fn watch(id: WorkerId, cookie: u64, cgroup: PathBuf, lookers: Rc<Semaphore>, inbox: Sender<Message>) {
+async fn watch(id: WorkerId, mut target: Target, cgroup: PathBuf, lookers: Rc<Semaphore>, inbox: Sender<Message>) {
     let since = Instant::now();
-    let mut target = Target { cookie, known: None };
+    let (cookie, mut seen_before) = (target.cookie, false);
     loop {
         let lasts = since.elapsed();
         let seen = {
@@ -51,6 +56,12 @@ async fn watch(id: WorkerId, cookie: u64, cgroup: PathBuf, lookers: Rc<Semaphore
         let Ok((seen, found)) = seen else { return };
         target = found;
         match seen {
+            // A first process that has only forked a daemon is about to exit.
+            Acceptance::Yes if !target.is_alone && !seen_before => {
+                seen_before = true;
+                sleep(SECOND_THOUGHT).await;
+                continue;
+            }
             Acceptance::Yes => break,
             Acceptance::Unknown if lasts >= BENEFIT_OF_DOUBT => {
                 tracing::debug!(worker = %id, cookie, "cannot see whether it accepts connections; takes it that it does");

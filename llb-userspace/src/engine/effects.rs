@@ -1,5 +1,7 @@
 //! Does what the lives of workers demand.
 
+use std::collections::BTreeSet;
+
 use nix::sys::signal::{Signal, kill};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn, spawn::keeps_descriptors},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
@@ -95,18 +97,26 @@ impl Engine {
             args: &self.config.args,
             directory: None,
             slot,
+            number: self.free_number(),
             generation,
             identity: self.config.identity.as_ref(),
-            notify: Some(self.notify.address()),
+            // Programs that find it may insist on being heard, or leave others unheard.
+            notify: (self.config.ready_when == ReadyWhen::Ready).then(|| self.notify.address()),
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
         self.by_cgroup.insert(cgroup.id(), id);
-        let running = Running::new(id, spawned, cgroup, &self.inbox)
+        let running = Running::new(id, order.number, spawned, cgroup, &self.inbox)
             .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
         tracing::info!(%slot, pid = %running.pid, "started a worker");
         self.running.insert(id, running);
         Ok(())
+    }
+
+    /// The least number that no worker has: there are fewer than twice as many workers as seats.
+    fn free_number(&self) -> u32 {
+        let taken: BTreeSet<u32> = self.running.values().filter_map(|running| running.number).collect();
+        (0..).find(|number| !taken.contains(number)).unwrap_or_default()
     }
 
     /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
@@ -169,6 +179,13 @@ impl Engine {
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, self));
         self.enter_notes();
+        if epitaph.status.is_some_and(|status| status.success()) {
+            let answered = self.lives.worker(id).map_or(0, |worker| {
+                let seats: Vec<Seat> = worker.seats().collect();
+                self.updater.counted(id, &seats).answered
+            });
+            self.lives.ends_well(id, answered > 0, now);
+        }
         let effects = self.lives.exited(id, now);
         let Epitaph { status, tail, .. } = &epitaph;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
@@ -201,6 +218,13 @@ impl Engine {
                 doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
             }
             let timeout = self.config.ready_timeout;
+            if self.config.ready_when == ReadyWhen::Ready && keeps_descriptors(&self.config.program) {
+                doing.push_str(&format!(
+                    ", and what {} starts does not get the report channel: run node itself, as in `node server.js`, \
+                     or say READY=1 on NOTIFY_SOCKET",
+                    self.config.program.display()
+                ));
+            }
             self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
         }
     }

@@ -16,7 +16,7 @@ impl Engine {
             return;
         }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
-            (EventKind::Close, _) => self.lives.closes(event.cookie),
+            (EventKind::Close, _) => self.lives.hears_close(event.cookie, now),
             (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),
             (EventKind::Bind, Some(id)) => {
                 self.lives.binds(*id, event.address);

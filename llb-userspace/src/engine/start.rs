@@ -27,7 +27,7 @@ use super::{
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, FleetCgroup, Lives, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -77,7 +77,7 @@ impl Engine {
                 (cgroup, steering, Some(pins), Some((record, workers, gone)))
             }
         };
-        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
+        let notify = notify::open(&config, &lock, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         let mut engine = Engine {
             started_at: now,

@@ -34,6 +34,9 @@ const BUDGET_LINES: u32 = 1_000;
 /// Read from a worker's channel at once; other workers' turns come in between.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// How long a worker may pause in the midst of the word `ready`; after that it has ended without a newline.
+const END_OF_WORD: Duration = Duration::from_millis(50);
+
 /// Lines kept of the end of a captured output, and the longest that is kept of one.
 const TAIL_LINES: usize = 20;
 const TAIL_LINE_BYTES: usize = 400;
@@ -51,6 +54,8 @@ pub(super) struct Running {
     pub cgroup: WorkerCgroup,
     pub counts: Rc<RefCell<ReportCounts>>,
     pub drain: Drain,
+    /// What it sees as `LLB_WORKER`: no other that lives has it.
+    pub number: Option<u32>,
     /// Connections that waited for it and were given to others.
     pub rescued: u64,
     /// See [`procfs::started_at`].
@@ -74,6 +79,7 @@ impl Running {
     /// Listens to a worker that has just been spawned.
     pub(super) fn new(
         id: WorkerId,
+        number: u32,
         spawned: Spawned,
         cgroup: WorkerCgroup,
         inbox: &Sender<Message>,
@@ -97,6 +103,7 @@ impl Running {
             cgroup,
             counts,
             drain: Drain::default(),
+            number: Some(number),
             // Nobody has waited for it yet, so it is there.
             pid_started_at: procfs::started_at(spawned.pid)?,
             rescued: 0,
@@ -115,6 +122,7 @@ impl Running {
             cgroup,
             counts: Rc::default(),
             drain: Drain::default(),
+            number: record.number,
             pid_started_at: record.pid_started_at,
             rescued: 0,
             say: None,
@@ -158,14 +166,27 @@ async fn listen(
     let mut reader = Reader::new(BUDGET_LINES);
     let mut refilled = Instant::now();
     let mut chunk = vec![0; CHUNK_BYTES];
-    while let Ok(read @ 1..) = channel.read(&mut chunk).await {
-        // Renewed when something is read, not by a timer: workers that say nothing cost nothing.
+    let mut is_open = true;
+    while is_open {
+        // The time counts only where a word has begun: a worker that says nothing costs nothing.
+        let read = match reader.awaits_end_of_word() {
+            true => timeout(END_OF_WORD, channel.read(&mut chunk)).await,
+            false => Ok(channel.read(&mut chunk).await),
+        };
+        // Renewed when something is read, not by a timer, for the same reason.
         if refilled.elapsed() >= BUDGET_EVERY {
             refilled = Instant::now();
             reader.refill(BUDGET_LINES);
         }
         let mut reports: Vec<Report> = Vec::new();
-        reader.feed(&chunk[..read], |report| reports.push(report));
+        match read {
+            Ok(Ok(read @ 1..)) => reader.feed(&chunk[..read], |report| reports.push(report)),
+            Ok(Ok(0) | Err(_)) => {
+                is_open = false;
+                reader.end_word(|report| reports.push(report));
+            }
+            Err(_) => reader.end_word(|report| reports.push(report)),
+        }
         counts.borrow_mut().clone_from(reader.counts());
         let (faults, messages) = (reader.newly_seen(), reader.messages());
         if (!reports.is_empty() || !faults.is_empty() || !messages.is_empty())

@@ -25,6 +25,10 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// A listener of a worker, as it is looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
+    /// The worker's first process.
+    pub first: Pid,
+    /// Whether that has no others beside it.
+    pub is_alone: bool,
     /// Its cookie.
     pub cookie: u64,
     /// Its inode and address, once it has been found.
@@ -46,6 +50,11 @@ pub enum Acceptance {
 #[must_use]
 pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
     let Ok(pids) = cgroup::processes(cgroup) else { return Acceptance::No };
+    // One that has gone to the background is going to be ended.
+    if !pids.contains(&target.first) {
+        return Acceptance::No;
+    }
+    target.is_alone = pids.len() == 1;
     if target.known.is_none() {
         match find::listener(&pids, target.cookie) {
             Ok((copy, _)) => target.known = identify(copy.as_fd()).ok(),
@@ -107,7 +116,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let cookie = socket::cookie(&listener).unwrap();
         drop(listener);
-        let mut target = Target { cookie, known: None };
+        let mut target = Target { first: Pid::this(), is_alone: true, cookie, known: None };
         let cgroup = own_cgroup().unwrap().path;
         assert_eq!(look(&cgroup, &mut target, Duration::from_secs(1)), Acceptance::No);
     }

@@ -95,6 +95,9 @@ pub struct Lives {
     due: Instant,
 }
 
+/// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
+const DESERTED: Duration = Duration::from_millis(100);
+
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
 
@@ -190,6 +193,9 @@ impl Lives {
                 State::Stopping { deadline } if now >= deadline => {
                     self.kill(id, "it has not ended in time after SIGTERM", &mut effects);
                 }
+                State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
+                    effects.extend(self.succeed(id, now));
+                }
                 State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
             }
         }
@@ -208,6 +214,7 @@ impl Lives {
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
             State::Serving if waits_for_seat(worker) => Some(AT_ONCE),
+            State::Serving if !worker.is_leaving() => worker.deserted_at.map(|at| at.after(DESERTED)),
             State::Serving | State::Killed => None,
         });
         let seats = self.seats.any_rests().then_some(AT_ONCE);

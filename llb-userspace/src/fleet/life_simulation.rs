@@ -22,6 +22,8 @@ enum Happening {
     AsksToLeave(usize),
     HangsUp(usize),
     Exits(usize),
+    /// It exits with code 0.
+    ExitsWell(usize),
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
@@ -79,7 +81,7 @@ impl World {
         let now = self.now;
         let on = |number: usize| self.pick(number);
         let before = self.states();
-        let spares = !matches!(happening, Happening::Exits(_) | Happening::Stop);
+        let spares = !matches!(happening, Happening::Exits(_) | Happening::ExitsWell(_) | Happening::Stop);
         let effects = match *happening {
             Happening::Tick(ms, seats) => {
                 self.now = now.after(Duration::from_millis(ms));
@@ -98,7 +100,7 @@ impl World {
                 }
                 let at = number % self.open.len();
                 let (_, cookie) = self.open.swap_remove(at);
-                self.lives.closes(cookie)
+                self.lives.hears_close(cookie, now)
             }
             Happening::Accepts(number) => {
                 let Some((id, cookie)) = self.open.get(number % self.open.len().max(1)).copied() else { return };
@@ -115,6 +117,16 @@ impl World {
             Happening::HangsUp(number) => on(number).map_or_else(Vec::new, |id| self.lives.hangs_up(id, now)),
             Happening::Exits(number) => {
                 let Some(id) = on(number) else { return };
+                self.exit(id)
+            }
+            Happening::ExitsWell(number) => {
+                let Some(id) = on(number) else { return };
+                self.lives.ends_well(id, true, now);
+                // Who has served is replaced at once.
+                let done = |worker: &Worker| if worker.is_done { Some(worker.slot) } else { None };
+                if let Some(slot) = self.lives.worker(id).and_then(done) {
+                    self.last_spawn.remove(&slot);
+                }
                 self.exit(id)
             }
             Happening::Command(what, number) => self.command(what, number),
@@ -336,6 +348,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => any::<usize>().prop_map(Happening::AsksToLeave),
         3 => any::<usize>().prop_map(Happening::HangsUp),
         3 => any::<usize>().prop_map(Happening::Exits),
+        2 => any::<usize>().prop_map(Happening::ExitsWell),
     ]
 }
 

@@ -94,6 +94,10 @@ pub struct Worker {
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
+    /// When it closed its last listener, while it served.
+    pub(super) deserted_at: Option<Instant>,
+    /// Whether it has ended by its own design, after it had served.
+    pub(super) is_done: bool,
     /// Whether it had not become ready in time.
     pub(super) late: bool,
     /// Why it is to be replaced, if it is. One that is not ready yet is so when it is.
@@ -117,6 +121,8 @@ impl Worker {
             said_ready: false,
             spoke: false,
             was_ready: false,
+            deserted_at: None,
+            is_done: false,
             late: false,
             asked_to_leave: None,
             leaving: false,

@@ -257,9 +257,8 @@ fn a_worker_knows_its_place_and_holds_nothing_of_llbs() {
             &format!("NODE_WORKER_ID={slot}"),
             &format!("LLB_SLOT={slot}"),
             "LLB_GENERATION=1",
+            &format!("LLB_WORKER={slot}"),
             "LLB_FD=3",
-            "NODE_CHANNEL_FD=3",
-            "NODE_CHANNEL_SERIALIZATION_MODE=json",
         ] {
             assert!(env.lines().any(|found| found == line), "{line} is not in {env}");
         }

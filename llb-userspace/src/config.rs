@@ -33,11 +33,20 @@ pub use stop::{StopSignal, StopWhom};
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
 use crate::kernel::Limit;
 
-/// When a worker counts as ready: only then is it chosen. An example is [above](self).
+/// When a worker counts as ready: only then is it chosen. Another example is [above](self).
+///
+/// ```
+/// use llb::config::ReadyWhen;
+///
+/// assert_eq!(ReadyWhen::default(), ReadyWhen::Accepting);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadyWhen {
-    /// It listens on a TCP port that is steered.
+    /// It listens on TCP ports that are steered, and is seen to wait for connections there, or to have accepted one. Where
+    /// that is not to be seen, as of a program that uses `io_uring`, it counts a second after it listens.
     #[default]
+    Accepting,
+    /// It listens on a TCP port that is steered. It may still be loading its code.
     Listening,
     /// It has said `{"cmd":"ready"}` on its report channel, or `READY=1` by sd_notify(3), and listens.
     Ready,

@@ -3,6 +3,7 @@
 //! A fleet is one cgroup, with a cgroup for each worker in it. What belongs to a worker is what is in its cgroup:
 //! also what it forks, renames or daemonizes. So nothing is ever killed, counted or recognised by a guess.
 
+pub mod acceptance;
 pub mod cgroup;
 pub mod channel;
 pub mod course;

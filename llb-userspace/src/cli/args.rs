@@ -71,7 +71,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "MODE", value_enum, default_value_t = TrackingArg::Full)]
     pub tracking: TrackingArg,
     /// When a worker counts as ready
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Listening)]
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Accepting)]
     pub ready_when: ReadyWhenArg,
     /// How long a worker may take to become ready
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
@@ -285,6 +285,8 @@ impl From<TrackingArg> for Tracking {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum ReadyWhenArg {
+    /// It listens on steered ports and waits for connections there
+    Accepting,
     /// It listens on a steered port
     Listening,
     /// It listens and has said so, by {"cmd":"ready"} or READY=1
@@ -296,6 +298,7 @@ pub(super) enum ReadyWhenArg {
 impl From<ReadyWhenArg> for ReadyWhen {
     fn from(arg: ReadyWhenArg) -> Self {
         match arg {
+            ReadyWhenArg::Accepting => ReadyWhen::Accepting,
             ReadyWhenArg::Listening => ReadyWhen::Listening,
             ReadyWhenArg::Ready => ReadyWhen::Ready,
             ReadyWhenArg::Started => ReadyWhen::Started,

@@ -100,6 +100,7 @@ impl Ground {
             args: &args,
             directory: None,
             slot,
+            number: 0,
             generation: Generation(0),
             identity,
             notify: None,

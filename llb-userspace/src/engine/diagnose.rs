@@ -31,8 +31,33 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engi
         return Some(held_by(*port, worker, holder, engine));
     }
     epitaph.status.is_some_and(|status| status.success()).then(|| {
-        "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to".into()
+        let left = engine.running.get(&worker.id).and_then(|running| running.cgroup.processes().ok());
+        match left.unwrap_or_default().first() {
+            Some(daemon) => {
+                let daemon = procfs::Process::of(*daemon);
+                format!("{daemon} goes on in the background; run it in the foreground: {}", foreground(&daemon.name))
+            }
+            None => "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to"
+                .into(),
+        }
     })
+}
+
+/// How a program that goes to the background is told not to.
+fn foreground(name: &str) -> &'static str {
+    const FLAGS: [(&str, &str); 9] = [
+        ("nginx", "nginx -g 'daemon off;'"),
+        ("redis-server", "redis-server --daemonize no"),
+        ("valkey-server", "valkey-server --daemonize no"),
+        ("lighttpd", "lighttpd -D"),
+        ("haproxy", "haproxy -W or -db, and not -D"),
+        ("php-fpm", "php-fpm -F"),
+        ("apache2", "apache2 -DFOREGROUND"),
+        ("httpd", "httpd -DFOREGROUND"),
+        ("gunicorn", "gunicorn without --daemon"),
+    ];
+    let of_name = FLAGS.iter().find(|(program, _)| name.starts_with(program));
+    of_name.map_or("many programs have --foreground or --no-daemon for that", |(_, flag)| flag)
 }
 
 fn held_by(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {

@@ -1,5 +1,7 @@
 //! Does what the lives of workers demand.
 
+use std::collections::BTreeSet;
+
 use super::{
     Engine, RunError, Up,
     diagnose::{self, Held},
@@ -7,7 +9,8 @@ use super::{
     worker::{self, Epitaph, Running},
 };
 use crate::{
-    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
+    config::ReadyWhen,
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn, spawn::keeps_descriptors},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
@@ -28,6 +31,7 @@ impl Engine {
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
+                Effect::Watch { id, cookie } => self.watch(id, cookie),
                 Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
                 Effect::Leave { cookie } => {
                     if let Err(error) = self.updater.leave(cookie) {
@@ -93,18 +97,26 @@ impl Engine {
             args: &self.config.args,
             directory: None,
             slot,
+            number: self.free_number(),
             generation,
             identity: self.config.identity.as_ref(),
-            notify: Some(self.notify.address()),
+            // Programs that find it may insist on being heard, or leave others unheard.
+            notify: (self.config.ready_when == ReadyWhen::Ready).then(|| self.notify.address()),
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
         self.by_cgroup.insert(cgroup.id(), id);
-        let running = Running::new(id, spawned, cgroup, &self.inbox)
+        let running = Running::new(id, order.number, spawned, cgroup, &self.inbox)
             .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
         tracing::info!(%slot, pid = %running.pid, "started a worker");
         self.running.insert(id, running);
         Ok(())
+    }
+
+    /// The least number that no worker has: there are fewer than twice as many workers as seats.
+    fn free_number(&self) -> u32 {
+        let taken: BTreeSet<u32> = self.running.values().filter_map(|running| running.number).collect();
+        (0..).find(|number| !taken.contains(number)).unwrap_or_default()
     }
 
     /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
@@ -154,6 +166,13 @@ impl Engine {
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, held, self));
         self.enter_notes();
+        if epitaph.status.is_some_and(|status| status.success()) {
+            let answered = self.lives.worker(id).map_or(0, |worker| {
+                let seats: Vec<Seat> = worker.seats().collect();
+                self.updater.counted(id, &seats).answered
+            });
+            self.lives.ends_well(id, answered > 0, now);
+        }
         let effects = self.lives.exited(id, now);
         let Epitaph { status, tail, .. } = &epitaph;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
@@ -180,8 +199,19 @@ impl Engine {
     fn fail(&mut self, failure: &Failure) {
         if let Failure::NotReady { id } = failure {
             let slot = self.slot(*id);
-            let doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let mut doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let listens = self.lives.worker(*id).is_some_and(|worker| !worker.listeners.is_empty());
+            if listens && self.config.ready_when == ReadyWhen::Accepting {
+                doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
+            }
             let timeout = self.config.ready_timeout;
+            if self.config.ready_when == ReadyWhen::Ready && keeps_descriptors(&self.config.program) {
+                doing.push_str(&format!(
+                    ", and what {} starts does not get the report channel: run node itself, as in `node server.js`, \
+                     or say READY=1 on NOTIFY_SOCKET",
+                    self.config.program.display()
+                ));
+            }
             self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
         }
     }

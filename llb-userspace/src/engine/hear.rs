@@ -23,7 +23,7 @@ impl Engine {
             return;
         }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
-            (EventKind::Close, _) => self.lives.closes(event.cookie),
+            (EventKind::Close, _) => self.lives.hears_close(event.cookie, now),
             (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),
             (EventKind::Bind, Some(id)) => {
                 self.lives.binds(*id, event.address);
@@ -57,6 +57,10 @@ impl Engine {
             }
             Message::Explained { epitaph, held } => self.exited(epitaph, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
+            Message::Accepts { id, cookie } => {
+                let effects = self.lives.accepts(id, cookie, now);
+                self.perform(effects, now);
+            }
             Message::Outside { id, outside } => self.found_outside(id, outside),
             Message::Looked { id, look } => self.looked(id, look, now),
             // Who asked may have gone; what was asked for is done all the same.

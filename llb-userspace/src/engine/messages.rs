@@ -36,6 +36,8 @@ pub(super) enum Message {
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// Processes of a worker that have left its cgroup.
     Outside { id: WorkerId, outside: Vec<Outsider> },
+    /// A worker has been seen to accept connections at the listener of this cookie.
+    Accepts { id: WorkerId, cookie: u64 },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.

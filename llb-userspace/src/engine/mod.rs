@@ -4,6 +4,7 @@
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
+mod acceptance;
 mod answers;
 mod awaited;
 mod diagnose;
@@ -42,7 +43,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use tokio::{
-    sync::mpsc,
+    sync::{Semaphore, mpsc},
     task::LocalSet,
     time::{MissedTickBehavior, interval},
 };
@@ -130,6 +131,8 @@ pub(crate) struct Engine {
     rescue: rescue::Rescue,
     waking: wake::Waking,
     inbox: mpsc::Sender<Message>,
+    /// For looking at workers that start.
+    lookers: Rc<Semaphore>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.

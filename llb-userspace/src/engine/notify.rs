@@ -1,8 +1,8 @@
 //! Listens to what workers say by sd_notify(3).
 
-use std::{convert::Infallible, ffi::OsStr, future::pending, time::Duration};
+use std::{convert::Infallible, ffi::OsStr, future::pending, io, path::Path, time::Duration};
 
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use tokio::{
     sync::mpsc::Sender,
     task::yield_now,
@@ -11,8 +11,9 @@ use tokio::{
 
 use super::{Engine, messages::Message, worker::Running};
 use crate::{
+    config::Config,
     fleet::{
-        Secret,
+        RuntimeDir, Secret,
         notify::{NotifySocket, Said},
     },
     model::Instant,
@@ -25,6 +26,13 @@ const AT_MOST: u32 = 200;
 
 /// Read at once; the engine's other turns come in between.
 const BATCH: u32 = 20;
+
+/// Opens the socket.
+pub(super) fn open(config: &Config, lock: &RuntimeDir, cgroup: &Path, secret: Secret) -> io::Result<NotifySocket> {
+    let others = config.identity.as_ref().is_some_and(|identity| identity.uid != geteuid());
+    // Workers may run in another directory.
+    NotifySocket::open(&config.name, &std::path::absolute(lock.path())?, others, cgroup, secret)
+}
 
 /// Passes on what counts, for as long as the engine runs.
 pub(super) async fn listen(socket: &NotifySocket, inbox: Sender<Message>) -> Infallible {

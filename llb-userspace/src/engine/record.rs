@@ -49,6 +49,7 @@ impl Engine {
             let baseline = |seat| Some(record_of(seat, self.updater.baseline(worker.id, seat)?));
             Some(WorkerRecord {
                 slot: worker.slot.0,
+                number: running.number,
                 generation: worker.generation.0,
                 cgroup: running.cgroup.path().file_name()?.to_str()?.to_owned(),
                 pid: running.pid.as_raw(),

@@ -10,10 +10,11 @@ use std::{
 
 use llb_common::{abi::MAX_SEATS, names};
 use nix::unistd::geteuid;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     Announce, Engine, RunError,
+    acceptance::LOOKERS,
     guard::Guard,
     journal::Journal,
     leftover,
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, NotifySocket, Refusal, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, FleetCgroup, Lives, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -82,7 +83,7 @@ impl Engine {
                 (cgroup, steering, Some(pins), Some((record, workers, gone)))
             }
         };
-        let notify = NotifySocket::open(&config.name, cgroup.path(), lock.secret(notify::random())?)
+        let notify = notify::open(&config, &lock, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         let mut engine = Engine {
             started_at: now,
@@ -96,6 +97,7 @@ impl Engine {
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),
             inbox,
+            lookers: Rc::new(Semaphore::new(LOOKERS)),
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,

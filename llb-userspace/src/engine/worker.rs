@@ -40,6 +40,9 @@ const BUDGET_LINES: u32 = 1_000;
 /// Read from a worker's channel at once; other workers' turns come in between.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// How long a worker may pause in the midst of the word `ready`; after that it has ended without a newline.
+const END_OF_WORD: Duration = Duration::from_millis(50);
+
 /// Lines kept of the end of a captured output, and the longest that is kept of one.
 const TAIL_LINES: usize = 20;
 const TAIL_LINE_BYTES: usize = 400;
@@ -57,6 +60,8 @@ pub(super) struct Running {
     pub cgroup: WorkerCgroup,
     pub counts: Rc<RefCell<ReportCounts>>,
     pub drain: Drain,
+    /// What it sees as `LLB_WORKER`: no other that lives has it.
+    pub number: Option<u32>,
     /// Connections that waited for it and were given to others.
     pub rescued: u64,
     /// See [`procfs::started_at`].
@@ -65,7 +70,7 @@ pub(super) struct Running {
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
     /// Dropped with the worker, and so ended.
-    _tasks: JoinSet<()>,
+    pub tasks: JoinSet<()>,
 }
 
 /// The ways to and from a worker.
@@ -91,6 +96,7 @@ impl Running {
     /// Listens to a worker that has just been spawned. One that cannot be listened to is ended.
     pub(super) fn new(
         id: WorkerId,
+        number: u32,
         spawned: Spawned,
         cgroup: WorkerCgroup,
         inbox: &Sender<Message>,
@@ -102,11 +108,12 @@ impl Running {
                 cgroup,
                 counts,
                 drain: Drain::default(),
+                number: Some(number),
                 pid_started_at,
                 end,
                 rescued: 0,
                 say: Some(say),
-                _tasks: tasks,
+                tasks,
             }),
             Err(error) => {
                 if let Err(error) = cgroup.clear() {
@@ -152,11 +159,12 @@ impl Running {
             cgroup,
             counts: Rc::default(),
             drain: Drain::default(),
+            number: record.number,
             pid_started_at: record.pid_started_at,
             end,
             rescued: 0,
             say: None,
-            _tasks: tasks,
+            tasks,
         })
     }
 
@@ -197,14 +205,27 @@ async fn listen(
     let mut reader = Reader::new(BUDGET_LINES);
     let mut refilled = Instant::now();
     let mut chunk = vec![0; CHUNK_BYTES];
-    while let Ok(read @ 1..) = channel.read(&mut chunk).await {
-        // Renewed when something is read, not by a timer: workers that say nothing cost nothing.
+    let mut is_open = true;
+    while is_open {
+        // The time counts only where a word has begun: a worker that says nothing costs nothing.
+        let read = match reader.awaits_end_of_word() {
+            true => timeout(END_OF_WORD, channel.read(&mut chunk)).await,
+            false => Ok(channel.read(&mut chunk).await),
+        };
+        // Renewed when something is read, not by a timer, for the same reason.
         if refilled.elapsed() >= BUDGET_EVERY {
             refilled = Instant::now();
             reader.refill(BUDGET_LINES);
         }
         let mut reports: Vec<Report> = Vec::new();
-        reader.feed(&chunk[..read], |report| reports.push(report));
+        match read {
+            Ok(Ok(read @ 1..)) => reader.feed(&chunk[..read], |report| reports.push(report)),
+            Ok(Ok(0) | Err(_)) => {
+                is_open = false;
+                reader.end_word(|report| reports.push(report));
+            }
+            Err(_) => reader.end_word(|report| reports.push(report)),
+        }
         counts.borrow_mut().clone_from(reader.counts());
         let (faults, messages) = (reader.newly_seen(), reader.messages());
         if (!reports.is_empty() || !faults.is_empty() || !messages.is_empty())

@@ -18,6 +18,13 @@ pub enum Effect {
         /// Whether its output is to go through llb.
         capture: bool,
     },
+    /// See when the worker accepts connections at a listener, and say so.
+    Watch {
+        /// The worker.
+        id: WorkerId,
+        /// The listener's cookie.
+        cookie: u64,
+    },
     /// Put a listener into its group.
     Join {
         /// The worker.

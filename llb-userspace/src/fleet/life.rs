@@ -98,6 +98,9 @@ pub struct Lives {
     due: Instant,
 }
 
+/// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
+const DESERTED: Duration = Duration::from_millis(100);
+
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
 
@@ -179,6 +182,12 @@ impl Lives {
                 State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
                     self.advance(id, now, &mut effects);
                 }
+                // The one at which it accepted nothing has been closed.
+                State::Starting { .. }
+                    if self.rules.ready_when == ReadyWhen::Accepting && worker.accepts_everywhere() =>
+                {
+                    self.advance(id, now, &mut effects);
+                }
                 State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
                     let sight = sight(worker);
@@ -189,6 +198,9 @@ impl Lives {
                 }
                 State::Stopping { relaxed, deadline } if now >= relaxed => {
                     effects.push(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
+                }
+                State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
+                    effects.extend(self.succeed(id, now));
                 }
                 State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
             }
@@ -209,6 +221,7 @@ impl Lives {
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
             State::Serving if waits_for_seat(worker) => Some(AT_ONCE),
+            State::Serving if !worker.is_leaving() => worker.deserted_at.map(|at| at.after(DESERTED)),
             State::Serving | State::Killed => None,
         });
         let seats = self.seats.any_rests().then_some(AT_ONCE);
@@ -238,13 +251,15 @@ impl Lives {
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
-        let starting = matches!(worker.state, State::Starting { .. });
+        let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
         let (ready, cause) = match self.rules.ready_when {
+            ReadyWhen::Accepting => (worker.accepts_everywhere(), "it listens and waits for connections"),
             ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
             ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
             ReadyWhen::Started => (true, "it has been started"),
         };
-        if !ready || !(starting || worker.state == State::Serving) {
+        // One that serves has been ready, whatever else it listens on now.
+        if !(serving || (starting && ready)) {
             return;
         }
         worker.state = State::Serving;

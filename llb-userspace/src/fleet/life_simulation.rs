@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const READY_WHEN: [ReadyWhen; 4] = [ReadyWhen::Accepting, ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started];
+
 /// What happens next. Numbers choose among the workers and listeners that there are just then.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -13,11 +15,15 @@ enum Happening {
     Tick(u64, u64),
     Listens(usize, u16),
     Closes(usize),
+    /// It accepts at one of the listeners that are open.
+    Accepts(usize),
     Speaks(usize),
     SaysReady(usize),
     AsksToLeave(usize),
     HangsUp(usize),
     Exits(usize),
+    /// It exits with code 0.
+    ExitsWell(usize),
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
@@ -75,7 +81,7 @@ impl World {
         let now = self.now;
         let on = |number: usize| self.pick(number);
         let before = self.states();
-        let spares = !matches!(happening, Happening::Exits(_) | Happening::Stop);
+        let spares = !matches!(happening, Happening::Exits(_) | Happening::ExitsWell(_) | Happening::Stop);
         let effects = match *happening {
             Happening::Tick(ms, seats) => {
                 self.now = now.after(Duration::from_millis(ms));
@@ -94,7 +100,11 @@ impl World {
                 }
                 let at = number % self.open.len();
                 let (_, cookie) = self.open.swap_remove(at);
-                self.lives.closes(cookie)
+                self.lives.hears_close(cookie, now)
+            }
+            Happening::Accepts(number) => {
+                let Some((id, cookie)) = self.open.get(number % self.open.len().max(1)).copied() else { return };
+                self.lives.accepts(id, cookie, now)
             }
             Happening::Speaks(number) => {
                 if let Some(id) = on(number) {
@@ -107,6 +117,16 @@ impl World {
             Happening::HangsUp(number) => on(number).map_or_else(Vec::new, |id| self.lives.hangs_up(id, now)),
             Happening::Exits(number) => {
                 let Some(id) = on(number) else { return };
+                self.exit(id)
+            }
+            Happening::ExitsWell(number) => {
+                let Some(id) = on(number) else { return };
+                self.lives.ends_well(id, true, now);
+                // Who has served is replaced at once.
+                let done = |worker: &Worker| if worker.is_done { Some(worker.slot) } else { None };
+                if let Some(slot) = self.lives.worker(id).and_then(done) {
+                    self.last_spawn.remove(&slot);
+                }
                 self.exit(id)
             }
             Happening::Command(what, number) => self.command(what, number),
@@ -234,7 +254,12 @@ impl World {
                     let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
                 }
+                Effect::Watch { id, cookie } => {
+                    assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}")
+                }
                 Effect::Join { id, cookie, address, seat } => {
+                    let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+                    assert!(!self.lives.worker(id).is_some_and(starts), "{id} joins and is not ready");
                     assert!(self.alive.contains(&id), "{id} is not there to join");
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}");
                     for (other, there, taken) in self.groups.values() {
@@ -322,11 +347,13 @@ fn happening() -> impl Strategy<Value = Happening> {
             .prop_map(|(ms, seats)| Happening::Tick(ms, seats)),
         12 => (any::<usize>(), 80_u16..83).prop_map(|(worker, port)| Happening::Listens(worker, port)),
         4 => any::<usize>().prop_map(Happening::Closes),
+        6 => any::<usize>().prop_map(Happening::Accepts),
         3 => any::<usize>().prop_map(Happening::Speaks),
         4 => any::<usize>().prop_map(Happening::SaysReady),
         4 => any::<usize>().prop_map(Happening::AsksToLeave),
         3 => any::<usize>().prop_map(Happening::HangsUp),
         3 => any::<usize>().prop_map(Happening::Exits),
+        2 => any::<usize>().prop_map(Happening::ExitsWell),
     ]
 }
 
@@ -352,7 +379,7 @@ proptest! {
     #[test]
     fn whatever_happens_the_fleet_is_in_order_and_ends(
         slots in 1_u32..4,
-        ready_when in prop::sample::select(vec![ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started]),
+        ready_when in prop::sample::select(READY_WHEN.to_vec()),
         begin_up in any::<bool>(),
         happenings in prop_oneof![
             prop::collection::vec(happening(), 0..120),
@@ -367,6 +394,7 @@ proptest! {
         for worker in 0..if begin_up { slots as usize } else { 0 } {
             world.happen(&Happening::Listens(worker, 80));
             world.happen(&Happening::SaysReady(worker));
+            world.happen(&Happening::Accepts(worker));
         }
         for (index, happening) in happenings.iter().enumerate() {
             if stop.is_some_and(|stop| stop.index(happenings.len()) == index) {

@@ -97,6 +97,40 @@ fn with_ready_when_listening_a_word_is_not_enough() {
 }
 
 #[test]
+fn with_ready_when_accepting_it_joins_when_it_accepts_at_each_of_its_listeners() {
+    let rules = Rules { ready_when: ReadyWhen::Accepting, ..ONE_SLOT };
+    let mut lives = Lives::new(rules, at(0));
+    tick(&mut lives, at(0), undrained);
+    assert_eq!(lives.listens(FIRST, 1, address(80), at(1)), [Effect::Watch { id: FIRST, cookie: 1 }]);
+    assert_eq!(lives.listens(FIRST, 2, address(81), at(1)), [Effect::Watch { id: FIRST, cookie: 2 }]);
+    assert_eq!(lives.accepts(FIRST, 3, at(1)), [], "of nobody");
+    assert_eq!(lives.accepts(FIRST, 1, at(2)), []);
+    let mut other = lives.clone();
+    assert_eq!(joined(&lives.accepts(FIRST, 2, at(3))), [(FIRST, 1, Seat(0)), (FIRST, 2, Seat(0))]);
+    assert_eq!(joined(&lives.listens(FIRST, 4, address(82), at(4))), [(FIRST, 4, Seat(0))], "it is ready already");
+    // The one at which it does not is closed.
+    other.closes(2);
+    assert_eq!(joined(&tick(&mut other, at(3), undrained)), [(FIRST, 1, Seat(0))]);
+}
+
+#[test]
+fn one_that_listens_and_accepts_nothing_takes_nobodys_place() {
+    let mut lives = up(ONE_SLOT);
+    lives.rules.ready_when = ReadyWhen::Accepting;
+    let (_, effects) = lives.command(Command::Reload(Style::AtOnce), at(10)).unwrap();
+    assert_eq!(spawned(&effects), [SECOND]);
+    lives.listens(SECOND, 2, address(80), at(20));
+    assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
+    lives.exited(SECOND, at(4_000));
+    tick(&mut lives, at(5_000), undrained);
+    lives.listens(THIRD, 3, address(80), at(5_001));
+    lives.exited(THIRD, at(9_000));
+    assert_eq!(lives.reloading(), None, "rolled back");
+    assert!(lives.take_notes().iter().any(|note| note.kind == Kind::RolledBack));
+    assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
+}
+
+#[test]
 fn with_ready_when_started_it_serves_at_once_and_joins_when_it_listens() {
     let mut lives = Lives::new(Rules { ready_when: ReadyWhen::Started, ..ONE_SLOT }, at(0));
     tick(&mut lives, at(0), undrained);

@@ -1,18 +1,24 @@
 //! The socket on which workers say that they are ready as a service of systemd's does: sd_notify(3), `NOTIFY_SOCKET`.
 //!
-//! It has an abstract name, which needs no file: workers of another user could not get at one in llb's private
-//! directory. What is said there counts for the worker in whose cgroup the sender lives, by the pid that the kernel
-//! attaches, and for nobody else. The name cannot be guessed, so that strangers do not even get in the way. It outlives
-//! a master that is killed, so that its workers are heard by the next one.
+//! It is a file, as client libraries know no other kind: in a directory of its own beside llb's private one, which others
+//! may pass through and not list. Where workers could not get at it (they are another user's, and a directory above is
+//! closed to that), or its path is too long for a socket, it has an abstract name that cannot be guessed.
+//!
+//! What is said there counts for the worker in whose cgroup the sender lives, by the pid that the kernel attaches, and for
+//! nobody else. It has the same name under the next master, so that the workers of one that is killed are heard.
 
 use std::{
     ffi::{OsStr, OsString},
     fmt::Write,
+    fs::{self, DirBuilder, Permissions},
     io::{self, IoSliceMut},
     os::{
         fd::AsRawFd,
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram as StdDatagram},
+        unix::{
+            fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+            net::{SocketAddr, UnixDatagram as StdDatagram},
+        },
     },
     path::{Path, PathBuf},
 };
@@ -20,7 +26,7 @@ use std::{
 use nix::{
     cmsg_space,
     sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt, sockopt::PassCred},
-    unistd::Pid,
+    unistd::{Pid, geteuid},
 };
 use tokio::{io::Interest, net::UnixDatagram};
 
@@ -30,6 +36,14 @@ use crate::sys::mounts;
 /// A message that is longer is not read; systemd reads no longer ones either (`PIPE_BUF`).
 const LONGEST: usize = 4096;
 
+/// The longest path of a socket, with its end (`sun_path`).
+const LONGEST_PATH: usize = 108;
+
+/// Who gets at the directory and the socket: nobody until all is set up, then everybody, who may only write to it.
+const CLOSED: u32 = 0o700;
+const FOR_ALL_TO_PASS: u32 = 0o711;
+const FOR_ALL_TO_WRITE: u32 = 0o666;
+
 /// The one line that counts.
 const READY: &[u8] = b"READY=1";
 
@@ -38,6 +52,8 @@ const READY: &[u8] = b"READY=1";
 pub struct NotifySocket {
     socket: UnixDatagram,
     address: OsString,
+    /// Where the file lies, if it is one.
+    directory: Option<PathBuf>,
     /// The fleet's cgroup, as /proc/PID/cgroup names it.
     fleet: PathBuf,
 }
@@ -58,14 +74,31 @@ pub enum Said {
 }
 
 impl NotifySocket {
-    /// Opens the socket of the fleet `name`, whose cgroup is `cgroup`. `secret` makes its name one that cannot be guessed.
+    /// Opens the socket of the fleet `name`, whose cgroup is `cgroup`: a file beside `runtime`, the fleet's own directory, if
+    /// workers can get at that; `others` says that they are of another user than llb. `secret` makes an abstract name one
+    /// that cannot be guessed.
     ///
     /// # Errors
     /// If llb may open no more files, or the cgroup's name is not known.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn open(name: &Name, cgroup: &Path, secret: Secret) -> io::Result<Self> {
+    pub fn open(name: &Name, runtime: &Path, others: bool, cgroup: &Path, secret: Secret) -> io::Result<Self> {
+        let fleet = mounts::cgroup_name(cgroup).map_err(io::Error::other)?;
+        let directory = runtime.with_file_name(format!(".{name}.notify"));
+        let path = directory.join("socket");
+        let is_within_reach = path.is_absolute()
+            && path.as_os_str().len() < LONGEST_PATH
+            && (!others || runtime.ancestors().skip(1).all(is_open));
+        if is_within_reach {
+            match bind_file(&directory, &path) {
+                Ok(socket) => {
+                    let socket = UnixDatagram::from_std(socket)?;
+                    return Ok(NotifySocket { socket, address: path.into(), directory: Some(directory), fleet });
+                }
+                Err(error) => tracing::debug!(%error, path = %path.display(), "no file for NOTIFY_SOCKET"),
+            }
+        }
         let mut abstract_name = format!("llb.{name}.");
         for byte in secret {
             // Writing to a string does not fail.
@@ -75,8 +108,8 @@ impl NotifySocket {
         // Before anybody knows the name, so that no message comes without credentials.
         setsockopt(&socket, PassCred, &true)?;
         socket.set_nonblocking(true)?;
-        let fleet = mounts::cgroup_name(cgroup).map_err(io::Error::other)?;
-        Ok(NotifySocket { socket: UnixDatagram::from_std(socket)?, address: format!("@{abstract_name}").into(), fleet })
+        let address = format!("@{abstract_name}").into();
+        Ok(NotifySocket { socket: UnixDatagram::from_std(socket)?, address, directory: None, fleet })
     }
 
     /// What workers see as `NOTIFY_SOCKET`.
@@ -124,6 +157,46 @@ impl NotifySocket {
     }
 }
 
+impl Drop for NotifySocket {
+    fn drop(&mut self) {
+        if let Some(directory) = &self.directory {
+            // What stays behind does no harm: the next fleet of the name takes it.
+            let _ = fs::remove_file(&self.address);
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Whether everybody may pass through a directory.
+fn is_open(directory: &Path) -> bool {
+    directory.as_os_str().is_empty() || fs::metadata(directory).is_ok_and(|found| found.mode() & 0o001 != 0)
+}
+
+/// Binds a socket to a file that everybody may write to, in a directory of ours. An earlier master's is replaced.
+fn bind_file(directory: &Path, path: &Path) -> io::Result<StdDatagram> {
+    match DirBuilder::new().mode(CLOSED).create(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // Not through a symbolic link, which another user may have put there.
+    let found = fs::symlink_metadata(directory)?;
+    if !found.is_dir() || found.uid() != geteuid().as_raw() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    fs::set_permissions(directory, Permissions::from_mode(CLOSED))?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = StdDatagram::bind(path)?;
+    // While nobody gets at it, so that no message comes without credentials.
+    setsockopt(&socket, PassCred, &true)?;
+    socket.set_nonblocking(true)?;
+    fs::set_permissions(path, Permissions::from_mode(FOR_ALL_TO_WRITE))?;
+    fs::set_permissions(directory, Permissions::from_mode(FOR_ALL_TO_PASS))?;
+    Ok(socket)
+}
+
 fn says_ready(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').any(|line| line == READY)
 }
@@ -132,12 +205,14 @@ fn says_ready(text: &[u8]) -> bool {
 mod tests {
     use std::{
         ffi::OsStr,
+        fs::Permissions,
         io::{ErrorKind, IoSlice, Read},
         os::{
             fd::AsRawFd,
             linux::net::SocketAddrExt,
             unix::{
                 ffi::OsStrExt,
+                fs::PermissionsExt,
                 net::{SocketAddr, UnixDatagram},
             },
         },
@@ -156,7 +231,9 @@ mod tests {
     /// A fleet's socket, with this test's own cgroup as that of the fleet, and somebody who talks to it.
     fn pair(name: &str, cgroup: &std::path::Path) -> (NotifySocket, UnixDatagram) {
         let name = format!("{name}-{}", process::id()).parse().unwrap();
-        let socket = NotifySocket::open(&name, cgroup, [7; 16]).unwrap();
+        // Nothing but an abstract name is left where there is no directory.
+        let runtime = std::path::Path::new("/no/such/directory/main");
+        let socket = NotifySocket::open(&name, runtime, false, cgroup, [7; 16]).unwrap();
         let address = socket.address().as_bytes().strip_prefix(b"@").unwrap();
         let sender = UnixDatagram::unbound().unwrap();
         sender.connect_addr(&SocketAddr::from_abstract_name(address).unwrap()).unwrap();
@@ -214,6 +291,27 @@ mod tests {
         let (socket, _sender) = pair("name", &own_cgroup().unwrap().path);
         let expected = format!("@llb.name-{}.{}", process::id(), "07".repeat(16));
         assert_eq!(socket.address(), OsStr::new(&expected));
+    }
+
+    #[tokio::test]
+    async fn it_is_a_file_where_workers_get_at_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(root.path(), Permissions::from_mode(0o700)).unwrap();
+        let (name, cgroup) = ("main".parse().unwrap(), own_cgroup().unwrap().path);
+        let runtime = root.path().join("main");
+        let open = |others| NotifySocket::open(&name, &runtime, others, &cgroup, [7; 16]).unwrap();
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert!(open(true).address().as_bytes().starts_with(b"@"), "nobody else gets into it");
+        // As a master that was killed leaves it.
+        let left = std::mem::ManuallyDrop::new(open(false));
+        let socket = open(false);
+        assert_eq!(socket.address(), left.address());
+        let path = std::path::PathBuf::from(socket.address());
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o666, 0o711));
+        UnixDatagram::unbound().unwrap().send_to(b"READY=1", &path).unwrap();
+        assert_eq!(socket.receive().unwrap(), stranger());
+        drop(socket);
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! A worker's start: the command, in its cgroup, with its channel, and nothing of llb's but that.
 
 mod diagnosis;
+mod node;
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,7 +13,10 @@ use std::{
 
 use nix::unistd::Pid;
 
-pub use self::diagnosis::{SpawnError, find_program};
+pub use self::{
+    diagnosis::{SpawnError, find_program},
+    node::keeps_descriptors,
+};
 use super::{
     cgroup::WorkerCgroup,
     channel::{Channel, channel},
@@ -43,6 +47,8 @@ pub struct Order<'a> {
     pub directory: Option<&'a Path>,
     /// What the worker sees as `WORKER_ID`.
     pub slot: Slot,
+    /// What it sees as `LLB_WORKER`.
+    pub number: u32,
     /// What it sees as `LLB_GENERATION`.
     pub generation: Generation,
     /// Who it is, if not who llb is.
@@ -124,16 +130,21 @@ fn command(order: &Order<'_>) -> Command {
         command.env_remove(name);
     }
     let (slot, generation, channel) = (order.slot.to_string(), order.generation.to_string(), CHANNEL_FD.to_string());
-    // The names with NODE in them are Node's: with these, process.send() writes to the channel.
     command
         .env("WORKER_ID", &slot)
         .env("NODE_WORKER_ID", &slot)
         .env("LLB_SLOT", &slot)
+        .env("LLB_WORKER", order.number.to_string())
         .env("LLB_GENERATION", generation)
         .env("LLB_FD", &channel)
-        .env("NODE_CHANNEL_FD", &channel)
-        .env("NODE_CHANNEL_SERIALIZATION_MODE", "json")
         .env("GODEBUG", plain_tcp(std::env::var("GODEBUG").ok()));
+    // With these, Node's process.send() writes to the channel. llb may have some of its own, of a Node that runs it.
+    for (name, value) in [("NODE_CHANNEL_FD", channel.as_str()), ("NODE_CHANNEL_SERIALIZATION_MODE", "json")] {
+        match node::runs_node(order) {
+            true => command.env(name, value),
+            false => command.env_remove(name),
+        };
+    }
     if let Some(address) = order.notify {
         command.env("NOTIFY_SOCKET", address);
     }

@@ -73,6 +73,9 @@ pub struct Record {
 pub struct WorkerRecord {
     /// Its slot.
     pub slot: u32,
+    /// What it sees as `LLB_WORKER`; none in a record of an llb that gave none.
+    #[serde(default)]
+    pub number: Option<u32>,
     /// Its generation.
     pub generation: u32,
     /// The name of its cgroup, below the fleet's.

@@ -1,5 +1,7 @@
 //! One worker, as the lives of the fleet know it.
 
+use std::collections::BTreeSet;
+
 use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
 
 /// Where a worker stands.
@@ -108,9 +110,15 @@ pub struct Worker {
     pub bound: Option<Address>,
     /// Every seat that one of its listeners has had.
     pub(super) held: Vec<Seat>,
+    /// Those of its listeners at which it has been seen to accept connections, by cookie.
+    pub(super) accepts: BTreeSet<u64>,
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
+    /// When it closed its last listener, while it served.
+    pub(super) deserted_at: Option<Instant>,
+    /// Whether it has ended by its own design, after it had served.
+    pub(super) is_done: bool,
     /// Whether it had not become ready in time.
     pub(super) late: bool,
     /// Why it is to be replaced, if it is. One that is not ready yet is so when it is.
@@ -132,9 +140,12 @@ impl Worker {
             listeners: Vec::new(),
             bound: None,
             held: Vec::new(),
+            accepts: BTreeSet::new(),
             said_ready: false,
             spoke: false,
             was_ready: false,
+            deserted_at: None,
+            is_done: false,
             late: false,
             asked_to_leave: None,
             leaving: false,
@@ -151,6 +162,11 @@ impl Worker {
     #[must_use]
     pub fn takes(&self, seat: Seat) -> bool {
         self.state == State::Serving && self.listeners.iter().any(|listener| listener.seat == Some(seat))
+    }
+
+    /// Whether it accepts connections wherever it listens.
+    pub(super) fn accepts_everywhere(&self) -> bool {
+        !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
     }
 
     /// Why it is to be replaced, if it is.

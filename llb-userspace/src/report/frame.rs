@@ -65,6 +65,18 @@ impl Reader {
         self.extend(bytes);
     }
 
+    /// Whether what has come of a line is the word that a script may write without a newline: `ready`.
+    pub(crate) fn awaits_end_of_word(&self) -> bool {
+        matches!(&self.line, Line::Kept(line) if [&b"ready"[..], b"\"ready\"", b"{\"cmd\":\"ready\"}"].contains(&line.as_slice()))
+    }
+
+    /// Takes that word for a line, as nothing more comes.
+    pub(crate) fn end_word(&mut self, mut sink: impl FnMut(Report)) {
+        if self.awaits_end_of_word() {
+            self.end_line(&mut sink);
+        }
+    }
+
     /// What became of all lines so far.
     #[must_use]
     pub fn counts(&self) -> &ReportCounts {
@@ -139,6 +151,24 @@ impl Reader {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn the_word_ready_needs_no_newline() {
+        for word in ["ready", "\"ready\"", "{\"cmd\":\"ready\"}"] {
+            let mut reader = Reader::new(10);
+            assert_eq!(read(&mut reader, word.as_bytes()), []);
+            assert!(reader.awaits_end_of_word());
+            let mut reports = Vec::new();
+            reader.end_word(|report| reports.push(report));
+            assert_eq!(reports, [Report::Ready]);
+            assert!(!reader.awaits_end_of_word());
+            assert_eq!(read(&mut reader, b"\n"), [], "its newline comes late");
+        }
+        let mut reader = Reader::new(10);
+        read(&mut reader, b"read");
+        reader.end_word(|report| panic!("{report:?}"));
+        assert_eq!(read(&mut reader, b"y\n"), [Report::Ready]);
+    }
 
     #[test]
     fn a_programs_own_messages_are_passed_on_within_bounds() {

@@ -38,6 +38,8 @@ pub mod reap;
 pub mod signals;
 #[cfg(feature = "master")]
 pub mod socket;
+#[cfg(feature = "master")]
+pub(crate) mod waiting;
 
 #[cfg(all(test, feature = "master"))]
 pub(crate) mod testing;

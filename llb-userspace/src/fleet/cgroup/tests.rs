@@ -44,6 +44,7 @@ impl Scene {
             args: &args,
             directory: None,
             slot: Slot(0),
+            number: 0,
             generation: Generation(0),
             identity: None,
             notify: None,

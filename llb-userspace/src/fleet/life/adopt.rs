@@ -160,6 +160,9 @@ impl Lives {
         } else if is_current && let Some(place) = self.place(found.slot) {
             (place.spawn_at, place.was_ready) = (None, place.was_ready || found.stage == Stage::Serving);
         }
+        for Listener { cookie, .. } in &self.workers[&id].listeners {
+            self.watch(id, *cookie, effects);
+        }
         id
     }
 

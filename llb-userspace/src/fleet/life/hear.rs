@@ -1,7 +1,7 @@
 //! What is heard of a worker: its sockets, its words, its end.
 
-use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, WorkerId};
-use crate::model::Address;
+use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, Worker, WorkerId};
+use crate::{config::ReadyWhen, model::Address};
 
 impl Lives {
     /// The worker is about to bind an address.
@@ -17,13 +17,36 @@ impl Lives {
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             // A socket that listens once more, after shutdown(2), is still in its group.
+            worker.deserted_at = None;
             if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
                 worker.listeners.push(Listener { cookie, address, seat: None });
                 self.note_worker(Kind::Listening, id, &address.to_string());
             }
+            self.watch(id, cookie, &mut effects);
             self.advance(id, now, &mut effects);
         }
         effects
+    }
+
+    /// The worker accepts connections at one of its listeners.
+    pub fn accepts(&mut self, id: WorkerId, cookie: u64, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id)
+            && worker.listeners.iter().any(|listener| listener.cookie == cookie)
+        {
+            worker.accepts.insert(cookie);
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
+    /// Has it seen when the worker accepts connections at a listener, if it is ready by that.
+    pub(super) fn watch(&self, id: WorkerId, cookie: u64, effects: &mut Vec<Effect>) {
+        let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+        if self.rules.ready_when == ReadyWhen::Accepting && self.workers.get(&id).is_some_and(starts) {
+            effects.push(Effect::Watch { id, cookie });
+        }
     }
 
     /// A listener has closed, or could not be joined.
@@ -36,6 +59,18 @@ impl Lives {
             }
         }
         Vec::new()
+    }
+
+    /// The kernel says that a listener has closed. A worker that has none left is on its way to its end.
+    pub fn hears_close(&mut self, cookie: u64, now: Instant) -> Vec<Effect> {
+        let holds = |worker: &&mut Worker| worker.listeners.iter().any(|listener| listener.cookie == cookie);
+        if let Some(worker) = self.workers.values_mut().find(holds)
+            && worker.state == State::Serving
+            && worker.listeners.len() == 1
+        {
+            worker.deserted_at = Some(now);
+        }
+        self.closes(cookie)
     }
 
     /// The worker has written something that llb understands.
@@ -88,6 +123,16 @@ impl Lives {
         }
         effects.extend(self.exited(id, now));
         effects
+    }
+
+    /// The worker is about to be heard to have exited with code 0. If it had served, that was its own design, as that of
+    /// programs which end after so many requests, and no failure.
+    pub fn ends_well(&mut self, id: WorkerId, has_answered: bool, now: Instant) {
+        let respawn = self.rules.respawn;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            let served = has_answered || now >= worker.started_at.after(respawn);
+            worker.is_done = worker.was_ready && served && !worker.late;
+        }
     }
 
     /// The worker's first process has exited.

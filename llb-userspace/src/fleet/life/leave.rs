@@ -76,6 +76,23 @@ impl Lives {
         }
     }
 
+    /// Replaces a worker that has closed its listeners by itself, before it has ended. If it has served for a while, that
+    /// is no failure, and the pace of its slot stays.
+    pub(super) fn succeed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.asked_to_leave.is_none()) else {
+            return Vec::new();
+        };
+        let (slot, served) = (worker.slot, now >= worker.started_at.after(self.rules.respawn));
+        // What another's life has ordered comes at that one's pace.
+        let served = served && self.place(slot).is_some_and(|place| place.spawn_at.is_none());
+        let interval = self.place(slot).map(|place| place.interval);
+        let effects = self.replace(id, "it has closed its listeners", served, now);
+        if let Some((place, interval)) = self.place(slot).zip(interval).filter(|_| served) {
+            place.interval = interval;
+        }
+        effects
+    }
+
     /// Orders the replacement of a worker that is to leave. One that is not ready yet gets it when it is.
     pub(super) fn order_replacement(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get_mut(&id) else { return };

@@ -166,7 +166,10 @@ impl Lives {
         // During a reload an elder that serves does not stand for the new one that has just exited.
         let was_new = self.roll.is_some_and(|roll| worker.generation >= roll.generation && worker.is_current());
         if wants && (was_new || !self.has_current(slot)) {
-            self.schedule(slot, Self::life_of(worker, now));
+            match self.place(slot) {
+                Some(place) if worker.is_done => place.spawn_at = Some(now),
+                _ => self.schedule(slot, Self::life_of(worker, now)),
+            }
         }
     }
 

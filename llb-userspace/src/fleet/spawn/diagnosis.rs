@@ -157,7 +157,7 @@ pub fn find_program(program: &OsStr) -> Result<PathBuf, SpawnError> {
 }
 
 /// The file that exec would take: the first in `PATH` that may be run, or else the first of that name.
-fn search(program: &OsStr, path_variable: &OsStr, directory: &Path) -> Option<PathBuf> {
+pub(super) fn search(program: &OsStr, path_variable: &OsStr, directory: &Path) -> Option<PathBuf> {
     let candidates = || {
         let joined = env::split_paths(path_variable).map(|entry| directory.join(entry).join(program));
         joined.filter(|path| path.is_file())

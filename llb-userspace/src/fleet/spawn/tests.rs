@@ -57,7 +57,8 @@ impl Scene {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let output = Output::Captured;
         let (slot, generation) = (Slot(7), Generation(2));
-        let order = Order { program, args: &args, directory, slot, generation, identity, notify: None, output };
+        let order =
+            Order { program, args: &args, directory, slot, number: 5, generation, identity, notify: None, output };
         spawn(&order, &self.cgroup)
     }
 
@@ -87,10 +88,12 @@ impl Scene {
 fn the_worker_knows_who_it_is_and_where_to_report() {
     let scene = Scene::new();
     let said = scene.says(
-        "echo $WORKER_ID $NODE_WORKER_ID $LLB_SLOT $LLB_GENERATION $LLB_FD $NODE_CHANNEL_FD \
-         $NODE_CHANNEL_SERIALIZATION_MODE",
+        "echo $WORKER_ID $NODE_WORKER_ID $LLB_SLOT $LLB_WORKER $LLB_GENERATION $LLB_FD; echo $NODE_CHANNEL_FD; \
+         echo $NODE_CHANNEL_SERIALIZATION_MODE",
     );
-    assert_eq!(said, "7 7 7 2 3 3 json\n");
+    assert_eq!(said, "7 7 7 5 2 3\n\n\n");
+    let said = scene.says("node() { echo $NODE_CHANNEL_FD $NODE_CHANNEL_SERIALIZATION_MODE; }; node");
+    assert_eq!(said, "3 json\n");
 }
 
 #[test]

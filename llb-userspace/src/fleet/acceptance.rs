@@ -1,0 +1,123 @@
+//! Whether a worker accepts connections at one of its listeners. A program that listens first and then loads its code for
+//! seconds, or fails at it, does not; a connection that it were given would wait, or be lost.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, BorrowedFd},
+    path::Path,
+    time::Duration,
+};
+
+use nix::{sys::stat::fstat, unistd::Pid};
+use socket2::SockRef;
+
+use super::{
+    cgroup,
+    find::{self, FindError},
+};
+use crate::sys::{pidfd::PidFd, procfs, socket, waiting};
+
+/// A program that has just listened comes to wait within this time, unless it is doing something else first, or is busy
+/// already: then connections that it has accepted are looked for, which takes longer.
+const AT_ONCE: Duration = Duration::from_millis(20);
+
+/// A listener of a worker, as it is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The worker's first process.
+    pub first: Pid,
+    /// Whether that has no others beside it.
+    pub is_alone: bool,
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its inode and address, once it has been found.
+    pub known: Option<(u64, Option<SocketAddr>)>,
+}
+
+/// What is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It waits for connections there, or has accepted one.
+    Yes,
+    /// It does something else.
+    No,
+    /// That is not to be seen from outside.
+    Unknown,
+}
+
+/// Looks at the worker whose cgroup is `cgroup`, which has listened at `target` for so long.
+#[must_use]
+pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
+    let Ok(pids) = cgroup::processes(cgroup) else { return Acceptance::No };
+    // One that has gone to the background is going to be ended.
+    if !pids.contains(&target.first) {
+        return Acceptance::No;
+    }
+    target.is_alone = pids.len() == 1;
+    if target.known.is_none() {
+        match find::listener(&pids, target.cookie) {
+            Ok((copy, _)) => target.known = identify(copy.as_fd()).ok(),
+            Err(FindError::Forbidden { .. }) => return Acceptance::Unknown,
+            // It is being closed, or handed on.
+            Err(FindError::Gone { .. } | FindError::Look { .. }) => {}
+        }
+    }
+    let Some((inode, address)) = target.known else { return Acceptance::No };
+    let waits = waiting::waits_at(&pids, inode);
+    if waits != Some(true) && since >= AT_ONCE && address.is_some_and(|at| pids.iter().any(|pid| accepted(*pid, at))) {
+        return Acceptance::Yes;
+    }
+    match waits {
+        Some(true) => Acceptance::Yes,
+        Some(false) => Acceptance::No,
+        None => Acceptance::Unknown,
+    }
+}
+
+fn identify(listener: BorrowedFd<'_>) -> io::Result<(u64, Option<SocketAddr>)> {
+    Ok((fstat(listener)?.st_ino, socket::local_addr(listener)?))
+}
+
+/// Whether the process has a connection to this address that was accepted.
+fn accepted(pid: Pid, listener: SocketAddr) -> bool {
+    let Ok(process) = PidFd::open(pid) else { return false };
+    let is_accepted = |copy: BorrowedFd<'_>| {
+        let of_port = |address: &SocketAddr| address.port() == listener.port();
+        matches!(socket::local_addr(copy), Ok(Some(own)) if of_port(&own)) && SockRef::from(&copy).peer_addr().is_ok()
+    };
+    let sockets = procfs::socket_fds(pid).unwrap_or_default();
+    sockets.iter().any(|found| process.get_fd(found.fd).is_ok_and(|copy| is_accepted(copy.as_fd())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        time::Duration,
+    };
+
+    use super::{Acceptance, Target, accepted, look};
+    use crate::sys::{mounts::own_cgroup, socket};
+    use nix::unistd::Pid;
+
+    #[test]
+    fn a_connection_that_was_accepted_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        assert!(!accepted(Pid::this(), address), "it waits in the queue, and the client's own end does not count");
+        let _server = listener.accept().unwrap();
+        assert!(accepted(Pid::this(), address));
+    }
+
+    #[test]
+    fn a_listener_that_is_gone_accepts_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let cookie = socket::cookie(&listener).unwrap();
+        drop(listener);
+        let mut target = Target { first: Pid::this(), is_alone: true, cookie, known: None };
+        let cgroup = own_cgroup().unwrap().path;
+        assert_eq!(look(&cgroup, &mut target, Duration::from_secs(1)), Acceptance::No);
+    }
+}

@@ -349,7 +349,7 @@ fn nobody_takes_over_what_its_crashed_llb_has_left() {
     fleet.take_over(&args, &SERVER);
     assert_eq!(identities(&fleet.status()), before);
     assert!(fleet.stderr().contains("took over 2 workers"), "{}", fleet.stderr());
-    assert_steered(&fleet);
+    fleet.wait_for_groups(&[ADDR], 2);
     replace(&fleet, 1);
     assert_eq!(fleet.stop().code, Some(0));
 }

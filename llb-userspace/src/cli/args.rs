@@ -58,7 +58,7 @@ pub(super) struct RunArgs {
     /// Read options from a TOML file; those given here win. See examples/llb.toml
     #[arg(short = 'c', long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Copies to run [default: one per core]
+    /// Copies to run [default: one per core, at most 128]
     #[arg(short = 'n', long, value_name = "N", value_parser = workers())]
     pub workers: Option<u32>,
     /// Steer this port only; repeatable [default: every TCP port that workers listen on]

@@ -105,9 +105,6 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
         if is_barred {
             barred.push(survivor.record.slot);
             listeners = remembered(steering, &survivor.record, &mut living)?;
-            members.extend(listeners.iter().filter_map(|listener| {
-                Some((listener.address, Member { seat: listener.seat?, cookie: listener.cookie }))
-            }));
         }
         let found = if is_barred { Vec::new() } else { find::listeners(&processes) };
         for (address, socket) in found {

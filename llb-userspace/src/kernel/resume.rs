@@ -36,6 +36,9 @@ pub struct Known {
     pub joined: bool,
 }
 
+/// The cookie of a listener, and its place in a group if it is in one.
+pub(crate) type Remembered = (u64, Option<(Address, Seat)>);
+
 impl Steering {
     /// What is known of a socket that listens on `address`; nothing if it is none that is to be steered.
     ///
@@ -56,7 +59,7 @@ impl Steering {
 
     /// Every listener that the maps know, by cookie, and its place in a group if it is in one: for workers that cannot be
     /// looked into. Which of them still listen is not said.
-    pub(crate) fn remembered(&self) -> Result<Vec<(u64, Option<(Address, Seat)>)>, KernelError> {
+    pub(crate) fn remembered(&self) -> Result<Vec<Remembered>, KernelError> {
         let mut addresses: BTreeMap<u32, Address> = BTreeMap::new();
         for entry in self.endpoints.iter() {
             let (Value(endpoint), index) = entry.map_err(map_error(names::ENDPOINTS))?;

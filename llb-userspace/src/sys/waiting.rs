@@ -10,7 +10,7 @@ use std::{
     fs,
     io::{self, IoSliceMut, Read},
     os::fd::RawFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use nix::{
@@ -33,6 +33,9 @@ const MOST_NESTED: u32 = 5;
 
 /// What a process that has one open may wait for is not to be seen.
 const IO_URING: &str = "anon_inode:[io_uring]";
+
+/// A set of epoll, among descriptors.
+const EVENTPOLL: &str = "anon_inode:[eventpoll]";
 
 /// The fifth byte of an ELF file, and what it is in a program of 32 bits: its calls have other numbers.
 const CLASS_AT: usize = 4;
@@ -133,7 +136,7 @@ fn set_holds(pid: Pid, set: RawFd, inode: u64, nested: u32) -> bool {
             // Before Linux 4.13 only the number is told.
             None => procfs::socket_fds(pid).is_ok_and(|fds| fds.contains(&SocketFd { fd, inode })),
             Some(_) => {
-                let is_set = || target(pid, fd).is_some_and(|name| name == PathBuf::from("anon_inode:[eventpoll]"));
+                let is_set = || target(pid, fd).is_some_and(|name| name == Path::new(EVENTPOLL));
                 nested > 0 && is_set() && set_holds(pid, fd, inode, nested - 1)
             }
         })
@@ -196,7 +199,7 @@ fn is_of_32_bits(pid: Pid) -> bool {
 
 fn has_ring(pid: Pid) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|name| name == PathBuf::from(IO_URING)))
+    entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|name| name == Path::new(IO_URING)))
 }
 
 fn target(pid: Pid, fd: RawFd) -> Option<PathBuf> {

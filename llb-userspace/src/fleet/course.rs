@@ -34,6 +34,8 @@ pub struct Course {
     part_at: Instant,
     /// The most parts of an answer that was followed by another request; 0 if none was seen.
     usual: u32,
+    /// The shortest time between an answer and the next request, if one was seen.
+    shortest: Option<Duration>,
 }
 
 impl Course {
@@ -41,12 +43,16 @@ impl Course {
     #[must_use]
     pub fn new(traffic: Traffic, now: Instant) -> Self {
         let answered = traffic.bytes_out > 0 && (traffic.bytes_in == 0 || traffic.since_out <= traffic.since_in);
-        Course { last: traffic, parts: u32::from(answered), part_at: now, usual: 0 }
+        Course { last: traffic, parts: u32::from(answered), part_at: now, usual: 0, shortest: None }
     }
 
     /// It is looked at again.
     pub fn see(&mut self, traffic: Traffic, now: Instant) {
         if traffic.bytes_in != self.last.bytes_in {
+            if traffic.bytes_out == self.last.bytes_out && self.parts > 0 {
+                let paused = traffic.since_out.saturating_sub(traffic.since_in);
+                self.shortest = Some(self.shortest.map_or(paused, |shortest| shortest.min(paused)));
+            }
             // What went and was followed by this has been an answer, if nobody has seen it either.
             let unseen = u32::from(traffic.bytes_out != self.last.bytes_out && traffic.since_in < traffic.since_out);
             self.usual = self.usual.max(self.parts).max(unseen);
@@ -91,10 +97,17 @@ impl Course {
         let enough = match self.usual {
             _ if self.is_fresh() => pause.max(SHORT),
             0 => pause,
+            usual if self.parts >= usual && self.is_about_to_ask() => pause.max(QUIET),
             usual if self.parts >= usual => pause.min(PAUSE),
             _ => pause,
         };
         self.last.quiet() >= enough
+    }
+
+    /// Whether its client, who asks again and again, would do so just now: a request would cross with the close.
+    fn is_about_to_ask(&self) -> bool {
+        let quiet = self.last.quiet();
+        self.shortest.is_some_and(|shortest| shortest >= 2 * PAUSE && quiet > shortest / 2 && quiet < shortest * 4)
     }
 
     /// Whether it is idle, and its client does not seem to be about to send a request.
@@ -144,7 +157,8 @@ mod tests {
         let idle = |until| course(&came, &went, (0, until, 2)).is_idle(None, QUIET);
         assert!(!idle(1040), "nobody knows yet whether the answer is complete");
         assert!(!idle(2040) && !idle(2052), "it has hardly gone");
-        assert!(idle(2060) && idle(2090));
+        assert!(idle(2060) && idle(2072));
+        assert!(!idle(2090), "the next one is about to come");
         assert!(!idle(2102), "the next one has come");
     }
 

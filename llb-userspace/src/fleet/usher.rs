@@ -42,8 +42,10 @@ const GO: Duration = Duration::from_millis(40);
 /// A connection that has moved within this time has moved lately.
 const LATELY: Duration = Duration::from_secs(2);
 
-/// So many connections may be closed at once, however little time has passed.
+/// So many connections may be closed however little time has passed, and so many at once of those that have moved lately:
+/// the worker has to take notice of each before its client sends the next request.
 const FEW: usize = 64;
+const AT_ONCE: usize = 4;
 
 /// What a look has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl Watch {
             self.due = clock::now().after(Duration::from_nanos(took * SPARING));
         }
         if let Some(scope) = scope {
-            self.close_idle(&is_at_rest, scope, |held| held.idle)?;
+            self.close_idle(&is_at_rest, scope, usize::MAX, |held| held.idle && !held.lately)?;
             self.close_pausing(&is_at_rest, scope, begun.after(GO))?;
         }
         let open = self.held.values().map(|held| held.holding).max().unwrap_or(Holding::Nothing);
@@ -193,7 +195,7 @@ impl Watch {
     ) -> io::Result<()> {
         while self.held.values().any(|held| held.lately && !held.closed) && clock::now() < until {
             let begun = clock::now();
-            self.close_idle(is_at_rest, scope, |held| held.lately)?;
+            self.close_idle(is_at_rest, scope, AT_ONCE, |held| held.lately)?;
             // Many take longer, and must not take all of a core.
             sleep(OFTEN.max(Duration::from_nanos(clock::now().since(begun) * 10)));
         }
@@ -205,10 +207,11 @@ impl Watch {
         &mut self,
         is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
         scope: CloseScope,
+        at_once: usize,
         which: impl Fn(&Held) -> bool,
     ) -> io::Result<()> {
         let may = (self.most * usize::from(scope.permille) / 1_000).max(FEW);
-        let mut left = may.saturating_sub(self.closed);
+        let mut left = may.saturating_sub(self.closed).min(at_once);
         let mut processes: HashMap<Pid, PidFd> = HashMap::new();
         let mut gone = Vec::new();
         for (&inode, held) in self.held.iter_mut().filter(|(_, held)| !held.closed && which(held)) {

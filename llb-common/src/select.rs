@@ -50,9 +50,9 @@ const MOST_PATIENCE_NS: u64 = 40_000_000;
 /// What the choice knows of one seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Requests in flight, and choices charged that have not yet become requests.
+    /// Requests given since the last sign of life, and choices charged that have not yet become requests.
     pub requests: u64,
-    /// When the seat last became busy or last answered, ns; [`NOT_SERVING`] if no request is in flight.
+    /// When the seat last became busy or last answered, ns; [`NOT_SERVING`] if none is given.
     pub since: u64,
     /// What one request costs there if the seat is idle, ns.
     pub cost_ns: u64,
@@ -68,9 +68,10 @@ impl Load {
     #[inline(always)]
     pub fn of(seat: &Seat, published_ns: u64) -> Self {
         let concurrent = seat.overtaking > CONCURRENT;
+        let given = given(seat);
         Load {
-            requests: in_flight(seat) + outstanding(seat),
-            since: if in_flight(seat) == 0 { NOT_SERVING } else { seat.progress_at },
+            requests: given + outstanding(seat),
+            since: if given == 0 { NOT_SERVING } else { seat.progress_at },
             cost_ns: if published_ns != 0 { published_ns } else { seat.service_ns },
             queued_ns: if published_ns != 0 || concurrent { 0 } else { seat.queued_ns.into() },
             concurrent,
@@ -83,6 +84,16 @@ impl Load {
 #[inline(always)]
 pub fn in_flight(seat: &Seat) -> u64 {
     seat.begun.saturating_sub(seat.ended)
+}
+
+/// Requests that the worker was given since its last sign of life: what counts against it. The others in flight are
+/// parked: a younger one has been answered, or the worker has been seen to wait for connections, so that it holds them
+/// without being held by them (a long poll, a slow upload, a header that never ends, a stream).
+#[must_use]
+#[inline(always)]
+pub fn given(seat: &Seat) -> u64 {
+    // Never more than are in flight: what has ended above the watermark is counted at least once, not always exactly.
+    seat.begun.saturating_sub(seat.passed).min(in_flight(seat))
 }
 
 /// Choices charged that have neither become requests nor been forgotten.

@@ -10,7 +10,7 @@ use llb_common::{
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, awake, choose},
     set,
-    track::{is_due, rolled},
+    track::{first_roll_at, is_due, rolled},
 };
 
 use crate::{kernel, maps, track};
@@ -117,8 +117,15 @@ fn charge(index: u32, now: u64) {
     let Some(seat) = maps::seat(index) else { return };
     // SAFETY: words of SEATS.
     unsafe {
-        if track::in_flight(seat) == 0 && track::outstanding(seat) == 0 {
-            kernel::write(&raw mut (*seat).progress_at, now);
+        let charges = track::outstanding(seat);
+        if charges == 0 {
+            if track::given(seat) == 0 {
+                kernel::write(&raw mut (*seat).progress_at, now);
+            }
+            // Nobody rolls a seat without charges, so what is due is of another time.
+            let handshake_us = kernel::read(&raw const (*seat).handshake_us);
+            kernel::write(&raw mut (*seat).mark, kernel::read(&raw const (*seat).charged));
+            kernel::write(&raw mut (*seat).due_at, first_roll_at(handshake_us, now));
         }
         kernel::add(&raw mut (*seat).charged, 1);
         if let Some(last) = maps::last()
@@ -266,8 +273,8 @@ fn load(index: u32, published_ns: u64, now: u64) -> Load {
         let mut seat = Seat {
             charged: kernel::read(&raw const (*books).charged),
             settled: kernel::read(&raw const (*books).settled),
-            due_at: kernel::read(&raw const (*books).due_at),
             ended: kernel::read(&raw const (*books).ended),
+            passed: kernel::read(&raw const (*books).passed),
             begun: kernel::read(&raw const (*books).begun),
             progress_at: kernel::read(&raw const (*books).progress_at),
             service_ns: kernel::read(&raw const (*books).service_ns),
@@ -275,7 +282,11 @@ fn load(index: u32, published_ns: u64, now: u64) -> Load {
             overtaking: kernel::read(&raw const (*books).overtaking),
             ..Seat::default()
         };
-        if is_due(&seat, now) {
+        // The second line of the seat is read only if there is something to forget.
+        if seat.charged != seat.settled {
+            seat.due_at = kernel::read(&raw const (*books).due_at);
+        }
+        if seat.charged != seat.settled && is_due(&seat, now) {
             seat.mark = kernel::read(&raw const (*books).mark);
             seat.handshake_us = kernel::read(&raw const (*books).handshake_us);
             seat = rolled(&seat, now);

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use llb_common::select;
 
+use relieve::Copied;
+
 use super::Engine;
 use crate::{
     fleet::{
@@ -14,6 +16,7 @@ use crate::{
     },
     kernel::{Event, EventKind},
     model::{Instant, Seat, WorkerId},
+    sys::activity::{self, Activity},
 };
 
 /// Seats whose queues are looked at in one tick, some ten microseconds each.
@@ -114,9 +117,15 @@ impl Engine {
 
     /// Looks who waits in the seat's queues.
     fn look(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        // Before the look: what begins from here on it may not have read yet.
+        let books = self.updater.steering().books().seat(seat);
         let copies = self.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
-        let books = self.updater.steering().books().seat(seat);
+        if waiting == 0 && self.lives_by_evidence(id, &copies) {
+            self.updater.steering().books().alive(seat, books.begun, now);
+            self.recover(id, seat, now);
+            return;
+        }
         let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
         match watch.looked(waiting, &books, now) {
             Step::Rescue => self.rescue(id, seat, copies, now),
@@ -125,6 +134,19 @@ impl Engine {
                 self.take_in_again(id, seat, now);
             }
             Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
+        }
+    }
+
+    /// Whether the worker of these listeners, with nobody in their queues, is seen to wait for more: it has read all that it
+    /// was given. Of one that cannot be seen into, that it has accepted all must do: it is tried again, and what it
+    /// then does not accept is given to others.
+    fn lives_by_evidence(&self, id: WorkerId, copies: &[Copied]) -> bool {
+        let Some(running) = self.running.get(&id) else { return false };
+        let inodes: Vec<u64> = copies.iter().filter_map(Copied::inode).collect();
+        match activity::of(&running.cgroup.processes().unwrap_or_default(), &inodes) {
+            Activity::Waits => true,
+            Activity::Unknown => self.rescues() && !inodes.is_empty(),
+            Activity::Runs | Activity::Blocked => false,
         }
     }
 
@@ -171,7 +193,7 @@ impl Engine {
             return;
         };
         let is_replaced = self.lives.worker(id).is_none_or(Worker::is_leaving);
-        let has_requests = watch.is_out() || select::in_flight(&self.updater.steering().books().seat(seat)) > 0;
+        let has_requests = watch.is_out() || select::given(&self.updater.steering().books().seat(seat)) > 0;
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");

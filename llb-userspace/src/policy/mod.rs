@@ -46,7 +46,7 @@ pub struct View {
     pub at_least_ns: u64,
     /// The kernel's own running median, ns: [`llb_common::abi::Seat::service_ns`]; `None` if that is 0.
     pub kernel_ns: Option<u64>,
-    /// Requests in flight and choices charged: [`Load::requests`].
+    /// Requests given since the last sign of life and choices charged: [`Load::requests`].
     pub in_flight: u64,
     /// When the seat last became busy or last answered.
     pub progress_at: Instant,

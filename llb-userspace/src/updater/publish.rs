@@ -73,7 +73,7 @@ fn view(books: &Books, Seated { seat, joined, estimate, owed }: Seated<'_>, now:
         estimate_ns: estimate.and_then(|estimate| estimate.get_at(now, owed)),
         at_least_ns: estimate.map_or(0, |estimate| estimate.at_least(now, owed)),
         kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-        in_flight: select::in_flight(&counts) + track::outstanding_at(&counts, now.0),
+        in_flight: select::given(&counts) + track::outstanding_at(&counts, now.0),
         progress_at: Instant(counts.progress_at),
         joined,
     }
@@ -87,5 +87,5 @@ pub(super) fn is_drained(books: &Books, seat: Seat, now: Instant) -> bool {
 }
 
 fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
-    books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
+    books.service_ns != 0 && select::given(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
 }

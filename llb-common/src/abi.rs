@@ -96,12 +96,15 @@ pub struct Seats {
     /// one of them only. The selector takes a seat out when it chooses it; an answer, or userspace when it publishes,
     /// puts it back.
     pub idle: SeatSet,
+    /// Seats that have the fewest open connections: of idle ones these come first. Userspace publishes the set, and the
+    /// selector takes a seat out when it chooses it.
+    pub fewest: SeatSet,
     /// The seat that was chosen last.
     pub last: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 7],
 }
-const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 64);
+const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 128);
 
 /// What userspace publishes for the selector: the single value of the map `PUBLISHED`.
 #[repr(C)]

@@ -71,6 +71,7 @@
 //! #   fn member(&self, place: u32) -> u32 { place }
 //! #   fn has(&self, seat: u32) -> bool { seat < 3 }
 //! #   fn idle(&self, _: bool) -> SeatSet { [0; 4] }
+//! #   fn fewest(&self) -> SeatSet { [0; 4] }
 //! #   fn last(&self) -> u32 { 0 }
 //! #   fn claim(&self, _: u32) -> bool { true }
 //!     fn load(&self, seat: u32) -> Load {

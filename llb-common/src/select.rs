@@ -192,6 +192,11 @@ pub trait Fleet {
     /// Members that were idle when last looked at, and that are [`near`] the least cost if `near_only`. It is a hint: a
     /// seat that is missing is found by the search.
     fn idle(&self, near_only: bool) -> SeatSet;
+    /// Seats that have the fewest open connections, members or not: of idle ones they come first.
+    #[inline(always)]
+    fn fewest(&self) -> SeatSet {
+        [0; 4]
+    }
     /// The seat that was chosen last, if it is a member and [`near`] the least cost; otherwise [`NO_SEAT`].
     fn last(&self) -> u32;
     /// Takes a seat out of the idle ones; false if it was not in, as another choice has just taken it.
@@ -312,7 +317,7 @@ fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn
     }
     // An idle seat of nearly the least cost: nothing can be clearly better, so nobody else needs to be looked at.
     if matches!(awake, Awake::Never)
-        && let Some(seat) = fleet.draw(&fleet.idle(!by_count), turn)
+        && let Some(seat) = fleet.draw(&preferred(fleet.idle(!by_count), fleet.fewest()), turn)
         && fleet.claim(seat)
         && fleet.load(seat).requests == 0
     {
@@ -329,6 +334,14 @@ fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn
         return least;
     }
     search.best
+}
+
+/// Those of the idle seats that have the fewest open connections, or all of them if those are busy: connections that are
+/// kept and hardly ever ask are seen as idle ones only, and would lie as the dice fall.
+#[inline(always)]
+fn preferred(idle: SeatSet, fewest: SeatSet) -> SeatSet {
+    let both = [idle[0] & fewest[0], idle[1] & fewest[1], idle[2] & fewest[2], idle[3] & fewest[3]];
+    if both[0] | both[1] | both[2] | both[3] == 0 { idle } else { both }
 }
 
 /// The seats whose cost is not clearly above the least of them all.

@@ -139,6 +139,14 @@ pub fn idle(seat: u32) -> Option<*mut u64> {
     Some(unsafe { (&raw mut (*seats).idle).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
 }
 
+/// The word of the seats with the fewest open connections that holds a seat's bit.
+#[inline(always)]
+pub fn fewest(seat: u32) -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).fewest).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
+}
+
 /// The seat that was chosen last.
 #[inline(always)]
 pub fn last() -> Option<*mut u64> {

@@ -128,6 +128,13 @@ fn charge(index: u32, now: u64) {
             kernel::write(&raw mut (*seat).due_at, first_roll_at(handshake_us, now));
         }
         kernel::add(&raw mut (*seat).charged, 1);
+        // Without the lock that a claim needs: a bit that comes back is one more choice of that seat.
+        if let Some(word) = maps::fewest(index) {
+            let fewest = kernel::read(word);
+            if fewest & set::bit(index) != 0 {
+                kernel::write(word, fewest & !set::bit(index));
+            }
+        }
         if let Some(last) = maps::last()
             && kernel::read(last) != u64::from(index)
         {
@@ -232,6 +239,14 @@ impl Fleet for Maps {
             let near = kernel::read((&raw const (*self.published).near).cast::<u64>().add(word));
             kernel::read(idle.add(word)) & members & if near_only { near } else { u64::MAX }
         };
+        [word(0), word(1), word(2), word(3)]
+    }
+
+    #[inline(always)]
+    fn fewest(&self) -> SeatSet {
+        let Some(fewest) = maps::fewest(0) else { return [0; 4] };
+        // SAFETY: words of SEATS, four.
+        let word = |word: usize| unsafe { kernel::read(fewest.add(word)) };
         [word(0), word(1), word(2), word(3)]
     }
 

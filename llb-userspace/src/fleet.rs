@@ -11,6 +11,7 @@ pub mod lock;
 pub mod name;
 pub mod notify;
 pub mod pace;
+pub mod quiet;
 pub mod spawn;
 pub mod takeover;
 pub mod user;

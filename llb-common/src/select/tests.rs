@@ -218,3 +218,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_idle_seats_those_with_the_fewest_connections_come_first() {
+    let set = |seats: &[u32]| set::of(seats.iter().copied());
+    assert_eq!(preferred(set(&[0, 1, 2]), set(&[2, 3])), set(&[2]));
+    assert_eq!(preferred(set(&[0, 1]), set(&[2, 3])), set(&[0, 1]), "those are busy");
+}

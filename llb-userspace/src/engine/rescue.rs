@@ -1,5 +1,6 @@
 //! Helps those who wait for a worker that hangs: what [`hang`](crate::fleet::hang) decides is done here.
 
+mod quiet;
 mod relieve;
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,10 +14,11 @@ use crate::{
     fleet::{
         Kind, Listener, Worker, find,
         hang::{self, Health, Step, Watch},
+        quiet::{Arrivals, Keepers},
     },
     kernel::{Event, EventKind},
     model::{Instant, Seat, WorkerId},
-    sys::activity::{self, Activity},
+    sys::activity::Activity,
 };
 
 /// Seats whose queues are looked at in one tick, some ten microseconds each.
@@ -32,6 +34,10 @@ pub(super) struct Rescue {
     own: HashMap<u64, Vec<EventKind>>,
     /// The seat that was looked at last: the others come first.
     looked: Option<Seat>,
+    /// Connections that may not have been accepted.
+    arrivals: Arrivals,
+    /// Workers that stand still for a connection that is kept.
+    keepers: Keepers,
 }
 
 impl Rescue {
@@ -57,6 +63,11 @@ impl Rescue {
         true
     }
 
+    /// A worker is no more.
+    pub(super) fn bury(&mut self, worker: WorkerId) {
+        self.keepers.forget(worker);
+    }
+
     /// Whether a seat has left its groups because its worker hangs.
     pub(super) fn is_out(&self, seat: Seat) -> bool {
         self.watches.get(&seat).is_some_and(Watch::is_out)
@@ -75,6 +86,7 @@ impl Engine {
         if !self.updater.steering().keeps_books() {
             return;
         }
+        self.watch_arrivals(now);
         let mut looks = LOOKS;
         for seat in self.silent(now) {
             let owner = self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
@@ -97,6 +109,7 @@ impl Engine {
             }
             self.replace_hung(id, seat, now);
         }
+        self.look_at_the_quiet(now);
         self.enter_notes();
     }
 
@@ -141,11 +154,9 @@ impl Engine {
     /// was given. Of one that cannot be seen into, that it has accepted all must do: it is tried again, and what it
     /// then does not accept is given to others.
     fn lives_by_evidence(&self, id: WorkerId, copies: &[Copied]) -> bool {
-        let Some(running) = self.running.get(&id) else { return false };
-        let inodes: Vec<u64> = copies.iter().filter_map(Copied::inode).collect();
-        match activity::of(&running.cgroup.processes().unwrap_or_default(), &inodes) {
+        match self.activity(id, copies) {
             Activity::Waits => true,
-            Activity::Unknown => self.rescues() && !inodes.is_empty(),
+            Activity::Unknown => self.rescues() && !copies.is_empty(),
             Activity::Runs | Activity::Blocked => false,
         }
     }

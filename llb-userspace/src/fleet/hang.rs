@@ -98,7 +98,7 @@ pub struct Watch {
     waiting: u32,
     seen: u32,
     health: Health,
-    /// Whether it is watched only because it has been given what waited for another: nothing of that is in its books yet.
+    /// Whether it is watched only because it has been given connections: nothing of those is in its books yet.
     receives: bool,
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
@@ -143,6 +143,12 @@ impl Watch {
     pub fn receiving(books: &SeatBooks, cost_ns: u64, now: Instant) -> Self {
         let look_at = Instant(now.0.saturating_add(overdue_ns(cost_ns)));
         Watch { silent_since: now, look_at, receives: true, ..Watch::new(books, now) }
+    }
+
+    /// Begins to watch a seat that was given connections of which nothing has been seen since.
+    #[must_use]
+    pub fn accepting(books: &SeatBooks, now: Instant) -> Self {
+        Watch { silent_since: now, receives: true, ..Watch::new(books, now) }
     }
 
     /// What its books demand.

@@ -31,6 +31,8 @@ const ONLY_GROUP_WORD: usize = std::mem::offset_of!(Published, only_group) / 8;
 const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
 /// Where the set of the idle seats begins.
 const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
+/// Where the set of the seats with the fewest open connections begins.
+const FEWEST_WORD: usize = std::mem::offset_of!(Seats, fewest) / 8;
 /// Words of a seat before `mark`: all that a load is made of, but for the charges that are due.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where words that userspace writes lie within a seat.
@@ -136,6 +138,15 @@ impl Books {
             // Mostly they are there already, and then the kernel's cache line is left alone.
             if seats & !word.load(Relaxed) != 0 {
                 word.fetch_or(*seats, Relaxed);
+            }
+        }
+    }
+
+    /// Says which seats have the fewest open connections, so that of idle ones they come first.
+    pub(crate) fn prefer(&self, fewest: &SeatSet) {
+        for (word, seats) in self.seats.words()[FEWEST_WORD..].iter().zip(fewest) {
+            if *seats != word.load(Relaxed) {
+                word.store(*seats, Relaxed);
             }
         }
     }

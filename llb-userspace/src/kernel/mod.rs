@@ -34,6 +34,9 @@
 //!         in_flight: in_flight(&counts) + outstanding_at(&counts, now.0),
 //!         progress_at: Instant(counts.progress_at),
 //!         joined: true,
+//!         fresh: false,
+//!         held: false,
+//!         open: counts.opened - counts.closed,
 //!     }
 //! }
 //!
@@ -50,7 +53,7 @@
 //!     let mut turn = 0;
 //!     while !stop() {
 //!         let views = [Seat(0), Seat(1)].map(|seat| view(steering.books(), seat, now()));
-//!         let Table { least, near, cost_ns } = table(&views, now(), turn);
+//!         let Table { least, near, cost_ns, .. } = table(&views, now(), turn);
 //!         let publication = Publication { least, near, cost_ns: &cost_ns };
 //!         steering.books().publish(Policy::LeastLatency, &publication, now());
 //!         turn += 1;

@@ -18,22 +18,32 @@
 //!     in_flight: 0,
 //!     progress_at: now,
 //!     joined: true,
+//!     fresh: false,
+//!     held: false,
+//!     open: 0,
 //! };
 //! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.
 //! let stuck = View { seat: Seat(1), in_flight: 2, progress_at: Instant(now.0 - 1_000_000_000), ..idle };
 //! let new = View { seat: Seat(2), kernel_ns: None, ..idle };
-//! let Table { least, near, cost_ns } = table(&[stuck, new, idle], now, 0);
+//! let Table { least, near, fewest, cost_ns } = table(&[stuck, new, idle], now, 0);
 //! assert!(least == Some(Seat(0)) || least == Some(Seat(2)));
 //! // What the kernel has measured itself is not published: 0. The new one costs what the others do.
 //! assert_eq!(cost_ns[..3], [0, 0, 5_000_000]);
 //! assert_eq!(near, llb::common::set::of([0, 1, 2].into_iter()));
+//! // They have as many connections open, none.
+//! assert_eq!(fewest, near);
 //! ```
 
 use crate::model::{Instant, Seat};
 use llb_common::{
     abi::{MAX_SEATS, SeatSet},
     select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, near},
+    set,
 };
+
+/// What a worker costs that stands still for a connection it keeps, ns: it is the last choice while another is not so busy
+/// that it takes a second. Its client may ask at any moment, and then it is free soon.
+const HELD_NS: u64 = 1_000_000_000;
 
 /// What is known of one seat. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +62,12 @@ pub struct View {
     pub progress_at: Instant,
     /// Whether it takes new connections: its worker is ready and does not drain.
     pub joined: bool,
+    /// Whether it has answered so little that its first answers, which are slow as a rule, would count for all.
+    pub fresh: bool,
+    /// Whether its worker has been seen to stand still for a connection that it keeps, with nothing asked there.
+    pub held: bool,
+    /// Connections open there.
+    pub open: u64,
 }
 
 /// What is published; see [`llb_common::abi::Published`]. An example is [above](self).
@@ -61,6 +77,8 @@ pub struct Table {
     pub least: Option<Seat>,
     /// The joined seats whose cost is not clearly above the least of them.
     pub near: SeatSet,
+    /// Of those, the ones that have the fewest open connections.
+    pub fewest: SeatSet,
     /// By seat index, ns; 0 where the kernel is to use its own number.
     pub cost_ns: [u64; MAX_SEATS],
 }
@@ -76,13 +94,15 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
+            (None, Some(_)) if self.fresh && fleet_ns != 0 => (fleet_ns, fleet_ns),
             (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
                 believed if believed == kernel => (kernel, 0),
                 believed => (believed, believed),
             },
             (None, None) => (fleet_ns, fleet_ns),
         };
-        if self.at_least_ns > usual { self.at_least_ns.max(MIN_COST_NS) } else { published }
+        let at_least_ns = if self.held { self.at_least_ns.max(HELD_NS) } else { self.at_least_ns };
+        if at_least_ns > usual { at_least_ns.max(MIN_COST_NS) } else { published }
     }
 
     /// The cost that the kernel would reckon with, ns.
@@ -101,22 +121,42 @@ impl View {
 /// better than one another become the least in turn. An example is [above](self).
 #[must_use]
 pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
-    let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();
-    // The first to be known is the first to have answered, and that may be one that only fails.
-    let fleet_ns = if 2 * known.len() > views.len() { median(known) } else { 0 };
+    let fleet_ns = fleet_ns(views);
     let mut cost_ns = [0; MAX_SEATS];
     let mut used = Vec::with_capacity(views.len());
     let mut expected = Vec::with_capacity(views.len());
+    let mut open = Vec::with_capacity(views.len());
     for view in views {
         let Some(cost) = cost_ns.get_mut(view.seat.0 as usize) else { continue };
         *cost = view.cost_ns(fleet_ns);
         if view.joined {
             let cost = view.used_ns(*cost);
             used.push((view.seat.0, cost));
+            open.push((view.seat.0, view.open));
             expected.push((view.seat, view.expected_ns(cost, now)));
         }
     }
-    Table { least: least(&expected, turn), near: near(used.iter().copied()), cost_ns }
+    let near = near(used.iter().copied());
+    Table { least: least(&expected, turn), near, fewest: fewest(&open, &near), cost_ns }
+}
+
+/// What a request costs the fleet's middle worker, ns; 0 while that is not known.
+pub(crate) fn fleet_ns(views: &[View]) -> u64 {
+    let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();
+    let warm: Vec<u64> = views.iter().filter(|view| !view.fresh).filter_map(View::known_ns).collect();
+    // The first to be known is the first to have answered, and that may be one that only fails.
+    match known.len() {
+        count if 2 * count <= views.len() => 0,
+        _ if warm.is_empty() => median(known),
+        _ => median(warm),
+    }
+}
+
+/// Of the seats in `near`, those with the fewest open connections.
+fn fewest(open: &[(u32, u64)], near: &SeatSet) -> SeatSet {
+    let open = || open.iter().filter(|(seat, _)| set::contains(near, *seat));
+    let least = open().map(|(_, open)| *open).min();
+    set::of(open().filter(|(_, open)| Some(*open) == least).map(|(seat, _)| *seat))
 }
 
 /// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
@@ -150,6 +190,9 @@ mod tests {
             in_flight: 0,
             progress_at: NOW,
             joined: true,
+            fresh: false,
+            held: false,
+            open: 0,
         }
     }
 
@@ -178,7 +221,7 @@ mod tests {
     #[test]
     fn where_nothing_is_known_the_kernel_uses_its_own() {
         assert_eq!(table(&[unknown(0), unknown(1)], NOW, 0).cost_ns, [0; MAX_SEATS]);
-        assert_eq!(table(&[], NOW, 3), Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table(&[], NOW, 3), Table { least: None, near: [0; 4], fewest: [0; 4], cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]
@@ -198,6 +241,29 @@ mod tests {
             assert_eq!(table.cost_ns[..3], [10 * MS, 0, 0]);
             assert_ne!(table.least, Some(Seat(0)));
         }
+    }
+
+    #[test]
+    fn first_answers_count_for_little() {
+        let fresh = |seat, ms| View { fresh: true, ..counted(seat, ms) };
+        let table_of = |views: [View; 3]| table(&views, NOW, 0);
+        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [4 * MS, 0, 0]);
+        let cold = table_of([fresh(0, 15), fresh(1, 4), fresh(2, 9)]);
+        assert_eq!((cold.cost_ns[0], cold.near), (9 * MS, set::of(0..3)), "all are equal while all are cold");
+    }
+
+    #[test]
+    fn one_held_by_a_kept_connection_is_the_last_choice() {
+        let table = table(&[View { held: true, ..counted(0, 1) }, counted(1, 90)], NOW, 0);
+        assert_eq!((table.least, table.near), (Some(Seat(1)), set::of([1].into_iter())));
+        assert_eq!(table.cost_ns[0], HELD_NS);
+    }
+
+    #[test]
+    fn the_fewest_connections_come_first_among_those_that_are_near() {
+        let open = |open, view| View { open, ..view };
+        let views = [open(3, counted(0, 5)), open(2, counted(1, 5)), open(2, counted(2, 5)), open(0, counted(3, 50))];
+        assert_eq!(table(&views, NOW, 0).fewest, set::of([1, 2].into_iter()));
     }
 
     #[test]
@@ -223,7 +289,7 @@ mod tests {
     #[test]
     fn a_seat_beyond_the_kernels_room_is_left_out() {
         let table = table(&[reported(MAX_SEATS as u32, 1)], NOW, 0);
-        assert_eq!(table, Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table, Table { least: None, near: [0; 4], fewest: [0; 4], cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]
@@ -251,6 +317,7 @@ mod tests {
                     in_flight,
                     progress_at: Instant(progress_at),
                     joined,
+                    ..unknown(seat)
                 })
                 .collect()
         })

@@ -27,6 +27,7 @@ pub(super) struct Books {
     /// Cells, as reading a seat's load forgets charges that are due.
     seats: Vec<Cell<Seat>>,
     idle: Cell<SeatSet>,
+    fewest: Cell<SeatSet>,
     last: Cell<u32>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
@@ -39,6 +40,7 @@ impl Books {
         Books {
             seats: vec![Cell::default(); seats],
             idle: Cell::default(),
+            fewest: Cell::default(),
             last: Cell::new(NO_SEAT),
             members: Vec::new(),
             published: Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: vec![0; seats] },
@@ -74,6 +76,9 @@ impl Books {
     /// Adds a choice to its seat's load at once.
     pub(super) fn charge(&self, seat: u32, now: u64) {
         self.last.set(seat);
+        let mut fewest = self.fewest.get();
+        fewest[seat as usize / 64] &= !set::bit(seat);
+        self.fewest.set(fewest);
         self.change(seat, |seat| {
             if outstanding(seat) == 0 {
                 if given(seat) == 0 {
@@ -95,6 +100,11 @@ impl Books {
         if (delta.ended != 0 || delta.settled != 0) && given(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
         }
+    }
+
+    /// Says which seats have the fewest open connections.
+    pub(super) fn prefer(&self, fewest: SeatSet) {
+        self.fewest.set(fewest);
     }
 
     /// Puts a seat among the idle ones.
@@ -147,6 +157,10 @@ impl Fleet for At<'_> {
         }
         let (idle, members) = (self.books.idle.get(), set::of(self.books.members.iter().copied()));
         [0, 1, 2, 3].map(|word| idle[word] & members[word] & if near_only { published.near[word] } else { u64::MAX })
+    }
+
+    fn fewest(&self) -> SeatSet {
+        self.books.fewest.get()
     }
 
     fn last(&self) -> u32 {

@@ -144,6 +144,7 @@ fn view(books: &Books, seat: Seat) -> View {
         joined: true,
         fresh: false,
         held: false,
+        parked: 0,
         open: counts.opened - counts.closed,
     }
 }

@@ -105,7 +105,7 @@ fn assert_even(fleet: &Fleet, address: &str, path: &str) {
         answers[sample.slot().expect("an answer") as usize] += 1;
     }
     eprintln!("{answers:?} of {REQUESTS}");
-    let (most, least) = (REQUESTS / 2, REQUESTS / 12);
+    let (most, least) = (REQUESTS / 2, REQUESTS / 40);
     assert!(answers.iter().all(|count| (least..=most).contains(count)), "{answers:?}: {:#?}", fleet.status());
 }
 

@@ -96,13 +96,15 @@ pub struct Seats {
     /// one of them only. The selector takes a seat out when it chooses it; an answer, or userspace when it publishes,
     /// puts it back.
     pub idle: SeatSet,
-    /// Seats that have the fewest open connections: of idle ones these come first. Userspace publishes the set, and the
-    /// selector takes a seat out when it chooses it.
+    /// Seats with fewer open connections than [`level`](Self::level): of idle ones these come first. Userspace publishes the
+    /// set, and the selector takes a seat out when it has come up to the level.
     pub fewest: SeatSet,
     /// The seat that was chosen last.
     pub last: u64,
+    /// How many open connections a seat is to have before others come first again.
+    pub level: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 128);
 

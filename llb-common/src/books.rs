@@ -17,7 +17,7 @@ pub fn take(conn: &mut Conn, seat: &Seat, step: Option<Step>) -> Delta {
 /// Changes a seat's books at `now`, ns. A seat of which nothing is known starts from a cost of `start_ns`, 0 for none.
 pub fn apply(seat: &mut Seat, delta: &Delta, start_ns: u64, now: u64) {
     if delta.answered != 0 || delta.failed != 0 {
-        let pace = pace_after(Pace::of(seat, start_ns), seat.progress_at, Mark::of(seat), delta, now);
+        let pace = pace_after(Pace::of(seat, start_ns), seat, delta, now);
         (seat.service_ns, seat.queued_ns, seat.overtaking) = (pace.service_ns, pace.queued_ns, pace.overtaking);
     }
     if is_progress(delta, given(seat) != 0) {

@@ -11,7 +11,7 @@
 
 use crate::{
     abi::{Conn, Seat},
-    select::{ROLL_MAX_NS, ROLL_NS, outstanding},
+    select::{ROLL_MAX_NS, ROLL_NS, in_flight, outstanding},
 };
 
 /// Where a connection stands.
@@ -298,7 +298,7 @@ impl Pace {
     }
 }
 
-/// A seat's pace after a change of its books at `now`; `progress_at` and `mark` are those of before the change. There are
+/// A seat's pace after a change of its books at `now`; `before` are the books before the change. There are
 /// four kinds of answers:
 ///
 /// - Its request was parked, or waited at another worker: its time says nothing of what a request costs.
@@ -313,10 +313,11 @@ impl Pace {
 /// answers mend it, so a failure now and then costs little.
 #[must_use]
 #[inline(always)]
-pub fn pace_after(pace: Pace, progress_at: u64, mark: Mark, delta: &Delta, now: u64) -> Pace {
+pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
+    let progress_at = before.progress_at;
     let Pace { service_ns, queued_ns, overtaking } = pace;
     let began = delta.answered_since;
-    if delta.answered != 0 && (delta.ticket < mark.alive || delta.born == u64::MAX) {
+    if delta.answered != 0 && (delta.ticket < before.alive || delta.born == u64::MAX) {
         pace
     } else if delta.answered != 0 && progress_at > began {
         let sample = now.saturating_sub(progress_at).max(1);
@@ -326,7 +327,8 @@ pub fn pace_after(pace: Pace, progress_at: u64, mark: Mark, delta: &Delta, now: 
         Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8) }
     } else if delta.answered != 0 {
         // A server that speaks first begins and answers at once.
-        let overtakes = delta.begun == 0 && delta.ticket == delta.born && delta.ticket > mark.passed;
+        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
+        let overtakes = delta.begun == 0 && delta.ticket == delta.born && older;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
         let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1));
         Pace { service_ns, overtaking: overtaking + more, ..pace }

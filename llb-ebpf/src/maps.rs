@@ -147,6 +147,13 @@ pub fn fewest(seat: u32) -> Option<*mut u64> {
     Some(unsafe { (&raw mut (*seats).fewest).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
 }
 
+/// How many open connections a seat is to have before others come first again.
+#[inline(always)]
+pub fn level() -> u64 {
+    // SAFETY: a field of the value.
+    SEATS.get_ptr_mut(0).map_or(0, |seats| unsafe { kernel::read(&raw const (*seats).level) })
+}
+
 /// The seat that was chosen last.
 #[inline(always)]
 pub fn last() -> Option<*mut u64> {

@@ -132,7 +132,12 @@ fn charge(index: u32, now: u64) {
         if let Some(word) = maps::fewest(index) {
             let fewest = kernel::read(word);
             if fewest & set::bit(index) != 0 {
-                kernel::write(word, fewest & !set::bit(index));
+                let closed = kernel::read(&raw const (*seat).closed);
+                let open = kernel::read(&raw const (*seat).opened).saturating_sub(closed);
+                // With this one, which is charged and not yet open.
+                if open + charges + 1 >= maps::level() {
+                    kernel::write(word, fewest & !set::bit(index));
+                }
             }
         }
         if let Some(last) = maps::last()
@@ -245,6 +250,9 @@ impl Fleet for Maps {
     #[inline(always)]
     fn fewest(&self) -> SeatSet {
         let Some(fewest) = maps::fewest(0) else { return [0; 4] };
+        if !self.fresh {
+            return [0; 4];
+        }
         // SAFETY: words of SEATS, four.
         let word = |word: usize| unsafe { kernel::read(fewest.add(word)) };
         [word(0), word(1), word(2), word(3)]

@@ -187,7 +187,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
             passed: kernel::read(&raw const (*seat).passed),
         };
         if delta.answered != 0 || delta.failed != 0 {
-            sample(seat, index, delta, mark, now);
+            sample(seat, index, delta, now);
         }
         if is_progress(&delta, given(seat) != 0) {
             kernel::write(&raw mut (*seat).progress_at, now);
@@ -200,7 +200,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
         add(&raw mut (*seat).answered, delta.answered);
         add(&raw mut (*seat).failed, delta.failed);
         pass(seat, mark, &delta);
-        if (delta.ended != 0 || delta.settled != 0) && given(seat) == 0 && outstanding(seat) == 0 {
+        if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
             rest(index);
         }
     }
@@ -259,24 +259,40 @@ fn rest(index: u32) {
 /// # Safety
 /// `seat` points into SEATS, and `index` is its index.
 #[inline(always)]
-unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, mark: Mark, now: u64) {
+unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         if delta.answered != 0 {
             maps::count_latency(index, now.saturating_sub(delta.answered_since));
         }
-        let progress_at = kernel::read(&raw const (*seat).progress_at);
         let books = Seat {
             service_ns: kernel::read(&raw const (*seat).service_ns),
             queued_ns: kernel::read(&raw const (*seat).queued_ns),
             overtaking: kernel::read(&raw const (*seat).overtaking),
+            progress_at: kernel::read(&raw const (*seat).progress_at),
+            begun: kernel::read(&raw const (*seat).begun),
+            ended: kernel::read(&raw const (*seat).ended),
+            alive: kernel::read(&raw const (*seat).alive),
             ..Seat::default()
         };
         let start_ns = if books.service_ns == 0 { maps::published_cost(index) } else { 0 };
-        let pace = track::pace_after(Pace::of(&books, start_ns), progress_at, mark, &delta, now);
+        let pace = track::pace_after(Pace::of(&books, start_ns), &books, &delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
+    }
+}
+
+/// Requests of a seat in flight.
+///
+/// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+unsafe fn in_flight(seat: *const Seat) -> u64 {
+    // SAFETY: the caller's promise. `ended` first: what begins between the two reads can only add.
+    unsafe {
+        let ended = kernel::read(&raw const (*seat).ended);
+        kernel::read(&raw const (*seat).begun).saturating_sub(ended)
     }
 }
 

@@ -7,6 +7,11 @@ use crate::{
 use proptest::prelude::*;
 use std::vec::Vec;
 
+/// A seat with two requests in flight, which made progress then.
+fn progress(progress_at: u64) -> Seat {
+    Seat { progress_at, begun: 2, ..Seat::default() }
+}
+
 fn change(seat: &mut Seat, conn: &mut Conn, step: Option<Step>, now: u64) {
     let delta = take(conn, seat, step);
     apply(seat, &delta, 0, now);
@@ -230,7 +235,7 @@ fn a_worker_that_becomes_ten_times_slower_is_known_after_a_hundred_requests() {
 #[test]
 fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
     let failure = Delta { ended: 1, failed: 1, ..NOTHING };
-    let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, 0, Mark::default(), &failure, 50_000));
+    let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, &progress(0), &failure, 50_000));
     let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, overtaking: 0 }, 16);
     assert!(pace.service_ns > 100_000_000 && pace.queued_ns == 0, "{pace:?}");
     assert!(fails(pace, 100).service_ns < 2 * FAILURE_MAX_NS);
@@ -243,7 +248,7 @@ fn a_failure_now_and_then_is_mended_by_answers() {
     let answer = Delta { ended: 1, answered: 1, answered_since: 0, ..NOTHING };
     let mut pace = Pace { service_ns: 5_000_000, ..Pace::default() };
     for turn in 0..1_000 {
-        pace = pace_after(pace, 0, Mark::default(), if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
+        pace = pace_after(pace, &progress(0), if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
     }
     assert!((4_000_000..8_000_000).contains(&pace.service_ns), "{pace:?}");
 }
@@ -254,7 +259,7 @@ fn pace_of(requests: impl IntoIterator<Item = (u64, u64, u64)>) -> Pace {
         // One that came after the last progress, and is no newcomer to an idle seat, has overtaken another.
         let number = u64::from(began > progress_at);
         let delta = Delta { ended: 1, answered: 1, answered_since: began, ticket: number, born: number, ..NOTHING };
-        pace_after(pace, progress_at, Mark::default(), &delta, now)
+        pace_after(pace, &progress(progress_at), &delta, now)
     })
 }
 
@@ -287,15 +292,14 @@ fn whoever_overtakes_now_and_then_is_served_beside_others() {
 #[test]
 fn who_was_accepted_first_and_sends_last_overtakes_nobody() {
     let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, ticket: 2, born: 1, ..NOTHING };
-    let pace =
-        (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1_000_000, Mark::default(), &answer, 6_000_000));
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1_000_000), &answer, 6_000_000));
     assert_eq!(pace.overtaking, 0);
 }
 
 #[test]
 fn a_server_that_speaks_first_overtakes_nobody() {
     let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ticket: 1, born: 1, ..NOTHING };
-    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1, Mark::default(), &speaks, 6_000_000));
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1), &speaks, 6_000_000));
     assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
 }
 

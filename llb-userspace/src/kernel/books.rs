@@ -33,6 +33,8 @@ const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
 const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
 /// Where the set of the seats with the fewest open connections begins.
 const FEWEST_WORD: usize = std::mem::offset_of!(Seats, fewest) / 8;
+/// Where the number of connections is that they are to have.
+const LEVEL_WORD: usize = std::mem::offset_of!(Seats, level) / 8;
 /// Words of a seat before `mark`: all that a load is made of, but for the charges that are due.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where words that userspace writes lie within a seat.
@@ -142,8 +144,9 @@ impl Books {
         }
     }
 
-    /// Says which seats have the fewest open connections, so that of idle ones they come first.
-    pub(crate) fn prefer(&self, fewest: &SeatSet) {
+    /// Says which seats have the fewest open connections, so that of idle ones they come first until they have `level`.
+    pub(crate) fn prefer(&self, fewest: &SeatSet, level: u64) {
+        self.seats.words()[LEVEL_WORD].store(level, Relaxed);
         for (word, seats) in self.seats.words()[FEWEST_WORD..].iter().zip(fewest) {
             if *seats != word.load(Relaxed) {
                 word.store(*seats, Relaxed);

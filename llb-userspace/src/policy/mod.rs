@@ -20,18 +20,19 @@
 //!     joined: true,
 //!     fresh: false,
 //!     held: false,
+//!     parked: 0,
 //!     open: 0,
 //! };
 //! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.
 //! let stuck = View { seat: Seat(1), in_flight: 2, progress_at: Instant(now.0 - 1_000_000_000), ..idle };
 //! let new = View { seat: Seat(2), kernel_ns: None, ..idle };
-//! let Table { least, near, fewest, cost_ns } = table(&[stuck, new, idle], now, 0);
+//! let Table { least, near, fewest, level, cost_ns } = table(&[stuck, new, idle], now, 0);
 //! assert!(least == Some(Seat(0)) || least == Some(Seat(2)));
 //! // What the kernel has measured itself is not published: 0. The new one costs what the others do.
 //! assert_eq!(cost_ns[..3], [0, 0, 5_000_000]);
 //! assert_eq!(near, llb::common::set::of([0, 1, 2].into_iter()));
 //! // They have as many connections open, none.
-//! assert_eq!(fewest, near);
+//! assert_eq!((fewest, level), (near, 1));
 //! ```
 
 use crate::model::{Instant, Seat};
@@ -66,6 +67,8 @@ pub struct View {
     pub fresh: bool,
     /// Whether its worker has been seen to stand still for a connection that it keeps, with nothing asked there.
     pub held: bool,
+    /// Requests in flight that are parked: [`Load::parked`].
+    pub parked: u64,
     /// Connections open there.
     pub open: u64,
 }
@@ -77,8 +80,10 @@ pub struct Table {
     pub least: Option<Seat>,
     /// The joined seats whose cost is not clearly above the least of them.
     pub near: SeatSet,
-    /// Of those, the ones that have the fewest open connections.
+    /// The joined seats that have fewer open connections than `level`, and are not clearly slower.
     pub fewest: SeatSet,
+    /// How many connections they are to have before others come first again.
+    pub level: u64,
     /// By seat index, ns; 0 where the kernel is to use its own number.
     pub cost_ns: [u64; MAX_SEATS],
 }
@@ -112,7 +117,16 @@ impl View {
 
     /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
     fn expected_ns(&self, cost_ns: u64, now: Instant) -> u64 {
-        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns, ..Load::default() }, now.0)
+        expected_ns(
+            Load {
+                requests: self.in_flight,
+                since: self.progress_at.0,
+                cost_ns,
+                parked: self.parked,
+                ..Load::default()
+            },
+            now.0,
+        )
     }
 }
 
@@ -132,12 +146,13 @@ pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
         if view.joined {
             let cost = view.used_ns(*cost);
             used.push((view.seat.0, cost));
-            open.push((view.seat.0, view.open));
+            open.push((view.seat.0, cost, view.open));
             expected.push((view.seat, view.expected_ns(cost, now)));
         }
     }
     let near = near(used.iter().copied());
-    Table { least: least(&expected, turn), near, fewest: fewest(&open, &near), cost_ns }
+    let (fewest, level) = fewest(&open, &near);
+    Table { least: least(&expected, turn), near, fewest, level, cost_ns }
 }
 
 /// What a request costs the fleet's middle worker, ns; 0 while that is not known.
@@ -152,11 +167,23 @@ pub(crate) fn fleet_ns(views: &[View]) -> u64 {
     }
 }
 
-/// Of the seats in `near`, those with the fewest open connections.
-fn fewest(open: &[(u32, u64)], near: &SeatSet) -> SeatSet {
-    let open = || open.iter().filter(|(seat, _)| set::contains(near, *seat));
-    let least = open().map(|(_, open)| *open).min();
-    set::of(open().filter(|(_, open)| Some(*open) == least).map(|(seat, _)| *seat))
+/// A seat whose cost is below this is not slow, whatever the others' is, ns.
+const NOT_SLOW_NS: u64 = 5_000_000;
+
+/// The seats that have fewer open connections than the level, and the level: that of their mean, and one more than the
+/// fewest at least. One that is far below it may be slower than those that are near, if it is not twice as slow: what lies
+/// unevenly for good costs more than a request that takes a little longer.
+fn fewest(seats: &[(u32, u64, u64)], near: &SeatSet) -> (SeatSet, u64) {
+    let not_slow_ns = seats.iter().map(|(_, cost, _)| 2 * *cost).min().unwrap_or(0).max(NOT_SLOW_NS);
+    let fit = || seats.iter().filter(|(_, cost, _)| *cost < not_slow_ns);
+    let count = fit().count().max(1) as u64;
+    let mean = fit().map(|(_, _, open)| *open).sum::<u64>() / count;
+    let is_near = |seat: u32| set::contains(near, seat);
+    let may_come_first = |(seat, _, open): &&(u32, u64, u64)| is_near(*seat) || open + 1 + mean / 10 < mean;
+    let least = fit().filter(may_come_first).map(|(_, _, open)| *open).min().unwrap_or(0);
+    let level = mean.max(least + 1);
+    let below = fit().filter(may_come_first).filter(|(_, _, open)| *open < level);
+    (set::of(below.map(|(seat, ..)| *seat)), level)
 }
 
 /// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
@@ -192,6 +219,7 @@ mod tests {
             joined: true,
             fresh: false,
             held: false,
+            parked: 0,
             open: 0,
         }
     }
@@ -221,7 +249,10 @@ mod tests {
     #[test]
     fn where_nothing_is_known_the_kernel_uses_its_own() {
         assert_eq!(table(&[unknown(0), unknown(1)], NOW, 0).cost_ns, [0; MAX_SEATS]);
-        assert_eq!(table(&[], NOW, 3), Table { least: None, near: [0; 4], fewest: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(
+            table(&[], NOW, 3),
+            Table { least: None, near: [0; 4], fewest: [0; 4], level: 1, cost_ns: [0; MAX_SEATS] }
+        );
     }
 
     #[test]
@@ -264,6 +295,10 @@ mod tests {
         let open = |open, view| View { open, ..view };
         let views = [open(3, counted(0, 5)), open(2, counted(1, 5)), open(2, counted(2, 5)), open(0, counted(3, 50))];
         assert_eq!(table(&views, NOW, 0).fewest, set::of([1, 2].into_iter()));
+        let views =
+            [open(100, counted(0, 5)), open(9, counted(1, 8)), open(9, counted(2, 50)), open(60, counted(3, 5))];
+        let Table { fewest, level, .. } = table(&views, NOW, 0);
+        assert_eq!((fewest, level), (set::of([1].into_iter()), 56), "one that has far fewer, and is not much slower");
     }
 
     #[test]
@@ -289,7 +324,7 @@ mod tests {
     #[test]
     fn a_seat_beyond_the_kernels_room_is_left_out() {
         let table = table(&[reported(MAX_SEATS as u32, 1)], NOW, 0);
-        assert_eq!(table, Table { least: None, near: [0; 4], fewest: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table, Table { least: None, near: [0; 4], fewest: [0; 4], level: 1, cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]

@@ -72,10 +72,11 @@ impl Publisher {
         }));
         self.fresh = set::of(self.views.iter().filter(|view| view.fresh).map(|view| view.seat.0));
         self.table = policy::table(&self.views, now, self.turn);
-        let Table { least, near, fewest, cost_ns } = &self.table;
+        let Table { least, near, fewest, level, cost_ns } = &self.table;
         books.publish(self.policy, &Publication { least: *least, near: *near, cost_ns }, now);
-        books.prefer(fewest);
-        books.rest(&set::of(self.views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
+        books.prefer(fewest, *level);
+        books
+            .rest(&set::of(self.views.iter().filter(|view| view.in_flight + view.parked == 0).map(|view| view.seat.0)));
     }
 
     pub(super) fn table(&self) -> &Table {
@@ -107,6 +108,7 @@ fn view(books: &Books, seated: Seated<'_>, were_fresh: &SeatSet, left_out_of_ns:
         joined,
         fresh,
         held,
+        parked: select::in_flight(&counts) - select::given(&counts),
         open: counts.opened.saturating_sub(counts.closed),
     }
 }

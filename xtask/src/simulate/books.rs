@@ -7,7 +7,7 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
     books,
     policy::Policy,
-    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, outstanding},
+    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, in_flight, outstanding},
     set,
     track::{self, Step, first_roll_at, is_due, rolled},
 };
@@ -28,6 +28,7 @@ pub(super) struct Books {
     seats: Vec<Cell<Seat>>,
     idle: Cell<SeatSet>,
     fewest: Cell<SeatSet>,
+    level: u64,
     last: Cell<u32>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
@@ -41,6 +42,7 @@ impl Books {
             seats: vec![Cell::default(); seats],
             idle: Cell::default(),
             fewest: Cell::default(),
+            level: 0,
             last: Cell::new(NO_SEAT),
             members: Vec::new(),
             published: Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: vec![0; seats] },
@@ -76,9 +78,12 @@ impl Books {
     /// Adds a choice to its seat's load at once.
     pub(super) fn charge(&self, seat: u32, now: u64) {
         self.last.set(seat);
-        let mut fewest = self.fewest.get();
-        fewest[seat as usize / 64] &= !set::bit(seat);
-        self.fewest.set(fewest);
+        let books = self.seat(seat);
+        if books.opened - books.closed + outstanding(&books) + 1 >= self.level {
+            let mut fewest = self.fewest.get();
+            fewest[seat as usize / 64] &= !set::bit(seat);
+            self.fewest.set(fewest);
+        }
         self.change(seat, |seat| {
             if outstanding(seat) == 0 {
                 if given(seat) == 0 {
@@ -97,14 +102,15 @@ impl Books {
         let start_ns = self.published_ns(conn.seat, now);
         self.change(conn.seat, |seat| books::apply(seat, &delta, start_ns, now));
         let seat = self.seat(conn.seat);
-        if (delta.ended != 0 || delta.settled != 0) && given(&seat) == 0 && outstanding(&seat) == 0 {
+        if (delta.ended != 0 || delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
         }
     }
 
     /// Says which seats have the fewest open connections.
-    pub(super) fn prefer(&self, fewest: SeatSet) {
+    pub(super) fn prefer(&mut self, fewest: SeatSet, level: u64) {
         self.fewest.set(fewest);
+        self.level = level;
     }
 
     /// Puts a seat among the idle ones.
@@ -160,7 +166,8 @@ impl Fleet for At<'_> {
     }
 
     fn fewest(&self) -> SeatSet {
-        self.books.fewest.get()
+        let fresh = self.now.saturating_sub(self.books.published.at) < STALE_AFTER_NS;
+        if fresh { self.books.fewest.get() } else { [0; 4] }
     }
 
     fn last(&self) -> u32 {

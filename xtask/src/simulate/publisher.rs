@@ -3,7 +3,7 @@
 
 use llb_common::{
     abi::{NO_SEAT, Seat},
-    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, given, near, outstanding},
+    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, given, in_flight, near, outstanding},
     track,
 };
 
@@ -34,7 +34,7 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
         };
         books.published.cost_ns[index as usize] = cost_ns;
         used.push((index, if cost_ns != 0 { cost_ns } else { seat.service_ns.max(MIN_COST_NS) }));
-        if given(&seat) == 0 && track::outstanding_at(&seat, now) == 0 {
+        if in_flight(&seat) == 0 && track::outstanding_at(&seat, now) == 0 {
             books.rest(index);
         }
         expected.push((index, expected_ns(Load::of(&seat, cost_ns), now)));

@@ -27,8 +27,6 @@ pub(super) struct Books {
     /// Cells, as reading a seat's load forgets charges that are due.
     seats: Vec<Cell<Seat>>,
     idle: Cell<SeatSet>,
-    fewest: Cell<SeatSet>,
-    level: u64,
     last: Cell<u32>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
@@ -41,8 +39,6 @@ impl Books {
         Books {
             seats: vec![Cell::default(); seats],
             idle: Cell::default(),
-            fewest: Cell::default(),
-            level: 0,
             last: Cell::new(NO_SEAT),
             members: Vec::new(),
             published: Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: vec![0; seats] },
@@ -78,12 +74,6 @@ impl Books {
     /// Adds a choice to its seat's load at once.
     pub(super) fn charge(&self, seat: u32, now: u64) {
         self.last.set(seat);
-        let books = self.seat(seat);
-        if books.opened - books.closed + outstanding(&books) + 1 >= self.level {
-            let mut fewest = self.fewest.get();
-            fewest[seat as usize / 64] &= !set::bit(seat);
-            self.fewest.set(fewest);
-        }
         self.change(seat, |seat| {
             if outstanding(seat) == 0 {
                 if given(seat) == 0 {
@@ -105,12 +95,6 @@ impl Books {
         if (delta.ended != 0 || delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
         }
-    }
-
-    /// Says which seats have the fewest open connections.
-    pub(super) fn prefer(&mut self, fewest: SeatSet, level: u64) {
-        self.fewest.set(fewest);
-        self.level = level;
     }
 
     /// Puts a seat among the idle ones.
@@ -163,11 +147,6 @@ impl Fleet for At<'_> {
         }
         let (idle, members) = (self.books.idle.get(), set::of(self.books.members.iter().copied()));
         [0, 1, 2, 3].map(|word| idle[word] & members[word] & if near_only { published.near[word] } else { u64::MAX })
-    }
-
-    fn fewest(&self) -> SeatSet {
-        let fresh = self.now.saturating_sub(self.books.published.at) < STALE_AFTER_NS;
-        if fresh { self.books.fewest.get() } else { [0; 4] }
     }
 
     fn last(&self) -> u32 {

@@ -113,7 +113,7 @@ fn the_kernel_is_steered_by_hand() {
     let mut turn = 0;
     let mut came = |steering: &Steering, seats: &[u32]| {
         let views: Vec<View> = seats.iter().map(|seat| view(steering.books(), Seat(*seat))).collect();
-        let Table { least, near, cost_ns } = table(&views, now(), turn);
+        let Table { least, near, cost_ns, .. } = table(&views, now(), turn);
         let publication = Publication { least, near, cost_ns: &cost_ns };
         steering.books().publish(Policy::RoundRobin, &publication, now());
         turn += 1;
@@ -142,5 +142,9 @@ fn view(books: &Books, seat: Seat) -> View {
         in_flight: in_flight(&counts) + outstanding_at(&counts, now().0),
         progress_at: Instant(counts.progress_at),
         joined: true,
+        fresh: false,
+        held: false,
+        parked: 0,
+        open: counts.opened - counts.closed,
     }
 }

@@ -22,8 +22,8 @@ pub const NO_SEAT: u32 = u32::MAX;
 pub const NO_GROUP: u32 = u32::MAX;
 
 /// One seat's books. Only the kernel programs write them, but for `service_ns`, which userspace sets to 0 when what it
-/// says is of another time or worker, and `due_at`, put off after a rescue; all counters but [`settled`](Seat::settled)
-/// only grow, so a difference of two can be read at any time without a lock and cannot wrap.
+/// says is of another time or worker, `due_at`, put off after a rescue, and, when it has seen that the worker lives,
+/// `progress_at`, `passed` and `alive`; all counters but [`settled`](Seat::settled) only grow, so a difference of two can be read at any time without a lock and cannot wrap.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Seat {
@@ -35,9 +35,11 @@ pub struct Seat {
     pub charged: u64,
     /// Charges that became requests, were closed, or have been forgotten.
     pub settled: u64,
-    /// When charges are to be rolled next, ns.
-    pub due_at: u64,
-    /// When the seat last became busy or last answered, ns.
+    /// Requests that do not count against the worker any more: ended ones, and those that are parked, as the worker has
+    /// shown a sign of life for a younger one. The others, [`begun`](Seat::begun) less these, it was given since its last
+    /// sign of life ([`crate::select::given`]).
+    pub passed: u64,
+    /// When the seat last became busy, or its worker last showed a sign of life, ns.
     pub progress_at: u64,
     /// A running centre of the service times, ns ([`crate::track::centre_after`]); 0 until the first answer.
     pub service_ns: u64,
@@ -48,6 +50,10 @@ pub struct Seat {
     pub overtaking: u32,
     /// [`charged`](Seat::charged) as it stood at the last roll: what is forgotten at the next.
     pub mark: u64,
+    /// When charges are to be rolled next, ns.
+    pub due_at: u64,
+    /// The watermark of the last sign of life: requests whose [`Conn::ticket`] is below it are answered, over or parked.
+    pub alive: u64,
     /// Connections established.
     pub opened: u64,
     /// Connections closed, or moved to another seat.
@@ -60,8 +66,6 @@ pub struct Seat {
     pub handshake_us: u32,
     /// A word that keeps the size a multiple of eight.
     pub reserved: u32,
-    /// Room for two more words, so that a seat fills two cache lines exactly: the first is what a choice reads.
-    pub reserved_too: [u64; 2],
 }
 const _: () = assert!(size_of::<Seat>() == 128);
 const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);
@@ -92,12 +96,17 @@ pub struct Seats {
     /// one of them only. The selector takes a seat out when it chooses it; an answer, or userspace when it publishes,
     /// puts it back.
     pub idle: SeatSet,
+    /// Seats with fewer open connections than [`level`](Self::level): of idle ones these come first. Userspace publishes the
+    /// set, and the selector takes a seat out when it has come up to the level.
+    pub fewest: SeatSet,
     /// The seat that was chosen last.
     pub last: u64,
+    /// How many open connections a seat is to have before others come first again.
+    pub level: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 6],
 }
-const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 64);
+const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 128);
 
 /// What userspace publishes for the selector: the single value of the map `PUBLISHED`.
 #[repr(C)]
@@ -165,10 +174,14 @@ pub struct Conn {
     pub epoch: u64,
     /// When the present request began, or the connection was established, ns.
     pub since: u64,
-    /// When the connection was established, ns.
-    pub opened_at: u64,
+    /// [`Seat::begun`] as it stood when the present request began: its place in the order of the seat's requests.
+    pub ticket: u64,
+    /// [`Seat::begun`] as it stood when the connection was established, or last answered. If its next request is answered,
+    /// the requests below this have been overtaken. [`u64::MAX`] from a move to another seat to the next answer: of what
+    /// waited elsewhere nothing follows.
+    pub born: u64,
 }
-const _: () = assert!(size_of::<Conn>() == 32);
+const _: () = assert!(size_of::<Conn>() == 40);
 
 /// Whose socket it is: the value of the socket storage `OWNER`, set when the socket binds.
 #[repr(C)]

@@ -71,6 +71,7 @@
 //! #   fn member(&self, place: u32) -> u32 { place }
 //! #   fn has(&self, seat: u32) -> bool { seat < 3 }
 //! #   fn idle(&self, _: bool) -> SeatSet { [0; 4] }
+//! #   fn fewest(&self) -> SeatSet { [0; 4] }
 //! #   fn last(&self) -> u32 { 0 }
 //! #   fn claim(&self, _: u32) -> bool { true }
 //!     fn load(&self, seat: u32) -> Load {
@@ -111,7 +112,7 @@
 //! const MS: u64 = 1_000_000;
 //! let (mut seat, mut conn) = (Seat::default(), Conn::default());
 //! let mut enter = |seat: &mut Seat, conn: &mut Conn, step: Option<Step>, now| {
-//!     let delta: Delta = books::take(conn, step);
+//!     let delta: Delta = books::take(conn, seat, step);
 //!     books::apply(seat, &delta, 0, now);
 //! };
 //!
@@ -143,12 +144,12 @@
 //! And the numbers in them:
 //!
 //! ```
-//! use llb_common::{abi::{Conn, Seat}, track::{self, Delta, Pace, Phase}};
+//! use llb_common::{abi::{Conn, Seat}, select, track::{self, Delta, Mark, Pace, Phase}};
 //!
 //! const MS: u64 = 1_000_000;
 //! // A request a hundred times as long moves the centre by an eighth; what failed costs a quarter more.
 //! assert_eq!(track::centre_after(64 * MS, 6_400 * MS) / MS, 72);
-//! let failed = track::pace_after(Pace { service_ns: 4 * MS, ..Pace::default() }, 0, &Delta { failed: 1, ..Delta::default() }, 0);
+//! let failed = track::pace_after(Pace { service_ns: 4 * MS, ..Pace::default() }, &Seat::default(), &Delta { failed: 1, ..Delta::default() }, 0);
 //! assert_eq!(failed.service_ns, 5 * MS);
 //!
 //! // Charges that never became requests are forgotten: after 10 ms, or a handshake's time if clients are far away.
@@ -161,6 +162,17 @@
 //! // A connection that waits and moves to another seat takes its request along.
 //! let (from, to) = track::moved(&Conn { phase: Phase::Busy as u32, ..Conn::default() });
 //! assert_eq!((from.ended, to.begun), (1, 1));
+//!
+//! // The seat's third request is answered, on a connection that came after the first two: they are parked, and the worker
+//! // was given nothing since.
+//! let answer = Delta { ended: 1, answered: 1, ticket: 2, born: 2, ..Delta::default() };
+//! let Mark { alive, passed } = track::mark_after(Mark::of(&Seat::default()), &answer);
+//! assert_eq!(select::given(&Seat { begun: 3, ended: 1, alive, passed, ..Seat::default() }), 0);
+//! assert!(track::is_progress(&answer, true));
+//! // Or the worker has been seen to wait for connections, when three had begun.
+//! assert_eq!(track::mark_at(3), Mark { alive: 3, passed: 3 });
+//! assert_eq!(track::first_roll_at(0, 5 * MS), 15 * MS);
+//! assert_eq!(track::numbered(&mut Conn::default(), Delta { begun: 1, ..Delta::default() }, 7).ticket, 7);
 //! ```
 //!
 //! # What is counted

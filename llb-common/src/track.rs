@@ -11,7 +11,7 @@
 
 use crate::{
     abi::{Conn, Seat},
-    select::{ROLL_MAX_NS, ROLL_NS, outstanding},
+    select::{ROLL_MAX_NS, ROLL_NS, in_flight, outstanding},
 };
 
 /// Where a connection stands.
@@ -66,8 +66,10 @@ pub struct Delta {
     pub failed: u64,
     /// When the request that ended began, ns; 0 if none was answered.
     pub answered_since: u64,
-    /// When the connection of the request that was answered was established, ns.
-    pub opened_at: u64,
+    /// [`Conn::ticket`] of the request that ended.
+    pub ticket: u64,
+    /// [`Conn::born`] of its connection.
+    pub born: u64,
 }
 
 const NOTHING: Delta = Delta {
@@ -79,7 +81,8 @@ const NOTHING: Delta = Delta {
     answered: 0,
     failed: 0,
     answered_since: 0,
-    opened_at: 0,
+    ticket: 0,
+    born: 0,
 };
 
 /// What an event does to a connection.
@@ -99,6 +102,20 @@ pub struct Step {
 #[inline(always)]
 pub fn established(now: u64) -> Step {
     Step { phase: Phase::Fresh, since: now, delta: Delta { opened: 1, ..NOTHING } }
+}
+
+/// Numbers a step: its request, if one begins, gets the next ticket of its seat, of which `begun` requests have begun.
+#[must_use]
+#[inline(always)]
+pub fn numbered(conn: &mut Conn, delta: Delta, begun: u64) -> Delta {
+    let ticket = if delta.begun != 0 { begun } else { delta.ticket };
+    if delta.begun != 0 {
+        conn.ticket = begun;
+    }
+    if delta.opened != 0 || delta.answered != 0 {
+        conn.born = begun + delta.begun;
+    }
+    Delta { ticket, ..delta }
 }
 
 /// Whether payload that comes in would begin a request; asked of every packet, before anything is read from it.
@@ -136,8 +153,8 @@ pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
         BUSY => (0, 0),
         _ => return None,
     };
-    let (answered_since, opened_at) = (conn.since, conn.opened_at);
-    let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since, opened_at, ..NOTHING };
+    let Conn { since: answered_since, ticket, born, .. } = *conn;
+    let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since, ticket, born, ..NOTHING };
     Some(Step { phase: Phase::Idle, since: now, delta })
 }
 
@@ -153,7 +170,8 @@ pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
     };
     let phase = if blame && matches!(closer, Closer::Reset) { Phase::Reset } else { Phase::Closed };
     let failed = u64::from(blame && matches!(closer, Closer::Worker));
-    Some(Step { phase, since: now, delta: Delta { closed: 1, ended, settled, failed, ..NOTHING } })
+    let Conn { ticket, born, .. } = *conn;
+    Some(Step { phase, since: now, delta: Delta { closed: 1, ended, settled, failed, ticket, born, ..NOTHING } })
 }
 
 /// Whether a reset that goes out would say whose fault a close was.
@@ -176,11 +194,65 @@ pub fn reset_out(conn: &Conn, now: u64) -> Option<Step> {
 #[inline(always)]
 pub fn moved(conn: &Conn) -> (Delta, Delta) {
     match conn.phase {
-        BUSY => (Delta { closed: 1, ended: 1, ..NOTHING }, Delta { opened: 1, begun: 1, settled: 1, ..NOTHING }),
+        BUSY => (
+            Delta { closed: 1, ended: 1, ticket: conn.ticket, ..NOTHING },
+            Delta { opened: 1, begun: 1, settled: 1, ..NOTHING },
+        ),
         FRESH => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, ..NOTHING }),
         IDLE => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, settled: 1, ..NOTHING }),
         _ => (NOTHING, NOTHING),
     }
+}
+
+/// What a seat's books say of the requests that its worker has dealt with: [`Seat::alive`] and [`Seat::passed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// [`Seat::alive`]
+    pub alive: u64,
+    /// [`Seat::passed`]
+    pub passed: u64,
+}
+
+impl Mark {
+    /// As the books have it.
+    #[must_use]
+    #[inline(always)]
+    pub fn of(seat: &Seat) -> Self {
+        Mark { alive: seat.alive, passed: seat.passed }
+    }
+}
+
+/// Whether a change is progress: the worker becomes busy, answers, or closes what it should have answered. That a client
+/// gives up is none of the worker's, and that a moved connection is seen again, which has been there for a while, says
+/// nothing either.
+#[must_use]
+#[inline(always)]
+pub fn is_progress(delta: &Delta, busy: bool) -> bool {
+    (delta.begun != 0 && delta.opened == 0 && !busy) || delta.answered != 0 || delta.failed != 0
+}
+
+/// The mark after a request has ended. An answer, or a close by the worker, proves that the worker has come by all that
+/// it was given before the connection of that request, and those that are still in flight do not hold it up. What came
+/// on an older connection may wait for it: a worker that serves in turn accepts connections in the order in which they
+/// were established, and waits for the bytes of the first while those of the second are there already.
+#[must_use]
+#[inline(always)]
+pub fn mark_after(mark: Mark, delta: &Delta) -> Mark {
+    let Mark { alive, passed } = mark;
+    if delta.ended == 0 || delta.ticket < alive {
+        return mark;
+    }
+    let proves = delta.born != u64::MAX && (delta.answered != 0 || delta.failed != 0);
+    // It is the first of its connection's time: all below it are older, and it is dealt with as well.
+    let proof = if !proves { 0 } else { delta.born + u64::from(delta.ticket == delta.born) };
+    Mark { alive: alive.max(proof), passed: (passed + 1).max(proof) }
+}
+
+/// The mark after the worker has been seen to wait for connections with none left to accept, when `begun` requests had
+/// begun: it has read them all.
+#[must_use]
+pub fn mark_at(begun: u64) -> Mark {
+    Mark { alive: begun, passed: begun }
 }
 
 /// The centre of the seat's service times after one of `sample` ns: a step towards it of a sixty-fourth for each octave
@@ -226,9 +298,10 @@ impl Pace {
     }
 }
 
-/// A seat's pace after a change of its books at `now`; `progress_at` is that of before the change. There are three kinds
-/// of answers:
+/// A seat's pace after a change of its books at `now`; `before` are the books before the change. There are
+/// four kinds of answers:
 ///
+/// - Its request was parked, or waited at another worker: its time says nothing of what a request costs.
 /// - Its request found the seat idle: its time is a service time, with all that waking the worker takes.
 /// - There was progress since its request began, so it waited: the time since that progress is what one more request
 ///   costs a worker that is awake. What it waited behind others is not held against the worker.
@@ -240,20 +313,22 @@ impl Pace {
 /// answers mend it, so a failure now and then costs little.
 #[must_use]
 #[inline(always)]
-pub fn pace_after(pace: Pace, progress_at: u64, delta: &Delta, now: u64) -> Pace {
+pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
+    let progress_at = before.progress_at;
     let Pace { service_ns, queued_ns, overtaking } = pace;
     let began = delta.answered_since;
-    if delta.answered != 0 && progress_at > began {
+    if delta.answered != 0 && (delta.ticket < before.alive || delta.born == u64::MAX) {
+        pace
+    } else if delta.answered != 0 && progress_at > began {
         let sample = now.saturating_sub(progress_at).max(1);
         let known_ns = if service_ns == 0 { sample } else { service_ns };
         let so_far = if queued_ns == 0 { known_ns } else { queued_ns.into() };
         let queued_ns = at_most_u32(mean_after(so_far, sample));
         Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8) }
     } else if delta.answered != 0 {
-        // Its connection must be the younger one, too: a worker that serves in turn takes them in the order in which they
-        // were established, whichever sends first. A server that speaks first begins and answers at once. And what comes
-        // in the very moment of an answer may find the seat busy or not.
-        let overtakes = delta.begun == 0 && delta.opened_at.saturating_sub(progress_at) > service_ns >> 6;
+        // A server that speaks first begins and answers at once.
+        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
+        let overtakes = delta.begun == 0 && delta.ticket == delta.born && older;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
         let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1));
         Pace { service_ns, overtaking: overtaking + more, ..pace }
@@ -317,6 +392,13 @@ const FAILURE_MAX_NS: u64 = 10_000_000_000;
 #[inline(always)]
 pub fn is_due(seat: &Seat, now: u64) -> bool {
     now >= seat.due_at
+}
+
+/// When the first charge of a seat that has none outstanding is to be rolled, ns: `mark` is [`Seat::charged`] without it.
+#[must_use]
+#[inline(always)]
+pub fn first_roll_at(handshake_us: u32, now: u64) -> u64 {
+    now + roll_ns(handshake_us)
 }
 
 /// Forgets charges that are due; the seat's `settled`, `mark` and `due_at` change.

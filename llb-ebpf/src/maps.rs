@@ -30,7 +30,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_2: Global<u32> = Global::new(0);
+static LLB_ABI_3: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -137,6 +137,21 @@ pub fn idle(seat: u32) -> Option<*mut u64> {
     let seats = SEATS.get_ptr_mut(0)?;
     // SAFETY: the mask keeps the index inside the array.
     Some(unsafe { (&raw mut (*seats).idle).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
+}
+
+/// The word of the seats with the fewest open connections that holds a seat's bit.
+#[inline(always)]
+pub fn fewest(seat: u32) -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).fewest).cast::<u64>().add((seat as usize & (MAX_SEATS - 1)) / 64) })
+}
+
+/// How many open connections a seat is to have before others come first again.
+#[inline(always)]
+pub fn level() -> u64 {
+    // SAFETY: a field of the value.
+    SEATS.get_ptr_mut(0).map_or(0, |seats| unsafe { kernel::read(&raw const (*seats).level) })
 }
 
 /// The seat that was chosen last.

@@ -10,7 +10,7 @@ use llb_common::{
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, awake, choose},
     set,
-    track::{is_due, rolled},
+    track::{first_roll_at, is_due, rolled},
 };
 
 use crate::{kernel, maps, track};
@@ -117,10 +117,29 @@ fn charge(index: u32, now: u64) {
     let Some(seat) = maps::seat(index) else { return };
     // SAFETY: words of SEATS.
     unsafe {
-        if track::in_flight(seat) == 0 && track::outstanding(seat) == 0 {
-            kernel::write(&raw mut (*seat).progress_at, now);
+        let charges = track::outstanding(seat);
+        if charges == 0 {
+            if track::given(seat) == 0 {
+                kernel::write(&raw mut (*seat).progress_at, now);
+            }
+            // Nobody rolls a seat without charges, so what is due is of another time.
+            let handshake_us = kernel::read(&raw const (*seat).handshake_us);
+            kernel::write(&raw mut (*seat).mark, kernel::read(&raw const (*seat).charged));
+            kernel::write(&raw mut (*seat).due_at, first_roll_at(handshake_us, now));
         }
         kernel::add(&raw mut (*seat).charged, 1);
+        // Without the lock that a claim needs: a bit that comes back is one more choice of that seat.
+        if let Some(word) = maps::fewest(index) {
+            let fewest = kernel::read(word);
+            if fewest & set::bit(index) != 0 {
+                let closed = kernel::read(&raw const (*seat).closed);
+                let open = kernel::read(&raw const (*seat).opened).saturating_sub(closed);
+                // With this one, which is charged and not yet open.
+                if open + charges + 1 >= maps::level() {
+                    kernel::write(word, fewest & !set::bit(index));
+                }
+            }
+        }
         if let Some(last) = maps::last()
             && kernel::read(last) != u64::from(index)
         {
@@ -229,6 +248,17 @@ impl Fleet for Maps {
     }
 
     #[inline(always)]
+    fn fewest(&self) -> SeatSet {
+        let Some(fewest) = maps::fewest(0) else { return [0; 4] };
+        if !self.fresh {
+            return [0; 4];
+        }
+        // SAFETY: words of SEATS, four.
+        let word = |word: usize| unsafe { kernel::read(fewest.add(word)) };
+        [word(0), word(1), word(2), word(3)]
+    }
+
+    #[inline(always)]
     fn last(&self) -> u32 {
         // SAFETY: words of SEATS and PUBLISHED; the mask keeps the index inside.
         unsafe {
@@ -266,8 +296,8 @@ fn load(index: u32, published_ns: u64, now: u64) -> Load {
         let mut seat = Seat {
             charged: kernel::read(&raw const (*books).charged),
             settled: kernel::read(&raw const (*books).settled),
-            due_at: kernel::read(&raw const (*books).due_at),
             ended: kernel::read(&raw const (*books).ended),
+            passed: kernel::read(&raw const (*books).passed),
             begun: kernel::read(&raw const (*books).begun),
             progress_at: kernel::read(&raw const (*books).progress_at),
             service_ns: kernel::read(&raw const (*books).service_ns),
@@ -275,7 +305,11 @@ fn load(index: u32, published_ns: u64, now: u64) -> Load {
             overtaking: kernel::read(&raw const (*books).overtaking),
             ..Seat::default()
         };
-        if is_due(&seat, now) {
+        // The second line of the seat is read only if there is something to forget.
+        if seat.charged != seat.settled {
+            seat.due_at = kernel::read(&raw const (*books).due_at);
+        }
+        if seat.charged != seat.settled && is_due(&seat, now) {
             seat.mark = kernel::read(&raw const (*books).mark);
             seat.handshake_us = kernel::read(&raw const (*books).handshake_us);
             seat = rolled(&seat, now);

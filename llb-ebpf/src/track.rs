@@ -14,9 +14,9 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{Conn, Seat},
-    select::ROLL_NS,
+    select::{self, ROLL_NS},
     set,
-    track::{self, Closer, Delta, Pace, Step},
+    track::{self, Closer, Delta, Mark, Pace, Step, is_progress, mark_after, numbered},
 };
 
 use crate::{kernel, maps};
@@ -46,8 +46,8 @@ pub fn established(ctx: &SockOpsContext) {
     let step = track::established(now);
     conn.phase = step.phase as u32;
     conn.since = step.since;
-    conn.opened_at = now;
-    apply(conn.seat, step.delta, now);
+    let delta = numbered(conn, step.delta, begun(conn.seat));
+    apply(conn.seat, delta, now);
     // The packet that completes the handshake passes the filter as one of the listener's.
     if has_brought_payload(ctx) {
         take(conn, |conn| track::bytes_in(conn, now), now);
@@ -144,7 +144,8 @@ fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool
         unsafe { atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32) };
     if swapped {
         conn.since = step.since;
-        apply(seen.seat, step.delta, now);
+        let delta = numbered(conn, step.delta, begun(seen.seat));
+        apply(seen.seat, delta, now);
     }
     swapped
 }
@@ -161,8 +162,17 @@ fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
     let (leaves, joins) = track::moved(conn);
     let now = kernel::now();
     apply(conn.seat, leaves, now);
+    let joins = numbered(conn, joins, begun(seat));
     apply(seat, joins, now);
     conn.seat = seat;
+    conn.born = u64::MAX;
+}
+
+/// How many requests of a seat have begun.
+#[inline(always)]
+fn begun(index: u32) -> u64 {
+    // SAFETY: a word of SEATS.
+    maps::seat(index).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).begun) })
 }
 
 /// Adds a step's changes to a seat's books.
@@ -172,11 +182,14 @@ fn apply(index: u32, delta: Delta, now: u64) {
     // SAFETY: all words are of SEATS; the counters change by locked additions only, the other two are estimates
     // for which the last writer wins.
     unsafe {
-        let busy = in_flight(seat) != 0;
+        let mark = Mark {
+            alive: if delta.ended != 0 { kernel::read(&raw const (*seat).alive) } else { 0 },
+            passed: kernel::read(&raw const (*seat).passed),
+        };
         if delta.answered != 0 || delta.failed != 0 {
             sample(seat, index, delta, now);
         }
-        if (delta.begun != 0 && !busy) || delta.ended != 0 {
+        if is_progress(&delta, given(seat) != 0) {
             kernel::write(&raw mut (*seat).progress_at, now);
         }
         add(&raw mut (*seat).opened, delta.opened);
@@ -186,10 +199,45 @@ fn apply(index: u32, delta: Delta, now: u64) {
         add(&raw mut (*seat).settled, delta.settled);
         add(&raw mut (*seat).answered, delta.answered);
         add(&raw mut (*seat).failed, delta.failed);
+        pass(seat, mark, &delta);
         if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
             rest(index);
         }
     }
+}
+
+/// Moves the seat's mark on. What has ended is added; what it proves of others is set, unless another CPU or userspace,
+/// which has seen the worker wait, was faster: the next answer proves it again.
+///
+/// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+unsafe fn pass(seat: *mut Seat, mark: Mark, delta: &Delta) {
+    let next = mark_after(mark, delta);
+    // SAFETY: the caller's promise.
+    unsafe {
+        if next.passed == mark.passed {
+            return;
+        }
+        if next.passed == mark.passed + 1 {
+            kernel::add(&raw mut (*seat).passed, 1);
+        } else {
+            replace(&raw mut (*seat).passed, mark.passed, next.passed);
+        }
+        if next.alive != mark.alive {
+            replace(&raw mut (*seat).alive, mark.alive, next.alive);
+        }
+    }
+}
+
+/// Sets a word unless it has changed.
+///
+/// # Safety
+/// `word` points into a map value.
+#[inline(always)]
+unsafe fn replace(word: *mut u64, seen: u64, next: u64) {
+    // SAFETY: the caller's promise.
+    let _ = unsafe { atomic_cxchg::<u64, { Relaxed }, { Relaxed }>(word, seen, next) };
 }
 
 /// The seat has nothing to do: the next choice may take it without looking at the others. Mostly its bit is set
@@ -217,29 +265,49 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
         if delta.answered != 0 {
             maps::count_latency(index, now.saturating_sub(delta.answered_since));
         }
-        let progress_at = kernel::read(&raw const (*seat).progress_at);
         let books = Seat {
             service_ns: kernel::read(&raw const (*seat).service_ns),
             queued_ns: kernel::read(&raw const (*seat).queued_ns),
             overtaking: kernel::read(&raw const (*seat).overtaking),
+            progress_at: kernel::read(&raw const (*seat).progress_at),
+            begun: kernel::read(&raw const (*seat).begun),
+            ended: kernel::read(&raw const (*seat).ended),
+            alive: kernel::read(&raw const (*seat).alive),
             ..Seat::default()
         };
         let start_ns = if books.service_ns == 0 { maps::published_cost(index) } else { 0 };
-        let pace = track::pace_after(Pace::of(&books, start_ns), progress_at, &delta, now);
+        let pace = track::pace_after(Pace::of(&books, start_ns), &books, &delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
     }
 }
 
+/// Requests of a seat in flight.
+///
 /// # Safety
 /// `seat` points into SEATS.
 #[inline(always)]
-pub unsafe fn in_flight(seat: *const Seat) -> u64 {
+unsafe fn in_flight(seat: *const Seat) -> u64 {
     // SAFETY: the caller's promise. `ended` first: what begins between the two reads can only add.
     unsafe {
         let ended = kernel::read(&raw const (*seat).ended);
         kernel::read(&raw const (*seat).begun).saturating_sub(ended)
+    }
+}
+
+/// [`select::given`] of a seat.
+///
+/// # Safety
+/// `seat` points into SEATS.
+#[inline(always)]
+pub unsafe fn given(seat: *const Seat) -> u64 {
+    // SAFETY: the caller's promise. `begun` last: what begins between the reads can only add.
+    unsafe {
+        let ended = kernel::read(&raw const (*seat).ended);
+        let passed = kernel::read(&raw const (*seat).passed);
+        let begun = kernel::read(&raw const (*seat).begun);
+        select::given(&Seat { begun, ended, passed, ..Seat::default() })
     }
 }
 

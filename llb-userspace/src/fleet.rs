@@ -13,6 +13,7 @@ pub mod lock;
 pub mod name;
 pub mod notify;
 pub mod pace;
+pub mod quiet;
 pub mod shutdown;
 pub mod spawn;
 pub mod takeover;

@@ -8,7 +8,7 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
     books::{apply, take},
     policy::Policy,
-    select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, in_flight, near},
+    select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, given, in_flight, near},
     set,
     track::{self, Closer, Phase, Step},
 };
@@ -149,8 +149,8 @@ impl World {
         }
         self.charge(seat as usize);
         self.last = seat;
-        let mut conn = Conn { seat, opened_at: self.now, ..Conn::default() };
-        let delta = take(&mut conn, Some(track::established(self.now)));
+        let mut conn = Conn { seat, ..Conn::default() };
+        let delta = take(&mut conn, &self.seats[seat as usize], Some(track::established(self.now)));
         apply(&mut self.seats[seat as usize], &delta, 0, self.now);
         self.conns.push(conn);
     }
@@ -185,7 +185,7 @@ impl World {
         let count = self.conns.len().max(1);
         let Some(conn) = self.conns.get_mut(usize::from(index) % count) else { return };
         let taken = step(conn);
-        let delta = take(conn, taken);
+        let delta = take(conn, &self.seats[conn.seat as usize], taken);
         apply(&mut self.seats[conn.seat as usize], &delta, 0, self.now);
     }
 
@@ -198,8 +198,9 @@ impl World {
         let conn = &mut self.conns[index];
         let (leaves, joins) = track::moved(conn);
         apply(&mut self.seats[conn.seat as usize], &leaves, 0, self.now);
+        let joins = track::numbered(conn, joins, self.seats[to].begun);
         apply(&mut self.seats[to], &joins, 0, self.now);
-        conn.seat = to as u32;
+        (conn.seat, conn.born) = (to as u32, u64::MAX);
     }
 
     fn check(&self) {
@@ -212,6 +213,7 @@ impl World {
         for (seat, (open, busy)) in self.seats.iter().zip(held) {
             assert_eq!(seat.opened - seat.closed, open, "{seat:?}");
             assert_eq!(in_flight(seat), busy, "{seat:?}");
+            assert!(given(seat) <= busy && seat.passed <= seat.begun, "{seat:?}");
             assert!(seat.settled <= seat.charged, "more charges settled than made: {seat:?}");
         }
     }

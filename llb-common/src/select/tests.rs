@@ -10,11 +10,12 @@ struct Loads {
     /// Whether the set of the idle seats is kept.
     hinted: bool,
     last: u32,
+    fewest: SeatSet,
 }
 
 impl Loads {
     fn of(loads: impl Into<Vec<Load>>) -> Self {
-        Loads { loads: loads.into(), hinted: true, last: NO_SEAT }
+        Loads { loads: loads.into(), hinted: true, last: NO_SEAT, fewest: [0; 4] }
     }
 }
 
@@ -33,6 +34,9 @@ impl Fleet for Loads {
         let near = near(seats.clone().map(|(seat, load)| (seat, load.cost_ns)));
         let wanted = |seat: u32| self.hinted && (!near_only || set::contains(&near, seat));
         set::of(seats.filter(|(seat, load)| load.requests == 0 && wanted(*seat)).map(|(seat, _)| seat))
+    }
+    fn fewest(&self) -> SeatSet {
+        self.fewest
     }
     fn last(&self) -> u32 {
         self.last
@@ -184,7 +188,14 @@ fn round_robin_takes_turns_and_argmin_stays() {
 
 fn any_load() -> impl Strategy<Value = Load> {
     (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(
-        |(requests, since, cost_ns, queued_ns, concurrent)| Load { requests, since, cost_ns, queued_ns, concurrent },
+        |(requests, since, cost_ns, queued_ns, concurrent)| Load {
+            requests: requests >> 1,
+            since,
+            cost_ns,
+            queued_ns,
+            concurrent,
+            parked: requests >> 60,
+        },
     )
 }
 
@@ -216,5 +227,19 @@ proptest! {
             // Each replacement gains an eighth at least, so what was passed over is not better by two eighths.
             prop_assert!(expected_ns(load, now) >= best - best / 4);
         }
+    }
+}
+
+#[test]
+fn of_idle_seats_those_with_the_fewest_connections_come_first() {
+    let fleet = |fewest: &[u32]| {
+        let mut fleet = Loads::of([idle(MS), busy(1, 0, MS), idle(MS), idle(MS)]);
+        fleet.fewest = set::of(fewest.iter().copied());
+        fleet
+    };
+    let chosen = |fewest, turn| choose(Policy::LeastLatency, &fleet(fewest), 4, NO_SEAT, turn, MS);
+    for turn in 0..8 {
+        assert_eq!(chosen(&[1, 2], turn), Choice::Seat { seat: 2, first: false });
+        assert_ne!(chosen(&[1], turn), Choice::Seat { seat: 1, first: false }, "it is busy");
     }
 }

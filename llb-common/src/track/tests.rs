@@ -2,25 +2,145 @@ extern crate std;
 use super::*;
 use crate::{
     books::{apply, take},
-    select::{in_flight, outstanding},
+    select::{given, in_flight, outstanding},
 };
 use proptest::prelude::*;
 use std::vec::Vec;
 
+/// A seat with two requests in flight, which made progress then.
+fn progress(progress_at: u64) -> Seat {
+    Seat { progress_at, begun: 2, ..Seat::default() }
+}
+
+fn change(seat: &mut Seat, conn: &mut Conn, step: Option<Step>, now: u64) {
+    let delta = take(conn, seat, step);
+    apply(seat, &delta, 0, now);
+}
+
+/// A seat and its connections, each event a millisecond after the last.
+#[derive(Default)]
+struct Stage {
+    seat: Seat,
+    conns: Vec<Conn>,
+    now: u64,
+}
+
+impl Stage {
+    fn connect(&mut self) -> usize {
+        self.conns.push(Conn::default());
+        self.step(self.conns.len() - 1, |_, now| Some(established(now)));
+        self.conns.len() - 1
+    }
+
+    fn ask(&mut self, conn: usize) {
+        self.step(conn, bytes_in);
+    }
+
+    fn answer(&mut self, conn: usize) {
+        self.step(conn, bytes_out);
+    }
+
+    fn step(&mut self, conn: usize, step: impl Fn(&Conn, u64) -> Option<Step>) {
+        self.now += 1_000_000;
+        let step = step(&self.conns[conn], self.now);
+        change(&mut self.seat, &mut self.conns[conn], step, self.now);
+    }
+
+    /// Connects and asks.
+    fn request(&mut self) -> usize {
+        let conn = self.connect();
+        self.ask(conn);
+        conn
+    }
+
+    fn given(&self) -> u64 {
+        given(&self.seat)
+    }
+}
+
+#[test]
+fn an_answer_parks_the_requests_before_its_connection() {
+    let mut stage = Stage::default();
+    let poll = stage.request();
+    assert_eq!(stage.given(), 1);
+    for _ in 0..3 {
+        let quick = stage.request();
+        stage.answer(quick);
+        assert_eq!((stage.given(), in_flight(&stage.seat)), (0, 1));
+    }
+    let quick = stage.request();
+    assert_eq!(stage.given(), 1);
+    stage.answer(poll);
+    assert_eq!(stage.given(), 1, "the end of a parked one says nothing of those that are not");
+    stage.answer(quick);
+    assert_eq!((stage.given(), in_flight(&stage.seat)), (0, 0));
+}
+
+#[test]
+fn a_serial_worker_parks_nothing_whoever_sends_first() {
+    let mut stage = Stage::default();
+    let (first, second) = (stage.connect(), stage.connect());
+    // The first to be accepted is slow to send.
+    stage.ask(second);
+    stage.ask(first);
+    stage.answer(first);
+    assert_eq!(stage.given(), 1);
+    stage.answer(second);
+    assert_eq!(stage.given(), 0);
+}
+
+#[test]
+fn a_kept_connection_parks_what_came_before_its_last_answer() {
+    let mut stage = Stage::default();
+    let kept = stage.request();
+    stage.answer(kept);
+    let poll = stage.request();
+    stage.ask(kept);
+    stage.answer(kept);
+    assert_eq!(stage.given(), 1, "a worker may read a kept connection before it accepts another");
+    stage.ask(kept);
+    stage.answer(kept);
+    assert_eq!((stage.given(), in_flight(&stage.seat)), (0, 1));
+    stage.answer(poll);
+    assert_eq!(stage.given(), 0);
+}
+
+#[test]
+fn a_client_that_gives_up_is_no_sign_of_life() {
+    let mut stage = Stage::default();
+    let (one, _other) = (stage.request(), stage.request());
+    let progress_at = stage.seat.progress_at;
+    stage.step(one, |conn, now| closing(conn, Closer::Client, now));
+    assert_eq!((stage.given(), stage.seat.progress_at), (1, progress_at));
+}
+
+#[test]
+fn a_moved_request_gives_no_sample() {
+    let mut stage = Stage::default();
+    let moved = stage.request();
+    let pace = (stage.seat.service_ns, stage.seat.queued_ns);
+    stage.conns[moved].born = u64::MAX;
+    stage.answer(moved);
+    assert_eq!((stage.seat.service_ns, stage.seat.queued_ns), pace);
+    stage.ask(moved);
+    stage.answer(moved);
+    assert_ne!(stage.seat.service_ns, 0);
+}
+
 #[test]
 fn a_request_and_its_answer() {
     let (mut conn, mut seat) = (Conn::default(), Seat { charged: 1, ..Seat::default() });
-    apply(&mut seat, &take(&mut conn, Some(established(10))), 0, 10);
+    change(&mut seat, &mut conn, Some(established(10)), 10);
     assert_eq!((in_flight(&seat), outstanding(&seat)), (0, 1));
     let step = bytes_in(&conn, 20);
-    apply(&mut seat, &take(&mut conn, step), 0, 20);
+    change(&mut seat, &mut conn, step, 20);
     assert_eq!((in_flight(&seat), outstanding(&seat)), (1, 0));
     let step = bytes_out(&conn, 30);
     assert_eq!(step.unwrap().delta.answered_since, 20);
-    apply(&mut seat, &take(&mut conn, step), 0, 30);
+    change(&mut seat, &mut conn, step, 30);
     assert_eq!(in_flight(&seat), 0);
     let step = closing(&conn, Closer::Worker, 40);
-    apply(&mut seat, &take(&mut conn, step), 0, 40);
+    change(&mut seat, &mut conn, step, 40);
     assert_eq!((seat.opened, seat.closed, seat.failed), (1, 1, 0));
 }
 
@@ -62,9 +182,9 @@ fn a_reset_is_a_failure_of_the_worker_if_it_goes_out() {
     for (phase, failed) in [(BUSY, 1), (FRESH, 1), (IDLE, 0)] {
         let mut conn = Conn { phase, since: 1, ..Conn::default() };
         let step = closing(&conn, Closer::Reset, 2);
-        assert_eq!(take(&mut conn, step).failed, 0);
+        assert_eq!(take(&mut conn, &Seat::default(), step).failed, 0);
         let step = reset_out(&conn, 3);
-        assert_eq!(take(&mut conn, step).failed, failed);
+        assert_eq!(take(&mut conn, &Seat::default(), step).failed, failed);
         assert_eq!(reset_out(&conn, 4), None, "it is counted once");
     }
 }
@@ -115,7 +235,7 @@ fn a_worker_that_becomes_ten_times_slower_is_known_after_a_hundred_requests() {
 #[test]
 fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
     let failure = Delta { ended: 1, failed: 1, ..NOTHING };
-    let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, 0, &failure, 50_000));
+    let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, &progress(0), &failure, 50_000));
     let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, overtaking: 0 }, 16);
     assert!(pace.service_ns > 100_000_000 && pace.queued_ns == 0, "{pace:?}");
     assert!(fails(pace, 100).service_ns < 2 * FAILURE_MAX_NS);
@@ -128,7 +248,7 @@ fn a_failure_now_and_then_is_mended_by_answers() {
     let answer = Delta { ended: 1, answered: 1, answered_since: 0, ..NOTHING };
     let mut pace = Pace { service_ns: 5_000_000, ..Pace::default() };
     for turn in 0..1_000 {
-        pace = pace_after(pace, 0, if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
+        pace = pace_after(pace, &progress(0), if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
     }
     assert!((4_000_000..8_000_000).contains(&pace.service_ns), "{pace:?}");
 }
@@ -136,9 +256,10 @@ fn a_failure_now_and_then_is_mended_by_answers() {
 /// The pace after requests that began at `began`, were answered at `now`, and saw the last progress at `progress_at`.
 fn pace_of(requests: impl IntoIterator<Item = (u64, u64, u64)>) -> Pace {
     requests.into_iter().fold(Pace::default(), |pace, (progress_at, began, now)| {
-        let (answered_since, opened_at) = (began, began);
-        let delta = Delta { ended: 1, answered: 1, answered_since, opened_at, ..NOTHING };
-        pace_after(pace, progress_at, &delta, now)
+        // One that came after the last progress, and is no newcomer to an idle seat, has overtaken another.
+        let number = u64::from(began > progress_at);
+        let delta = Delta { ended: 1, answered: 1, answered_since: began, ticket: number, born: number, ..NOTHING };
+        pace_after(pace, &progress(progress_at), &delta, now)
     })
 }
 
@@ -170,15 +291,15 @@ fn whoever_overtakes_now_and_then_is_served_beside_others() {
 
 #[test]
 fn who_was_accepted_first_and_sends_last_overtakes_nobody() {
-    let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, opened_at: 900_000, ..NOTHING };
-    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1_000_000, &answer, 6_000_000));
+    let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, ticket: 2, born: 1, ..NOTHING };
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1_000_000), &answer, 6_000_000));
     assert_eq!(pace.overtaking, 0);
 }
 
 #[test]
 fn a_server_that_speaks_first_overtakes_nobody() {
-    let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ..NOTHING };
-    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, 1, &speaks, 6_000_000));
+    let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ticket: 1, born: 1, ..NOTHING };
+    let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1), &speaks, 6_000_000));
     assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
 }
 
@@ -219,7 +340,7 @@ proptest! {
             let Some(mut conn) = conns[index] else {
                 let mut conn = Conn { seat: target as u32, ..Conn::default() };
                 seats[target].charged += 1;
-                apply(&mut seats[target], &take(&mut conn, Some(established(now))), 0, now);
+                change(&mut seats[target], &mut conn, Some(established(now)), now);
                 conns[index] = Some(conn);
                 continue;
             };
@@ -231,21 +352,23 @@ proptest! {
                 _ => {
                     seats[target].charged += 1;
                     let (leaves, joins) = moved(&conn);
-                    apply(&mut seats[target], &joins, 0, now);
-                    conn.seat = target as u32;
                     apply(&mut seats[seat], &leaves, 0, now);
+                    let joins = numbered(&mut conn, joins, seats[target].begun);
+                    apply(&mut seats[target], &joins, 0, now);
+                    (conn.seat, conn.born) = (target as u32, u64::MAX);
                     None
                 }
             };
-            apply(&mut seats[seat], &take(&mut conn, step), 0, now);
+            change(&mut seats[seat], &mut conn, step, now);
             conns[index] = if conn.phase >= Phase::Closed as u32 { None } else { Some(conn) };
             for seat in &seats {
                 prop_assert!(seat.ended <= seat.begun && seat.closed <= seat.opened, "{seat:?}");
+                prop_assert!(seat.alive <= seat.passed && seat.passed <= seat.begun, "{seat:?}");
             }
         }
         for conn in conns.iter_mut().flatten() {
             let step = closing(conn, Closer::Client, now);
-            apply(&mut seats[conn.seat as usize], &take(conn, step), 0, now);
+            change(&mut seats[conn.seat as usize], conn, step, now);
         }
         for seat in &seats {
             prop_assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed));

@@ -193,6 +193,7 @@ impl Engine {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
         self.updater.bury(id);
+        self.rescue.bury(id);
         tokio::task::spawn_local(worker::bury(running));
     }
 

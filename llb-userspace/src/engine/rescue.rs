@@ -1,20 +1,24 @@
 //! Helps those who wait for a worker that hangs: what [`hang`](crate::fleet::hang) decides is done here.
 
+mod quiet;
 mod relieve;
 
 use std::collections::{BTreeMap, HashMap};
 
 use llb_common::select;
 
+use relieve::Copied;
+
 use super::Engine;
 use crate::{
     fleet::{
         Kind, Listener, Worker, find,
         hang::{self, Health, Step, Watch},
+        quiet::{Arrivals, Keepers},
     },
     kernel::{Event, EventKind},
     model::{Instant, Seat, WorkerId},
-    sys::clock,
+    sys::{activity::Activity, clock},
 };
 
 /// Seats whose queues are looked at in one tick, some ten microseconds each.
@@ -34,6 +38,10 @@ pub(super) struct Rescue {
     own: HashMap<u64, Vec<EventKind>>,
     /// The seat that was looked at last: the others come first.
     looked: Option<Seat>,
+    /// Connections that may not have been accepted.
+    arrivals: Arrivals,
+    /// Workers that stand still for a connection that is kept.
+    keepers: Keepers,
 }
 
 impl Rescue {
@@ -59,6 +67,11 @@ impl Rescue {
         true
     }
 
+    /// A worker is no more.
+    pub(super) fn bury(&mut self, worker: WorkerId) {
+        self.keepers.forget(worker);
+    }
+
     /// Whether a seat has left its groups because its worker hangs.
     pub(super) fn is_out(&self, seat: Seat) -> bool {
         self.watches.get(&seat).is_some_and(Watch::is_out)
@@ -77,6 +90,7 @@ impl Engine {
         if !self.updater.steering().keeps_books() {
             return;
         }
+        self.watch_arrivals(now);
         let mut looks = LOOKS;
         for seat in self.silent(now) {
             let owner = self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
@@ -103,6 +117,7 @@ impl Engine {
             }
             self.replace_hung(id, seat, now);
         }
+        self.look_at_the_quiet(now);
         self.enter_notes();
     }
 
@@ -123,9 +138,15 @@ impl Engine {
 
     /// Looks who waits in the seat's queues.
     fn look(&mut self, id: WorkerId, seat: Seat, now: Instant) {
+        // Before the look: what begins from here on it may not have read yet.
+        let books = self.updater.steering().books().seat(seat);
         let copies = self.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
-        let books = self.updater.steering().books().seat(seat);
+        if waiting == 0 && self.lives_by_evidence(id, &copies) {
+            self.updater.steering().books().alive(seat, books.begun, now);
+            self.recover(id, seat, now);
+            return;
+        }
         let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
         match watch.looked(waiting, &books, now) {
             Step::Rescue => self.rescue(id, seat, copies, now),
@@ -134,6 +155,17 @@ impl Engine {
                 self.take_in_again(id, seat, now);
             }
             Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
+        }
+    }
+
+    /// Whether the worker of these listeners, with nobody in their queues, is seen to wait for more: it has read all that it
+    /// was given. Of one that cannot be seen into, that it has accepted all must do: it is tried again, and what it
+    /// then does not accept is given to others.
+    fn lives_by_evidence(&self, id: WorkerId, copies: &[Copied]) -> bool {
+        match self.activity(id, copies) {
+            Activity::Waits => true,
+            Activity::Unknown => self.rescues() && !copies.is_empty(),
+            Activity::Runs | Activity::Blocked => false,
         }
     }
 
@@ -180,7 +212,7 @@ impl Engine {
             return;
         };
         let is_replaced = self.lives.worker(id).is_none_or(Worker::is_leaving);
-        let has_requests = watch.is_out() || select::in_flight(&self.updater.steering().books().seat(seat)) > 0;
+        let has_requests = watch.is_out() || select::given(&self.updater.steering().books().seat(seat)) > 0;
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");

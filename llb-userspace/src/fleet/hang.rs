@@ -12,7 +12,7 @@
 //!    +-------------------+-----------------+----------------+   an answer
 //! ```
 //!
-//! *Silent* is one that has a request in flight and made no progress for [`overdue_ns`]. Watching costs some system
+//! *Silent* is one that was given a request since its last sign of life ([`given`]) and made no progress for [`overdue_ns`]. Watching costs some system
 //! calls, so nobody is watched who is not. The queue of a *slow* one is moved to others, if one of them is clearly better
 //! off, and it leaves its groups; a *hung* one is the same, told of. An answer ends it at once: who answers lives. A
 //! worker that serves many at once answers others while one request takes long, and accepts what comes, so it is never
@@ -23,7 +23,7 @@
 
 use std::time::Duration;
 
-use llb_common::{abi::Seat as SeatBooks, select::in_flight};
+use llb_common::{abi::Seat as SeatBooks, select::given};
 
 use crate::model::Instant;
 
@@ -98,7 +98,7 @@ pub struct Watch {
     waiting: u32,
     seen: u32,
     health: Health,
-    /// Whether it is watched only because it has been given what waited for another: nothing of that is in its books yet.
+    /// Whether it is watched only because it has been given connections: nothing of those is in its books yet.
     receives: bool,
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
@@ -116,7 +116,7 @@ pub fn overdue_ns(cost_ns: u64) -> u64 {
 /// Whether a seat is to be watched, by the part of its books that a choice reads.
 #[must_use]
 pub fn is_silent(load: &SeatBooks, cost_ns: u64, now: Instant) -> bool {
-    in_flight(load) > 0 && now.since(Instant(load.progress_at)) >= overdue_ns(cost_ns)
+    given(load) > 0 && now.since(Instant(load.progress_at)) >= overdue_ns(cost_ns)
 }
 
 impl Watch {
@@ -145,10 +145,16 @@ impl Watch {
         Watch { silent_since: now, look_at, receives: true, ..Watch::new(books, now) }
     }
 
+    /// Begins to watch a seat that was given connections of which nothing has been seen since.
+    #[must_use]
+    pub fn accepting(books: &SeatBooks, now: Instant) -> Self {
+        Watch { silent_since: now, receives: true, ..Watch::new(books, now) }
+    }
+
     /// What its books demand.
     pub fn step(&mut self, books: &SeatBooks, now: Instant) -> Step {
         // Not the time of its progress: that is also when a connection moves away, or its client gives up.
-        let nothing_left = in_flight(books) == 0 && self.health == Health::Healthy && !self.receives;
+        let nothing_left = given(books) == 0 && self.health == Health::Healthy && !self.receives;
         if answers(books) != self.answers || nothing_left {
             return Step::Recover;
         }
@@ -166,7 +172,7 @@ impl Watch {
             (self.seen, self.receives) = (0, false);
             self.look_at = now.after(LOOK_EVERY);
             return match self.out_until {
-                Some(until) if in_flight(books) == 0 && now >= until => {
+                Some(until) if given(books) == 0 && now >= until => {
                     (self.out_until, self.trials) = (None, self.trials.saturating_add(1));
                     Step::Try
                 }

@@ -12,6 +12,8 @@ use llb_common::{
     names,
     outcome::{Outcome, Stage},
     policy::Policy,
+    select::outstanding,
+    track::{Mark, mark_at},
 };
 
 use super::{KernelError, load::map_error};
@@ -29,9 +31,16 @@ const ONLY_GROUP_WORD: usize = std::mem::offset_of!(Published, only_group) / 8;
 const COST_WORD: usize = std::mem::offset_of!(Published, cost_ns) / 8;
 /// Where the set of the idle seats begins.
 const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
-/// Words of a seat up to `settled`: all that a load is made of.
+/// Where the set of the seats with the fewest open connections begins.
+const FEWEST_WORD: usize = std::mem::offset_of!(Seats, fewest) / 8;
+/// Where the number of connections is that they are to have.
+const LEVEL_WORD: usize = std::mem::offset_of!(Seats, level) / 8;
+/// Words of a seat before `mark`: all that a load is made of, but for the charges that are due.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
-/// Where `due_at` and `service_ns` lie within a seat.
+/// Where words that userspace writes lie within a seat.
+const PASSED_WORD: usize = std::mem::offset_of!(SeatBooks, passed) / 8;
+const PROGRESS_WORD: usize = std::mem::offset_of!(SeatBooks, progress_at) / 8;
+const ALIVE_WORD: usize = std::mem::offset_of!(SeatBooks, alive) / 8;
 const DUE_WORD: usize = std::mem::offset_of!(SeatBooks, due_at) / 8;
 const SERVICE_WORD: usize = std::mem::offset_of!(SeatBooks, service_ns) / 8;
 
@@ -77,11 +86,23 @@ impl Books {
         self.read::<SEAT_WORDS>(seat)
     }
 
-    /// What a seat's load is made of ([`llb_common::select::Load::of`]); the rest is 0. That is one line of memory, which
-    /// another core has written last, instead of two.
+    /// What a seat's load is made of ([`llb_common::select::Load::of`]); without charges the rest is 0. That is one line of
+    /// memory, which another core has written last, instead of two.
     #[must_use]
     pub(crate) fn load(&self, seat: Seat) -> SeatBooks {
-        self.read::<LOAD_WORDS>(seat)
+        let load = self.read::<LOAD_WORDS>(seat);
+        if outstanding(&load) == 0 { load } else { self.seat(seat) }
+    }
+
+    /// The worker of a seat has been seen to wait for connections, with none left to accept, when `begun` requests had
+    /// begun there: it has read them all. The kernel's words may move on at the same time; the greater ones count.
+    pub(crate) fn alive(&self, seat: Seat, begun: u64, now: Instant) {
+        let base = (seat.0 as usize % MAX_SEATS) * SEAT_WORDS;
+        let Mark { alive, passed } = mark_at(begun);
+        let words = &self.seats.words()[base..base + SEAT_WORDS];
+        words[PROGRESS_WORD].fetch_max(now.0, Relaxed);
+        words[ALIVE_WORD].fetch_max(alive, Relaxed);
+        words[PASSED_WORD].fetch_max(passed, Relaxed);
     }
 
     fn read<const WORDS: usize>(&self, seat: Seat) -> SeatBooks {
@@ -119,6 +140,16 @@ impl Books {
             // Mostly they are there already, and then the kernel's cache line is left alone.
             if seats & !word.load(Relaxed) != 0 {
                 word.fetch_or(*seats, Relaxed);
+            }
+        }
+    }
+
+    /// Says which seats have the fewest open connections, so that of idle ones they come first until they have `level`.
+    pub(crate) fn prefer(&self, fewest: &SeatSet, level: u64) {
+        self.seats.words()[LEVEL_WORD].store(level, Relaxed);
+        for (word, seats) in self.seats.words()[FEWEST_WORD..].iter().zip(fewest) {
+            if *seats != word.load(Relaxed) {
+                word.store(*seats, Relaxed);
             }
         }
     }

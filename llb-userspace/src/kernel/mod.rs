@@ -16,7 +16,7 @@
 //! ```no_run
 //! use std::{fs::File, net::TcpListener, thread::sleep, time::Duration};
 //! use llb::{
-//!     common::{histogram::quantile, select::in_flight, track::outstanding_at},
+//!     common::{histogram::quantile, select::{given, in_flight}, track::outstanding_at},
 //!     config::Policy,
 //!     kernel::{AttachedBooks, Books, Latencies, Member, Options, Outcome, Publication, Stage, Steering},
 //!     model::{Address, Instant, Seat},
@@ -31,9 +31,13 @@
 //!         estimate_ns: None,
 //!         at_least_ns: 0,
 //!         kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-//!         in_flight: in_flight(&counts) + outstanding_at(&counts, now.0),
+//!         in_flight: given(&counts) + outstanding_at(&counts, now.0),
 //!         progress_at: Instant(counts.progress_at),
 //!         joined: true,
+//!         fresh: false,
+//!         held: false,
+//!         parked: in_flight(&counts) - given(&counts),
+//!         open: counts.opened - counts.closed,
 //!     }
 //! }
 //!
@@ -50,7 +54,7 @@
 //!     let mut turn = 0;
 //!     while !stop() {
 //!         let views = [Seat(0), Seat(1)].map(|seat| view(steering.books(), seat, now()));
-//!         let Table { least, near, cost_ns } = table(&views, now(), turn);
+//!         let Table { least, near, cost_ns, .. } = table(&views, now(), turn);
 //!         let publication = Publication { least, near, cost_ns: &cost_ns };
 //!         steering.books().publish(Policy::LeastLatency, &publication, now());
 //!         turn += 1;

@@ -18,22 +18,33 @@
 //!     in_flight: 0,
 //!     progress_at: now,
 //!     joined: true,
+//!     fresh: false,
+//!     held: false,
+//!     parked: 0,
+//!     open: 0,
 //! };
 //! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.
 //! let stuck = View { seat: Seat(1), in_flight: 2, progress_at: Instant(now.0 - 1_000_000_000), ..idle };
 //! let new = View { seat: Seat(2), kernel_ns: None, ..idle };
-//! let Table { least, near, cost_ns } = table(&[stuck, new, idle], now, 0);
+//! let Table { least, near, fewest, level, cost_ns } = table(&[stuck, new, idle], now, 0);
 //! assert!(least == Some(Seat(0)) || least == Some(Seat(2)));
 //! // What the kernel has measured itself is not published: 0. The new one costs what the others do.
 //! assert_eq!(cost_ns[..3], [0, 0, 5_000_000]);
 //! assert_eq!(near, llb::common::set::of([0, 1, 2].into_iter()));
+//! // They have as many connections open, none.
+//! assert_eq!((fewest, level), (near, 1));
 //! ```
 
 use crate::model::{Instant, Seat};
 use llb_common::{
     abi::{MAX_SEATS, SeatSet},
     select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, near},
+    set,
 };
+
+/// What a worker costs that stands still for a connection it keeps, ns: it is the last choice while another is not so busy
+/// that it takes a second. Its client may ask at any moment, and then it is free soon.
+const HELD_NS: u64 = 1_000_000_000;
 
 /// What is known of one seat. An example is [above](self).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +57,20 @@ pub struct View {
     pub at_least_ns: u64,
     /// The kernel's own running median, ns: [`llb_common::abi::Seat::service_ns`]; `None` if that is 0.
     pub kernel_ns: Option<u64>,
-    /// Requests in flight and choices charged: [`Load::requests`].
+    /// Requests given since the last sign of life and choices charged: [`Load::requests`].
     pub in_flight: u64,
     /// When the seat last became busy or last answered.
     pub progress_at: Instant,
     /// Whether it takes new connections: its worker is ready and does not drain.
     pub joined: bool,
+    /// Whether it has answered so little that its first answers, which are slow as a rule, would count for all.
+    pub fresh: bool,
+    /// Whether its worker has been seen to stand still for a connection that it keeps, with nothing asked there.
+    pub held: bool,
+    /// Requests in flight that are parked: [`Load::parked`].
+    pub parked: u64,
+    /// Connections open there.
+    pub open: u64,
 }
 
 /// What is published; see [`llb_common::abi::Published`]. An example is [above](self).
@@ -61,6 +80,10 @@ pub struct Table {
     pub least: Option<Seat>,
     /// The joined seats whose cost is not clearly above the least of them.
     pub near: SeatSet,
+    /// The joined seats that have fewer open connections than `level`, and are not clearly slower.
+    pub fewest: SeatSet,
+    /// How many connections they are to have before others come first again.
+    pub level: u64,
     /// By seat index, ns; 0 where the kernel is to use its own number.
     pub cost_ns: [u64; MAX_SEATS],
 }
@@ -76,13 +99,15 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
+            (None, Some(_)) if self.fresh && fleet_ns != 0 => (fleet_ns, fleet_ns),
             (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
                 believed if believed == kernel => (kernel, 0),
                 believed => (believed, believed),
             },
             (None, None) => (fleet_ns, fleet_ns),
         };
-        if self.at_least_ns > usual { self.at_least_ns.max(MIN_COST_NS) } else { published }
+        let at_least_ns = if self.held { self.at_least_ns.max(HELD_NS) } else { self.at_least_ns };
+        if at_least_ns > usual { at_least_ns.max(MIN_COST_NS) } else { published }
     }
 
     /// The cost that the kernel would reckon with, ns.
@@ -92,7 +117,16 @@ impl View {
 
     /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
     fn expected_ns(&self, cost_ns: u64, now: Instant) -> u64 {
-        expected_ns(Load { requests: self.in_flight, since: self.progress_at.0, cost_ns, ..Load::default() }, now.0)
+        expected_ns(
+            Load {
+                requests: self.in_flight,
+                since: self.progress_at.0,
+                cost_ns,
+                parked: self.parked,
+                ..Load::default()
+            },
+            now.0,
+        )
     }
 }
 
@@ -101,22 +135,55 @@ impl View {
 /// better than one another become the least in turn. An example is [above](self).
 #[must_use]
 pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
-    let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();
-    // The first to be known is the first to have answered, and that may be one that only fails.
-    let fleet_ns = if 2 * known.len() > views.len() { median(known) } else { 0 };
+    let fleet_ns = fleet_ns(views);
     let mut cost_ns = [0; MAX_SEATS];
     let mut used = Vec::with_capacity(views.len());
     let mut expected = Vec::with_capacity(views.len());
+    let mut open = Vec::with_capacity(views.len());
     for view in views {
         let Some(cost) = cost_ns.get_mut(view.seat.0 as usize) else { continue };
         *cost = view.cost_ns(fleet_ns);
         if view.joined {
             let cost = view.used_ns(*cost);
             used.push((view.seat.0, cost));
+            open.push((view.seat.0, cost, view.open));
             expected.push((view.seat, view.expected_ns(cost, now)));
         }
     }
-    Table { least: least(&expected, turn), near: near(used.iter().copied()), cost_ns }
+    let near = near(used.iter().copied());
+    let (fewest, level) = fewest(&open, &near);
+    Table { least: least(&expected, turn), near, fewest, level, cost_ns }
+}
+
+/// What a request costs the fleet's middle worker, ns; 0 while that is not known.
+pub(crate) fn fleet_ns(views: &[View]) -> u64 {
+    let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();
+    let warm: Vec<u64> = views.iter().filter(|view| !view.fresh).filter_map(View::known_ns).collect();
+    // The first to be known is the first to have answered, and that may be one that only fails.
+    match known.len() {
+        count if 2 * count <= views.len() => 0,
+        _ if warm.is_empty() => median(known),
+        _ => median(warm),
+    }
+}
+
+/// A seat whose cost is below this is not slow, whatever the others' is, ns.
+const NOT_SLOW_NS: u64 = 5_000_000;
+
+/// The seats that have fewer open connections than the level, and the level: that of their mean, and one more than the
+/// fewest at least. One that is far below it may be slower than those that are near, if it is not twice as slow: what lies
+/// unevenly for good costs more than a request that takes a little longer.
+fn fewest(seats: &[(u32, u64, u64)], near: &SeatSet) -> (SeatSet, u64) {
+    let not_slow_ns = seats.iter().map(|(_, cost, _)| 2 * *cost).min().unwrap_or(0).max(NOT_SLOW_NS);
+    let fit = || seats.iter().filter(|(_, cost, _)| *cost < not_slow_ns);
+    let count = fit().count().max(1) as u64;
+    let mean = fit().map(|(_, _, open)| *open).sum::<u64>() / count;
+    let is_near = |seat: u32| set::contains(near, seat);
+    let may_come_first = |(seat, _, open): &&(u32, u64, u64)| is_near(*seat) || open + 1 + mean / 10 < mean;
+    let least = fit().filter(may_come_first).map(|(_, _, open)| *open).min().unwrap_or(0);
+    let level = mean.max(least + 1);
+    let below = fit().filter(may_come_first).filter(|(_, _, open)| *open < level);
+    (set::of(below.map(|(seat, ..)| *seat)), level)
 }
 
 /// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
@@ -150,6 +217,10 @@ mod tests {
             in_flight: 0,
             progress_at: NOW,
             joined: true,
+            fresh: false,
+            held: false,
+            parked: 0,
+            open: 0,
         }
     }
 
@@ -178,7 +249,10 @@ mod tests {
     #[test]
     fn where_nothing_is_known_the_kernel_uses_its_own() {
         assert_eq!(table(&[unknown(0), unknown(1)], NOW, 0).cost_ns, [0; MAX_SEATS]);
-        assert_eq!(table(&[], NOW, 3), Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(
+            table(&[], NOW, 3),
+            Table { least: None, near: [0; 4], fewest: [0; 4], level: 1, cost_ns: [0; MAX_SEATS] }
+        );
     }
 
     #[test]
@@ -198,6 +272,33 @@ mod tests {
             assert_eq!(table.cost_ns[..3], [10 * MS, 0, 0]);
             assert_ne!(table.least, Some(Seat(0)));
         }
+    }
+
+    #[test]
+    fn first_answers_count_for_little() {
+        let fresh = |seat, ms| View { fresh: true, ..counted(seat, ms) };
+        let table_of = |views: [View; 3]| table(&views, NOW, 0);
+        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [4 * MS, 0, 0]);
+        let cold = table_of([fresh(0, 15), fresh(1, 4), fresh(2, 9)]);
+        assert_eq!((cold.cost_ns[0], cold.near), (9 * MS, set::of(0..3)), "all are equal while all are cold");
+    }
+
+    #[test]
+    fn one_held_by_a_kept_connection_is_the_last_choice() {
+        let table = table(&[View { held: true, ..counted(0, 1) }, counted(1, 90)], NOW, 0);
+        assert_eq!((table.least, table.near), (Some(Seat(1)), set::of([1].into_iter())));
+        assert_eq!(table.cost_ns[0], HELD_NS);
+    }
+
+    #[test]
+    fn the_fewest_connections_come_first_among_those_that_are_near() {
+        let open = |open, view| View { open, ..view };
+        let views = [open(3, counted(0, 5)), open(2, counted(1, 5)), open(2, counted(2, 5)), open(0, counted(3, 50))];
+        assert_eq!(table(&views, NOW, 0).fewest, set::of([1, 2].into_iter()));
+        let views =
+            [open(100, counted(0, 5)), open(9, counted(1, 8)), open(9, counted(2, 50)), open(60, counted(3, 5))];
+        let Table { fewest, level, .. } = table(&views, NOW, 0);
+        assert_eq!((fewest, level), (set::of([1].into_iter()), 56), "one that has far fewer, and is not much slower");
     }
 
     #[test]
@@ -223,7 +324,7 @@ mod tests {
     #[test]
     fn a_seat_beyond_the_kernels_room_is_left_out() {
         let table = table(&[reported(MAX_SEATS as u32, 1)], NOW, 0);
-        assert_eq!(table, Table { least: None, near: [0; 4], cost_ns: [0; MAX_SEATS] });
+        assert_eq!(table, Table { least: None, near: [0; 4], fewest: [0; 4], level: 1, cost_ns: [0; MAX_SEATS] });
     }
 
     #[test]
@@ -251,6 +352,7 @@ mod tests {
                     in_flight,
                     progress_at: Instant(progress_at),
                     joined,
+                    ..unknown(seat)
                 })
                 .collect()
         })

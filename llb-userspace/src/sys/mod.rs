@@ -2,6 +2,8 @@
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
 #[cfg(feature = "master")]
+pub mod activity;
+#[cfg(feature = "master")]
 pub mod bpffs;
 #[cfg(feature = "master")]
 pub mod capabilities;

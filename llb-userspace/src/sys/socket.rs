@@ -60,6 +60,14 @@ pub fn owner(socket: impl AsFd) -> io::Result<u32> {
     Ok(fstat(socket)?.st_uid)
 }
 
+/// The number of the socket's inode: the same in every process that has it open.
+///
+/// # Errors
+/// Those of fstat(2).
+pub fn inode(socket: impl AsFd) -> io::Result<u64> {
+    Ok(fstat(socket)?.st_ino)
+}
+
 /// The accept queue of a listening TCP socket.
 ///
 /// # Errors

@@ -42,6 +42,11 @@ impl Baselines {
         true
     }
 
+    /// What a seat had answered, and failed to, before the worker took it.
+    pub(super) fn counted(&self, seat: Seat) -> (u64, u64) {
+        self.0.get(&seat).map_or((0, 0), |baseline| (baseline.books.answered, baseline.books.failed))
+    }
+
     /// The worker does not sit there after all.
     pub(super) fn end(&mut self, seat: Seat) {
         self.0.remove(&seat);

@@ -78,7 +78,7 @@ use std::{
     time::Duration,
 };
 
-use llb_common::policy::Policy;
+use llb_common::{abi::SeatSet, policy::Policy, set};
 
 pub use self::counted::{Baseline, Counted};
 use self::{
@@ -122,6 +122,7 @@ pub struct Updater {
     /// What workers' seats had counted for others before: the books outlive a worker.
     baselines: HashMap<WorkerId, Baselines>,
     forget: VecDeque<(Instant, u64)>,
+    held: SeatSet,
 }
 
 impl Updater {
@@ -136,6 +137,7 @@ impl Updater {
             heard: Heard::default(),
             baselines: HashMap::new(),
             forget: VecDeque::new(),
+            held: [0; 4],
         }
     }
 
@@ -201,6 +203,11 @@ impl Updater {
         self.places.extend(places);
     }
 
+    /// Which seats' workers have been seen to stand still for a connection that they keep.
+    pub(crate) fn hold(&mut self, held: SeatSet) {
+        self.held = held;
+    }
+
     /// A worker has said something. Nothing that [`Tracking`] leaves out counts, and pings are for those only that have said
     /// something else before.
     pub fn hear(&mut self, worker: WorkerId, report: &Report, now: Instant) {
@@ -226,7 +233,9 @@ impl Updater {
     pub fn publish(&mut self, now: Instant) {
         let seated = self.places.iter().map(|Place { seat, worker, joined }| {
             let (estimate, owed) = self.heard.of(*worker).unzip();
-            Seated { seat: *seat, joined: *joined, estimate, owed: owed.flatten() }
+            let before = self.baselines.get(worker).map_or((0, 0), |baselines| baselines.counted(*seat));
+            let held = set::contains(&self.held, seat.0);
+            Seated { seat: *seat, joined: *joined, estimate, owed: owed.flatten(), before, held }
         });
         self.publisher.publish(self.steering.books(), seated, now);
     }

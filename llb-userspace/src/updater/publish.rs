@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use llb_common::{abi::Seat as SeatBooks, policy::Policy, select, set, track};
+use llb_common::{
+    abi::{Seat as SeatBooks, SeatSet},
+    policy::Policy,
+    select, set, track,
+};
 
 use crate::{
     estimate::Estimate,
@@ -16,6 +20,14 @@ use crate::{
 /// because only an answer could mend its name.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(5);
 
+/// The same for one that is not much slower than its fellows, as then a trial costs little: a few answers in a bad moment of
+/// the machine would leave it out for seconds.
+const FORGOTTEN_SOON_AFTER: Duration = Duration::from_millis(500);
+
+/// So many answers of a worker count for nothing: its first are slow, as code is loaded and compiled then (Node's take
+/// 15 ms, and 4 later).
+const FRESH_ANSWERS: u64 = 8;
+
 /// A worker's seat, as the publisher needs to know it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seated<'a> {
@@ -26,6 +38,10 @@ pub(super) struct Seated<'a> {
     pub estimate: Option<&'a Estimate>,
     /// Since when its worker owes an answer to a ping: [`crate::estimate::ping::Pinger::outstanding`].
     pub owed: Option<Instant>,
+    /// What it had answered, and failed to, for others.
+    pub before: (u64, u64),
+    /// Whether its worker stands still for a connection that it keeps.
+    pub held: bool,
 }
 
 /// What was published last, and what it was made of.
@@ -35,22 +51,32 @@ pub(super) struct Publisher {
     views: Vec<View>,
     table: Table,
     turn: u64,
+    /// Seats whose answers did not count yet when they were last looked at.
+    fresh: SeatSet,
 }
 
 impl Publisher {
     pub(super) fn new(policy: Policy) -> Self {
-        Publisher { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0 }
+        Publisher { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0, fresh: [0; 4] }
     }
 
     /// Publishes what is known of the seats at `now`.
     pub(super) fn publish<'a>(&mut self, books: &Books, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
-        self.views.clear();
-        self.views.extend(seated.map(|seated| view(books, seated, now)));
+        let fleet_ns = policy::fleet_ns(&self.views);
+        let Publisher { views, table, fresh, .. } = self;
+        views.clear();
+        views.extend(seated.map(|seated| {
+            let is_left_out = !set::contains(&table.near, seated.seat.0);
+            view(books, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now)
+        }));
+        self.fresh = set::of(self.views.iter().filter(|view| view.fresh).map(|view| view.seat.0));
         self.table = policy::table(&self.views, now, self.turn);
-        let Table { least, near, cost_ns } = &self.table;
+        let Table { least, near, fewest, level, cost_ns } = &self.table;
         books.publish(self.policy, &Publication { least: *least, near: *near, cost_ns }, now);
-        books.rest(&set::of(self.views.iter().filter(|view| view.in_flight == 0).map(|view| view.seat.0)));
+        books.prefer(fewest, *level);
+        books
+            .rest(&set::of(self.views.iter().filter(|view| view.in_flight + view.parked == 0).map(|view| view.seat.0)));
     }
 
     pub(super) fn table(&self) -> &Table {
@@ -62,9 +88,13 @@ impl Publisher {
     }
 }
 
-fn view(books: &Books, Seated { seat, joined, estimate, owed }: Seated<'_>, now: Instant) -> View {
-    let mut counts = books.load(seat);
-    if is_forgotten(&counts, now) {
+fn view(books: &Books, seated: Seated<'_>, were_fresh: &SeatSet, left_out_of_ns: u64, now: Instant) -> View {
+    let Seated { seat, joined, estimate, owed, before, held } = seated;
+    let mut counts = books.seat(seat);
+    let fresh = is_fresh(&counts, before);
+    // What it has learned of its first answers is of no use from here on.
+    let has_warmed_up = !fresh && set::contains(were_fresh, seat.0);
+    if has_warmed_up || is_forgotten(&counts, left_out_of_ns, now) {
         books.renew(seat);
         counts.service_ns = 0;
     }
@@ -73,10 +103,19 @@ fn view(books: &Books, Seated { seat, joined, estimate, owed }: Seated<'_>, now:
         estimate_ns: estimate.and_then(|estimate| estimate.get_at(now, owed)),
         at_least_ns: estimate.map_or(0, |estimate| estimate.at_least(now, owed)),
         kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-        in_flight: select::in_flight(&counts) + track::outstanding_at(&counts, now.0),
+        in_flight: select::given(&counts) + track::outstanding_at(&counts, now.0),
         progress_at: Instant(counts.progress_at),
         joined,
+        fresh,
+        held,
+        parked: select::in_flight(&counts) - select::given(&counts),
+        open: counts.opened.saturating_sub(counts.closed),
     }
+}
+
+/// Whether a worker has answered next to nothing yet, and failed at nothing.
+fn is_fresh(books: &SeatBooks, (answered, failed): (u64, u64)) -> bool {
+    books.answered < answered + FRESH_ANSWERS && books.failed <= failed
 }
 
 /// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,
@@ -91,6 +130,9 @@ pub(super) fn is_settled(books: &Books, seat: Seat, now: Instant) -> bool {
     track::outstanding_at(&books.seat(seat), now.0) == 0
 }
 
-fn is_forgotten(books: &SeatBooks, now: Instant) -> bool {
-    books.service_ns != 0 && select::in_flight(books) == 0 && now >= Instant(books.progress_at).after(FORGOTTEN_AFTER)
+/// Whether what is known of a seat says nothing any more. `left_out_of_ns` is what the fleet's middle worker costs if this
+/// one is left out as a slower one.
+fn is_forgotten(books: &SeatBooks, left_out_of_ns: u64, now: Instant) -> bool {
+    let after = if books.service_ns < 2 * left_out_of_ns { FORGOTTEN_SOON_AFTER } else { FORGOTTEN_AFTER };
+    books.service_ns != 0 && select::given(books) == 0 && now >= Instant(books.progress_at).after(after)
 }

@@ -7,9 +7,9 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
     books,
     policy::Policy,
-    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, in_flight, outstanding},
+    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, in_flight, outstanding},
     set,
-    track::{self, Step, is_due, rolled},
+    track::{self, Step, first_roll_at, is_due, rolled},
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
@@ -75,8 +75,11 @@ impl Books {
     pub(super) fn charge(&self, seat: u32, now: u64) {
         self.last.set(seat);
         self.change(seat, |seat| {
-            if in_flight(seat) == 0 && outstanding(seat) == 0 {
-                seat.progress_at = now;
+            if outstanding(seat) == 0 {
+                if given(seat) == 0 {
+                    seat.progress_at = now;
+                }
+                (seat.mark, seat.due_at) = (seat.charged, first_roll_at(seat.handshake_us, now));
             }
             seat.charged += 1;
         });
@@ -85,11 +88,11 @@ impl Books {
     /// Takes a connection's step, if there is one.
     pub(super) fn take(&self, conn: &mut Conn, step: Option<Step>, now: u64) {
         let Some(step) = step else { return };
-        books::take(conn, Some(step));
+        let delta = books::take(conn, &self.seat(conn.seat), Some(step));
         let start_ns = self.published_ns(conn.seat, now);
-        self.change(conn.seat, |seat| books::apply(seat, &step.delta, start_ns, now));
+        self.change(conn.seat, |seat| books::apply(seat, &delta, start_ns, now));
         let seat = self.seat(conn.seat);
-        if (step.delta.ended != 0 || step.delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
+        if (delta.ended != 0 || delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             self.rest(conn.seat);
         }
     }
@@ -105,7 +108,6 @@ impl Books {
     pub(super) fn establish(&self, conn: &mut Conn, handshake_ns: u64, now: u64) {
         let sample_us = u32::try_from(handshake_ns / 1_000).unwrap_or(u32::MAX);
         self.change(conn.seat, |seat| seat.handshake_us = track::handshake_after(seat.handshake_us, sample_us));
-        conn.opened_at = now;
         self.take(conn, Some(track::established(now)), now);
     }
 
@@ -163,7 +165,7 @@ impl Fleet for At<'_> {
     }
 
     fn load(&self, index: u32) -> Load {
-        if is_due(&self.books.seat(index), self.now) {
+        if outstanding(&self.books.seat(index)) != 0 && is_due(&self.books.seat(index), self.now) {
             self.books.change(index, |seat| *seat = rolled(seat, self.now));
         }
         let seat = self.books.seat(index);

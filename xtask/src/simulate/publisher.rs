@@ -3,7 +3,7 @@
 
 use llb_common::{
     abi::{NO_SEAT, Seat},
-    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, in_flight, near, outstanding},
+    select::{Load, MIN_COST_NS, believable_ns, clearly_better, expected_ns, given, in_flight, near, outstanding},
     track,
 };
 
@@ -45,10 +45,7 @@ pub(super) fn publish(books: &mut Books, turn: usize, now: u64) {
 }
 
 fn is_forgotten(seat: &Seat, now: u64) -> bool {
-    seat.service_ns != 0
-        && in_flight(seat) == 0
-        && outstanding(seat) == 0
-        && now >= seat.progress_at + FORGOTTEN_AFTER_NS
+    seat.service_ns != 0 && given(seat) == 0 && outstanding(seat) == 0 && now >= seat.progress_at + FORGOTTEN_AFTER_NS
 }
 
 fn median(mut costs: Vec<u64>) -> u64 {

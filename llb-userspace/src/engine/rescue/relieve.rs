@@ -31,7 +31,19 @@ pub(super) struct Copied {
     pub(super) waiting: u32,
 }
 
+impl Copied {
+    /// The listener's inode.
+    pub(super) fn inode(&self) -> Option<u64> {
+        socket::inode(&self.socket).ok()
+    }
+}
+
 impl Engine {
+    /// Whether what waits for a worker that hangs is moved.
+    pub(super) fn rescues(&self) -> bool {
+        self.config.hanging.rescue && chooses_by_load(self.config.policy)
+    }
+
     /// Copies of the seat's listeners.
     pub(super) fn copies(&mut self, id: WorkerId, seat: Seat) -> Vec<Copied> {
         let Some(worker) = self.lives.worker(id) else { return Vec::new() };
@@ -59,7 +71,7 @@ impl Engine {
     /// that nothing comes back.
     pub(super) fn rescue(&mut self, id: WorkerId, seat: Seat, copies: Vec<Copied>, now: Instant) {
         let silent_ns = self.rescue.watches.get(&seat).map_or(0, |watch| watch.silent_ns(now));
-        let rescues = self.config.hanging.rescue && chooses_by_load(self.config.policy);
+        let rescues = self.rescues();
         let helped = |copied: &Copied| {
             let mut others =
                 self.updater.steering().members(copied.listener.address).iter().filter(|other| other.seat != seat);
@@ -150,7 +162,7 @@ impl Engine {
             return false;
         }
         let books = self.updater.steering().books().load(member.seat);
-        let requests = select::in_flight(&books) + outstanding_at(&books, now.0);
+        let requests = select::given(&books) + outstanding_at(&books, now.0);
         let load = Load { requests, ..Load::of(&books, self.updater.table().cost_ns[member.seat.0 as usize]) };
         requests == 0 || expected_ns(load, now.0) <= silent_ns / 2
     }

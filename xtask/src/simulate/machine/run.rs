@@ -157,7 +157,6 @@ impl World<'_> {
             self.books.charge(seat, now);
             connection.worker = seat as usize;
             connection.conn.seat = seat;
-            connection.conn.opened_at = now;
             self.books.take(&mut connection.conn, Some(track::established(now)), now);
         }
         self.connections.push(connection);

@@ -1,0 +1,199 @@
+//! What a worker does is judged by what it shows, whatever is held open on it: requests that it does not stand still for
+//! count against nobody, and one that does stand still is passed over.
+
+mod harness;
+
+use std::{thread, time::Duration};
+
+use harness::{Client, Fleet, Stage, load::open_loop, stage::fixture, until};
+use llb::internals::clock;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+const ADDRESS: &str = "127.0.0.1:8080";
+const SLOTS: u32 = 4;
+
+/// Far longer than the load lasts.
+const LONG_POLL: &str = "/ms/40000";
+
+/// A header that never ends.
+const HALF_HEADER: &str = "GET / HTTP/1.1\r\nX: ";
+
+const EVERY: Duration = Duration::from_millis(5);
+const REQUESTS: u32 = 600;
+
+/// What comes further apart than this sees what was published of the one before.
+const PUBLISHED_WITHIN: Duration = Duration::from_millis(50);
+
+#[test]
+fn long_polls_do_not_skew_the_choice() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let polls = hold(&fleet, ADDRESS, SLOTS as usize, |client| client.send(LONG_POLL));
+    assert_even(&fleet, ADDRESS, "/block/1");
+    drop(polls);
+}
+
+#[test]
+fn long_polls_beside_work_slow_nobody() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let polls = hold(&fleet, ADDRESS, 8, |client| client.send(LONG_POLL));
+    assert_even(&fleet, ADDRESS, "/block/4");
+    drop(polls);
+}
+
+#[test]
+fn half_sent_headers_do_not_skew_the_choice() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let halves = hold(&fleet, ADDRESS, 8, |client| client.write(HALF_HEADER));
+    assert_even(&fleet, ADDRESS, "/block/4");
+    drop(halves);
+}
+
+#[test]
+fn long_polls_over_ipv6_do_not_skew_the_choice() {
+    let address = "[::1]:8080";
+    let stage = Stage::new();
+    let fleet = start(&stage, address, &["python3", &fixture("loop.py")]);
+    let polls = hold(&fleet, address, 8, |client| client.send(LONG_POLL));
+    assert_even(&fleet, address, "/block/4");
+    drop(polls);
+}
+
+#[test]
+fn long_polls_of_node_do_not_skew_the_choice() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["node", &fixture("loop.js")]);
+    let polls = hold(&fleet, ADDRESS, 8, |client| client.send(LONG_POLL));
+    assert_even(&fleet, ADDRESS, "/block/4");
+    drop(polls);
+}
+
+#[track_caller]
+fn start(stage: &Stage, address: &str, program: &[&str]) -> Fleet {
+    let (host, port) = address.rsplit_once(':').expect("a port");
+    let host = host.trim_matches(['[', ']']);
+    let fleet = stage.start(&["-n", &SLOTS.to_string()], &[program, &[host, port]].concat());
+    fleet.wait_for_groups(&[address], SLOTS);
+    fleet
+}
+
+/// Connections that each hold a request, when the kernel has seen all of them.
+#[track_caller]
+fn hold(fleet: &Fleet, address: &str, count: usize, ask: impl Fn(&mut Client)) -> Vec<Client> {
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let mut client = Client::connect(address);
+        ask(&mut client);
+        held.push(client);
+        let in_flight = || fleet.status().workers.iter().filter_map(|worker| worker.in_flight).sum::<u64>();
+        until("the request is in flight", || in_flight() == held.len() as u64);
+    }
+    held
+}
+
+/// That of a load which each worker could nearly bear alone nobody is left out, and nobody has more than half.
+#[track_caller]
+fn assert_even(fleet: &Fleet, address: &str, path: &str) {
+    let samples = open_loop(address, EVERY, REQUESTS, |_| path.into());
+    let mut answers = [0; SLOTS as usize];
+    for sample in &samples {
+        answers[sample.slot().expect("an answer") as usize] += 1;
+    }
+    eprintln!("{answers:?} of {REQUESTS}");
+    let (most, least) = (REQUESTS / 2, REQUESTS / 40);
+    assert!(answers.iter().all(|count| (least..=most).contains(count)), "{answers:?}: {:#?}", fleet.status());
+}
+
+#[test]
+fn kept_connections_that_come_slowly_lie_evenly() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let mut kept = Vec::new();
+    for _ in 0..8 {
+        kept.push(keep());
+        // The next comes when this one has been counted and published.
+        let open = || open(&fleet).iter().sum::<u64>();
+        until("the connection is open", || open() == kept.len() as u64);
+        thread::sleep(PUBLISHED_WITHIN);
+    }
+    assert_eq!(open(&fleet), [2; 4], "{:#?}", fleet.status());
+}
+
+#[test]
+fn kept_connections_that_come_quickly_lie_nearly_evenly() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let mut kept: Vec<Client> = (0..200).map(|_| keep()).collect();
+    let counts = open(&fleet);
+    eprintln!("{counts:?}");
+    assert!(counts.iter().all(|count| (40..=60).contains(count)), "{counts:?}: {:#?}", fleet.status());
+
+    // One that comes back fills up as others come.
+    let pid = Pid::from_raw(fleet.worker(2).pid.cast_signed());
+    kill(pid, Signal::SIGKILL).expect("a worker");
+    until("it is replaced", || {
+        let worker = fleet.worker(2);
+        worker.pid.cast_signed() != pid.as_raw() && worker.state == "serving"
+    });
+    kept.extend((0..60).map(|_| keep()));
+    let counts = open(&fleet);
+    eprintln!("{counts:?}");
+    assert!(counts[2] >= 20, "{counts:?}: {:#?}", fleet.status());
+}
+
+#[test]
+fn a_stopped_worker_that_speaks_first_is_relieved() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("greeting.py")]);
+    let greet = || {
+        let mut client = Client::connect(ADDRESS);
+        (client.line().expect("a greeting"), client)
+    };
+    drop((0..20).map(|_| greet()).collect::<Vec<_>>());
+    fleet.wait_until_quiet();
+    let pid = Pid::from_raw(fleet.worker(1).pid.cast_signed());
+    kill(pid, Signal::SIGSTOP).expect("a worker");
+    let begun = clock::now();
+    let greeted: Vec<_> = (0..20).map(|_| greet()).collect();
+    let took_ms = clock::now().since(begun) / 1_000_000;
+    eprintln!("20 greetings took {took_ms} ms");
+    assert!(greeted.iter().all(|(line, _)| line != "220 1"), "{greeted:?}");
+    // Each connection that is given to it waits until it is found out, and that is one at first.
+    assert!(took_ms < 2_000, "{took_ms} ms");
+    kill(pid, Signal::SIGCONT).expect("a worker");
+}
+
+#[test]
+fn nobody_waits_behind_a_kept_connection() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("serial.py")]);
+    let mut kept = keep();
+    let slot = (0..).zip(open(&fleet)).find(|(_, open)| *open == 1).expect("who keeps it").0;
+    until("it is known to stand still", || fleet.worker(slot).cost_us >= 1_000_000.0);
+    let samples = open_loop(ADDRESS, EVERY, 200, |_| "/".into());
+    assert!(samples.iter().all(|sample| sample.slot().is_some_and(|answered| answered != slot)), "{samples:?}");
+    kept.send("/");
+    assert_eq!(kept.receive().slot(), slot);
+}
+
+/// A connection that has been answered once and stays open.
+#[track_caller]
+fn keep() -> Client {
+    let mut client = Client::connect(ADDRESS);
+    client.send("/keep");
+    client.receive();
+    client
+}
+
+/// Connections open, by slot.
+#[track_caller]
+fn open(fleet: &Fleet) -> Vec<u64> {
+    let mut workers = fleet.status().workers;
+    workers.sort_by_key(|worker| worker.slot);
+    workers.iter().map(|worker| worker.open.expect("books")).collect()
+}

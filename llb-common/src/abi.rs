@@ -64,10 +64,16 @@ pub struct Seat {
     pub failed: u64,
     /// A running centre of the handshakes' round trips, us ([`crate::track::handshake_after`]); 0 until the first.
     pub handshake_us: u32,
-    /// A word that keeps the size a multiple of eight.
-    pub reserved: u32,
+    /// By how much errors raise [`service_ns`](Seat::service_ns), in 256ths of what it would be without them
+    /// ([`crate::track::pace_after`]).
+    pub penalty: u32,
+    /// Answers that say themselves that they are errors: "HTTP/1.x 5".
+    pub errors: u64,
+    /// Room for more words, so that a seat fills three cache lines exactly: the first is what a choice reads, and the last
+    /// what is seldom written.
+    pub reserved: [u64; 7],
 }
-const _: () = assert!(size_of::<Seat>() == 128);
+const _: () = assert!(size_of::<Seat>() == 192);
 const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);
 
 /// A set of seats, bit by bit: seat `s` is bit `s % 64` of word `s / 64`.
@@ -103,10 +109,13 @@ pub struct Seats {
     pub last: u64,
     /// How many open connections a seat is to have before others come first again.
     pub level: u64,
+    /// What the fleet's TLS 1.3 session tickets look like: the length of their records, 0 if it is not known, or
+    /// [`crate::wire::NO_TICKETS`].
+    pub ticket: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
-const _: () = assert!(size_of::<Seats>() == 128 * MAX_SEATS + 128);
+const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 128);
 
 /// What userspace publishes for the selector: the single value of the map `PUBLISHED`.
 #[repr(C)]
@@ -165,10 +174,10 @@ const _: () = assert!(size_of::<Listener>() == 8);
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Conn {
-    /// Seat whose books hold this connection.
-    pub seat: u32,
-    /// A [`crate::track::Phase`] as a number.
+    /// A [`crate::track::Phase`] as a number. It changes together with `state`, as one word of eight bytes.
     pub phase: u32,
+    /// What it speaks, and what has been said: [`crate::wire`].
+    pub state: u32,
     /// The fleet's epoch when this connection was last seen: an older one says that connections have been migrated
     /// away since, and that the map `MOVED` knows whether this is one of them.
     pub epoch: u64,
@@ -180,8 +189,63 @@ pub struct Conn {
     /// the requests below this have been overtaken. [`u64::MAX`] from a move to another seat to the next answer: of what
     /// waited elsewhere nothing follows.
     pub born: u64,
+    /// Seat whose books hold this connection.
+    pub seat: u32,
+    /// A word that keeps the size a multiple of eight.
+    pub reserved: u32,
+    /// What has come in.
+    pub inward: Direction,
+    /// What has gone out.
+    pub outward: Direction,
 }
-const _: () = assert!(size_of::<Conn>() == 40);
+const _: () = assert!(size_of::<Conn>() == 176);
+const _: () = assert!(core::mem::offset_of!(Conn, phase) == 0 && core::mem::offset_of!(Conn, state) == 4);
+
+/// How far one direction of a connection has been read. Only the program of that direction writes it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Direction {
+    /// The highest sequence number that has been seen, plus one: what lies below is old.
+    pub next: u32,
+    /// Bytes of the present record or frame that are still to come, or [`crate::wire::LOST`].
+    pub rest: u32,
+    /// The beginning of a header that lies in two segments.
+    pub head: u64,
+    /// How many bytes of it are there.
+    pub have: u32,
+    /// Outward in TLS, the length of the last record that may be a ticket. In HTTP/2 the highest stream that has begun
+    /// (inward), or the one that ended last (outward).
+    pub last: u32,
+    /// What its last segment says.
+    pub words: Words,
+}
+const _: () = assert!(size_of::<Direction>() == 64);
+
+/// What a segment says: [`crate::wire`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Words {
+    /// Requests that begin.
+    pub begins: u32,
+    /// Requests that end: HTTP/2's streams, or one that was none after all.
+    pub ends: u32,
+    /// Not 0: the first byte of an answer is there.
+    pub answers: u32,
+    /// Not 0: the answer calls itself an error.
+    pub error: u32,
+    /// Not 0: how long the answer took is not known.
+    pub untimed: u32,
+    /// Not 0: from here on the connection is opaque.
+    pub opaque: u32,
+    /// Bits of [`Conn::state`] to set.
+    pub sets: u32,
+    /// Bits to clear before.
+    pub clears: u32,
+    /// A ticket's length that was learnt, or [`crate::wire::NO_TICKETS`]; 0 for nothing.
+    pub ticket: u32,
+    /// Not 0: a part of a TLS handshake is there.
+    pub handshake: u32,
+}
 
 /// Whose socket it is: the value of the socket storage `OWNER`, set when the socket binds.
 #[repr(C)]

@@ -10,15 +10,16 @@ use crate::{
 /// Moves a connection of this seat on by its step, if there is one; what the seat changes.
 pub fn take(conn: &mut Conn, seat: &Seat, step: Option<Step>) -> Delta {
     let Some(step) = step else { return Delta::default() };
-    (conn.phase, conn.since) = (step.phase as u32, step.since);
+    (conn.phase, conn.state, conn.since) = (step.phase as u32, step.state, step.since);
     numbered(conn, step.delta, seat.begun)
 }
 
 /// Changes a seat's books at `now`, ns. A seat of which nothing is known starts from a cost of `start_ns`, 0 for none.
 pub fn apply(seat: &mut Seat, delta: &Delta, start_ns: u64, now: u64) {
-    if delta.answered != 0 || delta.failed != 0 {
+    if delta.answered > delta.untimed || delta.failed != 0 {
         let pace = pace_after(Pace::of(seat, start_ns), seat, delta, now);
         (seat.service_ns, seat.queued_ns, seat.overtaking) = (pace.service_ns, pace.queued_ns, pace.overtaking);
+        seat.penalty = pace.penalty;
     }
     if is_progress(delta, given(seat) != 0) {
         seat.progress_at = now;
@@ -32,4 +33,5 @@ pub fn apply(seat: &mut Seat, delta: &Delta, start_ns: u64, now: u64) {
     seat.settled += delta.settled;
     seat.answered += delta.answered;
     seat.failed += delta.failed;
+    seat.errors += delta.errors;
 }

@@ -210,3 +210,4 @@ pub mod policy;
 pub mod select;
 pub mod set;
 pub mod track;
+pub mod wire;

@@ -8,10 +8,18 @@
 //! So: an upload counts from its first byte to the answer's; a server that speaks first answers at once; an answer
 //! that begins before its request has ended leaves the rest of the upload to count as a request that ends with the
 //! next byte out or the close; a half-closed connection stays busy until it is answered or closed.
+//!
+//! What counts as a request and as an answer depends on what the connection speaks: [`crate::wire`] reads it, and
+//! [`heard_in`] and [`heard_out`] make steps of that.
+
+mod heard;
+
+pub use heard::{ONE_WAY_NS, SIGN_NS, UNANSWERED_NS, heard_in, heard_out};
 
 use crate::{
     abi::{Conn, Seat},
     select::{ROLL_MAX_NS, ROLL_NS, in_flight, outstanding},
+    wire,
 };
 
 /// Where a connection stands.
@@ -64,6 +72,12 @@ pub struct Delta {
     pub answered: u64,
     /// For [`Seat::failed`].
     pub failed: u64,
+    /// For [`Seat::errors`].
+    pub errors: u64,
+    /// How many of `answered` took a time that is not known.
+    pub untimed: u64,
+    /// The worker has shown a sign of life that is no answer.
+    pub alive: u64,
     /// When the request that ended began, ns; 0 if none was answered.
     pub answered_since: u64,
     /// [`Conn::ticket`] of the request that ended.
@@ -80,6 +94,9 @@ const NOTHING: Delta = Delta {
     settled: 0,
     answered: 0,
     failed: 0,
+    errors: 0,
+    untimed: 0,
+    alive: 0,
     answered_since: 0,
     ticket: 0,
     born: 0,
@@ -88,9 +105,11 @@ const NOTHING: Delta = Delta {
 /// What an event does to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The connection's next phase. The kernel sets it by compare-and-swap from the phase that was looked at, and
+    /// The connection's next phase. The kernel sets it, and `state`, by compare-and-swap from those that were looked at, and
     /// drops the step if another CPU was faster, so nothing is counted twice.
     pub phase: Phase,
+    /// The connection's next [`Conn::state`].
+    pub state: u32,
     /// The connection's next [`Conn::since`].
     pub since: u64,
     /// What its seat changes.
@@ -101,7 +120,7 @@ pub struct Step {
 #[must_use]
 #[inline(always)]
 pub fn established(now: u64) -> Step {
-    Step { phase: Phase::Fresh, since: now, delta: Delta { opened: 1, ..NOTHING } }
+    Step { phase: Phase::Fresh, state: wire::UNREAD, since: now, delta: Delta { opened: 1, ..NOTHING } }
 }
 
 /// Numbers a step: its request, if one begins, gets the next ticket of its seat, of which `begun` requests have begun.
@@ -141,7 +160,8 @@ pub fn bytes_in(conn: &Conn, now: u64) -> Option<Step> {
         IDLE => 0,
         _ => return None,
     };
-    Some(Step { phase: Phase::Busy, since: now, delta: Delta { begun: 1, settled, ..NOTHING } })
+    let delta = Delta { begun: 1, settled, ..NOTHING };
+    Some(Step { phase: Phase::Busy, state: conn.state, since: now, delta })
 }
 
 /// Payload goes out.
@@ -155,23 +175,29 @@ pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
     };
     let Conn { since: answered_since, ticket, born, .. } = *conn;
     let delta = Delta { begun, settled, ended: 1, answered: 1, answered_since, ticket, born, ..NOTHING };
-    Some(Step { phase: Phase::Idle, since: now, delta })
+    Some(Step { phase: Phase::Idle, state: conn.state | wire::ANSWERED, since: now, delta })
 }
 
 /// The connection closes.
 #[must_use]
 #[inline(always)]
 pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
+    let age = now.saturating_sub(conn.since);
+    let held = u64::from(wire::in_flight(conn));
     let (ended, settled, blame) = match conn.phase {
-        FRESH => (0, settles(conn, now), now.saturating_sub(conn.since) < HASTY_NS),
-        BUSY => (1, 0, true),
+        // Whoever ends a handshake by an alert has said why.
+        FRESH => (0, settles(conn, now), age < HASTY_NS && conn.state & wire::ALERT == 0),
+        BUSY => (held, 0, !heard::is_excused(conn, age)),
         IDLE => (0, 0, false),
         _ => return None,
     };
+    // What went out was the answer after all.
+    let answered = u64::from(wire::is_ticketless(conn));
     let phase = if blame && matches!(closer, Closer::Reset) { Phase::Reset } else { Phase::Closed };
     let failed = u64::from(blame && matches!(closer, Closer::Worker));
     let Conn { ticket, born, .. } = *conn;
-    Some(Step { phase, since: now, delta: Delta { closed: 1, ended, settled, failed, ticket, born, ..NOTHING } })
+    let delta = Delta { closed: 1, ended, settled, failed, answered, untimed: answered, ticket, born, ..NOTHING };
+    Some(Step { phase, state: conn.state, since: now, delta })
 }
 
 /// Whether a reset that goes out would say whose fault a close was.
@@ -185,7 +211,8 @@ pub fn may_fail(conn: &Conn) -> bool {
 #[must_use]
 #[inline(always)]
 pub fn reset_out(conn: &Conn, now: u64) -> Option<Step> {
-    may_fail(conn).then_some(Step { phase: Phase::Closed, since: now, delta: Delta { failed: 1, ..NOTHING } })
+    let delta = Delta { failed: 1, ..NOTHING };
+    may_fail(conn).then_some(Step { phase: Phase::Closed, state: conn.state, since: now, delta })
 }
 
 /// The connection has moved to another seat while it waited: what its old seat, and what its new one, must change.
@@ -194,10 +221,11 @@ pub fn reset_out(conn: &Conn, now: u64) -> Option<Step> {
 #[inline(always)]
 pub fn moved(conn: &Conn) -> (Delta, Delta) {
     match conn.phase {
-        BUSY => (
-            Delta { closed: 1, ended: 1, ticket: conn.ticket, ..NOTHING },
-            Delta { opened: 1, begun: 1, settled: 1, ..NOTHING },
-        ),
+        BUSY => {
+            let held = u64::from(wire::in_flight(conn));
+            let leaves = Delta { closed: 1, ended: held, ticket: conn.ticket, ..NOTHING };
+            (leaves, Delta { opened: 1, begun: held, settled: 1, ..NOTHING })
+        }
         FRESH => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, ..NOTHING }),
         IDLE => (Delta { closed: 1, ..NOTHING }, Delta { opened: 1, settled: 1, ..NOTHING }),
         _ => (NOTHING, NOTHING),
@@ -228,7 +256,7 @@ impl Mark {
 #[must_use]
 #[inline(always)]
 pub fn is_progress(delta: &Delta, busy: bool) -> bool {
-    (delta.begun != 0 && delta.opened == 0 && !busy) || delta.answered != 0 || delta.failed != 0
+    (delta.begun != 0 && delta.opened == 0 && !busy) || (delta.answered | delta.failed | delta.alive) != 0
 }
 
 /// The mark after a request has ended. An answer, or a close by the worker, proves that the worker has come by all that
@@ -239,13 +267,13 @@ pub fn is_progress(delta: &Delta, busy: bool) -> bool {
 #[inline(always)]
 pub fn mark_after(mark: Mark, delta: &Delta) -> Mark {
     let Mark { alive, passed } = mark;
-    if delta.ended == 0 || delta.ticket < alive {
+    if delta.ended | delta.answered == 0 || delta.ticket < alive {
         return mark;
     }
     let proves = delta.born != u64::MAX && (delta.answered != 0 || delta.failed != 0);
     // It is the first of its connection's time: all below it are older, and it is dealt with as well.
     let proof = if !proves { 0 } else { delta.born + u64::from(delta.ticket == delta.born) };
-    Mark { alive: alive.max(proof), passed: (passed + 1).max(proof) }
+    Mark { alive: alive.max(proof), passed: (passed + delta.ended).max(proof) }
 }
 
 /// The mark after the worker has been seen to wait for connections with none left to accept, when `begun` requests had
@@ -284,6 +312,8 @@ pub struct Pace {
     pub queued_ns: u32,
     /// [`Seat::overtaking`].
     pub overtaking: u32,
+    /// [`Seat::penalty`].
+    pub penalty: u32,
 }
 
 impl Pace {
@@ -292,9 +322,12 @@ impl Pace {
     #[must_use]
     #[inline(always)]
     pub fn of(seat: &Seat, start_ns: u64) -> Self {
-        let (service_ns, queued_ns) =
-            if seat.service_ns == 0 { (start_ns, 0) } else { (seat.service_ns, seat.queued_ns) };
-        Pace { service_ns, queued_ns, overtaking: seat.overtaking }
+        let (service_ns, queued_ns) = if seat.service_ns == 0 {
+            (penalized(start_ns, seat.penalty), 0)
+        } else {
+            (seat.service_ns, seat.queued_ns)
+        };
+        Pace { service_ns, queued_ns, overtaking: seat.overtaking, penalty: seat.penalty }
     }
 }
 
@@ -311,35 +344,84 @@ impl Pace {
 /// A failure makes the seat cost a quarter more, so that a worker which closes its connections at once, and hence
 /// is always idle, does not draw those that the busy ones cannot take (25% of all in the simulation, 0.2% with this);
 /// answers mend it, so a failure now and then costs little.
+///
+/// An answer that is an error is no sample, as failing is quick: it doubles a penalty on what the seat costs otherwise, from
+/// a sixteenth, which is less than a tie, to seven times as much. Each answer that is none takes an eighth of it away. So an
+/// error now and then costs nothing, and where all workers answer errors all cost the same multiple.
 #[must_use]
 #[inline(always)]
 pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
-    let progress_at = before.progress_at;
-    let Pace { service_ns, queued_ns, overtaking } = pace;
-    let began = delta.answered_since;
-    if delta.answered != 0 && (delta.ticket < before.alive || delta.born == u64::MAX) {
-        pace
-    } else if delta.answered != 0 && progress_at > began {
-        let sample = now.saturating_sub(progress_at).max(1);
-        let known_ns = if service_ns == 0 { sample } else { service_ns };
-        let so_far = if queued_ns == 0 { known_ns } else { queued_ns.into() };
-        let queued_ns = at_most_u32(mean_after(so_far, sample));
-        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8) }
-    } else if delta.answered != 0 {
-        // A server that speaks first begins and answers at once.
-        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
-        let overtakes = delta.begun == 0 && delta.ticket == delta.born && older;
-        let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
-        let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1));
-        Pace { service_ns, overtaking: overtaking + more, ..pace }
+    if delta.errors != 0 {
+        let penalty = (pace.penalty * 2).clamp(PENALTY_MIN, PENALTY_MAX);
+        let service_ns = penalized(without(pace.service_ns, pace.penalty), penalty);
+        // What its queue cost while it answered says nothing of one that only fails.
+        let queued_ns = if penalty < PENALTY_ONE { pace.queued_ns } else { 0 };
+        Pace { service_ns, queued_ns, penalty, ..pace }
+    } else if delta.answered > delta.untimed {
+        let penalty = pace.penalty - pace.penalty.div_ceil(8);
+        let known = Pace { service_ns: without(pace.service_ns, pace.penalty), ..pace };
+        let parked = delta.ticket < before.alive || delta.born == u64::MAX;
+        let sampled = if parked { known } else { sampled(known, before, delta, now) };
+        Pace { service_ns: penalized(sampled.service_ns, penalty), penalty, ..sampled }
     } else if delta.failed != 0 {
-        let least = service_ns.max(FAILURE_MIN_NS);
+        let least = pace.service_ns.max(FAILURE_MIN_NS);
         // What its queue cost while it answered says nothing now.
         Pace { service_ns: if least < FAILURE_MAX_NS { least + (least >> 2) } else { least }, queued_ns: 0, ..pace }
     } else {
         pace
     }
 }
+
+/// A seat's pace after an answer.
+#[inline(always)]
+fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
+    let progress_at = before.progress_at;
+    let Pace { service_ns, queued_ns, overtaking, .. } = pace;
+    let began = delta.answered_since;
+    if progress_at > began {
+        let sample = now.saturating_sub(progress_at).max(1);
+        let known_ns = if service_ns == 0 { sample } else { service_ns };
+        let so_far = if queued_ns == 0 { known_ns } else { queued_ns.into() };
+        let queued_ns = at_most_u32(mean_after(so_far, sample));
+        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), ..pace }
+    } else {
+        // A server that speaks first begins and answers at once.
+        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
+        let overtakes = delta.begun == 0 && delta.ticket == delta.born && older;
+        let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
+        let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1));
+        Pace { service_ns, overtaking: overtaking + more, ..pace }
+    }
+}
+
+/// What a seat costs that would cost `ns` without its errors.
+#[inline(always)]
+fn penalized(ns: u64, penalty: u32) -> u64 {
+    if penalty == 0 { ns } else { ns.min(RAISED_MAX_NS) * u64::from(PENALTY_ONE + penalty) / u64::from(PENALTY_ONE) }
+}
+
+/// What a seat that costs `ns` would cost without its errors.
+#[inline(always)]
+fn without(ns: u64, penalty: u32) -> u64 {
+    if penalty == 0 {
+        ns
+    } else {
+        ns.min(RAISED_MAX_NS) * u64::from(PENALTY_ONE) / u64::from(PENALTY_ONE + penalty.min(PENALTY_MAX))
+    }
+}
+
+/// A [`Seat::penalty`] that doubles the cost.
+const PENALTY_ONE: u32 = 256;
+
+/// More than any cost, ns, and so little that no product overflows.
+const RAISED_MAX_NS: u64 = 1 << 48;
+
+/// The penalty of one error: half a tie, so that one error alone moves nothing.
+const PENALTY_MIN: u32 = PENALTY_ONE / 16;
+
+/// The greatest penalty: eight times the cost. An idle worker that fails is tried again when the others have eight requests
+/// each, so one that has recovered is found, and those that find it so mend it.
+const PENALTY_MAX: u32 = 7 * PENALTY_ONE;
 
 /// [`Seat::overtaking`] if every answer overtakes. It grows by an eighth of what is missing with each that does, and sinks
 /// by a 256th with each that waited.

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
-//! | `llb_ingress`, `llb_egress` | cgroup_skb | a request's first byte in, an answer's first byte out: [`track`] |
+//! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`] |
 #![no_std]
 #![no_main]
@@ -15,6 +15,7 @@ mod bind;
 mod kernel;
 mod listen;
 mod maps;
+mod segment;
 mod select;
 mod track;
 

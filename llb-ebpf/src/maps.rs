@@ -30,7 +30,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_3: Global<u32> = Global::new(0);
+static LLB_ABI_4: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -160,6 +160,22 @@ pub fn last() -> Option<*mut u64> {
     let seats = SEATS.get_ptr_mut(0)?;
     // SAFETY: a field of the value.
     Some(unsafe { &raw mut (*seats).last })
+}
+
+/// What is known of the fleet's session tickets.
+#[inline(always)]
+pub fn ticket() -> u32 {
+    // SAFETY: a word of SEATS.
+    SEATS.get_ptr(0).map_or(0, |seats| unsafe { kernel::read(&raw const (*seats).ticket) } as u32)
+}
+
+/// Remembers what was learnt of them. The last writer wins.
+#[inline(always)]
+pub fn set_ticket(ticket: u32) {
+    if let Some(seats) = SEATS.get_ptr_mut(0) {
+        // SAFETY: a word of SEATS.
+        unsafe { kernel::write(&raw mut (*seats).ticket, ticket.into()) };
+    }
 }
 
 /// A seat's books.

@@ -2,6 +2,7 @@
 
 use core::{
     ffi::c_void,
+    hint::black_box,
     intrinsics::{AtomicOrdering::Relaxed, atomic_cxchg},
 };
 
@@ -16,12 +17,14 @@ use llb_common::{
     abi::{Conn, Seat},
     select::{self, ROLL_NS},
     set,
-    track::{self, Closer, Delta, Mark, Pace, Step, is_progress, mark_after, numbered},
+    track::{self, Closer, Delta, Mark, Pace, Phase, Step, is_progress, mark_after, numbered},
+    wire::{self, NO_TICKETS, OPAQUE, TLS, UNREAD},
 };
 
-use crate::{kernel, maps};
-
-const IPPROTO_TCP: u8 = 6;
+use crate::{
+    kernel, maps,
+    segment::{Bytes, Segment, TCP_LEN, TCP_OFFSET_AT, segment},
+};
 
 /// The socket of a sock_ops context, null if it is not a full one.
 #[inline(always)]
@@ -43,13 +46,18 @@ pub fn established(ctx: &SockOpsContext) {
     // is the only sample yet.
     greet(conn.seat, unsafe { (*ctx.ops).srtt_us } >> 3);
     conn.epoch = maps::epoch();
+    // The packet that completes the handshake passes the filter as one of the listener's.
+    let brought = brought_payload(ctx);
+    // SAFETY: the context is valid during the program's run.
+    let (incoming, outgoing) = unsafe { ((*ctx.ops).rcv_nxt, (*ctx.ops).snd_nxt) };
+    conn.inward.next = incoming.wrapping_add(brought);
+    conn.outward.next = outgoing;
     let step = track::established(now);
     conn.phase = step.phase as u32;
     conn.since = step.since;
     let delta = numbered(conn, step.delta, begun(conn.seat));
     apply(conn.seat, delta, now);
-    // The packet that completes the handshake passes the filter as one of the listener's.
-    if has_brought_payload(ctx) {
+    if brought != 0 {
         take(conn, |conn| track::bytes_in(conn, now), now);
     }
 }
@@ -69,14 +77,17 @@ fn greet(index: u32, round_trip_us: u32) {
     }
 }
 
-/// Whether the packet that the callback is called for carries payload; its data begin with the TCP header.
+/// How much payload the packet carries that the callback is called for; its data begin with the TCP header, and end with it.
 #[inline(always)]
-fn has_brought_payload(ctx: &SockOpsContext) -> bool {
+fn brought_payload(ctx: &SockOpsContext) -> u32 {
     // SAFETY: the context is valid during the program's run, and the byte lies before the end, as checked.
     unsafe {
         let start = (*ctx.ops).__bindgen_anon_3.skb_data as usize;
         let end = (*ctx.ops).__bindgen_anon_4.skb_data_end as usize;
-        start + TCP_LEN <= end && (*ctx.ops).skb_len > u32::from(*((start + TCP_OFFSET_AT) as *const u8) >> 4) * 4
+        if start + TCP_LEN > end {
+            return 0;
+        }
+        (*ctx.ops).skb_len.saturating_sub(u32::from(*((start + TCP_OFFSET_AT) as *const u8) >> 4) * 4)
     }
 }
 
@@ -93,44 +104,69 @@ pub fn state_changed(ctx: &SockOpsContext) {
     };
     let Some(conn) = maps::conn(socket(ctx)) else { return };
     follow(conn, || kernel::cookie(ctx));
+    if matches!(closer, Closer::Worker) && wire::is_ticketless(conn) && maps::ticket() == 0 {
+        maps::set_ticket(NO_TICKETS);
+    }
     let now = kernel::now();
-    // A close must not be dropped; a packet's step that comes between is tried around once.
-    let closing = |conn: &Conn| track::closing(conn, closer, now);
-    if take(conn, closing, now) || take(conn, closing, now) {
+    if take_surely(conn, |conn| track::closing(conn, closer, now), now) {
         // Nothing more needs to be heard. A flag that stays costs a call.
         let _ = ctx.set_cb_flags(0);
     }
 }
 
-/// A packet comes in: payload on a connection that waits for a request begins one.
+/// A packet comes in: new payload may begin a request.
 #[inline(always)]
 pub fn ingress(ctx: &SkBuffContext) {
-    if !segment(ctx).payload {
+    let segment = segment(ctx);
+    if segment.len == 0 {
         return;
     }
     let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
-    if track::may_begin(conn) {
+    if conn.phase > BUSY {
+        return;
+    }
+    let Some(fresh) = wire::advance(&mut conn.inward, segment.seq, segment.len) else { return };
+    wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh, &Bytes { ctx, at: segment.at });
+    let words = black_box(&mut conn.inward).words;
+    if words.matter(conn.state) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
-        take(conn, |conn| track::bytes_in(conn, now), now);
+        take_surely(conn, |conn| track::heard_in(conn, &words, now), now);
     }
 }
 
-/// A packet goes out: payload on a connection with a request in flight answers it, and a reset says who closed it.
+/// A packet goes out: new payload may answer a request, and a reset says who closed a connection.
 #[inline(always)]
 pub fn egress(ctx: &SkBuffContext) {
-    let Segment { payload, reset } = segment(ctx);
-    if !payload && !reset {
+    let segment = segment(ctx);
+    if segment.len == 0 && !segment.reset {
         return;
     }
     let Some(conn) = maps::conn(packet_socket(ctx)) else { return };
-    if payload && track::may_answer(conn) {
+    if segment.reset {
+        if track::may_fail(conn) {
+            let now = kernel::now();
+            take(conn, |conn| track::reset_out(conn, now), now);
+        }
+    } else if conn.phase <= BUSY {
+        payload_out(ctx, conn, segment);
+    }
+}
+
+#[inline(always)]
+fn payload_out(ctx: &SkBuffContext, conn: &mut Conn, segment: Segment) {
+    let Some(fresh) = wire::advance(&mut conn.outward, segment.seq, segment.len) else { return };
+    let kind = wire::protocol(conn.state);
+    let ticket = if kind == TLS || kind == UNREAD { maps::ticket() } else { 0 };
+    wire::read_out(conn.state, conn.phase, &mut conn.outward, fresh, ticket, &Bytes { ctx, at: segment.at });
+    let words = black_box(&mut conn.outward).words;
+    if let Some(ticket) = wire::learnt(&words, ticket) {
+        maps::set_ticket(ticket);
+    }
+    if words.matter(conn.state) || kind == OPAQUE {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
-        take(conn, |conn| track::bytes_out(conn, now), now);
-    } else if reset && track::may_fail(conn) {
-        let now = kernel::now();
-        take(conn, |conn| track::reset_out(conn, now), now);
+        take_surely(conn, |conn| track::heard_out(conn, &words, now), now);
     }
 }
 
@@ -139,15 +175,29 @@ pub fn egress(ctx: &SkBuffContext) {
 fn take(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool {
     let seen = *conn;
     let Some(step) = step(&seen) else { return true };
-    // SAFETY: the word lies in the socket's storage.
+    let word = |phase: u32, state: u32| u64::from(phase) | u64::from(state) << 32;
+    let (old, new) = (word(seen.phase, seen.state), word(step.phase as u32, step.state));
+    // SAFETY: the two words lie side by side at the beginning of the socket's storage, which is aligned to eight bytes.
     let (_, swapped) =
-        unsafe { atomic_cxchg::<u32, { Relaxed }, { Relaxed }>(&raw mut conn.phase, seen.phase, step.phase as u32) };
+        unsafe { atomic_cxchg::<u64, { Relaxed }, { Relaxed }>((&raw mut *conn).cast::<u64>(), old, new) };
     if swapped {
         conn.since = step.since;
         let delta = numbered(conn, step.delta, begun(seen.seat));
         apply(seen.seat, delta, now);
     }
     swapped
+}
+
+/// Takes a step that must not be dropped: one that comes between, of the other direction, is tried around once.
+#[inline(always)]
+fn take_surely(conn: &mut Conn, step: impl Fn(&Conn) -> Option<Step>, now: u64) -> bool {
+    // A loop, so that the step is called in one place and becomes a part of its program.
+    for _ in 0..2 {
+        if take(conn, &step, now) {
+            return true;
+        }
+    }
+    false
 }
 
 /// If the connection was migrated since it was last seen, its books follow it to the new seat.
@@ -183,10 +233,10 @@ fn apply(index: u32, delta: Delta, now: u64) {
     // for which the last writer wins.
     unsafe {
         let mark = Mark {
-            alive: if delta.ended != 0 { kernel::read(&raw const (*seat).alive) } else { 0 },
+            alive: if delta.ended | delta.answered != 0 { kernel::read(&raw const (*seat).alive) } else { 0 },
             passed: kernel::read(&raw const (*seat).passed),
         };
-        if delta.answered != 0 || delta.failed != 0 {
+        if delta.answered > delta.untimed || delta.failed != 0 {
             sample(seat, index, delta, now);
         }
         if is_progress(&delta, given(seat) != 0) {
@@ -199,6 +249,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
         add(&raw mut (*seat).settled, delta.settled);
         add(&raw mut (*seat).answered, delta.answered);
         add(&raw mut (*seat).failed, delta.failed);
+        add(&raw mut (*seat).errors, delta.errors);
         pass(seat, mark, &delta);
         if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
             rest(index);
@@ -214,13 +265,13 @@ fn apply(index: u32, delta: Delta, now: u64) {
 #[inline(always)]
 unsafe fn pass(seat: *mut Seat, mark: Mark, delta: &Delta) {
     let next = mark_after(mark, delta);
+    if next.passed == mark.passed && next.alive == mark.alive {
+        return;
+    }
     // SAFETY: the caller's promise.
     unsafe {
-        if next.passed == mark.passed {
-            return;
-        }
-        if next.passed == mark.passed + 1 {
-            kernel::add(&raw mut (*seat).passed, 1);
+        if next.passed == mark.passed + delta.ended {
+            add(&raw mut (*seat).passed, delta.ended);
         } else {
             replace(&raw mut (*seat).passed, mark.passed, next.passed);
         }
@@ -273,6 +324,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
             begun: kernel::read(&raw const (*seat).begun),
             ended: kernel::read(&raw const (*seat).ended),
             alive: kernel::read(&raw const (*seat).alive),
+            penalty: kernel::read(&raw const (*seat).penalty),
             ..Seat::default()
         };
         let start_ns = if books.service_ns == 0 { maps::published_cost(index) } else { 0 };
@@ -280,6 +332,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
+        kernel::write(&raw mut (*seat).penalty, pace.penalty);
     }
 }
 
@@ -337,60 +390,4 @@ fn packet_socket(ctx: &SkBuffContext) -> *mut c_void {
     unsafe { (*ctx.skb.skb).__bindgen_anon_2.sk }.cast()
 }
 
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
-const TCP_LEN: usize = 20;
-/// Where the header length, in words of four bytes in the upper half, lies in a TCP header.
-const TCP_OFFSET_AT: usize = 12;
-/// Where its flags lie, and the one of a reset.
-const TCP_FLAGS_AT: usize = 13;
-const TCP_RST: u8 = 4;
-
-/// What matters of a TCP segment.
-#[derive(Clone, Copy)]
-struct Segment {
-    payload: bool,
-    reset: bool,
-}
-
-const NOTHING: Segment = Segment { payload: false, reset: false };
-
-/// A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6 extension headers, or headers that are not
-/// in the packet's linear part, none of which Linux does unless told to, are read the slow way, or read as nothing.
-#[inline(always)]
-fn segment(ctx: &SkBuffContext) -> Segment {
-    // SAFETY: the context is valid during the program's run.
-    let (start, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
-    if start + IPV4_LEN + TCP_LEN > end {
-        return segment_slowly(ctx);
-    }
-    // SAFETY: each byte lies before `end`, as checked; the verifier checks it again.
-    let byte = |at: usize| unsafe { *((start + at) as *const u8) };
-    let (protocol, ip_len, offset, flags) = match byte(0) {
-        0x45 => (byte(9), IPV4_LEN, byte(IPV4_LEN + TCP_OFFSET_AT), byte(IPV4_LEN + TCP_FLAGS_AT)),
-        first if first >> 4 == 6 && start + IPV6_LEN + TCP_LEN <= end => {
-            (byte(6), IPV6_LEN, byte(IPV6_LEN + TCP_OFFSET_AT), byte(IPV6_LEN + TCP_FLAGS_AT))
-        }
-        _ => return segment_slowly(ctx),
-    };
-    if protocol == IPPROTO_TCP { segment_of(ctx, ip_len, offset, flags) } else { NOTHING }
-}
-
-#[inline(always)]
-fn segment_of(ctx: &SkBuffContext, ip_len: usize, offset: u8, flags: u8) -> Segment {
-    let headers = ip_len + usize::from(offset >> 4) * 4;
-    Segment { payload: ctx.len() as usize > headers, reset: flags & TCP_RST != 0 }
-}
-
-#[inline(always)]
-fn segment_slowly(ctx: &SkBuffContext) -> Segment {
-    let Ok(first) = ctx.load::<u8>(0) else { return NOTHING };
-    let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, IPV6_LEN) };
-    if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
-        return NOTHING;
-    }
-    match (ctx.load::<u8>(ip_len + TCP_OFFSET_AT), ctx.load::<u8>(ip_len + TCP_FLAGS_AT)) {
-        (Ok(offset), Ok(flags)) => segment_of(ctx, ip_len, offset, flags),
-        _ => NOTHING,
-    }
-}
+const BUSY: u32 = Phase::Busy as u32;

@@ -236,7 +236,7 @@ fn a_worker_that_becomes_ten_times_slower_is_known_after_a_hundred_requests() {
 fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
     let failure = Delta { ended: 1, failed: 1, ..NOTHING };
     let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, &progress(0), &failure, 50_000));
-    let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, overtaking: 0 }, 16);
+    let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, ..Pace::default() }, 16);
     assert!(pace.service_ns > 100_000_000 && pace.queued_ns == 0, "{pace:?}");
     assert!(fails(pace, 100).service_ns < 2 * FAILURE_MAX_NS);
     assert!(fails(Pace::default(), 1).service_ns > FAILURE_MIN_NS);
@@ -307,7 +307,10 @@ fn a_server_that_speaks_first_overtakes_nobody() {
 fn a_forgotten_pace_starts_from_the_fleets() {
     let seat = Seat { queued_ns: 7, ..Seat::default() };
     assert_eq!(Pace::of(&seat, 5_000), Pace { service_ns: 5_000, ..Pace::default() });
-    assert_eq!(Pace::of(&Seat { service_ns: 9, ..seat }, 5_000), Pace { service_ns: 9, queued_ns: 7, overtaking: 0 });
+    assert_eq!(
+        Pace::of(&Seat { service_ns: 9, ..seat }, 5_000),
+        Pace { service_ns: 9, queued_ns: 7, ..Pace::default() }
+    );
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct SlotStatus {
     pub addresses: Vec<String>,
     /// Connections that the selector gave to it.
     pub chosen: u64,
-    /// Connections open; like the next four, 0 where the kernel keeps no books.
+    /// Connections open; like the next five, 0 where the kernel keeps no books.
     pub open: u64,
     /// Requests begun and not yet answered.
     pub in_flight: u64,
@@ -50,6 +50,8 @@ pub struct SlotStatus {
     pub answered: u64,
     /// Connections that it closed without an answer.
     pub failed: u64,
+    /// Answers that called themselves errors: "HTTP/1.x 5".
+    pub errors: u64,
     /// How long its answers took.
     pub latency_us: Option<LatencyStatus>,
     /// What a request costs there as the kernel's choice sees it, microseconds.
@@ -83,6 +85,7 @@ impl Balancer {
             in_flight: counted.in_flight,
             answered: counted.answered,
             failed: counted.failed,
+            errors: counted.errors,
             latency_us: LatencyStatus::of(&counted.latencies),
             cost_us: counted.cost_ns as f64 / 1e3,
         }

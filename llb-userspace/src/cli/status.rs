@@ -11,10 +11,10 @@ pub(super) fn run(args: &FleetCommand) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One row of the table: all columns but the last, which says as much as there is to say, fit into a terminal of 100.
-fn row(cells: [&str; 15]) -> String {
-    const WIDTHS: [usize; 14] = [4, 7, 8, 3, 4, 5, 6, 6, 6, 8, 6, 7, 7, 8];
-    let (last, aligned) = (cells[14], cells.iter().zip(WIDTHS));
+/// One row of the table: all columns but the last two fit into a terminal of 100. The last says as much as there is to say.
+fn row(cells: [&str; 16]) -> String {
+    const WIDTHS: [usize; 15] = [4, 7, 8, 3, 4, 5, 6, 6, 6, 8, 6, 6, 7, 7, 8];
+    let (last, aligned) = (cells[15], cells.iter().zip(WIDTHS));
     let aligned: Vec<String> = aligned.map(|(cell, width)| format!("{cell:>width$}")).collect();
     format!("{}  {last}", aligned.join(" ")).trim_end().to_owned() + "\n"
 }
@@ -47,6 +47,7 @@ fn table(status: &Status) -> String {
         "share",
         "answered",
         "failed",
+        "errors",
         "p99 ms",
         "cost ms",
         "restarts",
@@ -76,6 +77,7 @@ fn of_worker(worker: &WorkerStatus) -> String {
         &format!("{:.1}%", 100.0 * worker.share),
         &counted(worker.answered),
         &counted(worker.failed),
+        &counted(worker.errors),
         &ms(worker.latency_us.map(|latency| latency.p99)),
         &ms(Some(worker.cost_us).filter(|us| *us > 0.0)),
         &worker.restarts.to_string(),
@@ -87,8 +89,8 @@ fn of_slot(slot: &SlotStatus) -> String {
     let starts = slot.starts_in_s.map(|seconds| format!("starts in {seconds:.1} s"));
     let last: Vec<String> = slot.last_exit.clone().into_iter().chain(starts).collect();
     let (number, restarts, last) = (slot.slot.to_string(), slot.restarts.to_string(), last.join("; "));
-    let mut cells = ["-"; 15];
-    (cells[0], cells[2], cells[13], cells[14]) = (&number, &slot.state, &restarts, &last);
+    let mut cells = ["-"; 16];
+    (cells[0], cells[2], cells[14], cells[15]) = (&number, &slot.state, &restarts, &last);
     row(cells)
 }
 
@@ -121,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_head_of_the_table_fits_a_terminal() {
-        let head = row(["x"; 15]);
-        assert!(head.trim_end().len() <= 100 + "  x".len(), "{head}");
+        let head = row(["x"; 16]);
+        assert!(head.trim_end().len() <= 100 + " restarts  x".len(), "{head}");
     }
 }

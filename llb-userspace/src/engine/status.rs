@@ -113,6 +113,7 @@ impl Engine {
             in_flight: tracked(counted.in_flight),
             answered: tracked(counted.answered),
             failed: tracked(counted.failed),
+            errors: tracked(counted.errors),
             rescued: tracked(running.map_or(0, |running| running.rescued)),
             latency_us: latencies.and_then(LatencyStatus::of),
             latency_histogram: latencies.map(histogram),

@@ -7,6 +7,7 @@ use llb_common::{
     abi::Conn,
     names,
     track::{self, Phase},
+    wire,
 };
 
 use super::{KernelError, load::map_error, value::Value};
@@ -15,11 +16,11 @@ use super::{KernelError, load::map_error, value::Value};
 pub(crate) struct Connections(SkStorage<MapData, Value<Conn>>);
 
 impl Connections {
-    /// Whether a connection holds no request; none of one that is not in the books.
+    /// Whether a connection holds no request, nor a handshake under way; none of one that is not in the books.
     #[must_use]
     pub(crate) fn is_at_rest(&self, socket: BorrowedFd<'_>) -> Option<bool> {
         let Value(conn) = self.0.get(&socket.as_raw_fd(), 0).ok()?;
-        Some(conn.phase == Phase::Fresh as u32 || !track::may_answer(&conn))
+        Some((conn.phase == Phase::Fresh as u32 || !track::may_answer(&conn)) && !wire::shakes_hands(&conn))
     }
 }
 

@@ -174,6 +174,9 @@ pub struct WorkerStatus {
     pub answered: Option<u64>,
     /// Connections that it closed without an answer.
     pub failed: Option<u64>,
+    /// Answers that called themselves errors: "HTTP/1.x 5".
+    #[serde(default)]
+    pub errors: Option<u64>,
     /// Connections that waited for it and were given to others.
     pub rescued: Option<u64>,
     /// How long its answers took; none before the first.

@@ -66,6 +66,8 @@ pub struct Counted {
     pub answered: u64,
     /// Connections that it closed without an answer.
     pub failed: u64,
+    /// Answers that called themselves errors: "HTTP/1.x 5".
+    pub errors: u64,
     /// Its answers, by how long they took.
     pub latencies: Latencies,
     /// What a request costs there as the kernel's choice sees it, ns; 0 if nothing is known.
@@ -87,6 +89,7 @@ impl Updater {
             in_flight: seats.iter().map(|seat| select::in_flight(&books.seat(*seat))).sum(),
             answered: sum(|books| books.answered),
             failed: sum(|books| books.failed),
+            errors: sum(|books| books.errors),
             latencies: sum_of(seats.iter().map(|seat| {
                 let (now, before) = (books.latencies(*seat), before(*seat));
                 std::array::from_fn(|bucket| now[bucket].saturating_sub(before[bucket]))

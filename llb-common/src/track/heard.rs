@@ -1,0 +1,165 @@
+//! From what a segment says to a step.
+
+use super::{BUSY, Delta, FRESH, IDLE, NOTHING, Phase, Step, bytes_in, bytes_out, settles};
+use crate::{
+    abi::{Conn, Words},
+    wire::{self, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, STREAMS_AT, TLS, UNSURE, protocol},
+};
+
+/// Who sends again this long after the first payload, and has never had an answer, does not wait for one, ns: a line of a
+/// log, or a measurement. Who sends one request in several pieces does so without pauses.
+pub const ONE_WAY_NS: u64 = 50_000_000;
+
+/// A worker that ends a connection which has never been answered, this long after its payload came, has not failed, ns:
+/// what came may have wanted no answer.
+pub const UNANSWERED_NS: u64 = 1_000_000_000;
+
+/// The time between two signs of life that an opaque connection shows, ns: each is written where other CPUs read.
+pub const SIGN_NS: u64 = 1_000_000;
+
+/// New payload has come in.
+#[must_use]
+#[inline(always)]
+pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
+    let state = conn.state & !words.clears | words.sets;
+    if conn.phase > BUSY {
+        return None;
+    }
+    if words.opaque != 0 {
+        return Some(give_up(conn, now));
+    }
+    let kind = protocol(state);
+    if kind == HTTP2 {
+        return streams_in(conn, state, words, now);
+    }
+    if words.begins != 0 && conn.phase == BUSY {
+        if kind == TLS && state & UNSURE != 0 {
+            // The client goes on, so what went out was the answer.
+            let delta = Delta { begun: 1, ended: 1, answered: 1, untimed: 1, ..NOTHING };
+            return Some(Step { phase: Phase::Busy, state: state & !UNSURE | ANSWERED, since: now, delta });
+        }
+        if kind == LINES && state & ANSWERED == 0 && now.saturating_sub(conn.since) >= ONE_WAY_NS {
+            return Some(give_up(conn, now));
+        }
+    }
+    let step = if words.begins == 0 { None } else { bytes_in(conn, now) };
+    step.map(|step| Step { state, ..step }).or_else(|| restated(conn, state))
+}
+
+/// New payload goes out.
+#[must_use]
+#[inline(always)]
+pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
+    let state = conn.state & !words.clears | words.sets;
+    if conn.phase > BUSY {
+        return None;
+    }
+    let kind = protocol(state);
+    if kind == OPAQUE {
+        let delta = Delta { alive: 1, ..NOTHING };
+        let due = now.saturating_sub(conn.since) >= SIGN_NS;
+        return due.then_some(Step { phase: Phase::Idle, state, since: now, delta });
+    }
+    if words.opaque != 0 && words.answers == 0 {
+        return Some(give_up(conn, now));
+    }
+    if kind == HTTP2 {
+        return streams_out(conn, state, words, now);
+    }
+    if words.ends != 0 && conn.phase == BUSY {
+        // What had begun was a handshake.
+        let delta = Delta { ended: 1, alive: 1, ..NOTHING };
+        return Some(Step { phase: Phase::Idle, state, since: now, delta });
+    }
+    let answers = words.answers != 0 && (conn.phase == BUSY || kind == LINES);
+    let step = if answers { bytes_out(conn, now) } else { None };
+    let Some(step) = step else { return restated(conn, state) };
+    let (errors, untimed) = (u64::from(words.error != 0), u64::from(words.untimed != 0));
+    let state = if words.opaque != 0 { OPAQUE } else { state | ANSWERED };
+    Some(Step { state, delta: Delta { errors, untimed, ..step.delta }, ..step })
+}
+
+/// Nothing but the state changes, if that does.
+#[inline(always)]
+fn restated(conn: &Conn, state: u32) -> Option<Step> {
+    let phase = match conn.phase {
+        FRESH => Phase::Fresh,
+        BUSY => Phase::Busy,
+        _ => Phase::Idle,
+    };
+    (state != conn.state).then_some(Step { phase, state, since: conn.since, delta: NOTHING })
+}
+
+/// The connection becomes opaque: what it held has ended, and nobody knows how.
+#[inline(always)]
+fn give_up(conn: &Conn, now: u64) -> Step {
+    let settled = if conn.phase == FRESH { settles(conn, now) } else { 0 };
+    let delta = Delta { ended: wire::in_flight(conn).into(), settled, ..NOTHING };
+    Step { phase: Phase::Idle, state: OPAQUE, since: now, delta }
+}
+
+/// The most streams that are counted.
+const STREAMS_MAX: u32 = u16::MAX as u32;
+
+#[inline(always)]
+fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
+    let before = conn.state >> STREAMS_AT;
+    let begun = words.begins.min(STREAMS_MAX - before);
+    let ended = words.ends.min(before + begun);
+    let left = before + begun - ended;
+    let mut state = state & !(STREAMS_MAX << STREAMS_AT) | left << STREAMS_AT;
+    if begun != 0 {
+        state = if before == 0 && begun == 1 { state & !COUNTED | ALONE } else { state & !ALONE };
+    }
+    if left == 0 {
+        state &= !(ALONE | COUNTED);
+    }
+    if begun | ended == 0 {
+        return restated(conn, state);
+    }
+    let phase = if left == 0 { Phase::Idle } else { Phase::Busy };
+    let since = if before == 0 { now } else { conn.since };
+    let settled = if conn.phase == FRESH { settles(conn, now) } else { 0 };
+    let delta = Delta { begun: begun.into(), ended: ended.into(), settled, ..NOTHING };
+    Some(Step { phase, state, since, delta })
+}
+
+/// A stream that is alone is answered by its first headers, and timed by them; others when they end.
+#[inline(always)]
+fn streams_out(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
+    let before = conn.state >> STREAMS_AT;
+    let ended = words.ends.min(before);
+    let timed = words.answers != 0 && before == 1 && state & ALONE != 0 && state & COUNTED == 0;
+    let counted = u32::from(timed || (before != 0 && state & COUNTED != 0));
+    let untimed = ended.saturating_sub(counted);
+    if ended == 0 && !timed {
+        return restated(conn, state);
+    }
+    let left = before - ended;
+    let mut state = state & !(STREAMS_MAX << STREAMS_AT) | left << STREAMS_AT | ANSWERED;
+    state = if ended == 0 { state | COUNTED } else { state & !COUNTED };
+    if left == 0 {
+        state &= !ALONE;
+    }
+    let (phase, since) = if left == 0 { (Phase::Idle, now) } else { (Phase::Busy, conn.since) };
+    let answered = u64::from(timed) + u64::from(untimed);
+    let answered_since = if timed { conn.since } else { 0 };
+    let untimed = untimed.into();
+    let Conn { ticket, born, .. } = *conn;
+    let delta = Delta { ended: ended.into(), answered, untimed, answered_since, ticket, born, ..NOTHING };
+    Some(Step { phase, state, since, delta })
+}
+
+/// Whether a worker that closes a connection with a request has not failed for all that.
+#[inline(always)]
+pub(super) fn is_excused(conn: &Conn, age: u64) -> bool {
+    let state = conn.state;
+    match protocol(state) {
+        LINES => state & ANSWERED == 0 && age >= UNANSWERED_NS,
+        TLS => state & UNSURE != 0,
+        HTTP2 => state & COUNTED != 0 && state >> STREAMS_AT == 1,
+        _ => false,
+    }
+}
+
+const _: () = assert!(IDLE < BUSY && FRESH < BUSY);

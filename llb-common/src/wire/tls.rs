@@ -1,0 +1,206 @@
+//! TLS: which records are requests and answers. Record headers are in the clear, and in 1.3 nearly all records are of one
+//! type, so their lengths and their order have to say it.
+
+use super::{
+    ALERT, ANSWERED, BUSY, CERTIFIED, EARLY, FINISHED, Fresh, LOST, NO_TICKETS, PAIR, Payload, SPOKEN, TLS, TLS13,
+    UNSURE, headers,
+};
+use crate::abi::{Direction, Words};
+
+/// The length of a record's header.
+const HEADER: usize = 5;
+
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT_RECORD: u8 = 21;
+const HANDSHAKE: u8 = 22;
+const DATA: u8 = 23;
+const HEARTBEAT: u8 = 24;
+
+/// The longest record that there may be.
+const RECORD_MAX: u32 = (1 << 14) + 2048;
+
+/// Records that are read of one segment: a server's handshake is seven with tickets and answer.
+const RECORDS: u32 = 8;
+
+/// The lengths of a client's `Finished` in TLS 1.3: 4 bytes, a hash of 32 or 48, the type and the tag of 16.
+const FINISHED_LENGTHS: [u32; 2] = [53, 69];
+
+/// An alert in TLS 1.3, encrypted; mostly `close_notify`.
+const GOODBYE: u32 = 19;
+
+/// Tickets differ from one another by less than this: by the padding and the names in them.
+const TICKET_WANDERS: u32 = 32;
+
+/// Whether a record from the client is of control: in TLS 1.3 an alert or a key update, and in either an HTTP/2 frame that
+/// begins nothing: `SETTINGS` (acknowledged), `WINDOW_UPDATE`, `PING` or `GOAWAY`, two `WINDOW_UPDATE`s. They are of 9, 13,
+/// 17 and 26 bytes, while HTTP/1 has no request below 18; the rest is the type and the tag (1.3), or the nonce and the tag.
+#[inline(always)]
+fn is_control(state: u32, len: u32) -> bool {
+    if state & TLS13 != 0 {
+        matches!(len, GOODBYE | 22 | 26 | 30 | 34 | 43)
+    } else {
+        matches!(len, 25 | 29 | 33 | 37 | 41 | 50)
+    }
+}
+
+/// What a client sends.
+#[inline(always)]
+pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
+    // Of a request under way nothing needs to be read, unless its answer may be out already.
+    let needed = state & FINISHED == 0 || phase != BUSY || state & UNSURE != 0;
+    read(state, needed, direction, fresh, payload, |direction, kind, len| {
+        let words = &mut direction.words;
+        let state = state | words.sets;
+        if kind == ALERT_RECORD {
+            words.sets |= ALERT;
+        } else if kind != DATA {
+        } else if state & FINISHED != 0 {
+            words.begins |= u32::from(!is_control(state, len));
+            if state & TLS13 != 0 && len == GOODBYE {
+                words.sets |= ALERT;
+            }
+        } else if state & TLS13 != 0 {
+            let ends = FINISHED_LENGTHS.contains(&len);
+            words.sets |= if ends { FINISHED } else { CERTIFIED };
+        } else if state & SPOKEN == 0 {
+            words.sets |= EARLY;
+            words.begins |= 1;
+        } else {
+            words.sets |= FINISHED;
+            words.begins |= u32::from(!is_control(state, len));
+        }
+    });
+}
+
+/// What a server sends.
+#[inline(always)]
+pub(super) fn read_out(
+    state: u32,
+    phase: u32,
+    direction: &mut Direction,
+    fresh: Fresh,
+    ticket: u32,
+    payload: &impl Payload,
+) {
+    let busy = phase == BUSY;
+    let needed = busy || state & ANSWERED == 0;
+    read(state, needed, direction, fresh, payload, |direction, kind, len| {
+        let words = &mut direction.words;
+        let state = state & !words.clears | words.sets;
+        if kind == HANDSHAKE || kind == CHANGE_CIPHER_SPEC {
+            words.handshake |= 1;
+            words.sets |= SPOKEN;
+        } else if kind == ALERT_RECORD {
+            words.sets |= ALERT;
+            unsure_no_more(state, words);
+        } else if kind != DATA || words.answers != 0 {
+        } else if state & FINISHED == 0 {
+            if state & EARLY != 0 && words.handshake == 0 {
+                words.answers |= 1;
+            } else if state & CERTIFIED != 0 && state & EARLY == 0 {
+                // It goes on, so the client has ended its handshake, by a record that was not recognised.
+                words.opaque |= 1;
+            } else {
+                words.sets |= TLS13;
+            }
+        } else if state & TLS13 != 0 && len == GOODBYE {
+            unsure_no_more(state, words);
+        } else if state & TLS13 == 0 || state & ANSWERED != 0 || !is_ticket(state, busy, direction, len, ticket) {
+            direction.words.answers |= 1;
+        }
+    });
+    let words = &mut direction.words;
+    if words.answers != 0 {
+        words.clears |= UNSURE;
+        words.sets &= !UNSURE;
+    }
+}
+
+/// Whether a record may be a ticket if another of `known` bytes was.
+#[inline(always)]
+pub(super) fn is_like(len: u32, known: u32) -> bool {
+    len.abs_diff(known) <= TICKET_WANDERS
+}
+
+/// The server says goodbye: what may have been a ticket was the answer.
+#[inline(always)]
+fn unsure_no_more(state: u32, words: &mut Words) {
+    if state & UNSURE != 0 {
+        words.answers |= 1;
+        words.untimed |= 1;
+        words.ticket = NO_TICKETS;
+    }
+}
+
+/// Whether a record that goes out after the client's handshake, and before any answer, is a session ticket. Surely if there
+/// is no request yet. Otherwise if it is as long as the fleet's tickets, or as the one before it: most servers send two.
+/// Where that is not known yet the first is taken for one, until the next thing that happens says what it was.
+#[inline(always)]
+fn is_ticket(state: u32, busy: bool, direction: &mut Direction, len: u32, known: u32) -> bool {
+    let words = &mut direction.words;
+    let before = direction.last;
+    direction.last = len;
+    if !busy {
+        if before == 0 {
+            words.ticket = len;
+        }
+        return true;
+    }
+    if before == 0 {
+        if known == 0 {
+            words.sets |= UNSURE;
+            return true;
+        }
+        return known != NO_TICKETS && is_like(len, known);
+    }
+    let is_second = len == before && state & PAIR == 0;
+    if is_second {
+        words.sets = (words.sets | PAIR) & !UNSURE;
+        words.clears |= UNSURE;
+        if state & UNSURE != 0 {
+            words.ticket = len;
+        }
+    }
+    is_second
+}
+
+#[inline(always)]
+fn read(
+    state: u32,
+    needed: bool,
+    direction: &mut Direction,
+    fresh: Fresh,
+    payload: &impl Payload,
+    mut each: impl FnMut(&mut Direction, u8, u32),
+) {
+    direction.words.sets |= TLS;
+    let settled = state & FINISHED != 0;
+    if settled && (!needed || fresh.gap) {
+        (direction.rest, direction.have) = (LOST, 0);
+    }
+    if !needed {
+        return;
+    }
+    if !settled && fresh.gap {
+        direction.words.opaque |= 1;
+        return;
+    }
+    // A segment that begins like a record is taken for the beginning of one.
+    if direction.rest == LOST {
+        direction.rest = 0;
+    }
+    let is_read = headers::<HEADER>(direction, fresh, payload, RECORDS, |direction, header| {
+        let (kind, major) = ((header.front >> 24) as u8, (header.front >> 16) as u8);
+        let len = (header.front as u32 & 0xff) << 8 | u32::from(header.last);
+        direction.rest = len;
+        let is_one = (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) && major == 3 && len <= RECORD_MAX;
+        if is_one {
+            each(direction, kind, len);
+        }
+        is_one
+    });
+    if !is_read {
+        (direction.rest, direction.have) = (LOST, 0);
+        direction.words.opaque |= u32::from(!settled);
+    }
+}

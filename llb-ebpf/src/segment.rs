@@ -1,0 +1,93 @@
+//! What matters of a packet: where its TCP payload is.
+
+use aya_ebpf::programs::SkBuffContext;
+use llb_common::wire::Payload;
+
+const IPPROTO_TCP: u8 = 6;
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+pub const TCP_LEN: usize = 20;
+/// Where the header length, in words of four bytes in the upper half, lies in a TCP header.
+pub const TCP_OFFSET_AT: usize = 12;
+/// Where its flags lie, and the one of a reset.
+const TCP_FLAGS_AT: usize = 13;
+const TCP_RST: u8 = 4;
+
+/// Where its sequence number lies.
+const TCP_SEQ_AT: usize = 4;
+
+/// What matters of a TCP segment.
+#[derive(Clone, Copy)]
+pub struct Segment {
+    /// Where its payload begins in the packet.
+    pub at: u32,
+    /// The payload's length.
+    pub len: u32,
+    /// The sequence number of its first byte.
+    pub seq: u32,
+    pub reset: bool,
+}
+
+const NOTHING: Segment = Segment { at: 0, len: 0, seq: 0, reset: false };
+
+/// A segment's payload. Mostly it is not in the packet's linear part, so a helper fetches it.
+pub struct Bytes<'a> {
+    pub ctx: &'a SkBuffContext,
+    /// Where it begins in the packet.
+    pub at: u32,
+}
+
+impl Payload for Bytes<'_> {
+    #[inline(always)]
+    fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        self.ctx.load::<[u8; N]>((self.at + at) as usize).ok()
+    }
+}
+
+/// A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6 extension headers, or headers that are not
+/// in the packet's linear part, none of which Linux does unless told to, are read the slow way, or read as nothing.
+#[inline(always)]
+pub fn segment(ctx: &SkBuffContext) -> Segment {
+    // SAFETY: the context is valid during the program's run.
+    let (start, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    if start + IPV4_LEN + TCP_LEN > end {
+        return segment_slowly(ctx);
+    }
+    // SAFETY: each byte lies before `end`, as checked; the verifier checks it again.
+    let byte = |at: usize| unsafe { *((start + at) as *const u8) };
+    let (protocol, ip_len) = match byte(0) {
+        0x45 => (byte(9), IPV4_LEN),
+        first if first >> 4 == 6 && start + IPV6_LEN + TCP_LEN <= end => (byte(6), IPV6_LEN),
+        _ => return segment_slowly(ctx),
+    };
+    if protocol != IPPROTO_TCP {
+        return NOTHING;
+    }
+    // Constant offsets in either case: the verifier wants to see them.
+    let read = |ip_len: usize| {
+        let seq = [0, 1, 2, 3].map(|place| byte(ip_len + TCP_SEQ_AT + place));
+        segment_of(ctx, ip_len, seq, byte(ip_len + TCP_OFFSET_AT), byte(ip_len + TCP_FLAGS_AT))
+    };
+    if ip_len == IPV4_LEN { read(IPV4_LEN) } else { read(IPV6_LEN) }
+}
+
+#[inline(always)]
+fn segment_of(ctx: &SkBuffContext, ip_len: usize, seq: [u8; 4], offset: u8, flags: u8) -> Segment {
+    let at = ip_len as u32 + u32::from(offset >> 4) * 4;
+    Segment { at, len: ctx.len().saturating_sub(at), seq: u32::from_be_bytes(seq), reset: flags & TCP_RST != 0 }
+}
+
+#[inline(always)]
+fn segment_slowly(ctx: &SkBuffContext) -> Segment {
+    let Ok(first) = ctx.load::<u8>(0) else { return NOTHING };
+    let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, IPV6_LEN) };
+    if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
+        return NOTHING;
+    }
+    match ctx.load::<[u8; TCP_LEN]>(ip_len) {
+        Ok([_, _, _, _, a, b, c, d, _, _, _, _, offset, flags, ..]) => {
+            segment_of(ctx, ip_len, [a, b, c, d], offset, flags)
+        }
+        _ => NOTHING,
+    }
+}

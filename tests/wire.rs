@@ -1,0 +1,186 @@
+//! What the books make of real programs' bytes: TLS, HTTP/2, upgrades, one-way streams, and segments that say nothing new.
+
+mod harness;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use harness::{Client, Fleet, Stage, holds_within, stage::fixture};
+use llb::observe::status::Status;
+
+const ADDRESS: &str = "127.0.0.1:8080";
+const PORT: &str = "8080";
+
+/// Connections and requests of a client that speaks TLS.
+const CONNECTIONS: u64 = 6;
+const REQUESTS: u64 = 4;
+
+/// What the servers take for an answer, us; a timer may be a little early.
+const ANSWER_US: f64 = 19_000.0;
+
+/// What is wrong after this long stays wrong.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Open connections, requests in flight, answers and failures of all workers.
+fn counts(status: &Status) -> [u64; 4] {
+    let sum = |count: fn(&llb::observe::status::WorkerStatus) -> Option<u64>| {
+        status.workers.iter().map(|worker| count(worker).expect("what the kernel counts")).sum()
+    };
+    [sum(|of| of.open), sum(|of| of.in_flight), sum(|of| of.answered), sum(|of| of.failed)]
+}
+
+/// Waits until the books say so: the last packets of a step may still be on their way.
+#[track_caller]
+fn assert_counts(fleet: &Fleet, step: &str, expected: [u64; 4]) {
+    let mut found = None;
+    let holds = holds_within(PATIENCE, || {
+        found = Some(counts(&fleet.status()));
+        found == Some(expected)
+    });
+    assert!(holds, "{step}: expected {expected:?}, found {found:?}");
+}
+
+/// A process that talks until its standard input ends, and says in a line when it may be looked at.
+struct Talker(Child);
+
+impl Talker {
+    #[track_caller]
+    fn start(command: &[&str], line: &str) -> Self {
+        let mut talker = Command::new(command[0]);
+        let mut talker =
+            talker.args(&command[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a client");
+        let mut said = String::new();
+        let stdout = talker.stdout.take().expect("a piped stdout");
+        BufReader::new(stdout).read_line(&mut said).expect("its word");
+        assert_eq!(said.trim_end(), line);
+        Talker(talker)
+    }
+
+    #[track_caller]
+    fn end(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().expect("a child").success());
+    }
+}
+
+#[test]
+fn old_segments_begin_no_request() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "1"], &["node", &fixture("server.js"), PORT]);
+    fleet.wait_for_groups(&["[::]:8080"], 1);
+    let talker = Talker::start(&["python3", &fixture("oldseg.py"), "tun0", "10.8.0.2", "10.8.0.1", PORT], "probed");
+    assert_counts(&fleet, "answered, and asked the same again", [1, 0, 1, 0]);
+    talker.end();
+    assert_counts(&fleet, "closed", [0, 0, 1, 0]);
+}
+
+#[test]
+fn tls_1_2_counts_requests_only() {
+    assert_tls(&["python3", &fixture("tls.py"), PORT, "blocking", "1.2", "2"]);
+}
+
+#[test]
+fn tls_1_3_counts_requests_only() {
+    assert_tls(&["python3", &fixture("tls.py"), PORT, "blocking", "1.3", "2"]);
+}
+
+#[test]
+fn tls_1_3_without_tickets_counts_requests() {
+    assert_tls(&["python3", &fixture("tls.py"), PORT, "blocking", "1.3", "0"]);
+}
+
+#[test]
+fn tls_1_3_in_asyncio_counts_requests() {
+    assert_tls(&["python3", &fixture("tls.py"), PORT, "asyncio", "1.3", "2"]);
+}
+
+#[test]
+fn tls_1_3_in_node_counts_requests() {
+    assert_tls(&["node", &fixture("tls.js"), PORT]);
+}
+
+/// No handshake, ticket or goodbye counts as a request, an answer or a failure, and no answer is faster than it was.
+#[track_caller]
+fn assert_tls(command: &[&str]) {
+    let stage = Stage::new();
+    let pem = stage.path().join("cert.pem");
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+        ])
+        .arg("-keyout")
+        .arg(&pem)
+        .arg("-out")
+        .arg(stage.path().join("only.pem"))
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{made:?}");
+    let both = ["cert.pem", "only.pem"].map(|name| std::fs::read_to_string(stage.path().join(name)).expect("PEM"));
+    stage.write("cert.pem", &both.concat());
+
+    let fleet = stage.start(&["-n", "2"], command);
+    fleet.wait_for_groups(&[ADDRESS], 2);
+    let (connections, requests) = (CONNECTIONS.to_string(), REQUESTS.to_string());
+    let asked = Command::new("python3").args([&fixture("tls_client.py"), PORT, &connections, &requests]).status();
+    assert!(asked.expect("python3").success());
+    assert_counts(&fleet, "all answered and closed", [0, 0, CONNECTIONS * REQUESTS, 0]);
+    for worker in fleet.status().workers {
+        let latencies = worker.latency_histogram.expect("what the kernel counts");
+        assert!(latencies.iter().all(|(end, _)| *end >= ANSWER_US), "{latencies:?}");
+    }
+}
+
+#[test]
+fn http2_counts_streams() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "1"], &["node", &fixture("h2.js"), "serve", PORT]);
+    fleet.wait_for_groups(&[ADDRESS], 1);
+    let talker = Talker::start(&["node", &fixture("h2.js"), "ask", PORT], "asked");
+    // One, three together, a stream and a large one; another was cancelled.
+    assert_counts(&fleet, "all answered or cancelled", [1, 0, 6, 0]);
+    talker.end();
+    assert_counts(&fleet, "closed", [0, 0, 6, 0]);
+}
+
+#[test]
+fn one_way_streams_hold_no_request() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "1"], &["python3", &fixture("oneway.py"), PORT]);
+    fleet.wait_for_groups(&[ADDRESS, "127.0.0.1:8081"], 1);
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(ADDRESS)).collect();
+    clients.iter_mut().for_each(|client| client.write("<34>1 a line\n"));
+    assert_counts(&fleet, "they may wait for an answer", [3, 3, 0, 0]);
+    // The pause is what tells them from requests.
+    thread::sleep(Duration::from_millis(100));
+    clients.iter_mut().for_each(|client| client.write("<34>1 another line\n"));
+    assert_counts(&fleet, "they do not", [3, 0, 0, 0]);
+    drop(clients);
+    assert_counts(&fleet, "closed", [0, 0, 0, 0]);
+}
+
+#[test]
+fn an_upgraded_connection_holds_no_request() {
+    let stage = Stage::new();
+    let fleet = stage.start(&["-n", "1"], &["python3", &fixture("oneway.py"), PORT]);
+    fleet.wait_for_groups(&[ADDRESS, "127.0.0.1:8081"], 1);
+    let mut client = Client::connect("127.0.0.1:8081");
+    client.write("GET / HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+    while !client.line().expect("a head").is_empty() {}
+    client.write("a message that wants no answer");
+    client.write("another");
+    assert_counts(&fleet, "upgraded", [1, 0, 1, 0]);
+    drop(client);
+    assert_counts(&fleet, "closed", [0, 0, 1, 0]);
+}

@@ -1,5 +1,5 @@
 //! What llb's two halves share: the layout of the maps ([`abi`]), the names of programs and maps ([`names`]),
-//! the choice of a seat ([`select`], [`set`]), the books of a connection ([`track`], [`histogram`]) and what becomes of each choice
+//! the choice of a seat ([`select`], [`set`]), what connections say ([`wire`]), the books of a connection ([`track`], [`histogram`]) and what becomes of each choice
 //! ([`outcome`]).
 //!
 //! The kernel program, the tests and any simulation call the very same functions, so nothing here allocates,
@@ -173,6 +173,49 @@
 //! assert_eq!(track::mark_at(3), Mark { alive: 3, passed: 3 });
 //! assert_eq!(track::first_roll_at(0, 5 * MS), 15 * MS);
 //! assert_eq!(track::numbered(&mut Conn::default(), Delta { begun: 1, ..Delta::default() }, 7).ticket, 7);
+//! ```
+//!
+//! # The wire
+//!
+//! [`wire`] reads what is new of a segment, and leaves in its direction of the connection what that says; [`track`] makes a
+//! step of it:
+//!
+//! ```
+//! use llb_common::{
+//!     abi::{Conn, Direction, Words},
+//!     track::{self, Phase},
+//!     wire::{self, Fresh, Payload},
+//! };
+//!
+//! struct Bytes(&'static [u8]);
+//! impl Payload for Bytes {
+//!     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+//!         self.0.get(at as usize..at as usize + N)?.try_into().ok()
+//!     }
+//! }
+//!
+//! let direction = Direction { next: 1_000, ..Direction::default() };
+//! let (inward, outward) = (direction, direction);
+//! let mut conn = Conn { phase: Phase::Fresh as u32, inward, outward, ..Conn::default() };
+//! let request = Bytes(b"GET / HTTP/1.1\r\n\r\n");
+//! let fresh = wire::advance(&mut conn.inward, 1_000, 18);
+//! assert_eq!(fresh, Some(Fresh { at: 0, end: 18, gap: false }));
+//! wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh.unwrap(), &request);
+//! let words: Words = conn.inward.words;
+//! assert!(words.matter(conn.state) && words.begins == 1);
+//! let step = track::heard_in(&conn, &words, 5);
+//! llb_common::books::take(&mut conn, step);
+//! assert_eq!((wire::in_flight(&conn), wire::shakes_hands(&conn), wire::is_ticketless(&conn)), (1, false, false));
+//! // The same again is a retransmission.
+//! assert_eq!(wire::advance(&mut conn.inward, 1_000, 18), None);
+//!
+//! let answer = Bytes(b"HTTP/1.1 503 Service Unavailable\r\n\r\n");
+//! let fresh = wire::advance(&mut conn.outward, 1_000, 36).unwrap();
+//! wire::read_out(conn.state, conn.phase, &mut conn.outward, fresh, wire::NO_TICKETS, &answer);
+//! assert_eq!(wire::learnt(&conn.outward.words, 0), None);
+//! let step = track::heard_out(&conn, &conn.outward.words, 9).unwrap();
+//! assert_eq!((step.delta.answered, step.delta.errors), (1, 1));
+//! assert!(wire::protocol(step.state) != wire::TLS && wire::protocol(step.state) != wire::OPAQUE);
 //! ```
 //!
 //! # What is counted

@@ -14,7 +14,9 @@
 
 mod heard;
 
-pub use heard::{ONE_WAY_NS, SIGN_NS, UNANSWERED_NS, heard_in, heard_out};
+#[cfg(test)]
+pub(crate) use heard::ONE_WAY_NS;
+pub use heard::{heard_in, heard_out};
 
 use crate::{
     abi::{Conn, Seat},

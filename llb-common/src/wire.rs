@@ -30,26 +30,26 @@ const PROTOCOL: u32 = 0xf;
 /// Nothing has been read.
 pub const UNREAD: u32 = 0;
 /// HTTP/1.
-pub const HTTP1: u32 = 1;
+pub(crate) const HTTP1: u32 = 1;
 /// TLS, whatever is in it.
 pub const TLS: u32 = 2;
 /// HTTP/2 in the clear.
-pub const HTTP2: u32 = 3;
+pub(crate) const HTTP2: u32 = 3;
 /// Something else that asks and is answered.
-pub const LINES: u32 = 4;
+pub(crate) const LINES: u32 = 4;
 /// Something that cannot be read: the connection is open, and that is all.
 pub const OPAQUE: u32 = 5;
 
 /// A request has been answered.
-pub const ANSWERED: u32 = 1 << 4;
+pub(crate) const ANSWERED: u32 = 1 << 4;
 /// TLS: it is 1.3.
 const TLS13: u32 = 1 << 5;
 /// TLS: the client has ended its handshake.
 const FINISHED: u32 = 1 << 6;
 /// TLS: somebody has raised an alert or said goodbye.
-pub const ALERT: u32 = 1 << 7;
+pub(crate) const ALERT: u32 = 1 << 7;
 /// TLS: what has gone out since the handshake may have been the answer, or a ticket.
-pub const UNSURE: u32 = 1 << 8;
+pub(crate) const UNSURE: u32 = 1 << 8;
 /// TLS: the server has begun its handshake.
 const SPOKEN: u32 = 1 << 9;
 /// TLS: the client has sent data before that.
@@ -59,11 +59,11 @@ const CERTIFIED: u32 = 1 << 11;
 /// TLS 1.3: two tickets have been seen.
 const PAIR: u32 = 1 << 12;
 /// HTTP/2: the only stream in flight has been alone since it began.
-pub const ALONE: u32 = 1 << 5;
+pub(crate) const ALONE: u32 = 1 << 5;
 /// HTTP/2: one of those in flight has been counted as answered.
-pub const COUNTED: u32 = 1 << 6;
+pub(crate) const COUNTED: u32 = 1 << 6;
 /// Where the number of HTTP/2's streams in flight begins.
-pub const STREAMS_AT: u32 = 16;
+pub(crate) const STREAMS_AT: u32 = 16;
 
 /// [`Direction::rest`]: where the next record begins is not known.
 pub const LOST: u32 = u32::MAX;

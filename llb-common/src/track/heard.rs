@@ -8,14 +8,14 @@ use crate::{
 
 /// Who sends again this long after the first payload, and has never had an answer, does not wait for one, ns: a line of a
 /// log, or a measurement. Who sends one request in several pieces does so without pauses.
-pub const ONE_WAY_NS: u64 = 50_000_000;
+pub(crate) const ONE_WAY_NS: u64 = 50_000_000;
 
 /// A worker that ends a connection which has never been answered, this long after its payload came, has not failed, ns:
 /// what came may have wanted no answer.
-pub const UNANSWERED_NS: u64 = 1_000_000_000;
+const UNANSWERED_NS: u64 = 1_000_000_000;
 
 /// The time between two signs of life that an opaque connection shows, ns: each is written where other CPUs read.
-pub const SIGN_NS: u64 = 1_000_000;
+const SIGN_NS: u64 = 1_000_000;
 
 /// New payload has come in.
 #[must_use]

@@ -82,7 +82,7 @@ impl Load {
             cost_ns: if published_ns != 0 { published_ns } else { seat.service_ns },
             queued_ns: if published_ns != 0 || concurrent { 0 } else { seat.queued_ns.into() },
             concurrent,
-            parked: in_flight(seat) - given,
+            parked: above(in_flight(seat), given),
         }
     }
 }
@@ -100,7 +100,7 @@ impl Load {
 #[must_use]
 #[inline(always)]
 pub fn in_flight(seat: &Seat) -> u64 {
-    seat.begun.saturating_sub(seat.ended)
+    above(seat.begun, seat.ended)
 }
 
 /// Requests that the worker was given since its last sign of life: what counts against it. The others in flight are
@@ -110,7 +110,21 @@ pub fn in_flight(seat: &Seat) -> u64 {
 #[inline(always)]
 pub fn given(seat: &Seat) -> u64 {
     // Never more than are in flight: what has ended above the watermark is counted at least once, not always exactly.
-    seat.begun.saturating_sub(seat.passed).min(in_flight(seat))
+    less_of(above(seat.begun, seat.passed), in_flight(seat))
+}
+
+/// By how much `a` is above `b`, or 0; both below 2^63. Here and below without a branch, by the sign of a difference: the
+/// kernel's verifier follows both ways of each for every seat that a choice looks at.
+#[inline(always)]
+const fn above(a: u64, b: u64) -> u64 {
+    let difference = a.wrapping_sub(b);
+    difference & !((difference as i64 >> 63) as u64)
+}
+
+/// The lesser of the two; both below 2^63.
+#[inline(always)]
+const fn less_of(a: u64, b: u64) -> u64 {
+    a.wrapping_sub(above(a, b))
 }
 
 /// Choices charged that have neither become requests nor been forgotten.
@@ -140,7 +154,7 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
     } else {
         left_ns(queued, silent)
     };
-    let beside = queued.wrapping_mul(load.parked.min(PARKED));
+    let beside = queued.wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
     let before =
         if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(queued).wrapping_add(left) };
     before.wrapping_add(beside)
@@ -345,15 +359,6 @@ fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn
     }
     let mut search = Search::start(fleet, policy, count, turn, now);
     fleet.search(&mut search, count - 1, now);
-    // Nobody who runs is worth waiting for: then an idle one, as above.
-    if matches!(awake, Awake::Elsewhere)
-        && search.best_is_idle != 0
-        && let Some(seat) = fleet.draw(&preferred(fleet, true), turn)
-        && fleet.claim(seat)
-        && fleet.load(seat).is_idle()
-    {
-        return seat;
-    }
     // The published seat is always a candidate, also where the search did not come by.
     if !by_count
         && least != NO_SEAT

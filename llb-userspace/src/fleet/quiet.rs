@@ -130,8 +130,9 @@ mod tests {
         let books = |charged, ended| SeatBooks { charged, ended, ..SeatBooks::default() };
         let seat = Seat(3);
         assert!(!arrivals.are_late(seat, &books(5, 5), at(0)));
+        assert!(!arrivals.are_late(seat, &books(5, 5), at(9)));
         assert!(!arrivals.are_late(seat, &books(6, 5), at(10)));
-        assert!(!arrivals.are_late(seat, &books(7, 5), at(29)));
+        assert!(!arrivals.are_late(seat, &books(7, 5), at(28)));
         assert!(arrivals.are_late(seat, &books(7, 5), at(30)));
         assert!(!arrivals.are_late(seat, &books(7, 5), at(900)), "nothing came since");
         assert!(!arrivals.are_late(seat, &books(8, 5), at(910)));

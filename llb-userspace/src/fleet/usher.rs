@@ -92,7 +92,7 @@ struct Held {
     holding: Holding,
     fresh: bool,
     lately: bool,
-    /// Whether it could be closed when it was looked at last.
+    /// Whether it could be closed, now or as soon as that is asked for, when it was looked at last.
     idle: bool,
     closed: bool,
     /// Number of the look that has seen it last.
@@ -255,7 +255,7 @@ impl Held {
         self.course.see(traffic, now);
         self.lately = traffic.quiet() < LATELY;
         self.fresh = self.course.is_fresh() && traffic.quiet() < SHORT;
-        self.idle = scope.is_some_and(|scope| self.course.is_idle(at_rest, scope.pause));
+        self.idle = self.course.is_idle(at_rest, scope.map_or(QUIET, |scope| scope.pause));
         self.holding = match at_rest {
             Some(false) => Holding::Requests,
             None if self.course.owes() => Holding::Requests,

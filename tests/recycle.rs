@@ -49,14 +49,15 @@ fn an_end_right_after_the_start_is_paced() {
         "cut -d' ' -f1 /proc/uptime >> $STAGE/starts; timeout -s KILL 0.3 python3 {} 127.0.0.1 8080; exit 0",
         fixture("asyncio_server.py")
     );
-    let fleet = stage.launch(&["-n", "1", "--respawn", "1s", "--ready-when", "started"], &["sh", "-c", &script]);
+    // Longer than the life of a shell on a machine that has a bad minute.
+    let fleet = stage.launch(&["-n", "1", "--respawn", "6s", "--ready-when", "started"], &["sh", "-c", &script]);
     let starts = || -> Vec<f64> {
         let text = std::fs::read_to_string(stage.path().join("starts")).unwrap_or_default();
         text.lines().filter_map(|line| line.parse().ok()).collect()
     };
-    until("it has been started three times", || starts().len() >= 3);
-    let gaps: Vec<f64> = starts().windows(2).map(|pair| pair[1] - pair[0]).collect();
+    until("it has been started twice", || starts().len() >= 2);
+    let gap = starts()[1] - starts()[0];
     // A shell that starts late is no pace, so half has to do.
-    assert!(gaps.iter().all(|gap| *gap > 0.5), "{gaps:?}");
+    assert!(gap > 3.0, "{gap}");
     drop(fleet);
 }

@@ -35,7 +35,10 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engi
         match left.unwrap_or_default().first() {
             Some(daemon) => {
                 let daemon = procfs::Process::of(*daemon);
-                format!("{daemon} goes on in the background; run it in the foreground: {}", foreground(&daemon.name))
+                format!(
+                    "it goes to the background, as {daemon}; run it in the foreground: {}",
+                    foreground(&daemon.name)
+                )
             }
             None => "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to"
                 .into(),

@@ -1,5 +1,5 @@
 //! In a terminal: what it does to jobs is llb's to bear, never a worker's.
-#[path = "harness/mod.rs"]
+
 mod harness;
 
 use std::{
@@ -13,6 +13,7 @@ use std::{
 
 use nix::fcntl::OFlag;
 use nix::{
+    fcntl::OFlag,
     libc,
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
     sys::signal::Signal,

@@ -2,7 +2,7 @@
 
 /// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
 /// number grows, and the loader refuses an object that lacks the name.
-pub const ABI: &str = "LLB_ABI_2";
+pub const ABI: &str = "LLB_ABI_3";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
 /// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
@@ -22,7 +22,7 @@ pub const EGRESS: &str = "llb_egress";
 /// `sk_reuseport/migrate`: picks the seat.
 pub const STEER: &str = "llb_steer";
 
-/// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket.
+/// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket, and after those the places of the lines.
 pub const SOCKETS: &str = "SOCKETS";
 /// Array of one [`crate::abi::Seats`].
 pub const SEATS: &str = "SEATS";
@@ -32,6 +32,8 @@ pub const LATENCY: &str = "LATENCY";
 pub const PUBLISHED: &str = "PUBLISHED";
 /// Array of [`crate::abi::Group`].
 pub const GROUPS: &str = "GROUPS";
+/// Array of [`crate::abi::Line`], by group.
+pub const LINES: &str = "LINES";
 /// Hash: listener's cookie to [`crate::abi::Listener`].
 pub const LISTENERS: &str = "LISTENERS";
 /// Hash: a group's [`crate::abi::Endpoint`] to its index in [`GROUPS`].

@@ -4,7 +4,7 @@ use std::{process::ExitCode, thread::available_parallelism};
 
 use anyhow::Context;
 
-use super::args::RunArgs;
+use super::args::{Concurrency, PolicyArg, RunArgs, TrackingArg};
 use crate::{
     config::{Config, Hanging},
     doctor::{check_identity, check_machine},
@@ -27,8 +27,22 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 #[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
 pub(super) struct NoCommand;
 
+/// A line needs to know who is free.
+#[derive(Debug, thiserror::Error)]
+#[error("--concurrency needs --tracking full, and --policy least-latency or least-inflight: it goes by who is free")]
+pub(super) struct NobodyIsFree;
+
+fn concurrency(args: &RunArgs) -> Result<Option<u32>, NobodyIsFree> {
+    let by_load = matches!(args.policy, PolicyArg::LeastLatency | PolicyArg::LeastInflight);
+    match args.concurrency {
+        Concurrency(Some(_)) if !(by_load && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
+        Concurrency(concurrency) => Ok(concurrency),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
+    let concurrency = concurrency(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
@@ -48,6 +62,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         respawn: args.respawn,
         backoff: args.backoff,
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
+        concurrency,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

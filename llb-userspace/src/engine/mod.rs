@@ -15,6 +15,7 @@ pub(crate) mod guard;
 mod hear;
 mod journal;
 mod leftover;
+mod line;
 mod messages;
 mod notify;
 mod publish;
@@ -125,6 +126,8 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     rescue: rescue::Rescue,
     waking: wake::Waking,
+    /// Where clients wait for whom nobody is free; none if they are to wait at workers.
+    lines: Option<line::Lines>,
     inbox: mpsc::Sender<Message>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
@@ -221,6 +224,11 @@ impl Engine {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
                     let now = now();
                     batch.into_iter().for_each(|event| self.socket_event(event, now));
+                    self.serve_lines(now);
+                }
+                arrived = line::arrival(&mut self.lines) => {
+                    arrived.map_err(failed("wait for connections"))?;
+                    self.serve_lines(now());
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
@@ -253,11 +261,13 @@ impl Engine {
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);
         }
+        self.tend_lines(now);
         self.look_after_the_silent(now);
         self.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
+        self.close_lines();
         let effects = self.lives.stop(now);
         self.perform(effects, now);
     }
@@ -276,6 +286,9 @@ impl Engine {
     }
 
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
+        if matches!(command, Command::Stop) {
+            self.close_lines();
+        }
         let (granted, effects) = self.lives.command(command, now)?;
         self.perform(effects, now);
         Ok(granted)

@@ -45,6 +45,7 @@ impl Engine {
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections,
             notify_strangers: self.strangers,
+            line: self.line_status(|outcome| counters.get(outcome)),
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })

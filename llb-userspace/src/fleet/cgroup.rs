@@ -111,6 +111,12 @@ pub(super) fn directory_name(name: &Name) -> String {
     format!("llb.{name}")
 }
 
+fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {
+    let path = cgroup.join("cgroup.procs");
+    let file = OpenOptions::new().write(true).open(&path);
+    file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+}
+
 /// Where the fleet `name` of this process has its cgroup.
 ///
 /// # Errors
@@ -158,6 +164,14 @@ pub fn end_leftover(path: &Path, patience: Duration) -> Result<usize, CgroupErro
 }
 
 impl FleetCgroup {
+    /// Where a process enters that is to be in it without being a worker's.
+    ///
+    /// # Errors
+    /// If it cannot be opened for writing.
+    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
+        entrance(&self.path)
+    }
+
     /// Makes the fleet's cgroup, below the one that this process is in.
     ///
     /// # Errors
@@ -328,9 +342,7 @@ impl WorkerCgroup {
     /// # Errors
     /// If the kernel refuses.
     pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
-        let path = self.path.join("cgroup.procs");
-        let file = OpenOptions::new().write(true).open(&path);
-        file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+        entrance(&self.path)
     }
 
     /// Kills every process of the worker at once. Returns before they are dead.

@@ -2,6 +2,8 @@
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
 #[cfg(feature = "master")]
+pub mod born;
+#[cfg(feature = "master")]
 pub mod bpffs;
 #[cfg(feature = "master")]
 pub mod capabilities;
@@ -15,6 +17,8 @@ pub mod child;
 pub mod clock;
 #[cfg(feature = "master")]
 pub mod connection;
+#[cfg(feature = "master")]
+pub mod epoll;
 #[cfg(feature = "master")]
 pub mod freeze;
 pub mod inherited;

@@ -42,13 +42,14 @@ fn in_flight(status: &Status) -> u64 {
 /// Brings clients into the line, one after the other.
 fn line_up(fleet: &Fleet, count: u64, path: &str) -> Vec<Client> {
     let before = line(&fleet.status()).waiting;
-    let come = |nth: u64| {
+    let come = |_| {
         let mut client = Client::connect(ADDRESS);
         client.send_last(path);
-        until("it waits in line", || line(&fleet.status()).waiting == before + nth + 1);
         client
     };
-    (0..count).map(come).collect()
+    let clients = (0..count).map(come).collect();
+    assert_eq!(line(&fleet.status()).waiting, before + count, "they wait in line");
+    clients
 }
 
 #[test]

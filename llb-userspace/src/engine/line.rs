@@ -107,13 +107,13 @@ impl Engine {
         if self.lines.is_none() {
             return;
         }
-        self.open_and_close_lines();
+        self.open_and_close_lines(now);
         self.hold_what_was_handed(now);
         self.serve_lines(now);
     }
 
     /// A line is there as long as its group has somebody to serve it.
-    fn open_and_close_lines(&mut self) {
+    fn open_and_close_lines(&mut self, now: Instant) {
         let Some(lines) = &self.lines else { return };
         let groups = self.updater.steering().groups();
         let is_open = |address: &Address| lines.open.contains_key(address);
@@ -127,7 +127,7 @@ impl Engine {
                 _ => {}
             }
         }
-        to_close.into_iter().for_each(|address| self.close_line(address));
+        to_close.into_iter().for_each(|address| self.close_line(address, now));
         for (address, cookie) in to_open {
             // One that is just going is no pattern; there may be another with the next tick.
             let Some(pattern) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) else { continue };
@@ -135,7 +135,7 @@ impl Engine {
                 Ok(()) => tracing::debug!(%address, "who finds no worker free waits in line"),
                 Err(error) => {
                     tracing::warn!(%address, "nobody waits in line, connections wait at workers: {error:#}");
-                    self.close_line(address);
+                    self.close_line(address, now);
                     if let Some(lines) = &mut self.lines {
                         lines.without.insert(address);
                     }
@@ -171,9 +171,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes a line: the kernel gives who waits there to the workers, by the selector.
-    fn close_line(&mut self, address: Address) {
+    /// Closes a line: the kernel gives who waits there to the workers, by the selector. Who is given some is not idle, and not
+    /// to be ended, before these are answered.
+    fn close_line(&mut self, address: Address, now: Instant) {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
+        let charges = |engine: &Self| -> Vec<(Seat, u64)> {
+            let (members, books) = (engine.updater.steering().members(address), engine.updater.steering().books());
+            members.iter().map(|member| (member.seat, books.seat(member.seat).charged)).collect()
+        };
+        let before = charges(self);
         self.updater.steering().books().close_line(open.group);
         for listener in open.sockets {
             let cookie = socket::cookie(&listener);
@@ -182,12 +188,17 @@ impl Engine {
                 self.updater.steering_mut().forget(cookie);
             }
         }
+        let after = charges(self);
+        for ((seat, _), _) in after.iter().zip(&before).filter(|(after, before)| after != before) {
+            self.updater.steering().books().hold(*seat, now.after(self.config.drain_timeout));
+            self.wake(address, *seat);
+        }
     }
 
     /// For the end of the fleet: while there are still workers.
-    pub(super) fn close_lines(&mut self) {
+    pub(super) fn close_lines(&mut self, now: Instant) {
         let addresses: Vec<Address> = self.lines.iter().flat_map(|lines| lines.open.keys().copied()).collect();
-        addresses.into_iter().for_each(|address| self.close_line(address));
+        addresses.into_iter().for_each(|address| self.close_line(address, now));
         self.lines = None;
         self.updater.steering().books().set_concurrency(0);
     }
@@ -306,7 +317,7 @@ impl Engine {
             .and_then(|()| Ok(self.updater.steering_mut().listen_in_line(group, place, listener)?));
         if let Err(error) = listens {
             tracing::error!(%address, "a place in line is lost, connections wait at workers: {error:#}");
-            return self.close_line(address);
+            return self.close_line(address, now);
         }
         self.updater.steering().books().free_place(group, place);
         if let Some(lines) = &mut self.lines {

@@ -267,7 +267,7 @@ impl Engine {
     }
 
     fn stop(&mut self, now: Instant) {
-        self.close_lines();
+        self.close_lines(now);
         let effects = self.lives.stop(now);
         self.perform(effects, now);
     }
@@ -287,7 +287,7 @@ impl Engine {
 
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         if matches!(command, Command::Stop) {
-            self.close_lines();
+            self.close_lines(now);
         }
         let (granted, effects) = self.lives.command(command, now)?;
         self.perform(effects, now);

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, get, holds_within, load::open_loop, process::Stopped, until};
+use harness::{Client, Fleet, Stage, get, holds_within, load::open_loop, process::Stopped, stage::fixture, until};
 use llb::observe::status::{LineStatus, Status};
+use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -244,6 +245,84 @@ fn a_fleet_that_is_stopped_serves_who_waits_in_line() {
         }
         assert_eq!(ended.join().expect("an end").code, Some(0));
     });
+}
+
+/// One worker with listeners of both families, which stands still: nobody is free at any of them.
+#[test]
+fn every_address_has_a_line_of_its_own() {
+    let stage = Stage::new();
+    let server = fixture("listeners.py");
+    let specs = ["127.0.0.1@8080", "127.0.0.1@8081", "::1@8080", "::@8082@dual"];
+    let command = [&["python3", server.as_str()][..], &specs].concat();
+    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &command);
+    fleet.wait_for_groups(&["127.0.0.1:8080", "127.0.0.1:8081", "[::1]:8080", "[::]:8082"], 1);
+    wait_for_line(&fleet);
+    let stopped = Stopped::stop(Pid::from_raw(fleet.worker(0).pid.cast_signed()));
+    let mut busy = Client::connect(ADDRESS);
+    busy.send_last("/");
+    until("it has a request", || in_flight(&fleet.status()) == 1);
+    let come = |address: &&str| {
+        let mut client = Client::connect(address);
+        client.send_last("/");
+        client
+    };
+    let addresses = [ADDRESS, "127.0.0.1:8081", "[::1]:8080", "[::1]:8082", "127.0.0.1:8082"];
+    let mut waiting: Vec<Client> = addresses.iter().map(come).collect();
+    assert_eq!(line(&fleet.status()).waiting, 5);
+    drop(stopped);
+    for client in waiting.iter_mut().chain([&mut busy]) {
+        assert_eq!(client.receive().status, 200);
+    }
+    let line = line(&fleet.status());
+    assert_eq!((line.waiting, line.handed_over), (0, 5));
+    fleet.wait_until_quiet();
+}
+
+#[test]
+fn workers_of_another_user_have_a_line() {
+    let stage = Stage::new();
+    stage.open_to_all();
+    let server = stage.static_server();
+    let fleet = stage.start(&["-n", "1", "--user", "nobody", "--concurrency", "1"], &[&server, "8080"]);
+    wait_for_line(&fleet);
+    let busy = occupy(&fleet, 1);
+    let waiting = line_up(&fleet, 3, "/ms/1");
+    for mut client in waiting.into_iter().chain(busy) {
+        assert_eq!(client.receive().status, 200);
+    }
+    assert_eq!(line(&fleet.status()).handed_over, 3);
+}
+
+/// Two at once each, as a worker with two threads does.
+#[test]
+fn a_worker_gets_as_many_as_it_serves_at_once() {
+    let stage = Stage::new();
+    let server = fixture("asyncio_server.py");
+    let command = ["python3", server.as_str(), "127.0.0.1", "8080"];
+    let fleet = stage.start(&["-n", "2", "--concurrency", "2"], &command);
+    wait_for_line(&fleet);
+    let come = |_| {
+        let mut client = Client::connect(ADDRESS);
+        client.send_last("/wait/2000");
+        client
+    };
+    let clients: Vec<Client> = (0..7).map(come).collect();
+    until("three wait, and four are served", || line(&fleet.status()).waiting == 3);
+    let queued: Vec<Option<u64>> = fleet.status().workers.iter().map(|worker| worker.queued).collect();
+    assert_eq!(queued, [Some(0), Some(0)]);
+    for mut client in clients {
+        assert_eq!(client.receive().status, 200);
+    }
+    fleet.wait_until_quiet();
+}
+
+#[test]
+fn a_line_needs_to_know_who_is_free() {
+    for options in [["--policy", "hash"], ["--policy", "argmin"], ["--tracking", "reports"], ["--tracking", "off"]] {
+        let stage = Stage::new();
+        let ended = stage.launch(&[&options[..], &["--concurrency", "1"]].concat(), &["true"]).wait();
+        assert!(ended.code != Some(0) && ended.stderr.contains("--concurrency needs"), "{ended:?}");
+    }
 }
 
 #[test]

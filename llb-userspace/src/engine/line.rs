@@ -294,9 +294,11 @@ impl Engine {
         let candidate = |seat: Seat| {
             let counts = self.updater.steering().books().load(seat);
             let mut load = Load::of(&counts, self.updater.cost_ns(seat, &counts));
-            load.requests = in_flight(&counts) + outstanding_at(&counts, now.0);
+            let charges = outstanding_at(&counts, now.0);
+            load.requests = in_flight(&counts) + charges;
             load.queued_ns = 0;
-            Candidate { seat, load, certain: in_flight(&counts).max(handed(seat) as u64) }
+            // What was handed over is a charge until it is seen to have begun.
+            Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
         };
         self.updater.steering().members(address).iter().map(|member| candidate(member.seat)).collect()
     }

@@ -76,13 +76,13 @@ mod tests {
         for (listener, key) in listeners.iter().zip(7..) {
             epoll.add(listener, key).unwrap();
         }
-        assert_eq!(epoll.take(), []);
+        assert!(epoll.take().is_empty());
         let _client = TcpStream::connect(listeners[1].local_addr().unwrap()).unwrap();
         let mut keys = Vec::new();
         until("it is told", || {
             keys = epoll.take();
             !keys.is_empty()
         });
-        assert_eq!((keys, epoll.take()), (vec![8], vec![]));
+        assert_eq!((keys, epoll.take().len()), (vec![8], 0));
     }
 }

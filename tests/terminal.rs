@@ -11,7 +11,6 @@ use std::{
     process::Command,
 };
 
-use nix::fcntl::OFlag;
 use nix::{
     fcntl::OFlag,
     libc,

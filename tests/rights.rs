@@ -23,7 +23,7 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
-    unistd::{Pid, getsid},
+    unistd::{Pid, getpgid, getsid},
 };
 
 const ADDR: &str = "127.0.0.1:8080";
@@ -285,7 +285,7 @@ impl Delegated {
             ["--inh-caps".to_owned(), format!("-all{sets}"), "--ambient-caps".to_owned(), format!("-all{sets}")];
         let wrapper = self.entered_by("setpriv").into_iter().chain(user).chain(inherited).collect();
         let cgroup = Some(self.0.clone());
-        Launcher { wrapper, binary: Some(binary), cgroup, owner: Some(NOBODY), env: Vec::new() }
+        Launcher { wrapper, binary: Some(binary), cgroup, owner: Some(NOBODY), ..Launcher::default() }
     }
 
     /// A command that enters this cgroup and becomes `command`.
@@ -400,7 +400,10 @@ fn assert_own_things_only(fleet: &Fleet, worker: Pid) {
     until("only its own descriptors are open", || open_files(worker).keys().eq([0, 1, 2, 3].iter()));
     let open = open_files(worker);
     assert_eq!((open[&0].as_str(), open[&3].as_str()), ("/dev/null", "socket"));
-    assert_eq!(getsid(Some(worker)).unwrap(), worker);
+    assert_eq!(
+        (getpgid(Some(worker)).unwrap(), getsid(Some(worker)).unwrap()),
+        (worker, getsid(Some(fleet.pid())).unwrap())
+    );
     let status = status(worker);
     // Signals 32 and 33 are libc's own.
     assert_eq!((status.mask("SigBlk"), status.mask("SigIgn") & !(0b11 << 31)), (0, 0));

@@ -12,8 +12,8 @@ pub const MAX_SEATS: usize = 256;
 /// Groups (protocol, address and port) of one fleet. A worker rarely has more than a handful of listeners.
 pub const MAX_GROUPS: usize = 64;
 
-/// Listeners of one fleet, living and just closed: a full house and the one that replaces it.
-pub const MAX_LISTENERS: usize = 2 * MAX_SEATS * 8;
+/// Listeners of one fleet, living and just closed: a full house and the one that replaces it, and the places of all lines.
+pub const MAX_LISTENERS: usize = 2 * MAX_SEATS * 8 + MAX_GROUPS * crate::line::PLACES as usize;
 
 /// "No seat" where a seat's index is expected.
 pub const NO_SEAT: u32 = u32::MAX;
@@ -112,8 +112,10 @@ pub struct Seats {
     /// What the fleet's TLS 1.3 session tickets look like: the length of their records, 0 if it is not known, or
     /// [`crate::wire::NO_TICKETS`].
     pub ticket: u64,
+    /// How many places are taken in all lines.
+    pub waiting: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 128);
 
@@ -132,8 +134,8 @@ pub struct Published {
     /// The index of the fleet's group if it has only one, or [`NO_GROUP`]: then nobody needs to ask whose the
     /// listener is.
     pub only_group: u32,
-    /// A word that keeps the size a multiple of eight.
-    pub reserved: u32,
+    /// How many requests a worker serves at once, if who finds none free is to wait in line; 0: nobody is.
+    pub concurrency: u32,
     /// Grows with every migration of a connection: see [`Conn::epoch`]. The kernel's word, here because it is read with
     /// every request and changes as rarely as its neighbours.
     pub epoch: u64,
@@ -158,13 +160,42 @@ pub struct Group {
 }
 const _: () = assert!(size_of::<Group>() == 40 + MAX_SEATS);
 
+/// One place of a [`Line`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Place {
+    /// When it was claimed, ns; 0 while it is free.
+    pub claimed_at: u64,
+    /// One more than the seat that gets what waits here, once its listener ends; 0: whom the policy chooses.
+    pub target: u64,
+    /// Requests begun here, less those that ended.
+    pub begun: u64,
+    /// Connections that closed here.
+    pub closed: u64,
+}
+const _: () = assert!(size_of::<Place>() == 32);
+
+/// A group's line: a value of the map `LINES`, memory-mapped.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct Line {
+    /// The places that are free, bit by bit: the selector takes one out when it claims it, userspace puts it back.
+    pub free: u64,
+    /// Words that fill the cache line.
+    pub reserved: [u64; 7],
+    /// By number.
+    pub place: [Place; crate::line::PLACES as usize],
+}
+const _: () = assert!(size_of::<Line>() == 64 + 32 * crate::line::PLACES as usize);
+
 /// Where one listening socket belongs: a value of the map `LISTENERS`, by socket cookie.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Listener {
     /// Index into `GROUPS`.
     pub group: u32,
-    /// Seat of the listener, or [`NO_SEAT`] while it has not joined.
+    /// Seat of the listener, or [`NO_SEAT`] while it has not joined; of a listener of llb's own its place in line
+    /// ([`crate::line::number`]).
     pub seat: u32,
 }
 const _: () = assert!(size_of::<Listener>() == 8);
@@ -277,7 +308,7 @@ pub struct SocketEvent {
     pub cookie: u64,
     /// The worker's cgroup, from [`Owner`].
     pub cgroup: u64,
-    /// [`EVENT_BIND`], [`EVENT_LISTEN`] or [`EVENT_CLOSE`].
+    /// [`EVENT_BIND`], [`EVENT_LISTEN`], [`EVENT_CLOSE`] or [`EVENT_ANSWER`].
     pub kind: u32,
     /// Local port, host byte order.
     pub port: u32,
@@ -296,3 +327,5 @@ pub const EVENT_BIND: u32 = 3;
 pub const EVENT_LISTEN: u32 = 1;
 /// [`SocketEvent::kind`]: the socket left it.
 pub const EVENT_CLOSE: u32 = 2;
+/// [`SocketEvent::kind`]: a worker has answered while somebody waits in line; nothing else is said.
+pub const EVENT_ANSWER: u32 = 4;

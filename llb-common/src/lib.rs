@@ -247,6 +247,7 @@
 pub mod abi;
 pub mod books;
 pub mod histogram;
+pub mod line;
 pub mod names;
 pub mod outcome;
 pub mod policy;

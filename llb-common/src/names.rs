@@ -22,7 +22,7 @@ pub const EGRESS: &str = "llb_egress";
 /// `sk_reuseport/migrate`: picks the seat.
 pub const STEER: &str = "llb_steer";
 
-/// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket.
+/// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket, and after those the places of the lines.
 pub const SOCKETS: &str = "SOCKETS";
 /// Array of one [`crate::abi::Seats`].
 pub const SEATS: &str = "SEATS";
@@ -32,6 +32,8 @@ pub const LATENCY: &str = "LATENCY";
 pub const PUBLISHED: &str = "PUBLISHED";
 /// Array of [`crate::abi::Group`].
 pub const GROUPS: &str = "GROUPS";
+/// Array of [`crate::abi::Line`], by group.
+pub const LINES: &str = "LINES";
 /// Hash: listener's cookie to [`crate::abi::Listener`].
 pub const LISTENERS: &str = "LISTENERS";
 /// Hash: a group's [`crate::abi::Endpoint`] to its index in [`GROUPS`].

@@ -23,6 +23,10 @@ pub enum Outcome {
     Migrated = 7,
     /// A waiting connection whose listener closed was left to the kernel's hash.
     MigratedByHash = 8,
+    /// Nobody was free: it waits in line.
+    Waits = 9,
+    /// It waited in line, and went to the worker that became free.
+    HandedOver = 10,
 }
 
 /// Where in the life of a connection something is counted.
@@ -36,7 +40,7 @@ pub enum Stage {
 
 impl Outcome {
     /// All of them, by number.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 11] = [
         Outcome::First,
         Outcome::PassedOver,
         Outcome::Hash,
@@ -46,6 +50,8 @@ impl Outcome {
         Outcome::FallbackMap,
         Outcome::Migrated,
         Outcome::MigratedByHash,
+        Outcome::Waits,
+        Outcome::HandedOver,
     ];
 
     /// How many there are: the size of the map `COUNTERS`.
@@ -61,21 +67,22 @@ impl Outcome {
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
-            Outcome::Migrated | Outcome::MigratedByHash => Stage::Migrate,
+            Outcome::Migrated | Outcome::MigratedByHash | Outcome::HandedOver => Stage::Migrate,
             Outcome::First
             | Outcome::PassedOver
             | Outcome::Hash
             | Outcome::FallbackUnknownListener
             | Outcome::FallbackNoSeat
             | Outcome::FallbackSelectFailed
-            | Outcome::FallbackMap => Stage::Select,
+            | Outcome::FallbackMap
+            | Outcome::Waits => Stage::Select,
         }
     }
 
     /// Whether a policy's choice was carried out, as opposed to the kernel's hash.
     #[must_use]
     pub const fn is_chosen(self) -> bool {
-        matches!(self, Outcome::First | Outcome::PassedOver | Outcome::Migrated)
+        matches!(self, Outcome::First | Outcome::PassedOver | Outcome::Migrated | Outcome::HandedOver)
     }
 
     /// The name in `llb status`.
@@ -91,6 +98,8 @@ impl Outcome {
             Outcome::FallbackMap => "fallback_map",
             Outcome::Migrated => "migrated",
             Outcome::MigratedByHash => "migrated_by_hash",
+            Outcome::Waits => "waits",
+            Outcome::HandedOver => "handed_over",
         }
     }
 }

@@ -6,13 +6,14 @@
 //! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
-//! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`] |
+//! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
 
 mod bind;
 mod kernel;
+mod line;
 mod listen;
 mod maps;
 mod segment;

@@ -1,6 +1,6 @@
 //! The maps; their names and layouts are in `llb_common::{names, abi}`. Map names occur nowhere else.
 
-use core::{ffi::c_void, ptr};
+use core::{ffi::c_void, hint::black_box, ptr};
 
 use aya_ebpf::{
     Global,
@@ -9,10 +9,11 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        BUCKETS, Conn, Endpoint, Group, Histogram, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT, Owner,
-        Published, Seat, Seats, SocketEvent,
+        BUCKETS, Conn, Endpoint, Group, Histogram, Line, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT,
+        Owner, Place, Published, Seat, Seats, SocketEvent,
     },
     histogram::bucket,
+    line::{PLACES, place_of},
     outcome::Outcome,
 };
 
@@ -36,8 +37,11 @@ static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_CGROUP_LEVEL: Global<u32> = Global::new(0);
 
+/// Where the places of the lines begin in SOCKETS.
+const PLACES_AT: u32 = (MAX_GROUPS * MAX_SEATS) as u32;
+
 #[map]
-static SOCKETS: ReusePortSockArray = ReusePortSockArray::with_max_entries((MAX_GROUPS * MAX_SEATS) as u32, 0);
+static SOCKETS: ReusePortSockArray = ReusePortSockArray::with_max_entries(PLACES_AT + MAX_GROUPS as u32 * PLACES, 0);
 #[map]
 static SEATS: Array<Seats> = Array::with_max_entries(1, MMAPABLE);
 #[map]
@@ -46,6 +50,8 @@ static LATENCY: Array<Histogram> = Array::with_max_entries(MAX_SEATS as u32, MMA
 static PUBLISHED: Array<Published> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static GROUPS: Array<Group> = Array::with_max_entries(MAX_GROUPS as u32, 0);
+#[map]
+static LINES: Array<Line> = Array::with_max_entries(MAX_GROUPS as u32, MMAPABLE);
 /// One counter a group, for `round-robin`.
 #[map]
 static TURNS: Array<u64> = Array::with_max_entries(MAX_GROUPS as u32, 0);
@@ -178,6 +184,39 @@ pub fn set_ticket(ticket: u32) {
     }
 }
 
+/// How many places are taken in all lines.
+#[inline(always)]
+pub fn waiting() -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: a field of the value.
+    Some(unsafe { &raw mut (*seats).waiting })
+}
+
+/// A group's line.
+#[inline(always)]
+pub fn line(group: u32) -> Option<*mut Line> {
+    LINES.get_ptr_mut(group)
+}
+
+/// A place in a line.
+///
+/// # Safety
+/// `line` points into LINES.
+#[inline(always)]
+pub unsafe fn place_at(line: *mut Line, place: u32) -> *mut Place {
+    // SAFETY: the caller's promise; the mask keeps the index inside the array.
+    unsafe { (&raw mut (*line).place).cast::<Place>().add(place as usize & (PLACES as usize - 1)) }
+}
+
+/// The place of a number that a connection or a listener carries.
+#[inline(always)]
+pub fn place(number: u32) -> Option<*mut Place> {
+    let (group, place) = place_of(number)?;
+    let line = line(group)?;
+    // SAFETY: a value of LINES.
+    Some(unsafe { place_at(line, black_box(place)) })
+}
+
 /// A seat's books.
 #[inline(always)]
 pub fn seat(index: u32) -> Option<*mut Seat> {
@@ -281,6 +320,12 @@ pub fn count(outcome: Outcome) {
 #[inline(always)]
 pub fn select(ctx: &aya_ebpf::programs::SkReuseportContext, group: u32, seat: u32) -> bool {
     SOCKETS.select_reuseport(ctx, group * MAX_SEATS as u32 + seat).is_ok()
+}
+
+/// Selects the socket of a place in a group's line; false if there is none.
+#[inline(always)]
+pub fn select_place(ctx: &aya_ebpf::programs::SkReuseportContext, group: u32, place: u32) -> bool {
+    SOCKETS.select_reuseport(ctx, PLACES_AT + group * PLACES + place).is_ok()
 }
 
 /// Counts an answer of a seat that took `ns`.

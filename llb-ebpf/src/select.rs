@@ -6,6 +6,7 @@ use core::{ffi::c_void, hint::black_box};
 use aya_ebpf::{helpers::generated::bpf_loop, programs::SkReuseportContext};
 use llb_common::{
     abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet},
+    line::{is_free, is_place},
     outcome::Outcome,
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, awake, choose},
@@ -13,7 +14,7 @@ use llb_common::{
     track::{first_roll_at, is_due, rolled},
 };
 
-use crate::{kernel, maps, track};
+use crate::{kernel, line, maps, track};
 
 /// Where the flags lie in a TCP header.
 const TCP_FLAGS_AT: usize = 13;
@@ -38,7 +39,13 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
     let known = if moving.is_null() { STRANGER } else { listener(ctx) };
-    let Chosen { seat, outcome } = choose_and_select(ctx, known);
+    let named = if is_place(known.seat) { line::obey(ctx, known) } else { NO_SEAT };
+    let Chosen { seat, outcome } = if named == NO_SEAT {
+        choose_and_select(ctx, known)
+    } else {
+        charge(named, kernel::now());
+        Chosen { seat: named, outcome: Outcome::HandedOver }
+    };
     if moving.is_null() {
         return outcome;
     }
@@ -50,7 +57,7 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
         // SAFETY: the migrating socket of the context, which is not null.
         maps::set_moved(unsafe { kernel::cookie_of(moving) }, seat);
     }
-    Outcome::Migrated
+    if named == NO_SEAT { Outcome::Migrated } else { outcome }
 }
 
 /// A listener of which nothing is known. Here and below a sentinel stands for an `Option`: of one that is `None` the
@@ -97,11 +104,29 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
     let now = kernel::now();
     // The hash of the connection's addresses is keyed with a secret, so it is as good as a random number.
     let turn = if matches!(policy, Policy::RoundRobin) { maps::turn(index) } else { spread };
-    let fleet = Maps { group, published, fresh: now.saturating_sub(at) < STALE_AFTER_NS, now };
+    // SAFETY: it points into PUBLISHED. Who is moved is not sent back to wait: it would never end.
+    let concurrency = unsafe {
+        let moving = !(*ctx.md).__bindgen_anon_4.migrating_sk.is_null();
+        if moving { 0 } else { line::concurrency(published, at, now) }
+    };
+    if concurrency != 0 && line::is_anybody_waiting() {
+        let place = line::claim(ctx, index, now);
+        if place != NO_SEAT {
+            return Chosen { seat: place, outcome: Outcome::Waits };
+        }
+    }
+    let lined_up = concurrency != 0;
+    let fleet = Maps { group, published, fresh: now.saturating_sub(at) < STALE_AFTER_NS, lined_up, now };
     match choose(policy, &fleet, count, least, turn, now) {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => hash(Outcome::FallbackNoSeat),
         Choice::Seat { seat, first } => {
+            if lined_up && !is_free(&fleet.load(seat), concurrency) {
+                let place = line::claim(ctx, index, now);
+                if place != NO_SEAT {
+                    return Chosen { seat: place, outcome: Outcome::Waits };
+                }
+            }
             if !maps::select(ctx, index, seat) {
                 return hash(Outcome::FallbackSelectFailed);
             }
@@ -155,6 +180,8 @@ struct Maps {
     published: *const Published,
     /// Whether the published costs are still to be believed.
     fresh: bool,
+    /// Whether there is a line: then nobody waits at a worker, be it as awake as it may.
+    lined_up: bool,
     now: u64,
 }
 
@@ -265,7 +292,8 @@ impl Fleet for Maps {
             let Some(last) = maps::last() else { return NO_SEAT };
             let last = kernel::read(last) as u32 & (MAX_SEATS as u32 - 1);
             let near = kernel::read((&raw const (*self.published).near).cast::<u64>().add(last as usize / 64));
-            if self.fresh && near & set::bit(last) != 0 && self.has(last) { last } else { NO_SEAT }
+            let is_near = near & set::bit(last) != 0;
+            if self.fresh && !self.lined_up && is_near && self.has(last) { last } else { NO_SEAT }
         }
     }
 
@@ -282,7 +310,11 @@ impl Fleet for Maps {
             let published = (&raw const (*self.published).cost_ns).cast::<u64>();
             kernel::read(published.add(index as usize & (MAX_SEATS - 1)))
         };
-        load(index, if self.fresh { cost } else { 0 }, self.now)
+        let mut load = load(index, if self.fresh { cost } else { 0 }, self.now);
+        if self.lined_up {
+            load.queued_ns = 0;
+        }
+        load
     }
 }
 

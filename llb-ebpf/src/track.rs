@@ -15,6 +15,7 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{Conn, Seat},
+    line::is_place,
     select::{self, ROLL_NS},
     set,
     track::{self, Closer, Delta, Mark, Pace, Phase, Step, is_progress, mark_after, numbered},
@@ -22,7 +23,7 @@ use llb_common::{
 };
 
 use crate::{
-    kernel, maps,
+    kernel, line, maps,
     segment::{Bytes, Segment, TCP_LEN, TCP_OFFSET_AT, segment},
 };
 
@@ -67,7 +68,8 @@ pub fn established(ctx: &SockOpsContext) {
 #[inline(always)]
 fn greet(index: u32, round_trip_us: u32) {
     const NEAR_US: u32 = (ROLL_NS / 1_000) as u32;
-    let Some(seat) = maps::seat(index) else { return };
+    // How far away those who wait in line are is known of their workers' other clients.
+    let Some(seat) = maps::seat(index).filter(|_| !is_place(index)) else { return };
     // SAFETY: a word of SEATS: an estimate for which the last writer wins.
     unsafe {
         let known = kernel::read(&raw const (*seat).handshake_us);
@@ -210,12 +212,17 @@ fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
     conn.epoch = epoch;
     let Some(seat) = maps::take_moved(cookie()) else { return };
     let (leaves, joins) = track::moved(conn);
-    let now = kernel::now();
-    apply(conn.seat, leaves, now);
     let joins = numbered(conn, joins, begun(seat));
-    apply(seat, joins, now);
+    if is_place(conn.seat) {
+        // The place's books have been closed when it was handed over, to a worker that was free.
+        carry(seat, joins);
+    } else {
+        let now = kernel::now();
+        apply(conn.seat, leaves, now);
+        apply(seat, joins, now);
+        conn.born = u64::MAX;
+    }
     conn.seat = seat;
-    conn.born = u64::MAX;
 }
 
 /// How many requests of a seat have begun.
@@ -225,9 +232,25 @@ fn begun(index: u32) -> u64 {
     maps::seat(index).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).begun) })
 }
 
+/// What a connection that has waited in line brings along. It is no progress of its worker's, which has had it since the choice
+/// was charged: if it counted as such, its answer would seem to have taken no time.
+#[inline(always)]
+fn carry(index: u32, delta: Delta) {
+    let Some(seat) = maps::seat(index) else { return };
+    // SAFETY: words of SEATS.
+    unsafe {
+        add(&raw mut (*seat).opened, delta.opened);
+        add(&raw mut (*seat).begun, delta.begun);
+        add(&raw mut (*seat).settled, delta.settled);
+    }
+}
+
 /// Adds a step's changes to a seat's books.
 #[inline(always)]
 fn apply(index: u32, delta: Delta, now: u64) {
+    if line::keeps(index, &delta) {
+        return;
+    }
     let Some(seat) = maps::seat(index) else { return };
     // SAFETY: all words are of SEATS; the counters change by locked additions only, the other two are estimates
     // for which the last writer wins.
@@ -253,6 +276,9 @@ fn apply(index: u32, delta: Delta, now: u64) {
         pass(seat, mark, &delta);
         if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
             rest(index);
+        }
+        if delta.ended != 0 {
+            line::tell_of_answer();
         }
     }
 }

@@ -12,6 +12,7 @@
 //!     ready_when: ReadyWhen::Ready,
 //!     ready_timeout: Duration::from_secs(60),
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
+//!     concurrency: Some(1),
 //!     ..Config::new("node", ["server.js"])
 //! };
 //! assert_eq!(config.policy, Policy::LeastLatency);
@@ -163,6 +164,9 @@ pub struct Config {
     pub backoff: Duration,
     /// What is done about workers that hang.
     pub hanging: Hanging,
+    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
+    /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
+    pub concurrency: Option<u32>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -195,6 +199,7 @@ impl Config {
             respawn: Duration::from_secs(1),
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },
+            concurrency: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

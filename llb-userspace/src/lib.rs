@@ -90,6 +90,8 @@ pub mod internals {
 #[cfg(feature = "master")]
 pub mod kernel;
 #[cfg(feature = "master")]
+mod line;
+#[cfg(feature = "master")]
 pub mod model;
 #[cfg(feature = "master")]
 pub mod observe;

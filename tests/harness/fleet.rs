@@ -1,8 +1,11 @@
 //! A fleet, run by the real binary, and gone when the test is over.
 
 use std::{
-    fs,
-    os::unix::{fs::chown, process::ExitStatusExt},
+    fs, io,
+    os::unix::{
+        fs::{OpenOptionsExt, chown},
+        process::ExitStatusExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -14,6 +17,7 @@ use llb::{
     observe::status::{GroupStatus, Status, WorkerStatus},
 };
 use nix::{
+    libc,
     mount::{MntFlags, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -52,6 +56,8 @@ pub(crate) struct Launcher {
     pub owner: Option<u32>,
     /// Variables that llb sees.
     pub env: Vec<(String, String)>,
+    /// The terminal that its standard input and output are.
+    pub terminal: Option<PathBuf>,
 }
 
 /// How a fleet ended.
@@ -271,6 +277,10 @@ fn start(
 ) -> (Child, Output, Output) {
     let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
     let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
+    let terminal = by.terminal.as_ref().map(|path| {
+        fs::File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).expect("a terminal")
+    });
+    let stdin = terminal.as_ref().map_or_else(Stdio::null, |terminal| terminal.try_clone().expect("a copy").into());
     let mut master = Command::new(words[0])
         .args(&words[1..])
         .args(["run", "--name", name, "--runtime-dir"])
@@ -280,12 +290,12 @@ fn start(
         .args(command)
         .env("STAGE", stage)
         .envs(by.env.iter().cloned())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdin(stdin)
+        .stdout(terminal.map_or_else(Stdio::piped, Stdio::from))
         .stderr(Stdio::piped())
         .spawn()
         .expect("the llb binary");
-    let stdout = Output::of(master.stdout.take().expect("a piped stdout"));
+    let stdout = master.stdout.take().map_or_else(|| Output::of(io::empty()), Output::of);
     let stderr = Output::of(master.stderr.take().expect("a piped stderr"));
     (master, stdout, stderr)
 }

@@ -103,6 +103,9 @@ pub(super) struct RunArgs {
     /// How long a worker may have requests and answer none before it is replaced [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub hang_timeout: Option<Duration>,
+    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number or off
+    #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
+    pub concurrency: Concurrency,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -351,6 +354,19 @@ pub(super) enum RescueArg {
 impl From<RescueArg> for bool {
     fn from(arg: RescueArg) -> Self {
         matches!(arg, RescueArg::On)
+    }
+}
+
+/// Requests at once, or as many as come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Concurrency(pub Option<u32>);
+
+fn concurrency(text: &str) -> Result<Concurrency, String> {
+    match text.parse() {
+        Ok(0) => Err("a worker that serves none is none".into()),
+        Ok(concurrency) => Ok(Concurrency(Some(concurrency))),
+        Err(_) if text == "off" => Ok(Concurrency(None)),
+        Err(_) => Err("give a number, or off".into()),
     }
 }
 

@@ -5,7 +5,10 @@ use std::{process::ExitCode, thread::available_parallelism};
 use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
 
-use super::{args::RunArgs, process};
+use super::{
+    args::{Concurrency, PolicyArg, RunArgs, TrackingArg},
+    process,
+};
 use crate::{
     config::{Config, Hanging},
     doctor::{check_identity, check_machine},
@@ -43,8 +46,22 @@ fn default_workers(cores: usize) -> u32 {
 #[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
 pub(super) struct NoCommand;
 
+/// A line needs to know who is free.
+#[derive(Debug, thiserror::Error)]
+#[error("--concurrency needs --tracking full, and --policy least-latency or least-inflight: it goes by who is free")]
+pub(super) struct NobodyIsFree;
+
+fn concurrency(args: &RunArgs) -> Result<Option<u32>, NobodyIsFree> {
+    let by_load = matches!(args.policy, PolicyArg::LeastLatency | PolicyArg::LeastInflight);
+    match args.concurrency {
+        Concurrency(Some(_)) if !(by_load && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
+        Concurrency(concurrency) => Ok(concurrency),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
+    let concurrency = concurrency(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
@@ -67,6 +84,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         respawn: args.respawn,
         backoff: args.backoff,
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
+        concurrency,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

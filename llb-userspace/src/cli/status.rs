@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{args::FleetCommand, output};
-use crate::observe::status::{SlotStatus, Status, WorkerStatus};
+use crate::observe::status::{LineStatus, SlotStatus, Status, WorkerStatus};
 
 pub(super) fn run(args: &FleetCommand) -> anyhow::Result<ExitCode> {
     let status = args.fleet.of().status()?;
@@ -61,7 +61,12 @@ fn table(status: &Status) -> String {
     text.extend(rows.into_iter().map(|(_, row)| row));
     let outcomes: Vec<String> =
         status.selector.iter().filter(|(_, n)| **n > 0).map(|(outcome, n)| format!("{outcome} {n}")).collect();
-    text + &format!("chosen: {}\n", outcomes.join(", "))
+    text += &format!("chosen: {}\n", outcomes.join(", "));
+    if let Some(line) = &status.line {
+        let LineStatus { waiting, waited, handed_over, given_up, .. } = line;
+        text += &format!("line: {waiting} wait, {waited} waited, {handed_over} handed over, {given_up} given up\n");
+    }
+    text
 }
 
 fn of_worker(worker: &WorkerStatus) -> String {

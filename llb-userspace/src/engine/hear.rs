@@ -29,7 +29,7 @@ impl Engine {
                 self.lives.binds(*id, event.address);
                 return;
             }
-            (EventKind::Listen | EventKind::Bind, None) => return,
+            (EventKind::Listen | EventKind::Bind, None) | (EventKind::Answer, _) => return,
         };
         self.perform(effects, now);
         if event.kind == EventKind::Listen {

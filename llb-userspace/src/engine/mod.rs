@@ -17,6 +17,7 @@ pub(crate) mod guard;
 mod hear;
 mod journal;
 mod leftover;
+mod line;
 mod messages;
 mod notify;
 mod orphans;
@@ -130,6 +131,8 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     rescue: rescue::Rescue,
     waking: wake::Waking,
+    /// Where clients wait for whom nobody is free; none if they are to wait at workers.
+    lines: Option<line::Lines>,
     inbox: mpsc::Sender<Message>,
     /// For looking at workers that start.
     lookers: Rc<Semaphore>,
@@ -231,6 +234,11 @@ impl Engine {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
                     let now = self.turns.begin();
                     batch.into_iter().for_each(|event| self.socket_event(event, now));
+                    self.serve_lines(now);
+                }
+                arrived = line::arrival(&mut self.lines) => {
+                    arrived.map_err(failed("wait for connections"))?;
+                    self.serve_lines(now());
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
@@ -264,12 +272,14 @@ impl Engine {
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);
         }
+        self.tend_lines(now);
         self.look_after_the_silent(now);
         self.reap_what_was_hidden();
         self.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
+        self.close_lines(now);
         let effects = self.lives.stop(now);
         self.perform(effects, now);
     }
@@ -290,6 +300,9 @@ impl Engine {
     }
 
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
+        if matches!(command, Command::Stop) {
+            self.close_lines(now);
+        }
         let (granted, effects) = self.lives.command(command, now)?;
         self.perform(effects, now);
         Ok(granted)

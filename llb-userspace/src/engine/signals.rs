@@ -69,7 +69,7 @@ impl Signals {
             _ = self.terminate.recv() => Wish::Stop,
             _ = self.interrupt.recv() => Wish::Stop,
             _ = self.quit.recv() => Wish::Stop,
-            // The end of the terminal is the end of the fleet: the workers, in sessions of their own, would not hear of
+            // The end of the terminal is the end of the fleet: the workers, which have no terminal, would not hear of
             // it. Otherwise somebody has sent the signal.
             () = hangup => if self.had_terminal && !has_terminal() { Wish::Stop } else { Wish::Reload },
             _ = self.reload.recv() => Wish::Reload,

@@ -85,6 +85,10 @@ impl Engine {
         };
         let notify = notify::open(&config, &lock, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
+        // What an earlier master had of it has ended with that one.
+        steering.books().clear_lines();
+        let lines = config.concurrency.map(super::line::Lines::new);
+        steering.books().set_concurrency(config.concurrency.unwrap_or(0));
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -96,6 +100,7 @@ impl Engine {
             epitaphs: BTreeMap::new(),
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),
+            lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
             first: Vec::new(),

@@ -46,6 +46,7 @@ impl Engine {
             connections,
             notify_strangers: self.strangers,
             loop_max_ms: self.turns.longest_ms(),
+            line: self.line_status(|outcome| counters.get(outcome)),
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })

@@ -112,6 +112,12 @@ pub(super) fn directory_name(name: &Name) -> String {
     format!("llb.{name}")
 }
 
+fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {
+    let path = cgroup.join("cgroup.procs");
+    let file = OpenOptions::new().write(true).open(&path);
+    file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+}
+
 /// Where the fleet `name` of this process has its cgroup.
 ///
 /// # Errors
@@ -160,6 +166,14 @@ pub fn end_leftover(path: &Path, signal: Signal, patience: Duration) -> Result<u
 }
 
 impl FleetCgroup {
+    /// Where a process enters that is to be in it without being a worker's.
+    ///
+    /// # Errors
+    /// If it cannot be opened for writing.
+    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
+        entrance(&self.path)
+    }
+
     /// Makes the fleet's cgroup, below the one that this process is in.
     ///
     /// # Errors
@@ -350,9 +364,7 @@ impl WorkerCgroup {
     /// # Errors
     /// If the kernel refuses.
     pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
-        let path = self.path.join("cgroup.procs");
-        let file = OpenOptions::new().write(true).open(&path);
-        file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+        entrance(&self.path)
     }
 
     /// Kills every process of the worker at once. Returns before they are dead.

@@ -8,7 +8,7 @@ use std::{
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
-    abi::{BUCKETS, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat as SeatBooks, SeatSet, Seats},
+    abi::{BUCKETS, Line, MAX_GROUPS, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat as SeatBooks, SeatSet, Seats},
     names,
     outcome::{Outcome, Stage},
     policy::Policy,
@@ -66,17 +66,19 @@ pub type Latencies = [u64; BUCKETS];
 /// # }
 /// ```
 pub struct Books {
-    seats: SharedWords,
+    pub(super) seats: SharedWords,
     latency: SharedWords,
     published: SharedWords,
+    pub(super) lines: SharedWords,
 }
 
 impl Books {
-    pub(super) fn map(seats: &Map, latency: &Map, published: &Map) -> Result<Self, KernelError> {
+    pub(super) fn map(seats: &Map, latency: &Map, published: &Map, lines: &Map) -> Result<Self, KernelError> {
         Ok(Books {
             seats: words(seats, names::SEATS, size_of::<Seats>())?,
             latency: words(latency, names::LATENCY, MAX_SEATS * size_of::<Latencies>())?,
             published: words(published, names::PUBLISHED, size_of::<Published>())?,
+            lines: words(lines, names::LINES, MAX_GROUPS * size_of::<Line>())?,
         })
     }
 
@@ -156,8 +158,15 @@ impl Books {
 
     /// Says whether there is only one group, and which.
     pub(super) fn set_only_group(&self, group: Option<u32>) {
-        let word: u64 = bytemuck::must_cast([group.unwrap_or(NO_GROUP), 0]);
+        let [_, concurrency]: [u32; 2] = bytemuck::must_cast(self.published.words()[ONLY_GROUP_WORD].load(Relaxed));
+        let word: u64 = bytemuck::must_cast([group.unwrap_or(NO_GROUP), concurrency]);
         self.published.words()[ONLY_GROUP_WORD].store(word, Release);
+    }
+
+    /// Says how many requests a worker serves at once, if who finds none free is to wait; 0: nobody is.
+    pub(crate) fn set_concurrency(&self, concurrency: u32) {
+        let [group, _]: [u32; 2] = bytemuck::must_cast(self.published.words()[ONLY_GROUP_WORD].load(Relaxed));
+        self.published.words()[ONLY_GROUP_WORD].store(bytemuck::must_cast([group, concurrency]), Release);
     }
 
     /// Publishes the costs, then the seats that come first, then the time, which makes them count. Costs that have not

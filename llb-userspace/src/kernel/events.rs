@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use llb_common::abi::{EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
+use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
 
 use crate::{model::Address, sys::readable::Readable};
 
@@ -19,6 +19,8 @@ pub enum EventKind {
     Listen,
     /// It no longer does.
     Close,
+    /// None of this: some worker has answered while somebody waits in line. Only where there is a line.
+    Answer,
 }
 
 /// A worker's socket did something.
@@ -32,6 +34,7 @@ pub enum EventKind {
 ///         EventKind::Bind => "is about to bind",
 ///         EventKind::Listen => "listens on",
 ///         EventKind::Close => "has left",
+///         EventKind::Answer => "is not meant",
 ///     };
 ///     format!("socket {cookie} of the worker in cgroup {cgroup} {what} {address}")
 /// }
@@ -99,6 +102,7 @@ fn decode(record: &[u8]) -> Option<Event> {
         EVENT_BIND => EventKind::Bind,
         EVENT_LISTEN => EventKind::Listen,
         EVENT_CLOSE => EventKind::Close,
+        EVENT_ANSWER => EventKind::Answer,
         _ => return None,
     };
     let ipv4 = raw.family == nix::libc::AF_INET as u32;

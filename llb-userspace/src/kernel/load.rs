@@ -154,7 +154,8 @@ impl Steering {
     }
 
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
-        let books = Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED])?;
+        let books =
+            Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED], &maps[names::LINES])?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
@@ -273,7 +274,7 @@ pub(super) const PROGRAMS: [&str; 6] =
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 11] = [
+pub(super) const MAPS: [&str; 12] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -284,6 +285,7 @@ pub(super) const MAPS: [&str; 11] = [
     names::CONN,
     names::COUNTERS,
     names::EVENTS,
+    names::LINES,
     OWNER,
 ];
 

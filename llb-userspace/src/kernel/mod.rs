@@ -100,7 +100,7 @@
 //! loop {
 //!     for event in events.next().await? {
 //!         match (event.kind, seat_of(event.cgroup)) {
-//!             (EventKind::Bind, _) => {}
+//!             (EventKind::Bind | EventKind::Answer, _) => {}
 //!             // A copy by pidfd_getfd(2), closed here: kept, it would keep the listener alive.
 //!             (EventKind::Listen, Some(seat)) => {
 //!                 steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?;
@@ -124,6 +124,7 @@ mod connections;
 mod error;
 mod events;
 mod groups;
+mod lines;
 mod load;
 mod loader;
 mod pins;

@@ -68,6 +68,9 @@ pub struct Status {
     /// The longest turn of llb's loop since the master started, ms: for so long it has heard of nothing else.
     #[serde(default)]
     pub loop_max_ms: f64,
+    /// Those who wait in line because no worker is free; none without `--concurrency`.
+    #[serde(default)]
+    pub line: Option<LineStatus>,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
@@ -115,6 +118,24 @@ pub(crate) fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
 
 fn us(ns: u64) -> f64 {
     ns as f64 / 1e3
+}
+
+/// Those who wait in line. An example is [above](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LineStatus {
+    /// How many requests a worker serves at once.
+    pub concurrency: u32,
+    /// Whether every address that is steered has its line.
+    pub is_open: bool,
+    /// How many wait now.
+    pub waiting: u64,
+    /// Connections that have waited.
+    pub waited: u64,
+    /// Connections that were given to a worker that had become free.
+    pub handed_over: u64,
+    /// Connections whose clients had gone before.
+    pub given_up: u64,
 }
 
 /// One address. An example is [above](self).

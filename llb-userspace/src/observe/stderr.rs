@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::{SigSet, Signal};
+
 use crate::sys::capabilities::{self, Capabilities};
 
 /// Texts that may wait: more than llb has to say in a bad minute.
@@ -35,6 +37,9 @@ static WRITER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
 fn write_all(inbox: &Receiver<Order>) {
     // Each thread has its own, and to write takes none.
     let _ = capabilities::keep(Capabilities::NONE);
+    // Or a terminal that stops jobs which write from the background (`stty tostop`) sends SIGTTOU for every attempt: one worker
+    // less each time.
+    let _ = SigSet::from(Signal::SIGTTOU).thread_block();
     for order in inbox {
         match order {
             // A closed stderr is no reason to stop.

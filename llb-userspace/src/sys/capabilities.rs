@@ -18,6 +18,8 @@ pub enum Capability {
     Setgid = 6,
     /// To become another user.
     Setuid = 7,
+    /// To listen on a port below 1024.
+    NetBindService = 10,
     /// To attach programs that see packets and sockets.
     NetAdmin = 12,
     /// To look into another user's processes, and into such that hold more rights.
@@ -39,6 +41,7 @@ impl fmt::Display for Capability {
             Capability::Kill => "CAP_KILL",
             Capability::Setgid => "CAP_SETGID",
             Capability::Setuid => "CAP_SETUID",
+            Capability::NetBindService => "CAP_NET_BIND_SERVICE",
             Capability::NetAdmin => "CAP_NET_ADMIN",
             Capability::SysPtrace => "CAP_SYS_PTRACE",
             Capability::SysAdmin => "CAP_SYS_ADMIN",

@@ -4,6 +4,8 @@
 #[cfg(feature = "master")]
 pub mod activity;
 #[cfg(feature = "master")]
+pub mod born;
+#[cfg(feature = "master")]
 pub mod bpffs;
 #[cfg(feature = "master")]
 pub mod capabilities;
@@ -17,6 +19,8 @@ pub mod child;
 pub mod clock;
 #[cfg(feature = "master")]
 pub mod connection;
+#[cfg(feature = "master")]
+pub mod epoll;
 #[cfg(feature = "master")]
 pub mod freeze;
 pub mod inherited;

@@ -48,6 +48,11 @@ impl<T: AsFd> Readable<T> {
         Ok(Readable(registered.map_err(io::Error::from)?))
     }
 
+    /// What was registered.
+    pub fn get_ref(&self) -> &T {
+        &self.0.get_ref().inner
+    }
+
     /// Waits until it can be read, then has `read` empty it.
     ///
     /// # Errors

@@ -108,6 +108,48 @@ pub fn relisten(socket: impl AsFd) -> io::Result<u32> {
     Ok(length)
 }
 
+/// Options of a listener that its connections inherit, and one that says which addresses it takes.
+const INHERITED: [(libc::c_int, libc::c_int); 14] = [
+    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+    (libc::IPPROTO_IP, libc::IP_TOS),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_PRIORITY),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
+    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
+    (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT),
+    (libc::IPPROTO_TCP, libc::TCP_MAXSEG),
+    (libc::IPPROTO_TCP, libc::TCP_WINDOW_CLAMP),
+    (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+    (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
+];
+
+/// Gives a socket what connections would inherit from a listener, as far as the kernel has it: the sizes of its buffers too.
+pub fn inherit(listener: impl AsFd, socket: impl AsFd) {
+    for (level, option) in INHERITED {
+        // Said only if they differ: a default that is set counts as a wish. One that cannot be had is not inherited.
+        if let (Ok(theirs), Ok(ours)) = (int_option(&listener, level, option), int_option(&socket, level, option))
+            && theirs != ours
+        {
+            let _ = set_int_option(&socket, level, option, theirs);
+        }
+    }
+    let (theirs, ours) = (SockRef::from(&listener), SockRef::from(&socket));
+    // The kernel doubles what is asked for.
+    if let (Ok(theirs), Ok(size)) = (theirs.recv_buffer_size(), ours.recv_buffer_size())
+        && theirs != size
+    {
+        let _ = ours.set_recv_buffer_size(theirs / 2);
+    }
+    if let (Ok(theirs), Ok(size)) = (theirs.send_buffer_size(), ours.send_buffer_size())
+        && theirs != size
+    {
+        let _ = ours.set_send_buffer_size(theirs / 2);
+    }
+}
+
 /// Wakes everybody who waits for connections on a listening TCP socket, be it in accept(2), poll(2) or epoll(7), and
 /// changes nothing. Who then finds none goes on waiting, and its program does not notice.
 ///
@@ -125,22 +167,30 @@ pub fn wake(listener: impl AsFd) -> io::Result<()> {
 }
 
 fn tcp_option(socket: impl AsFd, option: libc::c_int) -> io::Result<libc::c_int> {
+    int_option(socket, libc::IPPROTO_TCP, option)
+}
+
+fn int_option(socket: impl AsFd, level: libc::c_int, option: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("four bytes");
     // SAFETY: `value` has room for the `length` bytes that the kernel may write, and both outlive the call.
     let done = unsafe {
         let fd = socket.as_fd().as_raw_fd();
-        libc::getsockopt(fd, libc::IPPROTO_TCP, option, (&raw mut value).cast(), &mut length)
+        libc::getsockopt(fd, level, option, (&raw mut value).cast(), &mut length)
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
 }
 
 fn set_tcp_option(socket: impl AsFd, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_int_option(socket, libc::IPPROTO_TCP, option, value)
+}
+
+fn set_int_option(socket: impl AsFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).expect("four bytes");
     // SAFETY: `value` is of `length` bytes and outlives the call.
     let done = unsafe {
         let fd = socket.as_fd().as_raw_fd();
-        libc::setsockopt(fd, libc::IPPROTO_TCP, option, (&raw const value).cast(), length)
+        libc::setsockopt(fd, level, option, (&raw const value).cast(), length)
     };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

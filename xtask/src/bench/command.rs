@@ -79,12 +79,14 @@ pub(super) fn llb(
     programs: &Programs<'_>,
     spec: &Spec,
     policy: &str,
+    more: &[&str],
     runtime: &Path,
     port: u16,
     worker: &Command,
 ) -> Command {
     let mut command = Command::new(programs.llb);
-    let name = format!("bench-{}-{policy}", std::process::id());
+    // All fleets of a scenario are there at once.
+    let name = format!("bench-{}-{policy}-{}", std::process::id(), more.len());
     command.args(["run", "--name", &name, "--workers", &spec.workers().to_string()]);
     command.args([
         "--policy",
@@ -96,6 +98,7 @@ pub(super) fn llb(
         "--drain-timeout",
         "500ms",
     ]);
+    command.args(more);
     command.arg("--runtime-dir").arg(runtime).arg("--").arg(worker.get_program()).args(worker.get_args());
     command
 }
@@ -154,7 +157,7 @@ mod tests {
         let worker = worker(&PROGRAMS(), &spec, Listens::On(80), 81);
         let alone = "bench-worker --ready 81 --slowness 1,1,1,10,1,1,1,1 --port 80";
         assert_eq!(shown(&worker), alone);
-        let steered = shown(&llb(&PROGRAMS(), &spec, "argmin", Path::new("/r"), 80, &worker));
+        let steered = shown(&llb(&PROGRAMS(), &spec, "argmin", &[], Path::new("/r"), 80, &worker));
         assert!(steered.ends_with(&format!("--runtime-dir /r -- xtask {alone}")), "{steered}");
     }
 

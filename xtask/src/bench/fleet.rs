@@ -118,7 +118,13 @@ impl Fleet {
         match arrangement {
             Arrangement::Steered(policy) => {
                 let worker = worker(Listens::On(port));
-                let mut llb = command::llb(&programs, spec, policy, &bench.scratch, port, &worker);
+                let mut llb = command::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
+                start(&mut llb, 0, Stdio::null())?;
+            }
+            Arrangement::Lined(policy) => {
+                let worker = worker(Listens::On(port));
+                let one_each = ["--concurrency", "1"];
+                let mut llb = command::llb(&programs, spec, policy, &one_each, &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
             Arrangement::OwnListeners => {

@@ -9,6 +9,7 @@ pub(super) enum Peer {
     Shared,
     LeastLatency,
     LeastInflight,
+    Line,
     Argmin,
     RoundRobin,
     Hash,
@@ -28,6 +29,8 @@ pub(super) enum Arrangement {
     OneListener,
     /// llb with this policy.
     Steered(&'static str),
+    /// llb with this policy, each worker with one request at a time: who finds none free waits in line.
+    Lined(&'static str),
     /// Every worker has a port of its own behind this program.
     Proxied(Proxy),
     /// Node's cluster: `rr` or `none`.
@@ -44,12 +47,13 @@ pub(super) enum Proxy {
 }
 
 impl Peer {
-    pub(super) const ALL: [Peer; 13] = [
+    pub(super) const ALL: [Peer; 14] = [
         Peer::Plain,
         Peer::PlainAgain,
         Peer::Shared,
         Peer::LeastLatency,
         Peer::LeastInflight,
+        Peer::Line,
         Peer::Argmin,
         Peer::RoundRobin,
         Peer::Hash,
@@ -70,6 +74,7 @@ impl Peer {
             Peer::Shared => "one shared accept queue",
             Peer::LeastLatency => "llb least-latency",
             Peer::LeastInflight => "llb least-inflight",
+            Peer::Line => "llb least-latency, concurrency 1",
             Peer::Argmin => "llb argmin",
             Peer::RoundRobin => "llb round-robin",
             Peer::Hash => "llb hash",
@@ -92,6 +97,7 @@ impl Peer {
             (Peer::NodeRr, _) => Arrangement::Cluster("rr"),
             (Peer::LeastLatency, _) => Arrangement::Steered("least-latency"),
             (Peer::LeastInflight, _) => Arrangement::Steered("least-inflight"),
+            (Peer::Line, _) => Arrangement::Lined("least-latency"),
             (Peer::Argmin, _) => Arrangement::Steered("argmin"),
             (Peer::RoundRobin, _) => Arrangement::Steered("round-robin"),
             (Peer::Hash, _) => Arrangement::Steered("hash"),
@@ -102,7 +108,10 @@ impl Peer {
     }
 
     pub(super) fn is_ours(self) -> bool {
-        matches!(self, Peer::LeastLatency | Peer::LeastInflight | Peer::Argmin | Peer::RoundRobin | Peer::Hash)
+        matches!(
+            self,
+            Peer::LeastLatency | Peer::LeastInflight | Peer::Line | Peer::Argmin | Peer::RoundRobin | Peer::Hash
+        )
     }
 
     /// The program that it needs for workers of this kind, if that is not ours.

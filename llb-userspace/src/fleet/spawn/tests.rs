@@ -117,11 +117,11 @@ fn only_the_standard_descriptors_and_the_channel_are_inherited() {
 }
 
 #[test]
-fn it_leads_a_session_in_its_cgroup_and_no_signal_is_blocked_or_ignored() {
+fn it_leads_a_group_in_its_cgroup_and_no_signal_is_blocked_or_ignored() {
     let scene = Scene::new();
     let (pid, _spawned) = scene.sleeper();
 
-    assert_eq!((getsid(Some(pid)).unwrap(), getpgid(Some(pid)).unwrap()), (pid, pid));
+    assert_eq!((getsid(Some(pid)).unwrap(), getpgid(Some(pid)).unwrap()), (getsid(None).unwrap(), pid));
     assert_eq!(scene.cgroup.processes().unwrap(), [pid]);
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let mask = |field: &str| {

@@ -1,0 +1,370 @@
+//! The line's edge: llb's own listeners in the groups, and what [`crate::line`] decides about who waits there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::Shutdown,
+    os::fd::{AsFd, OwnedFd},
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use llb_common::{
+    line::PLACES,
+    outcome::Outcome,
+    select::{Load, in_flight},
+    track::{outstanding_at, roll_ns},
+};
+use nix::libc;
+use socket2::Socket;
+
+use super::Engine;
+use crate::{
+    fleet::Listener,
+    line::{Candidate, Rules, Standing, Step, Waiter, decide},
+    model::{Address, Instant, Seat, WorkerId},
+    observe::status::LineStatus,
+    sys::{born, epoll::Epoll, readable::Readable, socket},
+};
+
+/// A place holds one connection. Should a handshake that was given up be completed after all, there is room.
+const BACKLOG: i32 = 16;
+
+/// A handshake is given up after so many of the round trips that are usual, and not before the first or after the second of these:
+/// a packet may be lost.
+const ROUND_TRIPS: u64 = 4;
+const LEAST_PATIENCE_NS: u64 = 50_000_000;
+const MOST_PATIENCE_NS: u64 = 1_000_000_000;
+
+/// What has been handed over is in its worker's books as a charge until it is answered, and is not to be forgotten like one.
+/// So long at a time, as it is renewed with every tick.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
+/// But no longer than this: a client that never asks must not cost its worker for ever, nor one whose note has been lost.
+const HELD_AT_MOST: Duration = Duration::from_secs(60);
+
+/// All lines of the fleet.
+pub(super) struct Lines {
+    concurrency: u32,
+    open: BTreeMap<Address, Open>,
+    /// Groups that cannot have one.
+    without: BTreeSet<Address>,
+    watch: Readable<Epoll>,
+    handed: BTreeMap<Seat, Vec<Handed>>,
+    turn: usize,
+    given_up: u64,
+}
+
+/// One group's.
+struct Open {
+    group: u32,
+    sockets: Vec<Socket>,
+    /// Places in which somebody has arrived, bit by bit.
+    arrived: u64,
+}
+
+/// A connection that a seat has been given.
+#[derive(Clone, Copy)]
+struct Handed {
+    at: Instant,
+    /// Requests that had ended there.
+    ended: u64,
+}
+
+impl Lines {
+    pub(super) fn new(concurrency: u32) -> io::Result<Self> {
+        Ok(Lines {
+            concurrency,
+            open: BTreeMap::new(),
+            without: BTreeSet::new(),
+            watch: Readable::new(Epoll::new()?)?,
+            handed: BTreeMap::new(),
+            turn: 0,
+            given_up: 0,
+        })
+    }
+
+    /// Notes who has arrived.
+    fn arrived(&mut self, keys: &[u64]) {
+        for open in self.open.values_mut() {
+            let here = keys.iter().filter(|key| **key / u64::from(PLACES) == u64::from(open.group));
+            here.for_each(|key| open.arrived |= 1 << (key % u64::from(PLACES)));
+        }
+    }
+}
+
+/// Waits until somebody has arrived in a line.
+pub(super) async fn arrival(lines: &mut Option<Lines>) -> io::Result<()> {
+    let Some(lines) = lines else { return std::future::pending().await };
+    let keys = lines.watch.readable(Epoll::take).await?;
+    lines.arrived(&keys);
+    Ok(())
+}
+
+impl Engine {
+    /// What is done with every tick.
+    pub(super) fn tend_lines(&mut self, now: Instant) {
+        if self.lines.is_none() {
+            return;
+        }
+        self.open_and_close_lines(now);
+        self.hold_what_was_handed(now);
+        self.serve_lines(now);
+    }
+
+    /// A line is there as long as its group has somebody to serve it.
+    fn open_and_close_lines(&mut self, now: Instant) {
+        let Some(lines) = &self.lines else { return };
+        let groups = self.updater.steering().groups();
+        let is_open = |address: &Address| lines.open.contains_key(address);
+        let (mut to_open, mut to_close) = (Vec::new(), Vec::new());
+        for (address, members) in groups {
+            match members.first() {
+                Some(member) if !is_open(&address) && !lines.without.contains(&address) => {
+                    to_open.push((address, member.cookie));
+                }
+                None if is_open(&address) => to_close.push(address),
+                _ => {}
+            }
+        }
+        to_close.into_iter().for_each(|address| self.close_line(address, now));
+        for (address, cookie) in to_open {
+            // One that is just going is no pattern; there may be another with the next tick.
+            let Some(pattern) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) else { continue };
+            match self.open_line(address, &pattern) {
+                Ok(()) => tracing::debug!(%address, "who finds no worker free waits in line"),
+                Err(error) => {
+                    tracing::warn!(%address, "nobody waits in line, connections wait at workers: {error:#}");
+                    self.close_line(address, now);
+                    if let Some(lines) = &mut self.lines {
+                        lines.without.insert(address);
+                    }
+                }
+            }
+        }
+    }
+
+    fn owner_of(&self, cookie: u64) -> Option<WorkerId> {
+        let holds = |listener: &Listener| listener.cookie == cookie;
+        self.lives.workers().find(|worker| worker.listeners.iter().any(holds)).map(|worker| worker.id)
+    }
+
+    fn open_line(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
+        let (Some(lines), Some(group)) = (&mut self.lines, self.updater.steering().group_index(address)) else {
+            return Ok(());
+        };
+        let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let owner = self.config.identity.as_ref().map(|identity| identity.uid);
+        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, PLACES as usize)?;
+        let open = lines.open.entry(address).or_insert(Open { group, sockets: Vec::new(), arrived: 0 });
+        open.sockets = made.into_iter().map(Socket::from).collect();
+        for (listener, place) in open.sockets.iter().zip(0..) {
+            listener.set_reuse_port(true)?;
+            socket::inherit(pattern, listener);
+            listener.bind(&address.0.into())?;
+            self.updater.steering_mut().disown(listener);
+            listener.listen(BACKLOG)?;
+            self.updater.steering_mut().enter_line(address, place, listener)?;
+            lines.watch.get_ref().add(listener, u64::from(group * PLACES + place))?;
+        }
+        self.updater.steering().books().open_line(group);
+        Ok(())
+    }
+
+    /// Closes a line: the kernel gives who waits there to the workers, by the selector. Who is given some is not idle, and not
+    /// to be ended, before these are answered.
+    fn close_line(&mut self, address: Address, now: Instant) {
+        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
+        let charges = |engine: &Self| -> Vec<(Seat, u64)> {
+            let (members, books) = (engine.updater.steering().members(address), engine.updater.steering().books());
+            members.iter().map(|member| (member.seat, books.seat(member.seat).charged)).collect()
+        };
+        let before = charges(self);
+        self.updater.steering().books().close_line(open.group);
+        for listener in open.sockets {
+            let cookie = socket::cookie(&listener);
+            drop(listener);
+            if let Ok(cookie) = cookie {
+                self.updater.steering_mut().forget(cookie);
+            }
+        }
+        let after = charges(self);
+        for ((seat, _), _) in after.iter().zip(&before).filter(|(after, before)| after != before) {
+            self.updater.steering().books().hold(*seat, now.after(self.config.drain_timeout));
+            self.wake(address, *seat);
+        }
+    }
+
+    /// For the end of the fleet: while there are still workers.
+    pub(super) fn close_lines(&mut self, now: Instant) {
+        let addresses: Vec<Address> = self.lines.iter().flat_map(|lines| lines.open.keys().copied()).collect();
+        addresses.into_iter().for_each(|address| self.close_line(address, now));
+        self.lines = None;
+        self.updater.steering().books().set_concurrency(0);
+    }
+
+    fn hold_what_was_handed(&mut self, now: Instant) {
+        let Some(lines) = &mut self.lines else { return };
+        let books = self.updater.steering().books();
+        lines.handed.retain(|seat, handed| {
+            let counts = books.seat(*seat);
+            let under_way = outstanding_at(&counts, now.0) > 0;
+            handed.retain(|one| under_way && counts.ended == one.ended && now < one.at.after(HELD_AT_MOST));
+            if !handed.is_empty() {
+                books.hold(*seat, now.after(HELD_FOR));
+            }
+            !handed.is_empty()
+        });
+    }
+
+    /// Hands over whom somebody is free for.
+    pub(super) fn serve_lines(&mut self, now: Instant) {
+        let Some(lines) = &self.lines else { return };
+        let is_quiet = lines.open.values().all(|open| open.arrived == 0);
+        if is_quiet && self.updater.steering().books().waiting().load(Relaxed) == 0 {
+            return;
+        }
+        let waiters = self.waiters(now);
+        let books = self.updater.steering().books();
+        let handshakes = self.updater.views().iter().map(|view| books.seat(view.seat).handshake_us);
+        let patience_ns = patience_ns(handshakes.max().unwrap_or(0));
+        let Some(lines) = &mut self.lines else { return };
+        lines.turn = lines.turn.wrapping_add(1);
+        let (rules, addresses) = (
+            Rules { concurrency: lines.concurrency, patience_ns, turn: lines.turn },
+            lines.open.iter().map(|(address, open)| (open.group, *address)).collect::<BTreeMap<u32, Address>>(),
+        );
+        let candidates = |group: u32| addresses.get(&group).map_or_else(Vec::new, |at| self.candidates(*at, now));
+        let steps = decide(waiters, candidates, rules, now);
+        for (waiter, step) in steps {
+            let Some(address) = addresses.get(&waiter.group) else { continue };
+            match step {
+                Step::HandOver(seat) => self.hand_over(*address, waiter, seat, now),
+                Step::TakeBack => self.updater.steering().books().free_place(waiter.group, waiter.place),
+                Step::SeeOff => self.see_off(*address, waiter),
+            }
+        }
+    }
+
+    /// Who waits.
+    fn waiters(&mut self, now: Instant) -> Vec<Waiter> {
+        let (Some(lines), books) = (&mut self.lines, self.updater.steering().books()) else { return Vec::new() };
+        let mut waiters = Vec::new();
+        for open in lines.open.values_mut() {
+            let length = |place: u32| {
+                socket::accept_queue(&open.sockets[place as usize]).map_or(0, |queue| u64::from(queue.length))
+            };
+            let free = books.free_places(open.group);
+            let taken = !free | open.arrived;
+            for place in (0..PLACES).filter(|place| taken >> place & 1 == 1) {
+                let bit = 1 << place;
+                if free & bit != 0 {
+                    // By the kernel's hash, or late.
+                    if length(place) == 0 {
+                        open.arrived &= !bit;
+                        continue;
+                    }
+                    books.take_place(open.group, place, now);
+                }
+                let counts = books.place(open.group, place);
+                if counts.claimed_at == 0 {
+                    // It is just being claimed.
+                    continue;
+                }
+                let since = Instant(counts.claimed_at);
+                // That it has arrived is told once; who is late is asked for.
+                let late = open.arrived & bit == 0 && now.since(since) > LEAST_PATIENCE_NS;
+                if late && length(place) > 0 {
+                    open.arrived |= bit;
+                }
+                let standing = match open.arrived & bit != 0 {
+                    true if counts.closed > 0 && counts.closed >= length(place) => Standing::Gone,
+                    true => Standing::Waiting,
+                    false => Standing::Coming,
+                };
+                waiters.push(Waiter { group: open.group, place, since, standing });
+            }
+        }
+        waiters
+    }
+
+    /// The workers of a group.
+    fn candidates(&self, address: Address, now: Instant) -> Vec<Candidate> {
+        let handed = |seat: Seat| self.lines.as_ref().and_then(|lines| lines.handed.get(&seat)).map_or(0, Vec::len);
+        let candidate = |seat: Seat| {
+            let counts = self.updater.steering().books().load(seat);
+            let mut load = Load::of(&counts, self.updater.cost_ns(seat, &counts));
+            let charges = outstanding_at(&counts, now.0);
+            load.requests = in_flight(&counts) + charges;
+            load.queued_ns = 0;
+            // What was handed over is a charge until it is seen to have begun.
+            Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
+        };
+        self.updater.steering().members(address).iter().map(|member| candidate(member.seat)).collect()
+    }
+
+    /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys; then it listens again.
+    fn hand_over(&mut self, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
+        let Waiter { group, place, .. } = waiter;
+        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) else { return };
+        open.arrived &= !(1 << place);
+        let listener = &open.sockets[place as usize];
+        let books = self.updater.steering().books();
+        let ended = books.seat(seat).ended;
+        books.aim(group, place, Some(seat));
+        let again = listener.shutdown(Shutdown::Read).and_then(|()| listener.listen(BACKLOG));
+        books.hold(seat, now.after(HELD_FOR));
+        let listens = again
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(self.updater.steering_mut().listen_in_line(group, place, listener)?));
+        if let Err(error) = listens {
+            tracing::error!(%address, "a place in line is lost, connections wait at workers: {error:#}");
+            return self.close_line(address, now);
+        }
+        self.updater.steering().books().free_place(group, place);
+        if let Some(lines) = &mut self.lines {
+            lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
+        }
+        self.wake(address, seat);
+    }
+
+    /// Some kernels wake nobody for a connection that moves: see [`super::wake`].
+    fn wake(&mut self, address: Address, seat: Seat) {
+        let member = self.updater.steering().members(address).iter().find(|member| member.seat == seat).copied();
+        let Some(cookie) = member.map(|member| member.cookie) else { return };
+        // One that has closed by now has handed on what it held.
+        if let Some(copy) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) {
+            let _ = socket::wake(copy);
+        }
+    }
+
+    /// Takes the connection of a client who has gone, so that no worker need.
+    fn see_off(&mut self, address: Address, waiter: Waiter) {
+        let Waiter { group, place, .. } = waiter;
+        let Some(lines) = &mut self.lines else { return };
+        let Some(open) = lines.open.get_mut(&address) else { return };
+        open.arrived &= !(1 << place);
+        while open.sockets[place as usize].accept().is_ok() {
+            lines.given_up += 1;
+        }
+        self.updater.steering().books().free_place(group, place);
+    }
+
+    /// The lines as they are shown; none where nobody waits in line.
+    pub(super) fn line_status(&self, counted: impl Fn(Outcome) -> u64) -> Option<LineStatus> {
+        let lines = self.lines.as_ref()?;
+        Some(LineStatus {
+            concurrency: lines.concurrency,
+            is_open: self.updater.steering().groups().all(|(address, _)| lines.open.contains_key(&address)),
+            waiting: self.updater.steering().books().waiting().load(Relaxed),
+            waited: counted(Outcome::Waits),
+            handed_over: counted(Outcome::HandedOver),
+            given_up: lines.given_up,
+        })
+    }
+}
+
+/// How long a handshake may take where this is the usual round trip, ns.
+fn patience_ns(handshake_us: u32) -> u64 {
+    (ROUND_TRIPS * roll_ns(handshake_us)).clamp(LEAST_PATIENCE_NS, MOST_PATIENCE_NS)
+}

@@ -1,0 +1,128 @@
+//! Who waits in line, who is free, and whom to hand over: pure. What the selector decides on the way in is
+//! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
+
+use llb_common::{
+    line::is_free,
+    select::{Load, clearly_better, expected_ns},
+};
+
+use crate::model::{Instant, Seat};
+
+/// A place that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    /// The group's index.
+    pub group: u32,
+    /// The place in its line.
+    pub place: u32,
+    /// Since when.
+    pub since: Instant,
+    /// What is known of who waits there.
+    pub standing: Standing,
+}
+
+/// What is known of who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The handshake is under way: a listener that ends meanwhile resets it.
+    Coming,
+    /// It can be handed over.
+    Waiting,
+    /// The client has reset the connection.
+    Gone,
+}
+
+/// A worker's seat, as the line sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    /// The seat.
+    pub seat: Seat,
+    /// What the choice goes by.
+    pub load: Load,
+    /// What it is certain to have: requests that have begun, or what was handed to it and has not been answered. The load has
+    /// charges besides, of clients who may never come.
+    pub certain: u64,
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Who waits goes to this seat.
+    HandOver(Seat),
+    /// The place is free again: nobody has come.
+    TakeBack,
+    /// Nobody is to answer who has gone.
+    SeeOff,
+}
+
+/// How long a charge keeps a free worker from those who wait, ns: it lives for 10 to 20 ms where clients are near. Without an
+/// end a flood of handshakes that are never completed would keep the line from moving.
+const CHARGES_COUNT_FOR_NS: u64 = 30_000_000;
+
+/// What one turn goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// How many requests a worker serves at once.
+    pub concurrency: u32,
+    /// How long a handshake may take.
+    pub patience_ns: u64,
+    /// Where to begin to look, so that equal workers take turns.
+    pub turn: usize,
+}
+
+/// What to do about everybody who waits: first come, first served. `candidates` are a group's.
+pub(crate) fn decide(
+    mut waiters: Vec<Waiter>,
+    mut candidates: impl FnMut(u32) -> Vec<Candidate>,
+    rules: Rules,
+    now: Instant,
+) -> Vec<(Waiter, Step)> {
+    waiters.sort_by_key(|waiter| waiter.since);
+    let mut taken: Vec<Seat> = Vec::new();
+    let mut steps = Vec::new();
+    let mut behind = waiters.iter().filter(|waiter| waiter.standing == Standing::Waiting).count();
+    for waiter in waiters {
+        let age = now.since(waiter.since);
+        match waiter.standing {
+            Standing::Gone => steps.push((waiter, Step::SeeOff)),
+            Standing::Coming if age > rules.patience_ns => steps.push((waiter, Step::TakeBack)),
+            Standing::Coming => {}
+            Standing::Waiting => {
+                behind -= 1;
+                let mut all = candidates(waiter.group);
+                for candidate in &mut all {
+                    let more = taken.iter().filter(|seat| **seat == candidate.seat).count() as u64;
+                    candidate.load.requests += more;
+                    candidate.certain += more;
+                    if age > CHARGES_COUNT_FOR_NS {
+                        candidate.load.requests = candidate.certain;
+                    }
+                }
+                if let Some(seat) = pick(&all, behind as u64, rules, now) {
+                    taken.push(seat);
+                    steps.push((waiter, Step::HandOver(seat)));
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// The free seat that is to have who waits: the best of them, unless a busy one is likely to answer sooner, also after those
+/// `behind`.
+fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Seat> {
+    let expected = |candidate: &Candidate| expected_ns(candidate.load, now.0);
+    let better = |best: Option<Candidate>, next: &Candidate| match best {
+        Some(best) if !clearly_better(expected(next), expected(&best)) => Some(best),
+        _ => Some(*next),
+    };
+    let (before, from) = all.split_at(rules.turn % all.len().max(1));
+    let in_turn = || from.iter().chain(before);
+    let best = in_turn().fold(None, better)?;
+    let free = in_turn().filter(|candidate| is_free(&candidate.load, rules.concurrency)).fold(None, better)?;
+    let others = behind.saturating_mul(best.load.cost_ns) / all.len() as u64;
+    (expected(&free) <= expected(&best).saturating_add(others)).then_some(free.seat)
+}
+
+#[cfg(test)]
+mod tests;

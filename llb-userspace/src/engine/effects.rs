@@ -1,5 +1,7 @@
 //! Does what the lives of workers demand.
 
+use std::collections::BTreeSet;
+
 use nix::sys::signal::{Signal, kill};
 
 use super::{
@@ -8,7 +10,7 @@ use super::{
     worker::{self, Epitaph, Running},
 };
 use crate::{
-    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn},
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, Worker, find, spawn},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
@@ -63,7 +65,7 @@ impl Engine {
 
     /// The fleet's state, for whoever asks systemd.
     fn in_one_line(&self) -> String {
-        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
+        let serving = self.lives.workers().filter(|worker| serves(worker)).count();
         let addresses: Vec<String> = self.updater.steering().groups().map(|(address, _)| address.to_string()).collect();
         let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
         let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
@@ -88,6 +90,8 @@ impl Engine {
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
         let cgroup = self.cgroup.worker(slot, generation)?;
+        self.updater.steering_mut().set_slot(cgroup.id(), slot)?;
+        self.look_for_other_fleets()?;
         let order = Order {
             program: &self.config.program,
             args: &self.config.args,
@@ -121,9 +125,11 @@ impl Engine {
                 self.expect_others(address);
             }
             Err(error) => {
-                tracing::warn!(slot = %self.slot(id), %address, "not steered, left to the kernel's hash: {error:#}");
-                let effects = self.lives.closes(cookie);
-                self.perform(effects, now);
+                // Connections that the kernel would give to it go through the selector all the same.
+                self.expect_others(address);
+                if self.lives.join_failed(cookie, now) {
+                    tracing::warn!(slot = %self.slot(id), %address, "not steered so far, tried again: {error:#}");
+                }
             }
         }
     }
@@ -186,6 +192,7 @@ impl Engine {
     fn bury(&mut self, id: WorkerId) {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
+        self.updater.steering_mut().clear_slot(running.cgroup.id());
         self.updater.bury(id);
         tokio::task::spawn_local(worker::bury(running));
     }
@@ -194,8 +201,11 @@ impl Engine {
         if let Failure::NotReady { id } = failure {
             let slot = self.slot(*id);
             let doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+            let advice = diagnose::not_steered(*id, self).unwrap_or_else(|| {
+                "give it more time with --ready-timeout, or see docs/worker-contract.md for what llb waits for".into()
+            });
             let timeout = self.config.ready_timeout;
-            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
+            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing, advice });
         }
     }
 
@@ -226,7 +236,14 @@ impl Engine {
         self.service.ready();
         let addresses = self.updater.steering().groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
-            announce(&Up { addresses, config: self.config.clone() });
+            let serving: BTreeSet<Slot> =
+                self.lives.workers().filter(|worker| serves(worker)).map(|worker| worker.slot).collect();
+            announce(&Up { addresses, serving: serving.len() as u32, config: self.config.clone() });
         }
     }
+}
+
+/// Whether it is ready and chosen, as far as it has anything to be chosen by.
+pub(super) fn serves(worker: &Worker) -> bool {
+    worker.state == State::Serving && !worker.waits_to_join()
 }

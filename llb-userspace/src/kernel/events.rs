@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use llb_common::abi::{EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
+use llb_common::abi::{EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RELEASE, SocketEvent};
 
 use crate::{model::Address, sys::readable::Readable};
 
@@ -19,6 +19,8 @@ pub enum EventKind {
     Listen,
     /// It no longer does.
     Close,
+    /// Nobody has it open any more, whether or not it has ever listened.
+    Release,
 }
 
 /// A worker's socket did something.
@@ -32,6 +34,7 @@ pub enum EventKind {
 ///         EventKind::Bind => "is about to bind",
 ///         EventKind::Listen => "listens on",
 ///         EventKind::Close => "has left",
+///         EventKind::Release => "is closed, that was bound to",
 ///     };
 ///     format!("socket {cookie} of the worker in cgroup {cgroup} {what} {address}")
 /// }
@@ -99,6 +102,7 @@ fn decode(record: &[u8]) -> Option<Event> {
         EVENT_BIND => EventKind::Bind,
         EVENT_LISTEN => EventKind::Listen,
         EVENT_CLOSE => EventKind::Close,
+        EVENT_RELEASE => EventKind::Release,
         _ => return None,
     };
     let ipv4 = raw.family == nix::libc::AF_INET as u32;

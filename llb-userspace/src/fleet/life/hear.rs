@@ -1,6 +1,8 @@
 //! What is heard of a worker: its sockets, its words, its end.
 
-use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, WorkerId};
+use super::{
+    AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, RETRY_AFTER, RETRY_AT_MOST, State, WorkerId,
+};
 use crate::model::Address;
 
 impl Lives {
@@ -18,7 +20,7 @@ impl Lives {
         if let Some(worker) = self.workers.get_mut(&id) {
             // A socket that listens once more, after shutdown(2), is still in its group.
             if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
-                worker.listeners.push(Listener { cookie, address, seat: None });
+                worker.listeners.push(Listener::new(cookie, address));
                 self.note_worker(Kind::Listening, id, &address.to_string());
             }
             self.advance(id, now, &mut effects);
@@ -26,7 +28,17 @@ impl Lives {
         effects
     }
 
-    /// A listener has closed, or could not be joined.
+    /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
+    pub fn join_failed(&mut self, cookie: u64, now: Instant) -> bool {
+        self.due = AT_ONCE;
+        let mut listeners = self.workers.values_mut().flat_map(|worker| &mut worker.listeners);
+        let Some(listener) = listeners.find(|listener| listener.cookie == cookie) else { return false };
+        let after = RETRY_AFTER.saturating_mul(1 << listener.failures.min(6)).min(RETRY_AT_MOST);
+        *listener = Listener { seat: None, failures: listener.failures + 1, retry_at: now.after(after), ..*listener };
+        listener.failures == 1
+    }
+
+    /// A listener has closed.
     pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
         self.due = AT_ONCE;
         for worker in self.workers.values_mut() {

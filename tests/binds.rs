@@ -94,7 +94,7 @@ fn own_ports_follow_the_slot_through_a_reload() {
 #[test]
 fn a_listener_that_an_address_does_not_cover_is_named() {
     let stage = Stage::new();
-    let ended = fail(&stage, &["-n", "1", "-p", "127.0.0.1:8080", "--ready-timeout", "1s"], &["serve:0.0.0.0"]);
+    let ended = fail(&stage, &["-n", "1", "-p", "127.0.0.1:8080", "--ready-timeout", "10s"], &["serve:0.0.0.0"]);
     assert_eq!(ended.code, Some(4));
     assert_says(&ended.stderr, &["listens on 0.0.0.0:8080, which -p 127.0.0.1:8080 does not cover: use -p 8080"]);
     assert!(!ended.stderr.contains("--ready-timeout, or"), "{}", ended.stderr);

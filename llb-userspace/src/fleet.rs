@@ -17,6 +17,7 @@ pub mod user;
 pub mod usher;
 
 mod bound;
+mod bypass;
 mod command;
 mod effect;
 mod life;
@@ -26,6 +27,7 @@ mod seats;
 mod worker;
 
 pub(crate) use bound::Bound;
+pub(crate) use bypass::Bypass;
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{Effect, Failure, Whom};

@@ -55,7 +55,8 @@ use crate::{
     config::{Config, ReadyWhen},
     control,
     fleet::{
-        Bound, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style, Worker,
+        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style,
+        Worker,
     },
     kernel::{Connections, Event, Pins},
     model::{Address, Instant, Slot, WorkerId},
@@ -134,6 +135,8 @@ pub(crate) struct Engine {
     epitaphs: BTreeMap<Slot, Epitaph>,
     /// What workers have bound and do not listen on.
     bound: Bound,
+    /// Whether connections come past the selector.
+    bypass: Bypass,
     /// What other fleets listen on.
     others: Others,
     rescue: rescue::Rescue,
@@ -292,6 +295,7 @@ impl Engine {
         }
         self.look_after_the_silent(now);
         self.say_what_is_only_bound(now);
+        self.attach_anew_if_bypassed(now);
         self.service.tick(now);
     }
 

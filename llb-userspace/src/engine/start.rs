@@ -26,7 +26,8 @@ use super::{
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, Bound, FleetCgroup, Lives, NotifySocket, Others, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, NotifySocket, Others, Rules, RuntimeDir,
+        clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -88,6 +89,7 @@ impl Engine {
             by_cgroup: HashMap::new(),
             epitaphs: BTreeMap::new(),
             bound: Bound::default(),
+            bypass: Bypass::default(),
             others: Others::default(),
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),

@@ -5,15 +5,18 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::unistd::Pid;
 
 use super::cgroup::{self, FLEETS};
-use crate::sys::{
-    mounts, procfs,
-    procnet::{self, Endpoint},
+use crate::{
+    model::Instant,
+    sys::{
+        mounts, procfs,
+        procnet::{self, Endpoint},
+    },
 };
 
 /// The least time between two looks: workers of one fleet are started together.
@@ -28,11 +31,11 @@ pub(crate) struct Others {
 
 impl Others {
     /// Looks again, if it has been a while; true if it has. `own` is the cgroup of this fleet.
-    pub(crate) fn look(&mut self, own: &Path) -> bool {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+    pub(crate) fn look(&mut self, own: &Path, now: Instant) -> bool {
+        if self.looked.is_some_and(|looked| now < looked.after(LOOK_EVERY)) {
             return false;
         }
-        self.looked = Some(Instant::now());
+        self.looked = Some(now);
         let mut fleets = Vec::new();
         if let Ok(root) = mounts::cgroup_root() {
             collect(&root, own, &mut fleets);

@@ -92,6 +92,12 @@ impl Steering {
         Ok((index, Vec::new()))
     }
 
+    /// Attaches the selector to the group of a listener that has joined, where somebody else may have replaced it.
+    pub(crate) fn attach_anew(&self, address: Address, socket: impl AsFd) -> Result<(), KernelError> {
+        self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        Ok(())
+    }
+
     /// Makes a listener known that has not joined: connections that the kernel's hash would give to it go through the
     /// selector all the same. The kernel side does so itself for one that begins to listen where a group is already.
     pub fn expect(&mut self, address: Address, cookie: u64) {

@@ -1,18 +1,23 @@
 //! llb's own log, on stderr beside the workers' output.
 
-use std::{io::IsTerminal, time::SystemTime};
+use std::{
+    io::IsTerminal,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use tracing_subscriber::{
     EnvFilter,
     fmt::{self, format::Writer, time::FormatTime},
 };
 
+use crate::sys::clock::wall_ms;
+
 /// The beginning of each line: whose it is, as workers write to the same place, and when it was, in UTC.
 struct Stamp;
 
 impl FormatTime for Stamp {
     fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
-        write!(line, "llb: {}", humantime::format_rfc3339_millis(SystemTime::now()))
+        write!(line, "llb: {}", humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(wall_ms())))
     }
 }
 

@@ -128,7 +128,10 @@ impl Engine {
                 // Connections that the kernel would give to it go through the selector all the same.
                 self.expect_others(address);
                 if self.lives.join_failed(cookie, now) {
-                    tracing::warn!(slot = %self.slot(id), %address, "not steered so far, left to the kernel's hash and tried again: {error:#}");
+                    let slot = self.slot(id);
+                    tracing::warn!(
+                        %slot, %address, "not steered so far, left to the kernel's hash and tried again: {error:#}"
+                    );
                 }
             }
         }

@@ -150,7 +150,8 @@ fn two_listeners_of_one_worker_on_one_port_are_two_seats() {
     seats.sort_unstable();
     seats.dedup();
     assert_eq!(seats.len(), 2 * SLOTS as usize, "a seat is never shared");
-    let slots = (0..SLOTS).flat_map(|slot| [slot, slot]).collect();
+    // A slot is shown once, whatever it has there.
+    let slots = (0..SLOTS).collect();
     assert_eq!(fleet.status().groups, [llb::observe::status::GroupStatus { address: LOOPBACK.into(), slots }]);
     assert_turns(&fleet, &[LOOPBACK]);
 }

@@ -52,7 +52,7 @@ pub const fn is_place(number: u32) -> bool {
 #[must_use]
 #[inline(always)]
 pub const fn is_free(load: &Load, concurrency: u32) -> bool {
-    load.requests < concurrency as u64
+    load.requests + load.parked < concurrency as u64
 }
 
 /// A free place's bit; none if all are taken.

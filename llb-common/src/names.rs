@@ -2,7 +2,7 @@
 
 /// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
 /// number grows, and the loader refuses an object that lacks the name.
-pub const ABI: &str = "LLB_ABI_4";
+pub const ABI: &str = "LLB_ABI_5";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
 /// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
@@ -13,6 +13,8 @@ pub const CGROUP_LEVEL: &str = "LLB_CGROUP_LEVEL";
 pub const BIND4: &str = "llb_bind4";
 /// `cgroup/bind6`: the same for IPv6.
 pub const BIND6: &str = "llb_bind6";
+/// `cgroup/sock_release`: forgets what a socket had bound.
+pub const RELEASE: &str = "llb_release";
 /// `sock_ops`: listeners that appear and go, connections that open and close.
 pub const SOCKOPS: &str = "llb_sockops";
 /// `cgroup_skb/ingress`: the first byte of a request.
@@ -46,3 +48,9 @@ pub const STEERED: &str = "STEERED";
 pub const COUNTERS: &str = "COUNTERS";
 /// Ring buffer of [`crate::abi::SocketEvent`].
 pub const EVENTS: &str = "EVENTS";
+/// Array of [`crate::abi::OwnPorts`].
+pub const OWN_PORTS: &str = "OWN_PORTS";
+/// Hash: id of a worker's cgroup to the number of its slot.
+pub const SLOTS: &str = "SLOTS";
+/// Hash of ports that other fleets listen on.
+pub const TAKEN: &str = "TAKEN";

@@ -1,13 +1,23 @@
 //! A worker binds a TCP port: give it `SO_REUSEPORT`, so that its siblings can bind the same one, and tag the socket
 //! with the worker, so that the listening callback knows whose it is. Port 0 and other protocols are left alone.
+//!
+//! Within a worker a port is no more shared than anywhere else: its second socket on an address is not given the option,
+//! and the kernel refuses it, unless the program has set it for both. A port that is each worker's own is left alone, or
+//! becomes another one in each slot.
+
+use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_setsockopt},
-    programs::SockAddrContext,
+    helpers::generated::{
+        bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_getsockopt, bpf_setsockopt,
+    },
+    programs::{SockAddrContext, SockContext},
 };
 use aya_log_ebpf::warn;
-use llb_common::abi::{EVENT_BIND, Endpoint, Owner, SocketEvent};
+use llb_common::abi::{
+    EVENT_BIND, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_SHARES, OwnPorts, Owner, SocketEvent,
+};
 
 use crate::{kernel, maps};
 
@@ -15,12 +25,15 @@ const SOL_SOCKET: i32 = 1;
 const SO_REUSEPORT: i32 = 15;
 const IPPROTO_TCP: u32 = 6;
 
+/// The highest port.
+const LAST_PORT: u32 = 65_535;
+
 /// The address being bound, IPv4.
 #[inline(always)]
 pub fn endpoint4(ctx: &SockAddrContext) -> Endpoint {
     // SAFETY: the context is valid during the program's run.
     let (ip, port) = unsafe { ((*ctx.sock_addr).user_ip4, (*ctx.sock_addr).user_port) };
-    Endpoint { addr: mapped(ip), port: host_order(port), any: 0 }
+    Endpoint { addr: mapped(ip), port: host_order(port), scope: 0 }
 }
 
 /// The address being bound, IPv6.
@@ -28,21 +41,137 @@ pub fn endpoint4(ctx: &SockAddrContext) -> Endpoint {
 pub fn endpoint6(ctx: &SockAddrContext) -> Endpoint {
     // SAFETY: the context is valid during the program's run.
     let (ip, port) = unsafe { ((*ctx.sock_addr).user_ip6, (*ctx.sock_addr).user_port) };
-    Endpoint { addr: bytes(ip), port: host_order(port), any: 0 }
+    Endpoint { addr: bytes(ip), port: host_order(port), scope: 0 }
 }
 
 /// Shares the port, if it is one to be steered, and tells userspace, which can then say why a worker that could not
 /// bind has failed.
 #[inline(always)]
-pub fn share(ctx: &SockAddrContext, endpoint: Endpoint) {
-    // SAFETY: the context is valid during the program's run.
-    let protocol = unsafe { (*ctx.sock_addr).protocol };
-    if protocol != IPPROTO_TCP || endpoint.port == 0 || !is_steered(&endpoint) {
+pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
+    // SAFETY: the context is valid during the program's run; the socket is a full one, or the verifier refuses.
+    let (protocol, sk) = unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
+    if protocol != IPPROTO_TCP {
         return;
     }
-    let on: i32 = 1;
-    // SAFETY: the option's value is an int on this stack.
+    let (sk, cookie, cgroup) = (sk.cast(), kernel::cookie(ctx), worker());
+    // It may have tried another port before, which the kernel has refused.
+    let before = maps::owner(sk);
+    if let Some(before) = before {
+        maps::unbind(&before, cookie);
+    }
+    let (endpoint, alone) = match own_port(asked.port) {
+        Some(by_slot) => (shifted(ctx, asked, cgroup, by_slot), OWNER_ALONE),
+        None => (asked, 0),
+    };
+    let is_taken = alone == 0 && maps::is_taken(endpoint.port);
+    let shares = match alone {
+        0 => endpoint.port != 0 && is_steered(&endpoint) && !is_taken,
+        // The next worker of the slot binds it while the one before still has it.
+        _ => endpoint.port != asked.port || own_port(asked.port) == Some(true),
+    };
+    let owner = Owner { cgroup, endpoint, flags: alone };
+    let was_ours = before.is_some_and(|before| before.flags & OWNER_SHARES != 0);
+    let by_program = has_reuseport(ctx) && !was_ours;
+    if !shares || !(by_program | is_first(&owner, cookie)) {
+        leave(ctx, sk, was_ours || is_taken);
+        if is_taken {
+            tell(EVENT_BIND, cookie, &owner);
+        }
+        return;
+    }
+    let refused = set_reuseport(ctx, 1);
+    let flags = alone | if by_program { 0 } else { OWNER_SHARES };
+    if refused != 0 {
+        warn!(ctx, "port {}: the kernel refused SO_REUSEPORT: {}", endpoint.port, refused);
+    } else if !maps::set_owner(sk, Owner { flags, ..owner }) {
+        warn!(ctx, "port {}: no memory to tag the socket (net.core.optmem_max)", endpoint.port);
+        maps::unbind(&owner, cookie);
+    }
+    if alone == 0 {
+        tell(EVENT_BIND, cookie, &owner);
+    }
+}
+
+/// Nobody has the socket open any more.
+#[inline(always)]
+pub fn released(ctx: &SockContext) {
+    let Some(owner) = maps::owner(ctx.as_ptr()) else { return };
+    let cookie = kernel::cookie(ctx);
+    maps::unbind(&owner, cookie);
+    if owner.flags & OWNER_ALONE == 0 {
+        tell(EVENT_RELEASE, cookie, &owner);
+    }
+}
+
+/// A full buffer loses only an explanation.
+#[inline(always)]
+fn tell(kind: u32, cookie: u64, owner: &Owner) {
+    let Owner { cgroup, endpoint: Endpoint { addr, port, .. }, .. } = *owner;
+    let _ = maps::send(&SocketEvent { cookie, cgroup, kind, port, addr, ..SocketEvent::default() });
+}
+
+/// The port is not shared: takes away what the socket was given for another one, and for the port of another fleet also
+/// what the program has set, so that the kernel refuses it.
+#[inline(always)]
+fn leave(ctx: &SockAddrContext, sk: *mut c_void, not_to_share: bool) {
+    if not_to_share {
+        let _ = set_reuseport(ctx, 0);
+    }
+    if let Some(owner) = maps::owner_mut(sk) {
+        owner.flags = OWNER_ALONE;
+    }
+}
+
+/// Whether the worker has no other socket there, nor on every address of the port; from now on this is the one.
+#[inline(always)]
+fn is_first(owner: &Owner, cookie: u64) -> bool {
+    let addr = if is_mapped(&owner.endpoint.addr) { mapped(0) } else { [0; 16] };
+    let anywhere = Owner { endpoint: Endpoint { addr, ..owner.endpoint }, ..*owner };
+    maps::holds(&anywhere, cookie) && maps::bind(owner, cookie)
+}
+
+/// Whether a port is each worker's own, and then whether it depends on the slot.
+#[inline(always)]
+fn own_port(port: u32) -> Option<bool> {
+    for index in 0..MAX_OWN_PORTS as u32 {
+        let OwnPorts { first, last, by_slot, .. } = maps::own_ports(index)?;
+        if first == 0 {
+            return None;
+        }
+        if first <= port && port <= last {
+            return Some(by_slot != 0);
+        }
+    }
+    None
+}
+
+/// Has the worker bind the port of its slot instead. One that would be too high stays as it is.
+#[inline(always)]
+fn shifted(ctx: &SockAddrContext, asked: Endpoint, cgroup: u64, by_slot: bool) -> Endpoint {
+    let slot = if by_slot { maps::slot(cgroup).unwrap_or(0) } else { 0 };
+    let port = asked.port + slot;
+    if slot == 0 || port > LAST_PORT {
+        return asked;
+    }
+    // SAFETY: the context is valid during the program's run; the kernel lets these programs write this field.
+    unsafe { kernel::write(&raw mut (*ctx.sock_addr).user_port, u32::from((port as u16).to_be())) };
+    Endpoint { port, ..asked }
+}
+
+#[inline(always)]
+fn has_reuseport(ctx: &SockAddrContext) -> bool {
+    let mut on: i32 = 0;
+    // SAFETY: the option's value is an int on this stack. A kernel that refuses to tell leaves it 0.
     let refused = unsafe {
+        bpf_getsockopt(ctx.as_ptr(), SOL_SOCKET, SO_REUSEPORT, (&raw mut on).cast(), size_of::<i32>() as i32)
+    };
+    refused == 0 && on != 0
+}
+
+#[inline(always)]
+fn set_reuseport(ctx: &SockAddrContext, on: i32) -> i64 {
+    // SAFETY: the option's value is an int on this stack.
+    unsafe {
         bpf_setsockopt(
             ctx.as_ptr(),
             SOL_SOCKET,
@@ -50,24 +179,7 @@ pub fn share(ctx: &SockAddrContext, endpoint: Endpoint) {
             (&raw const on).cast_mut().cast(),
             size_of::<i32>() as i32,
         )
-    };
-    let cgroup = worker();
-    // SAFETY: the context is valid during the program's run; the socket is a full one, or the verifier refuses.
-    let sk = unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk };
-    if refused != 0 {
-        warn!(ctx, "port {}: the kernel refused SO_REUSEPORT: {}", endpoint.port, refused);
-    } else if !maps::set_owner(sk.cast(), Owner { cgroup }) {
-        warn!(ctx, "port {}: no memory to tag the socket (net.core.optmem_max)", endpoint.port);
     }
-    // A full buffer loses only the explanation.
-    let _ = maps::send(&SocketEvent {
-        cookie: kernel::cookie(ctx),
-        cgroup,
-        kind: EVENT_BIND,
-        port: endpoint.port,
-        addr: endpoint.addr,
-        ..SocketEvent::default()
-    });
 }
 
 /// The worker's cgroup: that of the process, or, as a worker may make cgroups of its own, its ancestor at the level
@@ -83,7 +195,7 @@ fn worker() -> u64 {
 fn is_steered(endpoint: &Endpoint) -> bool {
     !maps::limited()
         || maps::steered(endpoint)
-        || maps::steered(&Endpoint { addr: [0; 16], port: endpoint.port, any: 1 })
+        || maps::steered(&Endpoint { addr: [0; 16], port: endpoint.port, scope: 1 })
 }
 
 #[inline(always)]
@@ -95,6 +207,11 @@ fn host_order(port: u32) -> u32 {
 #[inline(always)]
 pub fn mapped(ip4: u32) -> [u8; 16] {
     bytes([0, 0, 0xffff_u32.to_be(), ip4])
+}
+
+#[inline(always)]
+fn is_mapped(addr: &[u8; 16]) -> bool {
+    addr[0] == 0 && addr[10] == 0xff && addr[11] == 0xff
 }
 
 /// The bytes of an address whose words are in network order.

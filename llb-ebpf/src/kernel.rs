@@ -11,7 +11,7 @@ use core::{
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_prandom_u32, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_storage_get},
+    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_storage_get},
 };
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -19,13 +19,6 @@ use aya_ebpf::{
 pub fn now() -> u64 {
     // SAFETY: takes nothing and touches nothing.
     unsafe { bpf_ktime_get_ns() }
-}
-
-/// A random number.
-#[inline(always)]
-pub fn random() -> u32 {
-    // SAFETY: takes nothing and touches nothing.
-    unsafe { bpf_get_prandom_u32() }
 }
 
 /// The cookie of the socket that a program runs for.

@@ -1,7 +1,7 @@
 //! Tells userspace of listeners that appear and go.
 
 use aya_ebpf::{
-    bindings::{BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_LISTEN},
+    bindings::{BPF_SOCK_OPS_STATE_CB_FLAG, BPF_TCP_LISTEN, bpf_sock},
     programs::SockOpsContext,
 };
 use llb_common::abi::{EVENT_CLOSE, EVENT_LISTEN, Endpoint, SocketEvent};
@@ -13,7 +13,7 @@ const AF_INET: u32 = 2;
 /// A socket begins to listen. One that llb has not tagged is none of its business.
 #[inline(always)]
 pub fn appeared(ctx: &SockOpsContext) {
-    if maps::owner(track::socket(ctx)).is_some() {
+    if maps::steered_owner(track::socket(ctx)).is_some() {
         // Without the flag the close is not seen; userspace then learns of it when the worker exits.
         let _ = ctx.set_cb_flags(BPF_SOCK_OPS_STATE_CB_FLAG as i32);
         tell(ctx, EVENT_LISTEN);
@@ -36,7 +36,7 @@ fn tell(ctx: &SockOpsContext, kind: u32) {
     let addr = local_addr(ctx, family);
     let cookie = kernel::cookie(ctx);
     if kind == EVENT_LISTEN {
-        maps::expect(cookie, &Endpoint { addr, port: ctx.local_port(), any: 0 });
+        maps::expect(cookie, &Endpoint { addr, port: ctx.local_port(), scope: device(ctx) });
     }
     let event = SocketEvent {
         cookie,
@@ -50,6 +50,14 @@ fn tell(ctx: &SockOpsContext, kind: u32) {
     if !maps::send(&event) {
         aya_log_ebpf::error!(ctx, "port {}: an event was lost, the buffer is full", event.port);
     }
+}
+
+/// The index of the device that the socket is bound to, or 0.
+#[inline(always)]
+fn device(ctx: &SockOpsContext) -> u32 {
+    let sk = track::socket(ctx).cast::<bpf_sock>();
+    // SAFETY: a socket of the context, which the verifier knows as such once it is not null.
+    if sk.is_null() { 0 } else { unsafe { kernel::read(&raw const (*sk).bound_dev_if) } }
 }
 
 /// Both addresses are read, whatever the family: the verifier takes no pointer into the context that depends on it.

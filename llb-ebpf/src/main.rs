@@ -4,6 +4,7 @@
 //! | program | hook | does |
 //! |---|---|---|
 //! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
+//! | `llb_release` | cgroup/sock_release | a worker may bind the socket's address again: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`] |
@@ -24,8 +25,8 @@ use aya_ebpf::{
     bindings::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, sk_action::SK_PASS,
     },
-    macros::{cgroup_skb, cgroup_sock_addr, sk_reuseport, sock_ops},
-    programs::{SkBuffContext, SkReuseportContext, SockAddrContext, SockOpsContext},
+    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sk_reuseport, sock_ops},
+    programs::{SkBuffContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
 
 /// What a cgroup program returns to let things go on.
@@ -40,6 +41,12 @@ pub fn llb_bind4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(bind6)]
 pub fn llb_bind6(ctx: SockAddrContext) -> i32 {
     bind::share(&ctx, bind::endpoint6(&ctx));
+    ALLOW
+}
+
+#[cgroup_sock(sock_release)]
+pub fn llb_release(ctx: SockContext) -> i32 {
+    bind::released(&ctx);
     ALLOW
 }
 

@@ -9,8 +9,8 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        BUCKETS, Conn, Endpoint, Group, Histogram, Line, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_SEATS, NO_SEAT,
-        Owner, Place, Published, Seat, Seats, SocketEvent,
+        BUCKETS, Conn, Endpoint, Group, Histogram, Line, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_OWN_PORTS, MAX_SEATS,
+        NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Seat, Seats, SocketEvent,
     },
     histogram::bucket,
     line::{PLACES, place_of},
@@ -31,7 +31,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_4: Global<u32> = Global::new(0);
+static LLB_ABI_5: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -65,6 +65,17 @@ static MOVED: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
 static ENDPOINTS: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_GROUPS as u32, 0);
 #[map]
 static STEERED: HashMap<Endpoint, u8> = HashMap::with_max_entries(256, 0);
+/// The first socket of each worker on each address, by cookie. Those that it only binds count as well.
+#[map]
+static BOUND: HashMap<Owner, u64> = HashMap::with_max_entries(MAX_LISTENERS as u32, 0);
+#[map]
+static OWN_PORTS: Array<OwnPorts> = Array::with_max_entries(MAX_OWN_PORTS as u32, 0);
+/// Of every worker, also of one that is ending, so twice as many as seats.
+#[map]
+static SLOTS: HashMap<u64, u32> = HashMap::with_max_entries(2 * MAX_SEATS as u32, 0);
+/// Other fleets rarely listen on more than a few.
+#[map]
+static TAKEN: HashMap<u32, u32> = HashMap::with_max_entries(1_024, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT as u32, 0);
 /// Listeners come and go rarely; this holds over a thousand unread events.
@@ -120,8 +131,21 @@ pub fn conn<'a>(sk: *mut c_void) -> Option<&'a mut Conn> {
 /// Whose socket it is.
 #[inline(always)]
 pub fn owner(sk: *mut c_void) -> Option<Owner> {
-    // SAFETY: OWNER holds `Owner`; all callers pass a full socket of their context or null.
-    unsafe { kernel::storage::<Owner, _>(&raw const OWNER, sk, None) }.copied()
+    owner_mut(sk).copied()
+}
+
+/// The same, if the socket is one to be steered.
+#[inline(always)]
+pub fn steered_owner(sk: *mut c_void) -> Option<Owner> {
+    owner(sk).filter(|owner| owner.flags & OWNER_ALONE == 0)
+}
+
+/// The tag of a socket, to be changed.
+#[inline(always)]
+pub fn owner_mut<'a>(sk: *mut c_void) -> Option<&'a mut Owner> {
+    // SAFETY: OWNER holds `Owner`; all callers pass a full socket of their context, or the context itself where it is one,
+    // or null.
+    unsafe { kernel::storage::<Owner, _>(&raw const OWNER, sk, None) }
 }
 
 /// Tags a socket with its worker; false if the kernel has no memory for it.
@@ -135,6 +159,58 @@ pub fn set_owner(sk: *mut c_void, mut owner: Owner) -> bool {
         }
         None => false,
     }
+}
+
+/// The key of [`BOUND`]: how the socket came to its port is no part of it.
+#[inline(always)]
+fn bound_key(owner: &Owner) -> Owner {
+    Owner { flags: 0, ..*owner }
+}
+
+/// Notes the socket as the one of its worker on its address; false if another is there. A full map notes none.
+#[inline(always)]
+pub fn bind(owner: &Owner, cookie: u64) -> bool {
+    /// `BPF_NOEXIST`
+    const NEW: u64 = 1;
+    let _ = BOUND.insert(bound_key(owner), cookie, NEW);
+    holds(owner, cookie)
+}
+
+/// Whether no other socket of the worker is noted on the address.
+#[inline(always)]
+pub fn holds(owner: &Owner, cookie: u64) -> bool {
+    // SAFETY: copied at once.
+    unsafe { BOUND.get(bound_key(owner)) }.copied().is_none_or(|holder| holder == cookie)
+}
+
+/// Forgets the socket, if it is the one that is noted.
+#[inline(always)]
+pub fn unbind(owner: &Owner, cookie: u64) {
+    let key = bound_key(owner);
+    // SAFETY: copied at once.
+    if unsafe { BOUND.get(key) }.copied() == Some(cookie) {
+        let _ = BOUND.remove(key);
+    }
+}
+
+/// The range of own ports in a place of the list.
+#[inline(always)]
+pub fn own_ports(index: u32) -> Option<OwnPorts> {
+    OWN_PORTS.get(index).copied()
+}
+
+/// The slot of a worker's cgroup.
+#[inline(always)]
+pub fn slot(cgroup: u64) -> Option<u32> {
+    // SAFETY: copied at once.
+    unsafe { SLOTS.get(cgroup) }.copied()
+}
+
+/// Whether another fleet listens on the port.
+#[inline(always)]
+pub fn is_taken(port: u32) -> bool {
+    // SAFETY: only the presence of the key is asked for.
+    unsafe { TAKEN.get(port) }.is_some()
 }
 
 /// The word of the idle seats that holds a seat's bit.

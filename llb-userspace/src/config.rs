@@ -2,13 +2,15 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen}, kernel::Limit};
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen}, kernel::{Limit, OwnPorts}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
 //!     name: "web".parse::<Name>()?,
 //!     workers: 4,
 //!     limits: vec![Limit { addr: None, port: 8080 }],
+//!     // The metrics of the worker in slot 3 are on 9103.
+//!     own_ports: vec![OwnPorts { first: 9100, last: 9100, by_slot: true }],
 //!     ready_when: ReadyWhen::Ready,
 //!     ready_timeout: Duration::from_secs(60),
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
@@ -32,7 +34,7 @@ pub use llb_common::policy::Policy;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
-use crate::kernel::Limit;
+use crate::kernel::{Limit, OwnPorts};
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
 ///
@@ -145,6 +147,8 @@ pub struct Config {
     pub tracking: Tracking,
     /// Only these addresses are steered; empty: every TCP port that workers listen on.
     pub limits: Vec<Limit>,
+    /// Ports that are each worker's own: never shared, whatever `limits` says.
+    pub own_ports: Vec<OwnPorts>,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
     /// How long a worker may take to become ready.
@@ -190,6 +194,7 @@ impl Config {
             policy: Policy::default(),
             tracking: Tracking::default(),
             limits: Vec::new(),
+            own_ports: Vec::new(),
             ready_when: ReadyWhen::default(),
             ready_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),

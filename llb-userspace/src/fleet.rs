@@ -20,13 +20,18 @@ pub mod takeover;
 pub mod user;
 pub mod usher;
 
+mod bound;
+mod bypass;
 mod command;
 mod effect;
 mod life;
 mod note;
+mod others;
 mod seats;
 mod worker;
 
+pub(crate) use bound::Bound;
+pub(crate) use bypass::Bypass;
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Command, Granted, Refusal, Style};
 pub use effect::{CloseScope, Effect, Failure};
@@ -35,6 +40,7 @@ pub use lock::{LockError, RuntimeDir, Secret};
 pub use name::{Name, NameError};
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;
+pub(crate) use others::Others;
 pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};

@@ -24,7 +24,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), engine::RunError> {
 //! let config = Config { workers: 4, ..Config::new("python3", ["-m", "http.server", "8080"]) };
-//! let up = |up: &engine::Up| println!("serving on {} addresses", up.addresses.len());
+//! let up = |up: &engine::Up| println!("{} workers serve on {} addresses", up.serving, up.addresses.len());
 //! let stop = async { drop(ctrl_c().await) };
 //! LocalSet::new().run_until(engine::run_in(config, up, stop)).await
 //! # }

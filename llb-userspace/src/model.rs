@@ -74,7 +74,8 @@ impl fmt::Display for Generation {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        // An IPv4 address is shown as such, also where a socket of IPv6 is bound to it.
+        SocketAddr::new(self.0.ip().to_canonical(), self.0.port()).fmt(f)
     }
 }
 

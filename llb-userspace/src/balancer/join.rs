@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use super::{Balancer, BalancerError, Joined, Worker};
+use super::{Balancer, BalancerError, Joined, REMEMBERED, Worker};
 use crate::{
     model::{Address, Instant, Seat, WorkerId},
     sys::socket,
@@ -72,6 +72,7 @@ impl Balancer {
         self.next = self.next.max(WorkerId(id.0 + 1));
         let worker = self.workers.entry(slot).or_insert_with(|| Worker { id, listeners: Vec::new() });
         worker.listeners.push(Joined { cookie, address, seat });
+        self.left.retain(|left| *left != cookie);
         self.arrange();
         Ok(())
     }
@@ -87,7 +88,12 @@ impl Balancer {
         self.updater.bury(worker.id);
         self.arrange();
         for joined in worker.listeners {
-            self.updater.forget(joined.cookie, now);
+            self.left.push_back(joined.cookie);
+            if self.left.len() > REMEMBERED
+                && let Some(oldest) = self.left.pop_front()
+            {
+                self.updater.forget(oldest, now);
+            }
             self.updater.leave(joined.cookie)?;
         }
         Ok(())

@@ -33,12 +33,12 @@ mod status;
 mod task;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     path::PathBuf,
     time::Duration,
 };
 
-use llb_common::policy::Policy;
+use llb_common::{abi::MAX_LISTENERS, policy::Policy};
 
 pub use self::{
     error::BalancerError,
@@ -55,6 +55,10 @@ use crate::{
     sys::mounts,
     updater::{UPDATE_EVERY, Updater},
 };
+
+/// Listeners that are remembered when they have left: half of what the kernel side has room for. Who opens and closes more is
+/// rare, and the oldest of them is closed most likely.
+const REMEMBERED: usize = MAX_LISTENERS / 2;
 
 /// What a balancer is to do.
 #[derive(Clone, Debug, Default)]
@@ -77,6 +81,9 @@ pub struct Balancer {
     /// The number of the next worker: a slot may have many, one after the other.
     next: WorkerId,
     reports: Reports,
+    /// Listeners that have left, the oldest first. As long as they are open the kernel asks the selector by way of them, which
+    /// must know them.
+    left: VecDeque<u64>,
     /// Detached when dropped.
     _attached: Option<AttachedBooks>,
 }
@@ -116,6 +123,7 @@ impl Balancer {
             workers: BTreeMap::new(),
             next: WorkerId(0),
             reports: Reports::new(),
+            left: VecDeque::new(),
             _attached: attached,
         })
     }
@@ -166,7 +174,7 @@ impl Balancer {
             self.hear(slot, &report, now);
         }
         let Balancer { updater, seats, .. } = self;
-        seats.free(now, |seat| updater.is_drained(seat, now));
+        seats.free_empty(|seat| updater.is_empty(seat, now));
         updater.update(now);
     }
 

@@ -9,7 +9,7 @@ use crate::{
     config::{OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
-    kernel::Limit,
+    kernel::{Limit, OwnPorts},
     observe::log,
 };
 
@@ -64,6 +64,9 @@ pub(super) struct RunArgs {
     /// Steer this port only; repeatable [default: every TCP port that workers listen on]
     #[arg(short = 'p', long = "port", value_name = "[ADDR:]PORT", value_parser = limit)]
     pub ports: Vec<Limit>,
+    /// Share none of these ports, which are each worker's own; with `+` the worker in slot S gets the port that is higher by S; repeatable
+    #[arg(long = "own-port", value_name = "PORT[-PORT][+]", value_parser = own_ports)]
+    pub own_ports: Vec<OwnPorts>,
     /// How the worker of a new connection is chosen
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyArg::LeastLatency)]
     pub policy: PolicyArg,
@@ -392,6 +395,19 @@ fn limit(text: &str) -> Result<Limit, String> {
     Ok(limit)
 }
 
+/// `PORT` or `PORT-PORT`, and a `+` behind it or none.
+fn own_ports(text: &str) -> Result<OwnPorts, String> {
+    let (range, by_slot) = text.strip_suffix('+').map_or((text, false), |range| (range, true));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    match (first.parse(), last.parse()) {
+        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(OwnPorts { first, last, by_slot }),
+        _ => {
+            Err("give a port, as 9100, or a range, as 50000-50099, with a + behind it if it is higher by the slot"
+                .into())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -403,6 +419,15 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn own_ports_are_read_with_range_and_plus() {
+        assert_eq!(own_ports("9100"), Ok(OwnPorts { first: 9100, last: 9100, by_slot: false }));
+        assert_eq!(own_ports("9100-9109+"), Ok(OwnPorts { first: 9100, last: 9109, by_slot: true }));
+        for wrong in ["", "+", "0", "9-8", "9100-", "http", "70000", "9100++"] {
+            assert!(own_ports(wrong).unwrap_err().contains("9100"), "{wrong}");
+        }
     }
 
     #[test]

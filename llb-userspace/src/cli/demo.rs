@@ -70,7 +70,7 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
             let _ = up.send(());
         };
         let (measured, stop) = oneshot::channel::<()>();
-        let fleet = engine::run_in(config, announce, async {
+        let fleet = engine::run_with_signals(config, announce, async {
             // Dropped or sent, it is the end.
             let _ = stop.await;
         });

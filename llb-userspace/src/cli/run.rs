@@ -75,6 +75,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         policy: args.policy.into(),
         tracking: args.tracking.into(),
         limits: args.ports,
+        own_ports: args.own_ports,
         ready_when: args.ready_when.into(),
         ready_timeout: args.ready_timeout,
         drain_timeout: args.drain_timeout,

@@ -1,19 +1,29 @@
 //! Why a worker did not become ready, as far as can be told from outside.
 
+use std::net::SocketAddr;
+
 use super::{Engine, worker::Epitaph};
 use crate::{
     fleet::{State, Worker, WorkerCgroup},
-    sys::procfs,
+    kernel::{Limit, OwnPorts},
+    model::WorkerId,
+    sys::{
+        procfs::{self, Process},
+        procnet::Endpoint,
+    },
 };
 
 /// Processes that are described of a worker that does not become ready: the command, and its children.
 const DESCRIBED: usize = 3;
 
+/// Ports from here on are most likely a client's, which the kernel has chosen (`net.ipv4.ip_local_port_range`).
+const CHOSEN_FROM: u16 = 32_768;
+
 /// A port, and the process that holds it against a worker.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     pub port: u16,
-    pub holder: procfs::Process,
+    pub holder: Process,
 }
 
 /// The port that a worker may not have got, and so has exited.
@@ -27,14 +37,21 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engi
     if !matches!(worker.state, State::Starting { .. }) {
         return None;
     }
+    if let Some(other) = wanted_port(worker).and_then(|port| Some((port, engine.others.holder(port)?))) {
+        let (own, (port, other)) = (&engine.config.name, other);
+        return Some(format!(
+            "port {port} is fleet {other}'s, and fleet {own} cannot have it as well; stop that one, or have this one \
+             listen elsewhere"
+        ));
+    }
     if let Some(Held { port, holder }) = held {
         return Some(held_by(*port, worker, holder, engine));
     }
-    epitaph.status.is_some_and(|status| status.success()).then(|| {
+    let background = epitaph.status.is_some_and(|status| status.success()).then(|| {
         let left = engine.running.get(&worker.id).and_then(|running| running.cgroup.processes().ok());
         match left.unwrap_or_default().first() {
             Some(daemon) => {
-                let daemon = procfs::Process::of(*daemon);
+                let daemon = Process::of(*daemon);
                 format!(
                     "it goes to the background, as {daemon}; run it in the foreground: {}",
                     foreground(&daemon.name)
@@ -43,6 +60,11 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engi
             None => "llb's workers run in the foreground; if this one goes to the background by itself, tell it not to"
                 .into(),
         }
+    });
+    // What only one can have its elder has.
+    background.or_else(|| {
+        let mut others = engine.lives.workers().filter(|other| other.id != worker.id);
+        others.find_map(|other| not_steered(other.id, engine).or_else(|| only_one(other, engine)))
     })
 }
 
@@ -63,19 +85,76 @@ fn foreground(name: &str) -> &'static str {
     of_name.map_or("many programs have --foreground or --no-daemon for that", |(_, flag)| flag)
 }
 
-fn held_by(port: u16, worker: &Worker, holder: &procfs::Process, engine: &Engine) -> String {
+fn held_by(port: u16, worker: &Worker, holder: &Process, engine: &Engine) -> String {
     let ours =
         |running: &super::Running| running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid));
     match engine.lives.workers().find(|other| engine.running.get(&other.id).is_some_and(ours)) {
-        Some(other) if other.id != worker.id => format!(
+        Some(other) if other.id == worker.id => {
+            format!("port {port} is held by {holder}, of this very worker: it binds the port twice")
+        }
+        Some(other) => format!(
             "port {port} is held by {holder} of worker {}, and the kernel lets only sockets of one user share a port; \
              run all workers as the same user",
             other.slot
         ),
-        _ => format!(
+        None => format!(
             "port {port} is held by {holder}, which llb did not start; stop it, or have the workers listen elsewhere"
         ),
     }
+}
+
+/// Where a worker listens, if that is not steered, and what to do.
+pub(super) fn not_steered(id: WorkerId, engine: &Engine) -> Option<String> {
+    let (limits, own_ports) = (&engine.config.limits, &engine.config.own_ports);
+    let slot = engine.slot(id);
+    endpoints(id, engine).into_iter().find_map(|(process, endpoint)| match endpoint {
+        Endpoint::Tcp(address) => uncovered(address, limits, own_ports)
+            .map(|remedy| format!("{process} of worker {slot} listens on {address}, which {remedy}")),
+        Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+    })
+}
+
+/// What a worker has bound that llb does not share at all.
+fn only_one(worker: &Worker, engine: &Engine) -> Option<String> {
+    endpoints(worker.id, engine).into_iter().find_map(|(process, endpoint)| match endpoint {
+        Endpoint::Udp(address) if address.port() < CHOSEN_FROM => Some(format!(
+            "udp port {} is held by {process} of worker {}: llb shares TCP ports only, so one worker at most can have it",
+            address.port(),
+            worker.slot
+        )),
+        Endpoint::Tcp(_) | Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+    })
+}
+
+fn endpoints(id: WorkerId, engine: &Engine) -> Vec<(Process, Endpoint)> {
+    let Some(running) = engine.running.get(&id) else { return Vec::new() };
+    let processes = running.cgroup.processes().unwrap_or_default();
+    let of_process = |pid| {
+        let endpoints = procfs::endpoints(pid).unwrap_or_default();
+        endpoints.into_iter().map(move |endpoint| (Process::of(pid), endpoint))
+    };
+    processes.into_iter().take(DESCRIBED).flat_map(of_process).collect()
+}
+
+/// Why llb does not share a port; none if it does.
+fn uncovered(address: SocketAddr, limits: &[Limit], own_ports: &[OwnPorts]) -> Option<String> {
+    let port = address.port();
+    if own_ports.iter().any(|own| (own.first..=own.last).contains(&port) && !own.by_slot) {
+        return Some(format!("--own-port says is not shared; with --own-port {port}+ each slot has another one"));
+    }
+    let covers =
+        |limit: &Limit| limit.port == port && limit.addr.is_none_or(|addr| addr == address.ip().to_canonical());
+    if limits.is_empty() || limits.iter().any(covers) || port >= CHOSEN_FROM {
+        return None;
+    }
+    let given: Vec<String> = limits.iter().map(|limit| format!("-p {limit}")).collect();
+    let given = given.join(" ");
+    Some(match limits.iter().any(|limit| limit.port == port) {
+        true => format!("{given} does not cover: use -p {port}"),
+        false => format!(
+            "{given} does not name: have it shared as well (-p {port}), or give each worker its own (--own-port {port}+)"
+        ),
+    })
 }
 
 /// What a worker does instead of becoming ready.
@@ -83,4 +162,28 @@ pub(super) fn doing(cgroup: &WorkerCgroup) -> String {
     let processes = cgroup.processes().unwrap_or_default();
     let described: Vec<String> = processes.iter().take(DESCRIBED).map(|pid| procfs::describe(*pid)).collect();
     if described.is_empty() { "it has no process left".into() } else { described.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uncovered_port_comes_with_its_remedy() {
+        let limit = |text: &str| match text.parse::<SocketAddr>() {
+            Ok(address) => Limit { addr: Some(address.ip()), port: address.port() },
+            Err(_) => Limit { addr: None, port: text.parse().unwrap() },
+        };
+        let of = |address: &str, limits: &[&str]| {
+            let limits: Vec<Limit> = limits.iter().map(|text| limit(text)).collect();
+            uncovered(address.parse().unwrap(), &limits, &[OwnPorts { first: 47_200, last: 47_200, by_slot: false }])
+        };
+        assert_eq!(of("0.0.0.0:80", &["127.0.0.1:80"]).unwrap(), "-p 127.0.0.1:80 does not cover: use -p 80");
+        let metrics = of("127.0.0.1:9100", &["80", "81"]).unwrap();
+        assert!(metrics.contains("-p 80 -p 81 does not name") && metrics.contains("--own-port 9100+"), "{metrics}");
+        assert!(of("127.0.0.1:47200", &[]).unwrap().contains("--own-port 47200+"));
+        for covered in [of("127.0.0.1:80", &[]), of("127.0.0.1:80", &["80"]), of("127.0.0.1:80", &["127.0.0.1:80"])] {
+            assert_eq!(covered, None);
+        }
+    }
 }

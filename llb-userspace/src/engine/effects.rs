@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    fleet::{Effect, Failure, Kind, Note, Order, Output, State, find, spawn, spawn::keeps_descriptors},
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, Worker, find, spawn, spawn::keeps_descriptors},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, stderr},
     report::say,
@@ -67,7 +67,7 @@ impl Engine {
 
     /// The fleet's state, for whoever asks systemd.
     fn in_one_line(&self) -> String {
-        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving).count();
+        let serving = self.lives.workers().filter(|worker| serves(worker)).count();
         let addresses: Vec<String> = self.updater.steering().groups().map(|(address, _)| address.to_string()).collect();
         let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
         let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
@@ -92,6 +92,8 @@ impl Engine {
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
         let cgroup = self.cgroup.worker(slot, generation)?;
+        self.updater.steering_mut().set_slot(cgroup.id(), slot)?;
+        self.look_for_other_fleets()?;
         let order = Order {
             program: &self.config.program,
             args: &self.config.args,
@@ -133,9 +135,14 @@ impl Engine {
                 self.expect_others(address);
             }
             Err(error) => {
-                tracing::warn!(slot = %self.slot(id), %address, "not steered, left to the kernel's hash: {error:#}");
-                let effects = self.lives.closes(cookie);
-                self.perform(effects, now);
+                // Connections that the kernel would give to it go through the selector all the same.
+                self.expect_others(address);
+                if self.lives.join_failed(cookie, now) {
+                    let slot = self.slot(id);
+                    tracing::warn!(
+                        %slot, %address, "not steered so far, left to the kernel's hash and tried again: {error:#}"
+                    );
+                }
             }
         }
     }
@@ -192,6 +199,7 @@ impl Engine {
     fn bury(&mut self, id: WorkerId) {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
+        self.updater.steering_mut().clear_slot(running.cgroup.id());
         self.updater.bury(id);
         self.rescue.bury(id);
         tokio::task::spawn_local(worker::bury(running));
@@ -213,7 +221,10 @@ impl Engine {
                     self.config.program.display()
                 ));
             }
-            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing });
+            let advice = diagnose::not_steered(*id, self).unwrap_or_else(|| {
+                "give it more time with --ready-timeout, or see docs/worker-contract.md for what llb waits for".into()
+            });
+            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing, advice });
         }
     }
 
@@ -244,7 +255,14 @@ impl Engine {
         self.service.ready();
         let addresses = self.updater.steering().groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
-            announce(&Up { addresses, config: self.config.clone() });
+            let serving: BTreeSet<Slot> =
+                self.lives.workers().filter(|worker| serves(worker)).map(|worker| worker.slot).collect();
+            announce(&Up { addresses, serving: serving.len() as u32, config: self.config.clone() });
         }
     }
+}
+
+/// Whether it is ready and chosen, as far as it has anything to be chosen by.
+pub(super) fn serves(worker: &Worker) -> bool {
+    worker.state == State::Serving && !worker.waits_to_join()
 }

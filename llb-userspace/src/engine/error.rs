@@ -48,8 +48,7 @@ pub enum RunError {
     },
     /// A worker does not become ready.
     #[error(
-        "worker {slot} has not become ready within {}: {doing}; \
-         give it more time with --ready-timeout, or see docs/worker-contract.md for what llb waits for",
+        "worker {slot} has not become ready within {}: {doing}; {advice}",
         humantime::format_duration(*timeout)
     )]
     NotReady {
@@ -59,6 +58,8 @@ pub enum RunError {
         timeout: Duration,
         /// What it does instead.
         doing: String,
+        /// What may help.
+        advice: String,
     },
     /// The event loop failed.
     #[error("cannot {attempt}")]

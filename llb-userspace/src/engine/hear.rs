@@ -24,9 +24,20 @@ impl Engine {
         }
         let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
             (EventKind::Close, _) => self.lives.hears_close(event.cookie, now),
-            (EventKind::Listen, Some(id)) => self.lives.listens(*id, event.cookie, event.address, now),
+            (EventKind::Listen, Some(id)) => {
+                self.bound.listens(event.address);
+                self.lives.listens(*id, event.cookie, event.address, now)
+            }
             (EventKind::Bind, Some(id)) => {
                 self.lives.binds(*id, event.address);
+                // What is another fleet's is refused.
+                if self.others.holder(event.address.0.port()).is_none() {
+                    self.bound.binds(event.cookie, *id, event.address, now);
+                }
+                return;
+            }
+            (EventKind::Release, _) => {
+                self.bound.releases(event.cookie);
                 return;
             }
             (EventKind::Listen | EventKind::Bind, None) | (EventKind::Answer, _) => return,

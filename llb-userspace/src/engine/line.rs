@@ -295,7 +295,7 @@ impl Engine {
             let counts = self.updater.steering().books().load(seat);
             let mut load = Load::of(&counts, self.updater.cost_ns(seat, &counts));
             let charges = outstanding_at(&counts, now.0);
-            load.requests = in_flight(&counts) + charges;
+            load.requests = given(&counts) + charges;
             load.queued_ns = 0;
             // What was handed over is a charge until it is seen to have begun.
             Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }

@@ -21,6 +21,7 @@ mod line;
 mod messages;
 mod notify;
 mod orphans;
+mod ports;
 mod publish;
 mod queues;
 mod record;
@@ -59,7 +60,10 @@ pub use crate::{
 use crate::{
     config::{Config, ReadyWhen},
     control,
-    fleet::{Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Refusal, RuntimeDir, Style, Worker},
+    fleet::{
+        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style,
+        Worker,
+    },
     kernel::{Connections, Event, Pins},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
@@ -84,6 +88,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Up {
     /// The addresses that are steered.
     pub addresses: Vec<Address>,
+    /// How many workers serve: fewer than there are slots where some have never become ready.
+    pub serving: u32,
     /// What was asked for.
     pub config: Config,
 }
@@ -93,7 +99,11 @@ type Announce = Box<dyn FnOnce(&Up)>;
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
     let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
-    let Config { program, workers, name, policy, .. } = &up.config;
+    let Config { program, name, policy, .. } = &up.config;
+    let workers = match up.config.workers {
+        all if all == up.serving => all.to_string(),
+        all => format!("{} of {all}", up.serving),
+    };
     if addresses.is_empty() && up.config.ready_when == ReadyWhen::Started {
         stderr::line(&format!(
             "llb: serving with {workers} workers of {} (fleet {name}, {}), each steered as soon as it listens",
@@ -129,6 +139,12 @@ pub(crate) struct Engine {
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
     epitaphs: BTreeMap<Slot, Epitaph>,
+    /// What workers have bound and do not listen on.
+    bound: Bound,
+    /// Whether connections come past the selector.
+    bypass: Bypass,
+    /// What other fleets listen on.
+    others: Others,
     rescue: rescue::Rescue,
     waking: wake::Waking,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
@@ -170,15 +186,15 @@ pub fn run(config: Config) -> Result<(), RunError> {
         let mut engine = Engine::start(config, Box::new(announce), sender)?;
         engine.orphans = orphans::Orphans::Reaped;
         rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
-        engine.run(inbox, std::future::pending()).await
+        engine.run(inbox, std::future::pending(), Heeds::Signals).await
     });
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
     runtime.shutdown_timeout(LAST_WORDS);
     result
 }
 
-/// Runs a fleet inside a [`LocalSet`] until it is told to end by a signal, or `stop` is done. `up` is called when
-/// every slot has been ready once.
+/// Runs a fleet inside a [`LocalSet`] until `stop` is done, or it is told to end by its control socket. `up` is called when
+/// every slot has been ready once. Signals are the program's own: it listens to none.
 ///
 /// # Errors
 /// As [`run`].
@@ -188,12 +204,34 @@ pub async fn run_in(
     stop: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let (sender, inbox) = mpsc::channel(INBOX);
-    Engine::start(config, Box::new(up), sender)?.run(inbox, stop).await
+    Engine::start(config, Box::new(up), sender)?.run(inbox, stop, Heeds::Nothing).await
+}
+
+/// As [`run_in`], and signals mean what they mean to [`run`].
+pub(crate) async fn run_with_signals(
+    config: Config,
+    up: impl FnOnce(&Up) + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let (sender, inbox) = mpsc::channel(INBOX);
+    Engine::start(config, Box::new(up), sender)?.run(inbox, stop, Heeds::Signals).await
+}
+
+/// Whether a fleet listens to signals. Who begins to does so for as long as the process lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heeds {
+    Signals,
+    Nothing,
 }
 
 impl Engine {
-    async fn run(mut self, inbox: mpsc::Receiver<Message>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-        let result = self.turn(inbox, stop).await;
+    async fn run(
+        mut self,
+        inbox: mpsc::Receiver<Message>,
+        stop: impl Future<Output = ()>,
+        heeds: Heeds,
+    ) -> Result<(), RunError> {
+        let result = self.turn(inbox, stop, heeds).await;
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => result,
@@ -204,9 +242,11 @@ impl Engine {
         &mut self,
         mut inbox: mpsc::Receiver<Message>,
         stop: impl Future<Output = ()>,
+        heeds: Heeds,
     ) -> Result<(), RunError> {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
-        let mut signals = Signals::listen().map_err(failed("wait for signals"))?;
+        let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
+        let mut signals = signals.map_err(failed("wait for signals"))?;
         let control = control::Server::open(self.lock.path())?.run(answers::answers(self.inbox.clone()));
         tokio::pin!(control);
         let socket = self.notify.clone();
@@ -225,7 +265,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 _ = tick.tick() => self.tick(self.turns.begin()),
-                wish = signals.next() => self.wish(wish, self.turns.begin()),
+                wish = next_wish(&mut signals) => self.wish(wish, self.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.stop(self.turns.begin());
@@ -275,6 +315,8 @@ impl Engine {
         self.tend_lines(now);
         self.look_after_the_silent(now);
         self.reap_what_was_hidden();
+        self.say_what_is_only_bound(now);
+        self.attach_anew_if_bypassed(now);
         self.service.tick(now);
     }
 
@@ -310,6 +352,13 @@ impl Engine {
 
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
+    }
+}
+
+async fn next_wish(signals: &mut Option<Signals>) -> Wish {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
 }
 

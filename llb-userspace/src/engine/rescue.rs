@@ -182,7 +182,8 @@ impl Engine {
     fn take_in_again(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(worker) = self.lives.worker(id) else { return };
         let is_member = |listener: &Listener| {
-            self.updater.steering().members(listener.address).iter().any(|member| member.cookie == listener.cookie)
+            let mut members = self.updater.steering().groups().flat_map(|(_, members)| members);
+            members.any(|member| member.cookie == listener.cookie)
         };
         let left = worker.listeners.iter().filter(|listener| listener.seat == Some(seat) && !is_member(listener));
         let left: Vec<Listener> = left.copied().collect();

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::{Config, OnMasterExit},
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, Refusal, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
@@ -98,6 +98,9 @@ impl Engine {
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
             epitaphs: BTreeMap::new(),
+            bound: Bound::default(),
+            bypass: Bypass::default(),
+            others: Others::default(),
             rescue: super::rescue::Rescue::default(),
             waking: super::wake::Waking::default(),
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
@@ -183,6 +186,7 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
             (Steering::load(&options)?, None)
         }
     };
+    steering.set_own_ports(&config.own_ports)?;
     let directory =
         File::open(cgroup.path()).map_err(|source| RunError::Loop { attempt: "open the fleet's cgroup", source })?;
     steering.attach(&directory)?;
@@ -195,6 +199,7 @@ fn terms(config: &Config) -> Result<Terms, RunError> {
     let mut ports: Vec<String> = config.limits.iter().map(Limit::to_string).collect();
     ports.sort_unstable();
     ports.dedup();
+    ports.extend(config.own_ports.iter().map(|own| format!("--own-port {own}")));
     let user = config.identity.as_ref().map_or_else(geteuid, |identity| identity.uid);
     Ok(Terms {
         format: FORMAT,

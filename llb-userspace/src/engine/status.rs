@@ -84,6 +84,7 @@ impl Engine {
             let mut slots: Vec<u32> =
                 members.iter().filter_map(|member| self.slot_of(member.seat)).map(|slot| slot.0).collect();
             slots.sort_unstable();
+            slots.dedup();
             GroupStatus { address: address.to_string(), slots }
         };
         self.updater.steering().groups().map(group).collect()
@@ -102,7 +103,12 @@ impl Engine {
         WorkerStatus {
             slot: worker.slot.0,
             pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
-            state: if self.rescue.any_hung(worker.seats()) { "hung" } else { worker.state.name() }.into(),
+            state: match worker.state.name() {
+                _ if self.rescue.any_hung(worker.seats()) => "hung",
+                _ if worker.waits_to_join() => "joining",
+                name => name,
+            }
+            .into(),
             generation: worker.generation.0,
             uptime_s: seconds(now.since(worker.started_at)),
             seats: seats.iter().map(|seat| seat.0).collect(),

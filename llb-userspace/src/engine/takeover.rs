@@ -114,7 +114,8 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
             let seat = known.seat.filter(|seat| !taken.contains(seat));
             seats.extend(seat.map(|seat| (seat, Baseline::default())));
             let is_member = known.joined && survivor.record.stage == Stage::Serving;
-            listeners.push(Listener { cookie: known.cookie, address, seat: seat.filter(|_| is_member) });
+            let joined = seat.filter(|_| is_member);
+            listeners.push(Listener { seat: joined, ..Listener::new(known.cookie, address) });
         }
         dedup(&mut listeners);
         let seated = listeners.iter().filter_map(|listener| Some((listener, listener.seat?)));
@@ -153,7 +154,7 @@ fn remembered(steering: &Steering, record: &WorkerRecord, living: &mut BTreeSet<
         };
         if record.stage == Stage::Serving && record.seats.iter().any(|recorded| recorded.seat == seat.0) {
             living.insert(cookie);
-            listeners.push(Listener { cookie, address, seat: Some(seat) });
+            listeners.push(Listener { seat: Some(seat), ..Listener::new(cookie, address) });
         }
     }
     Ok(listeners)

@@ -107,9 +107,12 @@ pub struct WorkerCgroup {
     id: u64,
 }
 
+/// How the names of fleets' cgroups begin.
+pub(super) const FLEETS: &str = "llb.";
+
 /// The last part of a fleet's path.
 pub(super) fn directory_name(name: &Name) -> String {
-    format!("llb.{name}")
+    format!("{FLEETS}{name}")
 }
 
 fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {

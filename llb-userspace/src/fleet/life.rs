@@ -100,6 +100,10 @@ pub struct Lives {
 
 /// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
 const DESERTED: Duration = Duration::from_millis(100);
+/// A listener that could not be joined is tried again after this, and after twice that, up to the second: what is missing,
+/// descriptors or memory, comes back soon or late, and to look for it takes system calls.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
@@ -174,7 +178,7 @@ impl Lives {
         }
         self.seats.free(now, drained);
         let mut effects = Vec::new();
-        self.seat_the_standing(&mut effects);
+        self.seat_the_standing(now, &mut effects);
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
@@ -213,16 +217,21 @@ impl Lives {
 
     /// When time alone may next change something.
     fn next_due(&self) -> Instant {
-        let waits_for_seat = |worker: &Worker| worker.listeners.iter().any(|listener| listener.seat.is_none());
+        let waits_for_seat = |worker: &Worker| {
+            let without = worker.listeners.iter().filter(|listener| listener.seat.is_none());
+            without.map(|listener| listener.retry_at).min()
+        };
         let workers = self.workers.values().filter_map(|worker| match worker.state {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
             State::Starting { deadline } => Some(deadline),
             State::Stopping { relaxed, .. } => Some(relaxed),
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
-            State::Serving if waits_for_seat(worker) => Some(AT_ONCE),
-            State::Serving if !worker.is_leaving() => worker.deserted_at.map(|at| at.after(DESERTED)),
-            State::Serving | State::Killed => None,
+            State::Serving => {
+                let deserted = worker.deserted_at.filter(|_| !worker.is_leaving());
+                waits_for_seat(worker).into_iter().chain(deserted.map(|at| at.after(DESERTED))).min()
+            }
+            State::Killed => None,
         });
         let seats = self.seats.any_rests().then_some(AT_ONCE);
         let places = self.places.iter().filter_map(|place| place.spawn_at);
@@ -264,7 +273,7 @@ impl Lives {
         }
         worker.state = State::Serving;
         worker.was_ready = true;
-        join(worker, &mut self.seats, effects);
+        join(worker, &mut self.seats, now, effects);
         if starting {
             let slot = worker.slot;
             if let Some(place) = self.place(slot) {
@@ -280,10 +289,10 @@ impl Lives {
         }
     }
 
-    /// Gives a seat to the listeners that found none free when they joined.
-    fn seat_the_standing(&mut self, effects: &mut Vec<Effect>) {
+    /// Gives a seat to the listeners that found none free when they joined, or could not be joined.
+    fn seat_the_standing(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
-            join(worker, &mut self.seats, effects);
+            join(worker, &mut self.seats, now, effects);
         }
     }
 
@@ -293,6 +302,11 @@ impl Lives {
             let (slot, generation) = (worker.slot, worker.generation);
             self.note(kind, Some(id), Some(slot), generation, cause.into());
         }
+    }
+
+    /// Notes what whoever runs the fleet should know.
+    pub fn warn(&mut self, cause: String) {
+        self.note(Kind::Warning, None, None, self.generation, cause);
     }
 
     fn note_fleet(&mut self, kind: Kind, cause: &str) {
@@ -306,10 +320,10 @@ impl Lives {
 
 /// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
 /// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
-fn join(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
+fn join(worker: &mut Worker, seats: &mut Seats, now: Instant, effects: &mut Vec<Effect>) {
     for index in 0..worker.listeners.len() {
         let listener = worker.listeners[index];
-        if listener.seat.is_some() {
+        if listener.seat.is_some() || now < listener.retry_at {
             continue;
         }
         let free_here = worker.seats().find(|seat| {

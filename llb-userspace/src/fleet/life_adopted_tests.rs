@@ -66,7 +66,7 @@ fn a_fleet_that_serves_goes_on_and_nothing_is_done() {
 fn who_is_missing_is_replaced_and_who_has_begun_to_listen_joins() {
     let mut found = left(&up(RULES));
     found.workers.remove(0);
-    found.workers[0].listeners.push(Listener { cookie: 7, address: address(81), seat: None });
+    found.workers[0].listeners.push(Listener::new(7, address(81)));
     let mut lives = Lives::new(RULES, at(5000));
     let (_, effects) = lives.adopt(found, |seat| seat == Seat(0), at(5000));
     assert_eq!(joined(&effects), [(FIRST, 7, Seat(1))]);

@@ -187,7 +187,7 @@ impl World {
             let left: BTreeSet<u64> = left.collect();
             let joins = |cookie| effects.iter().any(|e| matches!(e, Effect::Join { cookie: c, .. } if *c == cookie));
             let Some(worker) = self.lives.worker(*id) else { continue };
-            for Listener { cookie, address, seat } in worker.listeners.iter().copied() {
+            for Listener { cookie, address, seat, .. } in worker.listeners.iter().copied() {
                 let is_member = worker.state == State::Serving || left.contains(&cookie);
                 if let Some(seat) = seat.filter(|_| is_member && !joins(cookie)) {
                     self.groups.insert(cookie, (*id, address, seat));

@@ -56,6 +56,8 @@ pub enum Kind {
     RolledBack,
     /// The number of slots has changed.
     Scaled,
+    /// The fleet serves otherwise than it may be meant to; the cause says how, and what to do.
+    Warning,
     /// The fleet is ending.
     Ending,
     /// Its last worker is gone.
@@ -89,6 +91,7 @@ impl Kind {
             Kind::Reloaded => "reloaded",
             Kind::RolledBack => "rolled_back",
             Kind::Scaled => "scaled",
+            Kind::Warning => "warning",
             Kind::Ending => "ending",
             Kind::Down => "down",
         }

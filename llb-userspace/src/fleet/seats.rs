@@ -66,6 +66,18 @@ impl Seats {
         self.0.iter().any(|state| matches!(state, State::Released | State::Resting { .. }))
     }
 
+    /// Frees the seats that are empty, however long that takes: for workers that live on without a seat.
+    pub(crate) fn free_empty(&mut self, empty: impl Fn(Seat) -> bool) {
+        for (index, state) in self.0.iter_mut().enumerate() {
+            match *state {
+                // Seen by one look more: connections may still be moving.
+                State::Released => *state = State::Resting { since: Instant(0) },
+                State::Resting { .. } if empty(Seat(index as u32)) => *state = State::Free,
+                State::Free | State::Taken | State::Resting { .. } => {}
+            }
+        }
+    }
+
     /// Frees the seats that have come to rest.
     pub(crate) fn free(&mut self, now: Instant, drained: impl Fn(Seat) -> bool) {
         for (index, state) in self.0.iter_mut().enumerate() {
@@ -114,6 +126,17 @@ mod tests {
         seats.release(seat);
         seats.free(Instant(0), |_| false);
         seats.free(Instant(0).after(FORCE_AFTER), |_| false);
+        assert_eq!(seats.take(), Some(seat));
+    }
+
+    #[test]
+    fn a_seat_of_a_living_worker_is_used_again_only_when_it_is_empty() {
+        let mut seats = Seats::default();
+        let seat = seats.take().unwrap();
+        seats.release(seat);
+        (0..3).for_each(|_| seats.free_empty(|_| false));
+        assert_eq!(seats.take(), Some(Seat(1)));
+        seats.free_empty(|_| true);
         assert_eq!(seats.take(), Some(seat));
     }
 

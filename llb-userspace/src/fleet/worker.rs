@@ -89,6 +89,18 @@ pub struct Listener {
     pub address: Address,
     /// Its seat, once it has joined.
     pub seat: Option<Seat>,
+    /// How often it could not be joined, and when that is tried again.
+    pub failures: u32,
+    /// See [`failures`](Self::failures).
+    pub retry_at: Instant,
+}
+
+impl Listener {
+    /// One that has not joined.
+    #[must_use]
+    pub fn new(cookie: u64, address: Address) -> Self {
+        Listener { cookie, address, seat: None, failures: 0, retry_at: Instant(0) }
+    }
 }
 
 /// One worker.
@@ -167,6 +179,14 @@ impl Worker {
     /// Whether it accepts connections wherever it listens.
     pub(super) fn accepts_everywhere(&self) -> bool {
         !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
+    }
+
+    /// Whether it is ready and listens, and none of its listeners could be joined so far.
+    #[must_use]
+    pub fn waits_to_join(&self) -> bool {
+        self.state == State::Serving
+            && !self.listeners.is_empty()
+            && self.listeners.iter().all(|listener| listener.seat.is_none())
     }
 
     /// Why it is to be replaced, if it is.

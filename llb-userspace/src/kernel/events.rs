@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, SocketEvent};
+use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RELEASE, SocketEvent};
 
 use crate::{model::Address, sys::readable::Readable};
 
@@ -21,6 +21,8 @@ pub enum EventKind {
     Close,
     /// None of this: some worker has answered while somebody waits in line. Only where there is a line.
     Answer,
+    /// Nobody has it open any more, whether or not it has ever listened.
+    Release,
 }
 
 /// A worker's socket did something.
@@ -35,6 +37,7 @@ pub enum EventKind {
 ///         EventKind::Listen => "listens on",
 ///         EventKind::Close => "has left",
 ///         EventKind::Answer => "is not meant",
+///         EventKind::Release => "is closed, that was bound to",
 ///     };
 ///     format!("socket {cookie} of the worker in cgroup {cgroup} {what} {address}")
 /// }
@@ -103,6 +106,7 @@ fn decode(record: &[u8]) -> Option<Event> {
         EVENT_LISTEN => EventKind::Listen,
         EVENT_CLOSE => EventKind::Close,
         EVENT_ANSWER => EventKind::Answer,
+        EVENT_RELEASE => EventKind::Release,
         _ => return None,
     };
     let ipv4 = raw.family == nix::libc::AF_INET as u32;

@@ -1,7 +1,7 @@
 //! Which listeners are in which group: joins and leaves.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     os::fd::{AsFd, AsRawFd},
 };
@@ -30,9 +30,12 @@ pub struct Member {
     pub cookie: u64,
 }
 
-/// The groups by address. A group keeps its index while the fleet lives, also when it is empty for a while.
+/// Listeners that the kernel has in one group: on one address, and bound to one device, or none (0).
+pub(super) type Key = (Address, u32);
+
+/// The groups. One that is empty keeps its index until another needs it.
 #[derive(Debug, Default)]
-pub(super) struct Groups(pub(super) BTreeMap<Address, (u32, Vec<Member>)>);
+pub(super) struct Groups(pub(super) BTreeMap<Key, (u32, Vec<Member>)>);
 
 impl Steering {
     /// Puts a worker's listener into the group of `address`, from where the selector will choose it. The caller
@@ -44,14 +47,16 @@ impl Steering {
     pub fn join(&mut self, address: Address, seat: Seat, socket: impl AsFd) -> Result<u64, KernelError> {
         let socket = socket.as_fd();
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let (index, mut members) = self.groups.find(address)?;
+        let device = socket::device(socket).map_err(|source| KernelError::Cookie { address, source })?;
+        let key = (address, device);
+        let (index, mut members) = self.find(key)?;
         if members.iter().any(|member| member.seat == seat) {
             return Err(KernelError::SeatTaken { seat, address });
         }
         members.push(Member { seat, cookie });
-        let only = self.groups.0.keys().all(|known| *known == address);
+        let only = self.groups.0.keys().all(|known| *known == key);
         self.books().set_only_group(only.then_some(index));
-        self.endpoints.insert(Value(endpoint(address)), index, 0).map_err(map_error(names::ENDPOINTS))?;
+        self.endpoints.insert(Value(endpoint(key)), index, 0).map_err(map_error(names::ENDPOINTS))?;
 
         // First what the selector and the connections need, last the group that makes the seat eligible.
         let listener = Listener { group: index, seat: seat.0 };
@@ -65,14 +70,40 @@ impl Steering {
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
         self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
-        self.groups.0.insert(address, (index, members));
+        self.groups.0.insert(key, (index, members));
         Ok(cookie)
+    }
+
+    /// The group's index and members. One that is new takes an index that none has, or that of an empty group.
+    fn find(&mut self, key: Key) -> Result<(u32, Vec<Member>), KernelError> {
+        if let Some((index, members)) = self.groups.0.get(&key) {
+            return Ok((*index, members.clone()));
+        }
+        if let Some(index) = self.groups.unused() {
+            return Ok((index, Vec::new()));
+        }
+        let known = self.listeners.iter().filter_map(Result::ok).map(|(_, Value(listener))| listener.group);
+        let Some((empty, index)) = self.groups.to_give_up(&known.collect()) else {
+            return Err(KernelError::TooManyGroups { address: key.0 });
+        };
+        self.groups.0.remove(&empty);
+        // Nobody listens there, or who does begins anew.
+        let _ = self.endpoints.remove(&Value(endpoint(empty)));
+        Ok((index, Vec::new()))
+    }
+
+    /// Attaches the selector to the group of a listener that has joined, where somebody else may have replaced it.
+    pub(crate) fn attach_anew(&self, address: Address, socket: impl AsFd) -> Result<(), KernelError> {
+        self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        Ok(())
     }
 
     /// Makes a listener known that has not joined: connections that the kernel's hash would give to it go through the
     /// selector all the same. The kernel side does so itself for one that begins to listen where a group is already.
     pub fn expect(&mut self, address: Address, cookie: u64) {
-        if let Some((index, _)) = self.groups.0.get(&address) {
+        // Which device it is bound to is not known here; the kernel side, which knows, has entered most of them.
+        let mut groups = self.groups.0.iter().filter(|((known, _), _)| *known == address);
+        if let (Some((_, (index, _))), None) = (groups.next(), groups.next()) {
             let listener = Listener { group: *index, seat: NO_SEAT };
             // What is known already is known better. A full map leaves the connections of this one to the hash.
             let _ = self.listeners.insert(cookie, Value(listener), BPF_NOEXIST);
@@ -98,12 +129,16 @@ impl Steering {
     /// # Errors
     /// [`KernelError::Map`].
     pub(crate) fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
-        let Some((index, _)) = self.groups.0.get(&address) else { return Ok(()) };
-        let listener = Listener { group: *index, seat: seat.0 };
+        let entered = self.listeners.get(&cookie, 0).ok().map(|Value(listener)| listener.group);
+        let of_address =
+            || self.groups.0.iter().find(|((known, _), _)| *known == address).map(|(_, (index, _))| *index);
+        let Some(group) = entered.or_else(of_address) else { return Ok(()) };
+        let listener = Listener { group, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))
     }
 
-    /// The members of the group of an address.
+    /// The members of the group of an address. Of listeners that are bound to several devices, which are several groups, it
+    /// has one group; [`groups`](Self::groups) has them all.
     ///
     /// ```no_run
     /// use llb::{kernel::{KernelError, Steering}, model::{Address, Seat}};
@@ -116,7 +151,8 @@ impl Steering {
     /// ```
     #[must_use]
     pub fn members(&self, address: Address) -> &[Member] {
-        self.groups.0.get(&address).map_or(&[], |(_, members)| members.as_slice())
+        let of_address = self.groups.0.iter().find(|((known, _), _)| *known == address);
+        of_address.map_or(&[], |(_, (_, members))| members.as_slice())
     }
 
     /// Forgets a listener that has left, when nothing can migrate from it any more.
@@ -127,18 +163,21 @@ impl Steering {
 
     /// The groups' addresses and members.
     pub fn groups(&self) -> impl Iterator<Item = (Address, &[Member])> {
-        self.groups.0.iter().map(|(address, (_, members))| (*address, members.as_slice()))
+        self.groups.0.iter().map(|((address, _), (_, members))| (*address, members.as_slice()))
     }
 }
 
 impl Groups {
-    /// The group's index and members; the next index for an address that is new.
-    fn find(&self, address: Address) -> Result<(u32, Vec<Member>), KernelError> {
-        if let Some((index, members)) = self.0.get(&address) {
-            return Ok((*index, members.clone()));
-        }
-        let index = self.0.values().map(|(index, _)| *index as usize + 1).max().unwrap_or(0);
-        if index < MAX_GROUPS { Ok((index as u32, Vec::new())) } else { Err(KernelError::TooManyGroups { address }) }
+    /// The lowest index that no group has.
+    fn unused(&self) -> Option<u32> {
+        (0..MAX_GROUPS as u32).find(|index| self.0.values().all(|(taken, _)| taken != index))
+    }
+
+    /// A group without members, and its index: one that none of the listeners in `known` belongs to, if there is one.
+    fn to_give_up(&self, known: &BTreeSet<u32>) -> Option<(Key, u32)> {
+        let empty = self.0.iter().filter(|(_, (_, members))| members.is_empty());
+        let (key, (index, _)) = empty.min_by_key(|(_, (index, _))| known.contains(index))?;
+        Some((*key, *index))
     }
 
     fn remove(&mut self, cookie: u64) -> Option<(u32, Seat, Group)> {
@@ -161,14 +200,41 @@ pub(super) fn group_of(members: &[Member]) -> Group {
     group
 }
 
-pub(super) fn endpoint(Address(address): Address) -> Endpoint {
+pub(super) fn endpoint((Address(address), device): Key) -> Endpoint {
     let addr = match address.ip() {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
         IpAddr::V6(v6) => v6,
     };
-    Endpoint { addr: addr.octets(), port: address.port().into(), any: 0 }
+    Endpoint { addr: addr.octets(), port: address.port().into(), scope: device }
 }
 
 pub(super) fn place(group: u32, seat: Seat) -> u32 {
     group * MAX_SEATS as u32 + seat.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(port: u16) -> Key {
+        (Address(([127, 0, 0, 1], port).into()), 0)
+    }
+
+    fn full() -> Groups {
+        let group = |index: u32| (key(index as u16), (index, vec![Member { seat: Seat(0), cookie: index.into() }]));
+        Groups((0..MAX_GROUPS as u32).map(group).collect())
+    }
+
+    #[test]
+    fn an_index_is_used_again_when_its_group_is_gone() {
+        let mut groups = full();
+        assert_eq!((groups.unused(), groups.to_give_up(&BTreeSet::new())), (None, None), "all have members");
+        groups.remove(7);
+        groups.remove(9);
+        assert_eq!(groups.unused(), None, "an empty group keeps its index as long as nobody needs it");
+        assert_eq!(groups.to_give_up(&[7].into()), Some((key(9), 9)), "not where listeners are still known");
+        assert_eq!(groups.to_give_up(&[7, 9].into()), Some((key(7), 7)));
+        groups.0.remove(&key(9));
+        assert_eq!(groups.unused(), Some(9));
+    }
 }

@@ -27,9 +27,9 @@ const PLACES_WORD: usize = std::mem::offset_of!(Line, place) / 8;
 const TARGET_WORD: usize = std::mem::offset_of!(Place, target) / 8;
 
 impl Steering {
-    /// The index of an address's group.
+    /// The index of an address's group, of listeners that are bound to no device.
     pub(crate) fn group_index(&self, address: Address) -> Option<u32> {
-        self.groups.0.get(&address).map(|(index, _)| *index)
+        self.groups.0.get(&(address, 0)).map(|(index, _)| *index)
     }
 
     /// Has a socket of our own told of to nobody when it listens.

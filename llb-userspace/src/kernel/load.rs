@@ -18,8 +18,8 @@ use llb_common::{
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, Pins, books, events::Events, groups::Groups, loader::loader,
-    value::Value,
+    Books, Connections, Counters, KernelError, Pins, binds::Binds, books, events::Events, groups::Groups,
+    loader::loader, value::Value,
 };
 use crate::{
     model::Address,
@@ -79,6 +79,8 @@ pub struct Steering {
     pub(super) conn: Option<SkStorage<MapData, Value<Conn>>>,
     /// Which worker has bound a socket.
     pub(super) owner: SkStorage<MapData, Value<Owner>>,
+    /// What `bind(2)` goes by.
+    pub(super) binds: Binds,
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
@@ -168,6 +170,11 @@ impl Steering {
             connections: storage.as_ref().map(Connections::of).transpose()?,
             conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             owner: take(&mut maps, OWNER)?,
+            binds: Binds {
+                own_ports: take(&mut maps, names::OWN_PORTS)?,
+                slots: take(&mut maps, names::SLOTS)?,
+                taken: take(&mut maps, names::TAKEN)?,
+            },
             counters: take(&mut maps, names::COUNTERS)?,
             books,
             ring: Some(ring),
@@ -185,6 +192,7 @@ impl Steering {
         let hooks = [
             (names::BIND4, Hook::Bind4),
             (names::BIND6, Hook::Bind6),
+            (names::RELEASE, Hook::SockRelease),
             (names::SOCKOPS, Hook::SockOps),
             (names::INGRESS, Hook::Ingress),
             (names::EGRESS, Hook::Egress),
@@ -267,14 +275,14 @@ impl Steering {
 }
 
 /// The programs, in the order in which they are loaded.
-pub(super) const PROGRAMS: [&str; 6] =
-    [names::BIND4, names::BIND6, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+pub(super) const PROGRAMS: [&str; 7] =
+    [names::BIND4, names::BIND6, names::RELEASE, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
 
 /// Socket storage of [`Owner`]. Only the programs write to it.
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 12] = [
+pub(super) const MAPS: [&str; 15] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -286,6 +294,9 @@ pub(super) const MAPS: [&str; 12] = [
     names::COUNTERS,
     names::EVENTS,
     names::LINES,
+    names::OWN_PORTS,
+    names::SLOTS,
+    names::TAKEN,
     OWNER,
 ];
 
@@ -308,6 +319,7 @@ pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
 pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
     let loaded = match ebpf.program_mut(name) {
         Some(Program::CgroupSockAddr(program)) => program.load(),
+        Some(Program::CgroupSock(program)) => program.load(),
         Some(Program::SockOps(program)) => program.load(),
         Some(Program::CgroupSkb(program)) => program.load(),
         Some(Program::SkReuseport(program)) => program.load(),
@@ -317,12 +329,12 @@ pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Ke
 }
 
 fn endpoint(limit: &Limit) -> Endpoint {
-    let (addr, any) = match limit.addr {
+    let (addr, scope) = match limit.addr {
         Some(IpAddr::V4(v4)) => (v4.to_ipv6_mapped().octets(), 0),
         Some(IpAddr::V6(v6)) => (v6.octets(), 0),
         None => ([0; 16], 1),
     };
-    Endpoint { addr, port: limit.port.into(), any }
+    Endpoint { addr, port: limit.port.into(), scope }
 }
 
 fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), KernelError> {

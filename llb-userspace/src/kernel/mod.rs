@@ -100,7 +100,7 @@
 //! loop {
 //!     for event in events.next().await? {
 //!         match (event.kind, seat_of(event.cgroup)) {
-//!             (EventKind::Bind | EventKind::Answer, _) => {}
+//!             (EventKind::Bind | EventKind::Answer | EventKind::Release, _) => {}
 //!             // A copy by pidfd_getfd(2), closed here: kept, it would keep the listener alive.
 //!             (EventKind::Listen, Some(seat)) => {
 //!                 steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?;
@@ -119,6 +119,7 @@
 //! ```
 
 mod attach;
+mod binds;
 mod books;
 mod connections;
 mod error;
@@ -133,6 +134,7 @@ mod resume;
 mod value;
 
 pub use attach::AttachedBooks;
+pub use binds::OwnPorts;
 pub use books::{Books, Counters, Latencies, Publication};
 pub(crate) use connections::Connections;
 pub use error::KernelError;

@@ -14,7 +14,7 @@ use llb_common::{
 
 use super::{
     KernelError, Member, Steering,
-    groups::{group_of, place},
+    groups::{Key, group_of, place},
     load::map_error,
     value::Value,
 };
@@ -52,7 +52,8 @@ impl Steering {
             Err(error) => return Err(map_error("OWNER")(error)),
         };
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let place = self.place_of(address, cookie)?;
+        let device = socket::device(socket).map_err(|source| KernelError::Cookie { address, source })?;
+        let place = self.place_of((address, device), cookie)?;
         let (seat, joined) = place.map_or((None, false), |(seat, joined)| (Some(seat), joined));
         Ok(Some(Known { cookie, cgroup: owner.cgroup, seat, joined }))
     }
@@ -60,29 +61,29 @@ impl Steering {
     /// Every listener that the maps know, by cookie, and its place in a group if it is in one: for workers that cannot be
     /// looked into. Which of them still listen is not said.
     pub(crate) fn remembered(&self) -> Result<Vec<Remembered>, KernelError> {
-        let mut addresses: BTreeMap<u32, Address> = BTreeMap::new();
+        let mut keys: Vec<Key> = Vec::new();
         for entry in self.endpoints.iter() {
-            let (Value(endpoint), index) = entry.map_err(map_error(names::ENDPOINTS))?;
-            addresses.extend(address_of(endpoint).map(|address| (index, address)));
+            let (Value(endpoint), _) = entry.map_err(map_error(names::ENDPOINTS))?;
+            keys.extend(address_of(endpoint).map(|address| (address, endpoint.scope)));
         }
         let mut remembered = Vec::new();
         for entry in self.listeners.iter() {
             let (cookie, _) = entry.map_err(map_error(names::LISTENERS))?;
             let mut place = None;
-            for address in addresses.values() {
-                let here = self.place_of(*address, cookie)?.filter(|(_, joined)| *joined);
-                place = place.or(here.map(|(seat, _)| (*address, seat)));
+            for key in &keys {
+                let here = self.place_of(*key, cookie)?.filter(|(_, joined)| *joined);
+                place = place.or(here.map(|(seat, _)| (key.0, seat)));
             }
             remembered.push((cookie, place));
         }
         Ok(remembered)
     }
 
-    fn place_of(&self, address: Address, cookie: u64) -> Result<Option<(Seat, bool)>, KernelError> {
+    fn place_of(&self, key: Key, cookie: u64) -> Result<Option<(Seat, bool)>, KernelError> {
         let Some(Listener { group, seat }) = found(self.listeners.get(&cookie, 0), names::LISTENERS)? else {
             return Ok(None);
         };
-        let index = match self.endpoints.get(&Value(super::groups::endpoint(address)), 0) {
+        let index = match self.endpoints.get(&Value(super::groups::endpoint(key)), 0) {
             Ok(index) => index,
             Err(MapError::KeyNotFound) => return Ok(None),
             Err(error) => return Err(map_error(names::ENDPOINTS)(error)),
@@ -100,12 +101,13 @@ impl Steering {
     /// # Errors
     /// [`KernelError`].
     pub fn resume(&mut self, members: &[(Address, Member)], living: &BTreeSet<u64>) -> Result<Vec<u64>, KernelError> {
-        let mut groups: BTreeMap<Address, (u32, Vec<Member>)> = BTreeMap::new();
+        let mut groups: BTreeMap<Key, (u32, Vec<Member>)> = BTreeMap::new();
         for entry in self.endpoints.iter() {
             let (Value(endpoint), index) = entry.map_err(map_error(names::ENDPOINTS))?;
             let Some(address) = address_of(endpoint).filter(|_| (index as usize) < MAX_GROUPS) else { continue };
-            let here = members.iter().filter(|(at, _)| *at == address).map(|(_, member)| *member);
-            groups.insert(address, (index, here.collect()));
+            let is_here = |cookie: u64| self.listeners.get(&cookie, 0).is_ok_and(|Value(known)| known.group == index);
+            let here = members.iter().filter(|(at, member)| *at == address && is_here(member.cookie));
+            groups.insert((address, endpoint.scope), (index, here.map(|(_, member)| *member).collect()));
         }
         let gone = self.clear_places(&groups, living)?;
         for (index, members) in groups.values() {
@@ -124,7 +126,7 @@ impl Steering {
     /// A master that died in the midst of a join or a leave may have left a listener in a place where it is no member.
     fn clear_places(
         &mut self,
-        groups: &BTreeMap<Address, (u32, Vec<Member>)>,
+        groups: &BTreeMap<Key, (u32, Vec<Member>)>,
         living: &BTreeSet<u64>,
     ) -> Result<Vec<u64>, KernelError> {
         let known: Result<Vec<(u64, Value<Listener>)>, MapError> = self.listeners.iter().collect();

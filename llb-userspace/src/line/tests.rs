@@ -12,7 +12,7 @@ fn waiter(place: u32, age_ms: u64, standing: Standing) -> Waiter {
 }
 
 fn candidate(seat: u32, requests: u64, cost_ms: u64) -> Candidate {
-    let load = Load { requests, since: NOW.0, cost_ns: cost_ms * MS, queued_ns: 0, concurrent: false };
+    let load = Load { requests, since: NOW.0, cost_ns: cost_ms * MS, ..Load::default() };
     Candidate { seat: Seat(seat), load, certain: requests }
 }
 

@@ -1,8 +1,25 @@
 //! llb's own log, on stderr beside the workers' output.
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    time::{Duration, UNIX_EPOCH},
+};
 
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{self, format::Writer, time::FormatTime},
+};
+
+use crate::sys::clock::wall_ms;
+
+/// The beginning of each line: whose it is, as workers write to the same place, and when it was, in UTC.
+struct Stamp;
+
+impl FormatTime for Stamp {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        write!(line, "llb: {}", humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(wall_ms())))
+    }
+}
 
 /// A filter that [`start`] can read.
 ///
@@ -18,9 +35,11 @@ pub(crate) fn filter(text: &str) -> Result<String, tracing_subscriber::filter::P
 /// The filter's, if it cannot be read.
 pub(crate) fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = filter.parse()?;
-    let log =
-        fmt().with_env_filter(filter).with_writer(|| super::stderr::Stderr).with_ansi(std::io::stderr().is_terminal());
+    let log = fmt::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| super::stderr::Stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test that has one already, keeps the first.
-    let _ = log.with_target(false).without_time().try_init();
+    let _ = log.with_target(false).with_timer(Stamp).try_init();
     Ok(())
 }

@@ -22,6 +22,8 @@ pub enum Hook {
     Bind4 = 8,
     /// bind(2) to an IPv6 address.
     Bind6 = 9,
+    /// The last close(2) of a socket.
+    SockRelease = 34,
 }
 
 /// `BPF_PROG_ATTACH`.

@@ -74,6 +74,15 @@ pub fn own_cgroup() -> Result<OwnCgroup, MountsError> {
     Ok(OwnCgroup { path, level })
 }
 
+/// Where cgroup v2 is mounted.
+///
+/// # Errors
+/// If it is not.
+pub fn cgroup_root() -> Result<PathBuf, MountsError> {
+    let mount = cgroup2_mount(&read("/proc/self/mountinfo")?).ok_or(MountsError::NotMounted)?;
+    Ok(mount.point)
+}
+
 /// The cgroup of version 2 that a process is in, as /proc has it.
 ///
 /// # Errors

@@ -230,9 +230,17 @@ pub fn describe(pid: Pid) -> String {
 }
 
 fn open_endpoints(pid: Pid) -> io::Result<Vec<String>> {
+    Ok(endpoints(pid)?.iter().map(Endpoint::to_string).collect())
+}
+
+/// What others can reach `pid` by.
+///
+/// # Errors
+/// `ENOENT` if the process has ended, `EACCES` if it is another user's.
+pub fn endpoints(pid: Pid) -> io::Result<Vec<Endpoint>> {
     let own = inodes(pid)?;
     let sockets = procnet::reachable(pid)?.into_iter().filter(|socket| own.contains(&socket.inode));
-    Ok(sockets.map(|socket| socket.endpoint.to_string()).collect())
+    Ok(sockets.map(|socket| socket.endpoint).collect())
 }
 
 /// A process that ends while it is looked at: /proc says that there is no such file, or no such process.

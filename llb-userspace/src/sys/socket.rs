@@ -44,6 +44,14 @@ pub fn has_reuseport(socket: impl AsFd) -> io::Result<bool> {
     SockRef::from(&socket).reuse_port()
 }
 
+/// The index of the device that the socket is bound to (`SO_BINDTODEVICE`), or 0.
+///
+/// # Errors
+/// `ENOTSOCK` if it is not a socket.
+pub fn device(socket: impl AsFd) -> io::Result<u32> {
+    Ok(SockRef::from(&socket).device_index_v4()?.map_or(0, std::num::NonZero::get))
+}
+
 /// The address that the socket is bound to; `None` if it is not of the internet families.
 ///
 /// # Errors

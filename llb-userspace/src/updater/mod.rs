@@ -271,6 +271,13 @@ impl Updater {
         publish::is_settled(self.steering.books(), seat, now)
     }
 
+    /// Whether a seat has no open connection either: what is still answered there is not counted as the next worker's.
+    #[must_use]
+    pub(crate) fn is_empty(&self, seat: Seat, now: Instant) -> bool {
+        let books = self.steering.books().seat(seat);
+        self.is_drained(seat, now) && books.closed >= books.opened
+    }
+
     /// What was published last.
     #[must_use]
     pub fn table(&self) -> &Table {

@@ -90,6 +90,12 @@ impl Engine {
                 tracing::error!(%error, "cannot take a listener out of its group");
             }
         }
+        // Another's program, which a worker may have attached, would move nothing: the kernel would reset what waits.
+        for (listener, socket) in listeners.iter().zip(&sockets) {
+            if let Err(error) = self.updater.steering().attach_anew(listener.address, socket) {
+                tracing::error!(%error, "cannot attach the selector anew");
+            }
+        }
         let before = self.charges(&listeners);
         let emptied = self.empty(id, &sockets);
         let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };

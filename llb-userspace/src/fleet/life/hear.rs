@@ -1,6 +1,9 @@
 //! What is heard of a worker: its sockets, its words, its end.
 
-use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, Worker, WorkerId};
+use super::{
+    AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, RETRY_AFTER, RETRY_AT_MOST, State, Worker,
+    WorkerId,
+};
 use crate::{config::ReadyWhen, model::Address};
 
 impl Lives {
@@ -19,7 +22,7 @@ impl Lives {
             // A socket that listens once more, after shutdown(2), is still in its group.
             worker.deserted_at = None;
             if worker.listeners.iter().all(|listener| listener.cookie != cookie) {
-                worker.listeners.push(Listener { cookie, address, seat: None });
+                worker.listeners.push(Listener::new(cookie, address));
                 self.note_worker(Kind::Listening, id, &address.to_string());
             }
             self.watch(id, cookie, &mut effects);
@@ -49,7 +52,17 @@ impl Lives {
         }
     }
 
-    /// A listener has closed, or could not be joined.
+    /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
+    pub fn join_failed(&mut self, cookie: u64, now: Instant) -> bool {
+        self.due = AT_ONCE;
+        let mut listeners = self.workers.values_mut().flat_map(|worker| &mut worker.listeners);
+        let Some(listener) = listeners.find(|listener| listener.cookie == cookie) else { return false };
+        let after = RETRY_AFTER.saturating_mul(1 << listener.failures.min(6)).min(RETRY_AT_MOST);
+        *listener = Listener { seat: None, failures: listener.failures + 1, retry_at: now.after(after), ..*listener };
+        listener.failures == 1
+    }
+
+    /// A listener has closed.
     pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
         self.due = AT_ONCE;
         for worker in self.workers.values_mut() {

@@ -1,0 +1,71 @@
+//! Whether connections come to workers past llb's selector: a program that attaches a reuseport program of its own to its
+//! listener replaces that of the whole group, and the kernel tells nobody.
+
+use std::time::Duration;
+
+use crate::model::Instant;
+
+/// How often the counts are compared.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Fewer new connections in that time tell nothing.
+const FEWEST: u64 = 4;
+
+/// The selector is asked before a connection is established, by a round trip, so what it chose in the time before counts
+/// as well. Where more than three of four are none of its, somebody else chooses.
+const SHARE: u64 = 4;
+
+/// What was counted so far.
+#[derive(Debug, Default)]
+pub(crate) struct Bypass {
+    due: Instant,
+    opened: u64,
+    chosen: u64,
+    /// How many were chosen in the time before.
+    before: u64,
+}
+
+impl Bypass {
+    /// Whether it is time to compare.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    /// Compares: `opened` connections have been established with workers so far, and `chosen` have come to the selector. True if
+    /// it is passed by.
+    pub(crate) fn step(&mut self, opened: u64, chosen: u64, now: Instant) -> bool {
+        let is_first = self.due == Instant::default();
+        let (new, known) = (opened.saturating_sub(self.opened), chosen.saturating_sub(self.chosen));
+        let recent = known + self.before;
+        *self = Bypass { due: now.after(LOOK_EVERY), opened, chosen, before: known };
+        !is_first && new >= FEWEST && recent * SHARE < new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(step: u64) -> Instant {
+        Instant(1 + step * 500_000_000)
+    }
+
+    #[test]
+    fn connections_that_nobody_chose_are_noticed() {
+        let mut bypass = Bypass::default();
+        assert!(!bypass.step(1_000, 0, at(0)), "what was before is not known");
+        assert!(!bypass.is_due(Instant(2)) && bypass.is_due(at(1)));
+        assert!(!bypass.step(1_003, 0, at(1)), "too few");
+        assert!(bypass.step(1_013, 2, at(2)));
+        assert!(!bypass.step(1_040, 29, at(3)), "all are chosen again");
+    }
+
+    #[test]
+    fn a_burst_that_is_established_a_moment_later_is_no_bypass() {
+        let mut bypass = Bypass::default();
+        bypass.step(0, 0, at(0));
+        assert!(!bypass.step(0, 40, at(1)));
+        assert!(!bypass.step(40, 40, at(2)));
+        assert!(!bypass.step(40, 40, at(3)));
+    }
+}

@@ -1,0 +1,91 @@
+//! What other fleets of this machine listen on, as far as it is this network namespace. The kernel would let two fleets share
+//! a port, but has one selector for it: that of the last to join, which knows nobody else's workers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::unistd::Pid;
+
+use super::cgroup::{self, FLEETS};
+use crate::{
+    model::Instant,
+    sys::{
+        mounts, procfs,
+        procnet::{self, Endpoint},
+    },
+};
+
+/// The least time between two looks: workers of one fleet are started together.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The ports of other fleets.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    looked: Option<Instant>,
+    ports: BTreeMap<u16, String>,
+}
+
+impl Others {
+    /// Looks again, if it has been a while; true if it has. `own` is the cgroup of this fleet.
+    pub(crate) fn look(&mut self, own: &Path, now: Instant) -> bool {
+        if self.looked.is_some_and(|looked| now < looked.after(LOOK_EVERY)) {
+            return false;
+        }
+        self.looked = Some(now);
+        let mut fleets = Vec::new();
+        if let Ok(root) = mounts::cgroup_root() {
+            collect(&root, own, &mut fleets);
+        }
+        self.ports.clear();
+        if fleets.is_empty() {
+            return true;
+        }
+        // Inodes of sockets are unique, and the table has those of this network namespace alone.
+        let listeners: BTreeMap<u64, u16> = procnet::listeners(Pid::this())
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|socket| match socket.endpoint {
+                Endpoint::Tcp(address) => Some((socket.inode, address.port())),
+                Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+            })
+            .collect();
+        for (path, name) in fleets {
+            for pid in cgroup::processes(&path).unwrap_or_default() {
+                let sockets = procfs::socket_fds(pid).unwrap_or_default();
+                let ports = sockets.iter().filter_map(|socket| listeners.get(&socket.inode));
+                self.ports.extend(ports.map(|port| (*port, name.clone())));
+            }
+        }
+        true
+    }
+
+    /// All of them.
+    pub(crate) fn ports(&self) -> BTreeSet<u16> {
+        self.ports.keys().copied().collect()
+    }
+
+    /// The fleet that listens on a port.
+    pub(crate) fn holder(&self, port: u16) -> Option<&str> {
+        self.ports.get(&port).map(String::as_str)
+    }
+}
+
+/// The cgroups of fleets in `directory` and below, but for `own`, with the fleets' names.
+fn collect(directory: &Path, own: &Path, fleets: &mut Vec<(PathBuf, String)>) {
+    // What vanishes while we look is not there.
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let path = entry.path();
+        match entry.file_name().to_str().and_then(|name| name.strip_prefix(FLEETS)) {
+            Some(_) if path == own => {}
+            Some(name) => fleets.push((path, name.to_owned())),
+            None => collect(&path, own, fleets),
+        }
+    }
+}

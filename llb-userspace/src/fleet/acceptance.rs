@@ -58,9 +58,9 @@ pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
     if target.known.is_none() {
         match find::listener(&pids, target.cookie) {
             Ok((copy, _)) => target.known = identify(copy.as_fd()).ok(),
-            Err(FindError::Forbidden { .. }) => return Acceptance::Unknown,
-            // It is being closed, or handed on.
-            Err(FindError::Gone { .. } | FindError::Look { .. }) => {}
+            // Whoever listens by Multipath TCP holds another socket than the one that the kernel tells of.
+            Err(FindError::Forbidden { .. } | FindError::Gone { .. }) => return Acceptance::Unknown,
+            Err(FindError::Look { .. }) => {}
         }
     }
     let Some((inode, address)) = target.known else { return Acceptance::No };
@@ -112,12 +112,12 @@ mod tests {
     }
 
     #[test]
-    fn a_listener_that_is_gone_accepts_nothing() {
+    fn of_a_listener_that_nobody_holds_nothing_is_known() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let cookie = socket::cookie(&listener).unwrap();
         drop(listener);
         let mut target = Target { first: Pid::this(), is_alone: true, cookie, known: None };
         let cgroup = own_cgroup().unwrap().path;
-        assert_eq!(look(&cgroup, &mut target, Duration::from_secs(1)), Acceptance::No);
+        assert_eq!(look(&cgroup, &mut target, Duration::from_secs(1)), Acceptance::Unknown);
     }
 }

@@ -1,10 +1,7 @@
 //! The end of a worker's processes: who is signalled, who has left the worker's cgroup, who is left when the first one
 //! has exited. All by pidfd, so that no stranger of the same number is hit.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{path::Path, time::Duration};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{sync::mpsc::Sender, time::sleep};
@@ -14,7 +11,7 @@ use crate::{
     config::StopWhom,
     fleet::{Kind, State, cgroup},
     model::WorkerId,
-    sys::{pidfd::PidFd, procfs},
+    sys::{clock, pidfd::PidFd, procfs},
 };
 
 /// Between two looks whether the rest of a worker has exited.
@@ -193,7 +190,7 @@ impl Engine {
         tokio::task::spawn_local(async move {
             let mut killed_at = None;
             while cgroup::is_populated(&path).unwrap_or(false) {
-                if killed.get() && killed_at.get_or_insert_with(Instant::now).elapsed() > KILLED_FOR {
+                if killed.get() && clock::now() > killed_at.get_or_insert_with(clock::now).after(KILLED_FOR) {
                     break;
                 }
                 sleep(LOOK_EVERY).await;

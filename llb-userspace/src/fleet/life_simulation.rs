@@ -228,7 +228,7 @@ impl World {
         // Every third worker has a shutdown of its own, and is asked as soon as its first seat has drained.
         let sight = |worker: &Worker| {
             let holds = if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
-            Sight { holds, settled: worker.seats().any(&drained), ends_itself: worker.id.0 % 3 == 0 }
+            Sight { holds, settled: worker.seats().any(&drained), ends_itself: worker.id.0.is_multiple_of(3) }
         };
         let expected = thorough.tick(self.now, sight, &drained);
         let effects = self.lives.tick(self.now, sight, &drained);

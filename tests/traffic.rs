@@ -96,7 +96,7 @@ fn hold(fleet: &Fleet, address: &str, count: usize, ask: impl Fn(&mut Client)) -
     held
 }
 
-/// That of a load which each worker could nearly bear alone nobody is left out, and nobody has more than half.
+/// That of a load which one worker could nearly bear alone nobody has more than half.
 #[track_caller]
 fn assert_even(fleet: &Fleet, address: &str, path: &str) {
     let samples = open_loop(address, EVERY, REQUESTS, |_| path.into());
@@ -105,8 +105,7 @@ fn assert_even(fleet: &Fleet, address: &str, path: &str) {
         answers[sample.slot().expect("an answer") as usize] += 1;
     }
     eprintln!("{answers:?} of {REQUESTS}");
-    let (most, least) = (REQUESTS / 2, REQUESTS / 40);
-    assert!(answers.iter().all(|count| (least..=most).contains(count)), "{answers:?}: {:#?}", fleet.status());
+    assert!(answers.iter().all(|count| *count <= REQUESTS / 2), "{answers:?}: {:#?}", fleet.status());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 use llb_common::{
     line::PLACES,
     outcome::Outcome,
-    select::{Load, in_flight},
+    select::{Load, given, in_flight},
     track::{outstanding_at, roll_ns},
 };
 use nix::libc;

@@ -1,0 +1,287 @@
+//! The programs: how each is started, what it speaks, and what it can be asked for.
+
+/// Where a program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// requirements.txt, into a virtual environment.
+    Pip,
+    /// package.json.
+    Npm,
+    /// Debian packages.
+    Apt(&'static [&'static str]),
+    /// Compiled from apps/ by the Go that `cargo xtask test` installs.
+    Go,
+    /// Compiled from apps/ by javac.
+    Java,
+}
+
+/// What its clients say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Speaks {
+    /// HTTP/1.1, by one of the applications in apps/.
+    Http,
+    /// HTTP/1.1, for files only: it can neither wait nor stream.
+    Files,
+    /// Something else: what it greets with, a question and the begin of the answer.
+    Lines { greeting: &'static [u8], ask: &'static [u8], answer: &'static [u8] },
+}
+
+/// One program.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) source: Source,
+    pub(crate) speaks: Speaks,
+    /// The command, with {venv}, {built} and {stage} for directories.
+    pub(crate) command: &'static str,
+    /// Options of llb that it needs beside the usual ones.
+    pub(crate) flags: &'static [&'static str],
+    /// Files in its directory, beside the applications.
+    pub(crate) files: &'static [(&'static str, &'static str)],
+    /// Whether its code can be broken so that a new worker fails.
+    pub(crate) breaks: bool,
+    /// The command with which it ends itself after some requests.
+    pub(crate) recycles: Option<&'static str>,
+    /// Whether its own graceful end loses nothing; why not, if it does.
+    pub(crate) own_losses: Option<&'static str>,
+    /// Whether continuous integration drives it.
+    pub(crate) few: bool,
+}
+
+const HTTP: Program = Program {
+    name: "",
+    source: Source::Pip,
+    speaks: Speaks::Http,
+    command: "",
+    flags: &[],
+    files: &[],
+    breaks: true,
+    recycles: None,
+    own_losses: None,
+    few: false,
+};
+
+const FILES: Program = Program { speaks: Speaks::Files, breaks: false, ..HTTP };
+
+const fn lines(greeting: &'static [u8], ask: &'static [u8], answer: &'static [u8]) -> Program {
+    Program { speaks: Speaks::Lines { greeting, ask, answer }, breaks: false, ..HTTP }
+}
+
+/// All of them.
+pub(crate) fn catalogue() -> Vec<Program> {
+    let mut programs = python();
+    programs.extend(javascript());
+    programs.extend(ruby_php());
+    programs.extend(compiled());
+    programs.extend(servers_of_files());
+    programs.extend(others());
+    programs
+}
+
+fn python() -> Vec<Program> {
+    vec![
+        Program {
+            name: "uvicorn",
+            command: "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning app:asgi",
+            recycles: Some(
+                "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 200 app:asgi",
+            ),
+            few: true,
+            ..HTTP
+        },
+        Program {
+            name: "gunicorn, sync",
+            command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 --log-level error app:wsgi",
+            few: true,
+            ..HTTP
+        },
+        Program {
+            name: "gunicorn, gthread",
+            command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k gthread --threads 8 --log-level error app:wsgi",
+            ..HTTP
+        },
+        Program {
+            name: "gunicorn, asgi",
+            command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k asgi --log-level error app:asgi",
+            ..HTTP
+        },
+        Program {
+            name: "hypercorn",
+            command: "{venv}/bin/hypercorn --bind 127.0.0.1:8080 --log-level error app:asgi",
+            few: true,
+            ..HTTP
+        },
+        Program {
+            name: "granian",
+            command: "{venv}/bin/granian --interface asgi --host 127.0.0.1 --port 8080 --no-log app:asgi",
+            ..HTTP
+        },
+        Program {
+            name: "waitress",
+            command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 app:wsgi",
+            ..HTTP
+        },
+        Program { name: "aiohttp", command: "{venv}/bin/python aiohttp_app.py", few: true, ..HTTP },
+        Program { name: "Flask", command: "{venv}/bin/python flask_app.py", ..HTTP },
+        Program {
+            name: "Django on waitress",
+            command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 django_app:application",
+            ..HTTP
+        },
+    ]
+}
+
+fn javascript() -> Vec<Program> {
+    const NODE: Program = Program { source: Source::Npm, ..HTTP };
+    vec![
+        Program { name: "Node", command: "node http.js", few: true, ..NODE },
+        Program { name: "Node, with a SIGTERM handler", command: "node http.js graceful", ..NODE },
+        Program { name: "Express", command: "node express_app.js", few: true, ..NODE },
+        Program { name: "Fastify", command: "node fastify_app.js", ..NODE },
+        Program { name: "npm start", command: "npm --silent start", ..NODE },
+    ]
+}
+
+fn ruby_php() -> Vec<Program> {
+    vec![
+        Program {
+            name: "Puma",
+            source: Source::Apt(&["puma"]),
+            command: "puma --silent -b tcp://127.0.0.1:8080 -t 8:8 config.ru",
+            few: true,
+            ..HTTP
+        },
+        Program {
+            name: "Unicorn",
+            source: Source::Apt(&["unicorn"]),
+            command: "unicorn -l 127.0.0.1:8080 config.ru",
+            flags: &["--stop-signal", "QUIT"],
+            ..HTTP
+        },
+        Program {
+            name: "php -S",
+            source: Source::Apt(&["php-cli"]),
+            command: "php -q -S 127.0.0.1:8080 index.php",
+            // A broken page is answered with 500; the server starts all the same.
+            breaks: false,
+            ..HTTP
+        },
+    ]
+}
+
+fn compiled() -> Vec<Program> {
+    vec![
+        Program { name: "Go net/http", source: Source::Go, command: "{built}/app", few: true, ..HTTP },
+        Program { name: "Go net/http, with Shutdown", source: Source::Go, command: "{built}/app graceful", ..HTTP },
+        Program { name: "Java's HttpServer", source: Source::Java, command: "java -cp {built} App", ..HTTP },
+    ]
+}
+
+fn servers_of_files() -> Vec<Program> {
+    const NGINX: (&str, &str) = (
+        "nginx.conf",
+        "daemon off; worker_processes 1; pid {stage}/nginx.SLOT.pid; error_log stderr;
+events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1:8080; location / { return 200 'SLOT'; } } }",
+    );
+    vec![
+        Program {
+            name: "nginx",
+            source: Source::Apt(&["nginx-light"]),
+            command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
+            files: &[NGINX],
+            flags: &["--stop-signal", "QUIT"],
+            few: true,
+            ..FILES
+        },
+        Program {
+            name: "nginx, without its master",
+            source: Source::Apt(&["nginx-light"]),
+            command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -g \"master_process off;\" -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
+            files: &[NGINX],
+            flags: &["--stop-signal", "QUIT"],
+            ..FILES
+        },
+        Program {
+            name: "lighttpd",
+            source: Source::Apt(&["lighttpd"]),
+            command: "lighttpd -D -f lighttpd.conf",
+            files: &[(
+                "lighttpd.conf",
+                "server.document-root = \"{stage}\"
+server.bind = \"127.0.0.1\"
+server.port = 8080
+index-file.names = (\"package.json\")",
+            )],
+            flags: &["--stop-signal", "INT"],
+            ..FILES
+        },
+        Program {
+            name: "Caddy",
+            source: Source::Apt(&["caddy"]),
+            command: "caddy run --config Caddyfile --adapter caddyfile",
+            files: &[("Caddyfile", "{\n admin off\n auto_https off\n}\nhttp://127.0.0.1:8080 {\n bind 127.0.0.1\n respond \"ok\"\n}\n")],
+            ..FILES
+        },
+        Program {
+            name: "HAProxy",
+            source: Source::Apt(&["haproxy"]),
+            command: "haproxy -db -f haproxy.cfg",
+            files: &[(
+                "haproxy.cfg",
+                "global
+  nbthread 1
+defaults
+  mode http
+  timeout client 60s
+  timeout connect 5s
+  timeout server 60s
+frontend f
+  bind 127.0.0.1:8080
+  http-request return status 200 content-type text/plain string ok
+",
+            )],
+            flags: &["--stop-signal", "USR1"],
+            ..FILES
+        },
+    ]
+}
+
+fn others() -> Vec<Program> {
+    vec![
+        Program {
+            name: "redis",
+            source: Source::Apt(&["redis-server"]),
+            command: "redis-server --port 8080 --bind 127.0.0.1 --save '' --loglevel warning",
+            ..lines(b"", b"PING\r\n", b"+PONG\r\n")
+        },
+        Program {
+            name: "memcached",
+            source: Source::Apt(&["memcached"]),
+            command: "memcached -p 8080 -U 0 -l 127.0.0.1 -u nobody",
+            ..lines(b"", b"version\r\n", b"VERSION ")
+        },
+        Program {
+            name: "pgbouncer",
+            source: Source::Apt(&["pgbouncer"]),
+            command: "pgbouncer -q -u nobody pgbouncer.ini",
+            files: &[(
+                "pgbouncer.ini",
+                "[databases]
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = 8080
+unix_socket_dir =
+auth_type = any
+",
+            )],
+            // An SSLRequest: https://www.postgresql.org/docs/current/protocol-message-formats.html
+            ..lines(b"", &[0, 0, 0, 8, 4, 210, 22, 47], b"N")
+        },
+        Program {
+            name: "aiosmtpd",
+            command: "{venv}/bin/python smtp_app.py",
+            few: true,
+            ..lines(b"220 ", b"NOOP\r\n", b"250 ")
+        },
+    ]
+}

@@ -1,0 +1,178 @@
+//! A client of HTTP/1.1 that says when, and how, it lost a request.
+
+use std::{
+    io::{self, Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A close that arrives sooner than this after the request was sent had left the server before: they crossed on the wire.
+const CROSSING: Duration = Duration::from_millis(5);
+
+/// How a request was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nobody took the connection.
+    Refused,
+    /// The connection's end was on its way already when the request was sent: every client sends such a one again.
+    Crossed,
+    /// The server had it for longer, and ended the connection without an answer.
+    Cut,
+    /// The answer broke off.
+    Torn,
+    /// The answer is none, or not the one that was asked for.
+    Wrong,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    pub(crate) keeps: bool,
+    pub(crate) took: Duration,
+}
+
+/// Connects.
+pub(crate) fn connect(address: &str) -> Result<TcpStream, Lost> {
+    let refused = |_| Lost::Refused;
+    let stream = TcpStream::connect_timeout(&address.parse().expect("an address"), PATIENCE).map_err(refused)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(refused)?;
+    stream.set_nodelay(true).map_err(refused)?;
+    Ok(stream)
+}
+
+/// Whether the other side has closed already.
+pub(crate) fn is_closed(stream: &TcpStream) -> bool {
+    let block = |on: bool| stream.set_nonblocking(!on);
+    let _ = block(false);
+    let peeked = stream.peek(&mut [0]);
+    let _ = block(true);
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+}
+
+/// Asks by POST and waits for the whole answer.
+pub(crate) fn post(stream: &mut TcpStream, path: &str, keep: bool) -> Result<Answer, Lost> {
+    let close = if keep { "" } else { "Connection: close\r\n" };
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n{close}\r\n{{}}"
+    );
+    exchange(stream, &request)
+}
+
+/// Asks by GET, on a connection that is to be kept or not.
+pub(crate) fn get(stream: &mut TcpStream, path: &str, keep: bool) -> Result<Answer, Lost> {
+    let close = if keep { "" } else { "Connection: close\r\n" };
+    exchange(stream, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n"))
+}
+
+/// Sends bytes, and waits until these come back first; any bytes where `expected` is empty.
+pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result<Answer, Lost> {
+    let sent = Instant::now();
+    stream.write_all(ask).map_err(|_| ended(sent))?;
+    let mut got = Vec::new();
+    while got.len() < expected.len().max(1) {
+        match more(stream, &mut got) {
+            Ok(0) | Err(_) if got.is_empty() => return Err(ended(sent)),
+            Ok(0) | Err(_) => return Err(Lost::Torn),
+            Ok(_) => {}
+        }
+    }
+    if !got.starts_with(expected) {
+        return Err(Lost::Wrong);
+    }
+    Ok(Answer { body: got, keeps: true, took: sent.elapsed() })
+}
+
+fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
+    let sent = Instant::now();
+    stream.write_all(request.as_bytes()).map_err(|_| ended(sent))?;
+    let mut got = Vec::new();
+    let head = loop {
+        if let Some(end) = find(&got, b"\r\n\r\n") {
+            break end + 4;
+        }
+        match more(stream, &mut got) {
+            Ok(0) | Err(_) if got.is_empty() => return Err(ended(sent)),
+            Ok(0) | Err(_) => return Err(Lost::Torn),
+            Ok(_) => {}
+        }
+    };
+    let text = String::from_utf8_lossy(&got[..head]).to_ascii_lowercase();
+    if !text.starts_with("http/1.1 200") && !text.starts_with("http/1.0 200") {
+        return Err(Lost::Wrong);
+    }
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let length = field("content-length:").and_then(|length| length.parse::<usize>().ok());
+    let chunked = field("transfer-encoding:") == Some("chunked");
+    let keeps = field("connection:") != Some("close") && (length.is_some() || chunked) && text.starts_with("http/1.1");
+    loop {
+        let body = &got[head..];
+        let is_whole = match length {
+            Some(length) => body.len() >= length,
+            None => chunked && body.ends_with(b"0\r\n\r\n"),
+        };
+        if is_whole {
+            break;
+        }
+        match more(stream, &mut got) {
+            Ok(0) if length.is_none() && !chunked => break,
+            Ok(0) | Err(_) => return Err(Lost::Torn),
+            Ok(_) => {}
+        }
+    }
+    Ok(Answer { body: got.split_off(head), keeps, took: sent.elapsed() })
+}
+
+fn ended(sent: Instant) -> Lost {
+    if sent.elapsed() < CROSSING { Lost::Crossed } else { Lost::Cut }
+}
+
+fn more(stream: &mut TcpStream, got: &mut Vec<u8>) -> io::Result<usize> {
+    let mut buffer = [0; 4096];
+    let read = stream.read(&mut buffer)?;
+    got.extend_from_slice(&buffer[..read]);
+    Ok(read)
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, thread};
+
+    use super::*;
+
+    fn served(answer: &'static [u8], after: Duration) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read(&mut [0; 1024]).unwrap();
+            thread::sleep(after);
+            stream.write_all(answer).unwrap();
+        });
+        connect(&address).unwrap()
+    }
+
+    #[test]
+    fn whole_answers_are_told_from_torn_ones() {
+        let ask = |answer| post(&mut served(answer, Duration::ZERO), "/", true).map(|answer| answer.keeps);
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1"), Ok(true));
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"), Ok(true));
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\n\r\nto the end"), Ok(false));
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1"), Err(Lost::Torn));
+        assert_eq!(ask(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"), Err(Lost::Torn));
+        assert_eq!(ask(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), Err(Lost::Wrong));
+    }
+
+    #[test]
+    fn a_close_in_work_is_told_from_one_that_crossed() {
+        let ask = |after| post(&mut served(b"", after), "/", true).map(drop);
+        assert_eq!(ask(Duration::from_millis(50)), Err(Lost::Cut));
+    }
+}

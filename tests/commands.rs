@@ -345,7 +345,7 @@ fn the_status_tells_of_waiting_connections_and_waiting_slots() {
     until("three connections wait", || fleet.worker(0).queued == Some(3));
     let table = done(&fleet, "status", &[]);
     let head = table.lines().find(|line| line.starts_with("slot")).expect("a head");
-    assert!(head.find("last exit").is_some_and(|at| at <= 100), "{table}");
+    assert!(head.find("restarts").is_some_and(|at| at <= 100), "{table}");
     assert_eq!(fleet.worker(0).share, 1.0);
     drop((clients, stopped));
 

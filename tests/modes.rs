@@ -209,7 +209,7 @@ fn assert_untracked(fleet: &Fleet, mode: &str) {
     let row = table.lines().find(|line| line.trim_start().starts_with("0 ")).expect("slot 0");
     assert_eq!(
         row.split_whitespace().filter(|cell| *cell == "-").count(),
-        if mode == "off" { 7 } else { 6 },
+        if mode == "off" { 8 } else { 7 },
         "{table}"
     );
 }

@@ -263,7 +263,10 @@ fn burst(args: &[&str]) -> (u64, u64) {
 fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     let stage = Stage::new();
     let server = stage.static_server();
-    let mut fleet = start(&stage, &[&server, "8080"], &[], &[ADDRESS]);
+    // A worker that is stopped when its master dies gets SIGHUP from the kernel, as every stopped process whose group is
+    // orphaned (setpgid(2)). Here stopping stands for hanging, so it ignores that.
+    let command = ["nohup", &server, "8080"];
+    let mut fleet = start(&stage, &command, &[], &[ADDRESS]);
     let pids: Vec<Pid> = (0..SLOTS).map(|slot| pid_of(&fleet, slot)).collect();
     let freezers: Vec<File> = freezers(fleet.cgroup());
     let is_frozen = |freezer: &File| {
@@ -299,7 +302,7 @@ fn a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen() {
     let slots: BTreeSet<u32> = (0..300).map(|_| get(ADDRESS, "/").slot()).collect();
     assert!(slots.len() > 1, "{slots:?}");
     // The next one has all of them again.
-    fleet.take_over(&["-n", &SLOTS.to_string()], &[&server, "8080"]);
+    fleet.take_over(&["-n", &SLOTS.to_string()], &command);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     assert_serves_again(&fleet, 0, &[ADDRESS]);
 }

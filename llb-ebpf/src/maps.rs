@@ -15,6 +15,7 @@ use llb_common::{
     histogram::bucket,
     line::{PLACES, place_of},
     outcome::Outcome,
+    select::STALE_AFTER_NS,
 };
 
 use crate::kernel;
@@ -313,12 +314,15 @@ pub fn epoch() -> u64 {
     published().map_or(0, |published| unsafe { kernel::read(&raw const (*published).epoch) })
 }
 
-/// The cost that is published for a seat, ns; 0 if there is none.
+/// The cost that is published for a seat, ns; 0 if there is none that is to be believed.
 #[inline(always)]
-pub fn published_cost(index: u32) -> u64 {
+pub fn published_cost(index: u32, now: u64) -> u64 {
     match published() {
-        // SAFETY: a word of PUBLISHED; the mask keeps the index inside the array.
+        // SAFETY: words of PUBLISHED; the mask keeps the index inside the array.
         Some(published) => unsafe {
+            if now.saturating_sub(kernel::read(&raw const (*published).at)) >= STALE_AFTER_NS {
+                return 0;
+            }
             let costs = (&raw const (*published).cost_ns).cast::<u64>();
             kernel::read(costs.add(index as usize & (MAX_SEATS - 1)))
         },

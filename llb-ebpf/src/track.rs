@@ -353,7 +353,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
             penalty: kernel::read(&raw const (*seat).penalty),
             ..Seat::default()
         };
-        let start_ns = if books.service_ns == 0 { maps::published_cost(index) } else { 0 };
+        let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
         let pace = track::pace_after(Pace::of(&books, start_ns), &books, &delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);

@@ -16,6 +16,7 @@ mod fuzz;
 #[cfg(not(feature = "all-chores"))]
 mod others;
 mod paths;
+mod programs;
 mod sh;
 #[cfg(feature = "all-chores")]
 mod simulate;
@@ -23,7 +24,6 @@ mod test;
 #[cfg(feature = "all-chores")]
 mod vm;
 
-#[cfg(not(feature = "all-chores"))]
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -60,6 +60,13 @@ enum Chore {
     },
     /// Look for cases that break the report parser, the choice or the books
     Fuzz(fuzz::FuzzArgs),
+    /// Drive real servers under llb, and say what their clients lost: all, or those whose names contain one of the words
+    /// (`--help` among them tells more); needs root, and installs the servers
+    Programs {
+        /// Names, and options of llb-programs
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
     Test(test::TestArgs),
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
@@ -92,6 +99,7 @@ fn main() -> ExitCode {
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Programs { words } => programs::run(&words),
         Chore::Test(args) => test::run(&args),
         #[cfg(feature = "all-chores")]
         Chore::Simulate(args) => simulate::run(&args),

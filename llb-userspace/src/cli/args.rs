@@ -82,7 +82,7 @@ pub(super) struct RunArgs {
     /// How long a worker may take to end before it is killed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub drain_timeout: Duration,
-    /// How long idle connections of a worker that is to end are left alone [default: half of --drain-timeout]
+    /// How long idle connections of a worker that is to end are left alone [default: half of its time to end]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub drain_idle: Option<Duration>,
     /// Signal that asks a worker to end, by name or number; QUIT for nginx, php-fpm, unicorn [default: TERM]

@@ -139,8 +139,8 @@ fn a_hung_worker_makes_way_for_a_replacement_that_cannot_start_beside_it() {
         };
         assert_eq!(spawned(&effects), [SECOND]);
         assert_eq!(told_to_finish(&lives.exited(SECOND, at(5010))), [], "once may be chance");
-        assert_eq!(spawned(&tick(&mut lives, at(6010), undrained)), [THIRD]);
-        assert_eq!(told_to_finish(&lives.exited(THIRD, at(6020))), retired);
+        assert_eq!(spawned(&tick(&mut lives, at(9000), undrained)), [THIRD]);
+        assert_eq!(told_to_finish(&lives.exited(THIRD, at(9010))), retired);
     }
 }
 

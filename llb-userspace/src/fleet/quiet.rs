@@ -74,7 +74,7 @@ pub struct Keepers {
 
 impl Keepers {
     /// Whom to look at, of those that are quiet; in turn. One that is so no longer stands still no longer.
-    pub fn to_look_at(&mut self, quiet: &[Quiet], now: Instant) -> Vec<Quiet> {
+    pub fn due(&mut self, quiet: &[Quiet], now: Instant) -> Vec<Quiet> {
         let is_quiet = |quiet: &&Quiet| now >= quiet.progress_at.after(QUIET_FOR);
         let mut candidates: Vec<Quiet> =
             quiet.iter().filter(is_quiet).filter(|quiet| !self.free.contains(&quiet.worker)).copied().collect();
@@ -147,25 +147,25 @@ mod tests {
     fn the_quiet_are_looked_at_in_turn() {
         let mut keepers = Keepers::default();
         let all = [quiet(0), quiet(1), quiet(2)];
-        let mut look = || keepers.to_look_at(&all, at(20)).iter().map(|quiet| quiet.seat.0).collect::<Vec<_>>();
+        let mut look = || keepers.due(&all, at(20)).iter().map(|quiet| quiet.seat.0).collect::<Vec<_>>();
         assert_eq!([look(), look(), look()], [[0, 1], [2, 0], [1, 2]]);
-        assert_eq!(keepers.to_look_at(&all, at(19)), []);
+        assert_eq!(keepers.due(&all, at(19)), []);
     }
 
     #[test]
     fn whoever_waits_beside_its_connections_is_looked_at_no_more() {
         let mut keepers = Keepers::default();
         keepers.waits(WorkerId(0));
-        assert_eq!(keepers.to_look_at(&[quiet(0), quiet(1)], at(20)), [quiet(1)]);
+        assert_eq!(keepers.due(&[quiet(0), quiet(1)], at(20)), [quiet(1)]);
     }
 
     #[test]
     fn whoever_stands_still_does_so_until_something_happens() {
         let mut keepers = Keepers::default();
         keepers.stands_still(Seat(1));
-        keepers.to_look_at(&[quiet(1)], at(20));
+        keepers.due(&[quiet(1)], at(20));
         assert_eq!(keepers.held(), [2, 0, 0, 0]);
-        keepers.to_look_at(&[Quiet { progress_at: at(25), ..quiet(1) }], at(30));
+        keepers.due(&[Quiet { progress_at: at(25), ..quiet(1) }], at(30));
         assert_eq!(keepers.held(), [0; 4]);
     }
 }

@@ -99,7 +99,11 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
-            (None, Some(_)) if self.fresh && fleet_ns != 0 => (fleet_ns, fleet_ns),
+            // Its first answers are slow, or fast because they fail: they count, and not as what it is.
+            (None, Some(kernel)) if self.fresh && fleet_ns != 0 => {
+                let cost = kernel.clamp(fleet_ns, fleet_ns.saturating_mul(2) - fleet_ns / 8);
+                (cost, cost)
+            }
             (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
                 believed if believed == kernel => (kernel, 0),
                 believed => (believed, believed),
@@ -159,11 +163,12 @@ pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
 pub(crate) fn fleet_ns(views: &[View]) -> u64 {
     let known: Vec<u64> = views.iter().filter_map(View::known_ns).collect();
     let warm: Vec<u64> = views.iter().filter(|view| !view.fresh).filter_map(View::known_ns).collect();
-    // The first to be known is the first to have answered, and that may be one that only fails.
-    match known.len() {
-        count if 2 * count <= views.len() => 0,
-        _ if warm.is_empty() => median(known),
-        _ => median(warm),
+    // The first to be known, or to be warm, is the first to have answered, and that may be one that only fails.
+    let is_most = |some: &[u64]| 2 * some.len() > views.len();
+    match is_most(&known) {
+        false => 0,
+        true if is_most(&warm) => median(warm),
+        true => median(known),
     }
 }
 
@@ -278,9 +283,11 @@ mod tests {
     fn first_answers_count_for_little() {
         let fresh = |seat, ms| View { fresh: true, ..counted(seat, ms) };
         let table_of = |views: [View; 3]| table(&views, NOW, 0);
-        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [4 * MS, 0, 0]);
-        let cold = table_of([fresh(0, 15), fresh(1, 4), fresh(2, 9)]);
-        assert_eq!((cold.cost_ns[0], cold.near), (9 * MS, set::of(0..3)), "all are equal while all are cold");
+        // At most as nearly twice what the middle one costs, which is soon forgotten, and never as less.
+        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [7_500_000, 0, 0]);
+        assert_eq!(table_of([fresh(0, 1), counted(1, 4), counted(2, 5)]).cost_ns[0], 4 * MS);
+        let cold = table_of([fresh(0, 9), fresh(1, 4), fresh(2, 9)]);
+        assert_eq!((cold.cost_ns[1], cold.near), (9 * MS, set::of(0..3)), "nobody is faster while all are cold");
     }
 
     #[test]

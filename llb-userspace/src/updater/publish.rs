@@ -133,6 +133,8 @@ pub(super) fn is_settled(books: &Books, seat: Seat, now: Instant) -> bool {
 /// Whether what is known of a seat says nothing any more. `left_out_of_ns` is what the fleet's middle worker costs if this
 /// one is left out as a slower one.
 fn is_forgotten(books: &SeatBooks, left_out_of_ns: u64, now: Instant) -> bool {
-    let after = if books.service_ns < 2 * left_out_of_ns { FORGOTTEN_SOON_AFTER } else { FORGOTTEN_AFTER };
+    // One that fails has not merely been slow.
+    let may_soon = books.service_ns < 2 * left_out_of_ns && books.failed == 0 && books.penalty == 0;
+    let after = if may_soon { FORGOTTEN_SOON_AFTER } else { FORGOTTEN_AFTER };
     books.service_ns != 0 && select::given(books) == 0 && now >= Instant(books.progress_at).after(after)
 }

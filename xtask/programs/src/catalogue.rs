@@ -219,7 +219,10 @@ index-file.names = (\"package.json\")",
             name: "Caddy",
             source: Source::Apt(&["caddy"]),
             command: "caddy run --config Caddyfile --adapter caddyfile",
-            files: &[("Caddyfile", "{\n admin off\n auto_https off\n}\nhttp://127.0.0.1:8080 {\n bind 127.0.0.1\n respond \"ok\"\n}\n")],
+            files: &[(
+                "Caddyfile",
+                "{\n admin off\n auto_https off\n}\nhttp://127.0.0.1:8080 {\n bind 127.0.0.1\n respond \"ok\"\n}\n",
+            )],
             ..FILES
         },
         Program {

@@ -110,7 +110,11 @@ impl Fleet {
     /// A file whose presence breaks the program's code.
     pub(crate) fn break_code(&self, is_broken: bool) -> Result<()> {
         let path = self.stage.join("broken");
-        if is_broken { fs::write(path, "")? } else { fs::remove_file(path)? }
+        if is_broken {
+            fs::write(path, "")?
+        } else {
+            fs::remove_file(path)?
+        }
         Ok(())
     }
 

@@ -87,7 +87,12 @@ pub(crate) struct Clients {
 }
 
 /// Runs these clients while `during` runs.
-pub(crate) fn under<T>(speaks: &Speaks, address: &str, clients: &[Clients], during: impl FnOnce(&Seen) -> T) -> (Tally, T) {
+pub(crate) fn under<T>(
+    speaks: &Speaks,
+    address: &str,
+    clients: &[Clients],
+    during: impl FnOnce(&Seen) -> T,
+) -> (Tally, T) {
     let (seen, over) = (Seen::default(), AtomicBool::new(false));
     let result = thread::scope(|scope| {
         for clients in clients {

@@ -59,7 +59,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool> {
     let programs: Vec<Program> = catalogue().into_iter().filter(|program| args.wants(program)).collect();
     ensure!(!programs.is_empty(), "no program has such a name");
-    let llb = args.llb.canonicalize().with_context(|| format!("there is no {}; build llb first", args.llb.display()))?;
+    let llb =
+        args.llb.canonicalize().with_context(|| format!("there is no {}; build llb first", args.llb.display()))?;
     let installed = provide::provide(&programs, args.offline)?;
     enter_network()?;
     let mut results = Vec::new();

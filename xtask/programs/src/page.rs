@@ -2,11 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{
-    catalogue::Program,
-    load::Tally,
-    trials::Outcome,
-};
+use crate::{catalogue::Program, load::Tally, trials::Outcome};
 
 fn lost(tally: &Tally) -> String {
     let kinds: Vec<String> = tally.lost.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -91,13 +87,23 @@ pub(crate) fn page(results: &[(&Program, Outcome)]) -> String {
             whole(outcome.stream_reload),
             whole(outcome.stream_stop),
             whole(outcome.request_stop),
-            outcome.recycled.as_ref().map_or(String::new(), |tally| format!("{} lost of {}", lost(tally), tally.answered)),
+            outcome.recycled.as_ref().map_or(String::new(), |tally| format!(
+                "{} lost of {}",
+                lost(tally),
+                tally.answered
+            )),
         );
     }
     page.push_str("\n## The commands\n\n| program | llb run ... |\n|---|---|\n");
     for (program, _) in results {
         let flags = program.flags.join(" ");
-        let _ = writeln!(page, "| {} | `{flags}{}-- {}` |", program.name, if flags.is_empty() { "" } else { " " }, program.command);
+        let _ = writeln!(
+            page,
+            "| {} | `{flags}{}-- {}` |",
+            program.name,
+            if flags.is_empty() { "" } else { " " },
+            program.command
+        );
     }
     page
 }

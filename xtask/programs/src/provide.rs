@@ -43,7 +43,7 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
         once(&node.join("installed.json"), include_str!("../package.json"), offline, || npm(&node))?;
     }
     if wants(Source::Go) {
-            let go = if go.is_file() { go } else { find_go(&root.join("target/go"))? };
+        let go = find_go(&root.join("target/go"))?;
         let mut build = Command::new(go);
         build.args(["build", "-o"]).arg(installed.built.join("app")).arg(Path::new(APPS).join("app.go"));
         run(build.env("GOCACHE", target.join("go")).env("GOFLAGS", "-mod=mod").env("GO111MODULE", "off"))?;

@@ -26,7 +26,8 @@ const NEW: Clients =
     Clients { count: 2, work: Duration::from_millis(20), pause: Duration::from_millis(20), keep: false };
 
 /// Clients that keep their connection and pause for 50 ms between short requests.
-const KEPT: Clients = Clients { count: 6, work: Duration::from_millis(20), pause: Duration::from_millis(50), keep: true };
+const KEPT: Clients =
+    Clients { count: 6, work: Duration::from_millis(20), pause: Duration::from_millis(50), keep: true };
 
 /// The same with a second of work for each request.
 const LONG: Clients = Clients { count: 2, work: Duration::from_secs(1), pause: Duration::from_millis(50), keep: true };

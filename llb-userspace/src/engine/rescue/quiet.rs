@@ -28,7 +28,7 @@ impl Engine {
         let owner = |seat| self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
         let quiet: Vec<Quiet> =
             seats.filter_map(|(seat, progress_at)| Some(Quiet { seat, worker: owner(seat)?, progress_at })).collect();
-        for Quiet { seat, worker, .. } in self.rescue.keepers.to_look_at(&quiet, now) {
+        for Quiet { seat, worker, .. } in self.rescue.keepers.due(&quiet, now) {
             let copies = self.copies(worker, seat);
             match self.activity(worker, &copies) {
                 Activity::Waits => self.rescue.keepers.waits(worker),

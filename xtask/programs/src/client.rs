@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::clock::now;
+
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,7 +72,7 @@ pub(crate) fn get(stream: &mut TcpStream, path: &str, keep: bool) -> Result<Answ
 
 /// Sends bytes, and waits until these come back first; any bytes where `expected` is empty.
 pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result<Answer, Lost> {
-    let sent = Instant::now();
+    let sent = now();
     stream.write_all(ask).map_err(|_| ended(sent))?;
     let mut got = Vec::new();
     while got.len() < expected.len().max(1) {
@@ -87,7 +89,7 @@ pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result
 }
 
 fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
-    let sent = Instant::now();
+    let sent = now();
     stream.write_all(request.as_bytes()).map_err(|_| ended(sent))?;
     let mut got = Vec::new();
     let head = loop {
@@ -152,7 +154,7 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.read(&mut [0; 1024]).unwrap();
+            assert_ne!(stream.read(&mut [0; 1024]).unwrap(), 0);
             thread::sleep(after);
             stream.write_all(answer).unwrap();
         });

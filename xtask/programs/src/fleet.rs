@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::{
     catalogue::Program,
+    clock::now,
     provide::{APPS, Installed},
 };
 
@@ -58,10 +59,10 @@ impl Fleet {
         run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let master = run.spawn().with_context(|| format!("cannot start {}", llb.display()))?;
         let mut fleet = Fleet { llb: llb.to_owned(), stage, master };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = now() + PATIENCE;
         while !fleet.status().is_ok_and(|status| status["up"] == true) {
             let ended = fleet.master.try_wait()?;
-            if ended.is_some() || Instant::now() > deadline {
+            if ended.is_some() || now() > deadline {
                 bail!("it does not come up ({ended:?}): {}", fleet.last_words());
             }
             thread::sleep(Duration::from_millis(50));
@@ -89,14 +90,14 @@ impl Fleet {
 
     /// Waits until no worker of an older generation is left.
     pub(crate) fn settle(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = now() + PATIENCE;
         loop {
             let status = self.status()?;
             let workers = status["workers"].as_array().context("no workers in the status")?;
             if workers.len() == 4 && workers.iter().all(|worker| worker["state"] == "serving") {
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the fleet does not settle: {status}");
+            ensure!(now() < deadline, "the fleet does not settle: {status}");
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -122,9 +123,9 @@ impl Fleet {
     pub(crate) fn stop(&mut self) -> Result<()> {
         // It has not been waited for, so the pid is its own.
         kill(Pid::from_raw(self.master.id() as i32), Signal::SIGTERM)?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = now() + PATIENCE;
         while self.master.try_wait()?.is_none() {
-            ensure!(Instant::now() < deadline, "llb does not end");
+            ensure!(now() < deadline, "llb does not end");
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())

@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod client;
+mod clock;
 mod fleet;
 mod load;
 mod page;

@@ -1,16 +1,13 @@
 //! What each program goes through.
 
-use std::{
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, thread, time::Duration};
 
 use anyhow::Result;
 
 use crate::{
     catalogue::{Program, Speaks},
     client::{self, Lost},
+    clock::now,
     fleet::Fleet,
     load::{Clients, Tally, under},
     provide::Installed,
@@ -155,7 +152,7 @@ fn begin_stream() -> Stream {
 }
 
 fn is_whole(stream: Stream) -> bool {
-    let begun = Instant::now();
+    let begun = now();
     let answer = stream.join();
     let is_whole = answer.as_ref().is_ok_and(|answer| {
         answer.as_ref().is_ok_and(|answer| {

@@ -70,6 +70,9 @@
 //!     }
 //! #   fn member(&self, place: u32) -> u32 { place }
 //! #   fn has(&self, seat: u32) -> bool { seat < 3 }
+//!     fn fewest(&self) -> SeatSet {
+//!         set::of([0, 1].into_iter())
+//!     }
 //! #   fn idle(&self, _: bool) -> SeatSet { [0; 4] }
 //! #   fn fewest(&self) -> SeatSet { [0; 4] }
 //! #   fn last(&self) -> u32 { 0 }

@@ -3,6 +3,18 @@
 //! selector for another, and the selector gives the connection to that worker.
 //!
 //! What the selector decides on the way in is here, and what both sides have to know.
+//!
+//! ```
+//! use llb_common::{line::{free_bit, is_free, is_place, number, place, place_of}, select::Load};
+//!
+//! // Workers serve one request each. The only one has one, so who comes now waits in the first free place of group 2.
+//! let busy = Load { requests: 1, ..Load::default() };
+//! assert!(!busy.is_idle() && !is_free(&busy, 1));
+//! let free = 0b1100;
+//! let waits_at = number(2, place(free_bit(free)));
+//! assert!(is_place(waits_at) && !is_place(7));
+//! assert_eq!(place_of(waits_at), Some((2, 2)));
+//! ```
 
 use crate::{
     abi::{MAX_GROUPS, MAX_SEATS},

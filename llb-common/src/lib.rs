@@ -74,7 +74,6 @@
 //!         set::of([0, 1].into_iter())
 //!     }
 //! #   fn idle(&self, _: bool) -> SeatSet { [0; 4] }
-//! #   fn fewest(&self) -> SeatSet { [0; 4] }
 //! #   fn last(&self) -> u32 { 0 }
 //! #   fn claim(&self, _: u32) -> bool { true }
 //!     fn load(&self, seat: u32) -> Load {
@@ -207,7 +206,7 @@
 //! let words: Words = conn.inward.words;
 //! assert!(words.matter(conn.state) && words.begins == 1);
 //! let step = track::heard_in(&conn, &words, 5);
-//! llb_common::books::take(&mut conn, step);
+//! llb_common::books::take(&mut conn, &llb_common::abi::Seat::default(), step);
 //! assert_eq!((wire::in_flight(&conn), wire::shakes_hands(&conn), wire::is_ticketless(&conn)), (1, false, false));
 //! // The same again is a retransmission.
 //! assert_eq!(wire::advance(&mut conn.inward, 1_000, 18), None);

@@ -9,7 +9,7 @@
 //!
 //! // Workers serve one request each. The only one has one, so who comes now waits in the first free place of group 2.
 //! let busy = Load { requests: 1, ..Load::default() };
-//! assert!(!busy.is_idle() && !is_free(&busy, 1));
+//! assert!(!is_free(busy.held(), 1) && is_free(busy.held(), 2));
 //! let free = 0b1100;
 //! let waits_at = number(2, place(free_bit(free)));
 //! assert!(is_place(waits_at) && !is_place(7));
@@ -18,7 +18,6 @@
 
 use crate::{
     abi::{MAX_GROUPS, MAX_SEATS},
-    select::Load,
     set,
 };
 
@@ -60,11 +59,11 @@ pub const fn is_place(number: u32) -> bool {
     number >= FIRST_PLACE && number < END_OF_PLACES
 }
 
-/// Whether a worker that serves so many requests at once takes one more.
+/// Whether a worker that serves so many requests at once takes one more while it holds these.
 #[must_use]
 #[inline(always)]
-pub const fn is_free(load: &Load, concurrency: u32) -> bool {
-    load.requests + load.parked < concurrency as u64
+pub const fn is_free(held: u64, concurrency: u32) -> bool {
+    held < concurrency as u64
 }
 
 /// A free place's bit; none if all are taken.
@@ -108,8 +107,7 @@ mod tests {
 
     #[test]
     fn who_serves_two_at_once_is_free_with_one() {
-        let with = |requests| Load { requests, ..Load::default() };
-        assert!(is_free(&with(0), 1) && !is_free(&with(1), 1));
-        assert!(is_free(&with(1), 2) && !is_free(&with(2), 2));
+        assert!(is_free(0, 1) && !is_free(1, 1));
+        assert!(is_free(1, 2) && !is_free(2, 2));
     }
 }

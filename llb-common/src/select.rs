@@ -88,11 +88,11 @@ impl Load {
 }
 
 impl Load {
-    /// Whether nothing is in flight or charged.
+    /// Requests in flight and choices charged: all that the seat holds.
     #[must_use]
     #[inline(always)]
-    pub fn is_idle(self) -> bool {
-        self.requests + self.parked == 0
+    pub const fn held(&self) -> u64 {
+        self.requests + self.parked
     }
 }
 
@@ -240,6 +240,11 @@ pub trait Fleet {
     fn awake(&self, seat: u32, now: u64) -> Awake {
         awake(self.load(seat), now)
     }
+    /// [`Load::held`] of a seat.
+    #[inline(always)]
+    fn held(&self, seat: u32, _now: u64) -> u64 {
+        self.load(seat).held()
+    }
     /// [`set::draw`]
     #[inline(always)]
     fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
@@ -353,7 +358,7 @@ fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn
     if matches!(awake, Awake::Never)
         && let Some(seat) = fleet.draw(&preferred(fleet, !by_count), turn)
         && fleet.claim(seat)
-        && fleet.load(seat).is_idle()
+        && fleet.held(seat, now) == 0
     {
         return seat;
     }

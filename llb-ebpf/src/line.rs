@@ -34,29 +34,39 @@ pub fn is_anybody_waiting() -> bool {
 #[inline(always)]
 pub fn claim(ctx: &SkReuseportContext, group: u32, now: u64) -> u32 {
     let (Some(line), Some(waiting)) = (maps::line(group), maps::waiting()) else { return NO_SEAT };
+    let claimed = black_box(llb_claim(group));
+    if claimed == NO_SEAT {
+        return NO_SEAT;
+    }
+    let claimed = claimed & (PLACES - 1);
     // SAFETY: words of LINES and SEATS; the mask keeps the place inside.
     unsafe {
-        let free = &raw mut (*line).free;
-        let mut bit = 0;
-        for _ in 0..TRIES {
-            let first = free_bit(kernel::read(free));
-            if first != 0 && kernel::take_bits(free, first) != 0 {
-                bit = first;
-                break;
-            }
-        }
-        if bit == 0 {
-            return NO_SEAT;
-        }
-        let claimed = black_box(place(bit)) & (PLACES - 1);
         if !maps::select_place(ctx, group, claimed) {
-            kernel::set_bits(free, bit);
+            kernel::set_bits(&raw mut (*line).free, 1 << claimed);
             return NO_SEAT;
         }
         kernel::write(&raw mut (*maps::place_at(line, claimed)).claimed_at, now);
         kernel::add(waiting, 1);
         number(group, claimed)
     }
+}
+
+/// Claims a free place of a group's line, [`NO_SEAT`] of none. A global function: the verifier takes it for itself, once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_claim(group: u32) -> u32 {
+    let Some(line) = maps::line(group) else { return NO_SEAT };
+    for _ in 0..TRIES {
+        // SAFETY: a word of LINES.
+        unsafe {
+            let free = &raw mut (*line).free;
+            let first = free_bit(kernel::read(free));
+            if first != 0 && kernel::take_bits(free, first) != 0 {
+                return place(first);
+            }
+        }
+    }
+    NO_SEAT
 }
 
 /// Selects the worker that userspace has named for what waits in a place; its seat, or [`NO_SEAT`] if the policy is to

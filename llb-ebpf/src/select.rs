@@ -43,7 +43,7 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
     let Chosen { seat, outcome } = if named == NO_SEAT {
         choose_and_select(ctx, known)
     } else {
-        charge(named, kernel::now());
+        llb_charge(named, kernel::now());
         Chosen { seat: named, outcome: Outcome::HandedOver }
     };
     if moving.is_null() {
@@ -121,7 +121,7 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => hash(Outcome::FallbackNoSeat),
         Choice::Seat { seat, first } => {
-            if lined_up && !is_free(&fleet.load(seat), concurrency) {
+            if lined_up && !is_free(fleet.held(seat, now), concurrency) {
                 let place = line::claim(ctx, index, now);
                 if place != NO_SEAT {
                     return Chosen { seat: place, outcome: Outcome::Waits };
@@ -130,16 +130,18 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
             if !maps::select(ctx, index, seat) {
                 return hash(Outcome::FallbackSelectFailed);
             }
-            charge(seat, now);
+            llb_charge(seat, now);
             Chosen { seat, outcome: if first { Outcome::First } else { Outcome::PassedOver } }
         }
     }
 }
 
-/// Adds the choice to the seat's load at once, so that the next one sees it.
-#[inline(always)]
-fn charge(index: u32, now: u64) {
-    let Some(seat) = maps::seat(index) else { return };
+/// Adds the choice to the seat's load at once, so that the next one sees it. A global function for the verifier's sake, as
+/// below.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_charge(index: u32, now: u64) -> u32 {
+    let Some(seat) = maps::seat(index) else { return 0 };
     // SAFETY: words of SEATS.
     unsafe {
         let charges = track::outstanding(seat);
@@ -171,6 +173,7 @@ fn charge(index: u32, now: u64) {
             kernel::write(last, index.into());
         }
     }
+    1
 }
 
 /// The maps as the choice reads them.
@@ -213,7 +216,19 @@ pub extern "C" fn llb_awake(seat: u32, now: u64) -> u32 {
     awake(load(seat, 0, now), now) as u32
 }
 
+/// [`Load::held`] of a seat.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_held(seat: u32, now: u64) -> u64 {
+    load(seat, 0, now).held()
+}
+
 impl Fleet for Maps {
+    #[inline(always)]
+    fn held(&self, seat: u32, now: u64) -> u64 {
+        llb_held(seat, now)
+    }
+
     #[inline(always)]
     fn awake(&self, seat: u32, now: u64) -> Awake {
         match llb_awake(seat, now) {

@@ -119,7 +119,7 @@ fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Se
     let (before, from) = all.split_at(rules.turn % all.len().max(1));
     let in_turn = || from.iter().chain(before);
     let best = in_turn().fold(None, better)?;
-    let free = in_turn().filter(|candidate| is_free(&candidate.load, rules.concurrency)).fold(None, better)?;
+    let free = in_turn().filter(|candidate| is_free(candidate.load.held(), rules.concurrency)).fold(None, better)?;
     let others = behind.saturating_mul(best.load.cost_ns) / all.len() as u64;
     (expected(&free) <= expected(&best).saturating_add(others)).then_some(free.seat)
 }

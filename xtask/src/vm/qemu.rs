@@ -19,7 +19,7 @@ pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 pub(super) const PACKAGE: &str = "qemu-system-x86";
 
 /// How long a machine may run.
-const PATIENCE: Duration = Duration::from_secs(1_200);
+const PATIENCE: Duration = Duration::from_secs(1_800);
 
 /// What is to be done there, and on what.
 pub(super) enum Purpose<'a> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{paths, sh};
 
-/// The profile of Cargo.toml that it is built by: a release build takes more than twice as long.
+/// The profile of Cargo.toml that it is built by, which is compiled sooner than a release.
 const PROFILE: &str = "demo";
 
 /// Builds llb and runs its demo, as root, which it needs to load programs into the kernel.

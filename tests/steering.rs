@@ -134,8 +134,9 @@ fn a_slow_worker_that_says_nothing_gets_nearly_nothing() {
     let mut tally = Tally::default();
     tally.ask(ADDRESS, "/", 300);
     tally.assert_steered(&fleet.status());
-    // Once or twice until its slowness is known, where 37 were its share.
-    assert!(tally.of(5) <= 4, "{tally:?}");
+    // A few times until its slowness is known, where 37 were its share: first answers are often slow, as code is cold, so
+    // they count for little.
+    assert!(tally.of(5) <= 8, "{tally:?}");
     fleet.wait_until_quiet();
 }
 

@@ -99,11 +99,7 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
-            // Its first answers are slow, or fast because they fail: they count, and not as what it is.
-            (None, Some(kernel)) if self.fresh && fleet_ns != 0 => {
-                let cost = kernel.clamp(fleet_ns, fleet_ns.saturating_mul(2) - fleet_ns / 8);
-                (cost, cost)
-            }
+            (None, Some(_)) if self.fresh && fleet_ns != 0 => (fleet_ns, fleet_ns),
             (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
                 believed if believed == kernel => (kernel, 0),
                 believed => (believed, believed),
@@ -283,11 +279,9 @@ mod tests {
     fn first_answers_count_for_little() {
         let fresh = |seat, ms| View { fresh: true, ..counted(seat, ms) };
         let table_of = |views: [View; 3]| table(&views, NOW, 0);
-        // At most as nearly twice what the middle one costs, which is soon forgotten, and never as less.
-        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [7_500_000, 0, 0]);
-        assert_eq!(table_of([fresh(0, 1), counted(1, 4), counted(2, 5)]).cost_ns[0], 4 * MS);
-        let cold = table_of([fresh(0, 9), fresh(1, 4), fresh(2, 9)]);
-        assert_eq!((cold.cost_ns[1], cold.near), (9 * MS, set::of(0..3)), "nobody is faster while all are cold");
+        assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [4 * MS, 0, 0]);
+        let cold = table_of([fresh(0, 15), fresh(1, 4), fresh(2, 9)]);
+        assert_eq!((cold.cost_ns[0], cold.near), (9 * MS, set::of(0..3)), "all are equal while all are cold");
     }
 
     #[test]

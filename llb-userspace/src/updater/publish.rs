@@ -26,7 +26,7 @@ const FORGOTTEN_SOON_AFTER: Duration = Duration::from_millis(500);
 
 /// So many answers of a worker count for nothing: its first are slow, as code is loaded and compiled then (Node's take
 /// 15 ms, and 4 later).
-const FRESH_ANSWERS: u64 = 8;
+const FRESH_ANSWERS: u64 = 4;
 
 /// A worker's seat, as the publisher needs to know it.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! `cargo xtask programs`: drives real servers under llb, as their users would, and says what their clients lost.
 //!
 //! Each program is started unmodified with four copies. Clients with new connections and clients that keep theirs ask it
-//! without a pause while it is reloaded, loses a worker, streams, and is stopped. docs/programs.md is what this prints.
+//! without a pause while it is reloaded, loses a worker, streams, and is stopped.
 
 mod catalogue;
 mod client;
@@ -31,7 +31,7 @@ struct Args {
     /// The llb to run
     #[arg(long, default_value = "target/debug/llb")]
     llb: PathBuf,
-    /// Write the results there, as docs/programs.md has them
+    /// Write the results there, as a page
     #[arg(long)]
     page: Option<PathBuf>,
     /// Install nothing: leave out what is not there, and fail for it

@@ -1,4 +1,4 @@
-//! What is said of each program: a line while it runs, and docs/programs.md.
+//! What is said of each program: a line while it runs, and a page.
 
 use std::fmt::Write;
 
@@ -54,10 +54,10 @@ pub(crate) fn line(program: &Program, outcome: &Outcome) -> String {
     line
 }
 
-/// docs/programs.md.
+/// The page.
 pub(crate) fn page(results: &[(&Program, Outcome)]) -> String {
     let mut page = String::from(
-        "# Programs\n\nReal servers under llb, as `cargo xtask programs --page docs/programs.md` last found them: four copies of each, \
+        "# Programs\n\nReal servers under llb, as `cargo xtask programs --page FILE` last found them: four copies of each, \
          unmodified,\nby the command in the table (`-n 4 -p 8080 --drain-timeout 8s`, and what the command needs). Two clients with \
          new connections and\neight that keep theirs (six with requests of 20 ms, two of 1 s) ask without a pause, while the program is \
          reloaded three times, a\nworker is killed, new code cannot start, and llb is stopped in the middle of a stream of 6 s and a \

@@ -52,7 +52,9 @@
 //! use llb_common::{
 //!     abi::{NO_SEAT, SeatSet},
 //!     policy::Policy,
-//!     select::{Awake, Choice, Fleet, Load, Search, awake, believable_ns, choose, clearly_better, expected_ns, near},
+//!     select::{
+//!         Awake, Choice, Fleet, Load, Search, Weight, awake, believable_ns, choose, clearly_better, expected_ns, near, weigh,
+//!     },
 //!     set,
 //! };
 //!
@@ -61,6 +63,9 @@
 //! impl Fleet for Group {
 //!     fn awake(&self, seat: u32, now: u64) -> Awake {
 //!         awake(self.load(seat), now)
+//!     }
+//!     fn weigh(&self, seat: u32, by_count: bool, now: u64) -> Weight {
+//!         weigh(self.load(seat), by_count, now)
 //!     }
 //!     fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
 //!         set::draw(set, turn)

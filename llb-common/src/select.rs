@@ -245,6 +245,11 @@ pub trait Fleet {
     fn held(&self, seat: u32, _now: u64) -> u64 {
         self.load(seat).held()
     }
+    /// [`weigh`] of a seat.
+    #[inline(always)]
+    fn weigh(&self, seat: u32, by_count: bool, now: u64) -> Weight {
+        weigh(self.load(seat), by_count, now)
+    }
     /// [`set::draw`]
     #[inline(always)]
     fn draw(&self, set: &SeatSet, turn: u32) -> Option<u32> {
@@ -262,16 +267,33 @@ pub trait Fleet {
     }
 }
 
+/// What a seat is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// [`expected_ns`], or only the number of its requests; the less the better.
+    pub weight: u64,
+    /// Whether it has nothing to do.
+    pub is_idle: bool,
+}
+
+/// What a seat of this load is judged by.
+#[must_use]
+#[inline(always)]
+pub fn weigh(load: Load, by_count: bool, now: u64) -> Weight {
+    let weight = if by_count { load.requests } else { expected_ns(load, now) };
+    Weight { weight, is_idle: load.requests == 0 }
+}
+
 /// The search for the seat with the least expected completion time, as far as it has come.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Search {
-    best_ns: u64,
+    best_weight: u64,
     best: u32,
     best_is_idle: u32,
     place: u32,
     count: u32,
-    count_only: u32,
+    by_count: u32,
 }
 
 impl Search {
@@ -279,18 +301,9 @@ impl Search {
     fn start(fleet: &impl Fleet, policy: Policy, count: u32, turn: u32, now: u64) -> Self {
         let place = turn % count;
         let best = fleet.member(place);
-        let load = fleet.load(best);
-        let best_is_idle = u32::from(load.requests == 0);
-        let count_only = u32::from(matches!(policy, Policy::LeastInflight));
-        let mut search = Search { best_ns: 0, best, best_is_idle, place, count, count_only };
-        search.best_ns = search.weight(load, now);
-        search
-    }
-
-    /// What a seat is judged by: the less the better.
-    #[inline(always)]
-    fn weight(&self, load: Load, now: u64) -> u64 {
-        if self.count_only != 0 { load.requests } else { expected_ns(load, now) }
+        let by_count = matches!(policy, Policy::LeastInflight);
+        let Weight { weight, is_idle } = fleet.weigh(best, by_count, now);
+        Search { best_weight: weight, best, best_is_idle: is_idle.into(), place, count, by_count: by_count.into() }
     }
 
     /// Looks at the next seat; true if that is enough. `before` is how many steps were taken before this one: a number
@@ -299,12 +312,11 @@ impl Search {
     pub fn step(&mut self, fleet: &(impl Fleet + ?Sized), before: u32, now: u64) -> bool {
         self.place = if self.place + 1 >= self.count { 0 } else { self.place + 1 };
         let seat = fleet.member(self.place);
-        let load = fleet.load(seat);
-        let ns = self.weight(load, now);
-        if clearly_better(ns, self.best_ns) {
+        let Weight { weight, is_idle } = fleet.weigh(seat, self.by_count != 0, now);
+        if clearly_better(weight, self.best_weight) {
             self.best = seat;
-            self.best_ns = ns;
-            self.best_is_idle = u32::from(load.requests == 0);
+            self.best_weight = weight;
+            self.best_is_idle = is_idle.into();
         }
         // With the seat that the search started from, `before` and this one.
         before + 2 >= VISIT && self.best_is_idle != 0
@@ -368,7 +380,7 @@ fn least_loaded(policy: Policy, fleet: &impl Fleet, count: u32, least: u32, turn
     if !by_count
         && least != NO_SEAT
         && fleet.has(least)
-        && clearly_better(expected_ns(fleet.load(least), now), search.best_ns)
+        && clearly_better(fleet.weigh(least, false, now).weight, search.best_weight)
     {
         return least;
     }

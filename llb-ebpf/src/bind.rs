@@ -5,7 +5,7 @@
 //! and the kernel refuses it, unless the program has set it for both. A port that is each worker's own is left alone, or
 //! becomes another one in each slot.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{
     EbpfContext,
@@ -133,16 +133,31 @@ fn is_first(owner: &Owner, cookie: u64) -> bool {
 /// Whether a port is each worker's own, and then whether it depends on the slot.
 #[inline(always)]
 fn own_port(port: u32) -> Option<bool> {
+    match black_box(llb_own_port(port)) {
+        ALIKE => Some(false),
+        BY_SLOT => Some(true),
+        _ => None,
+    }
+}
+
+/// What [`llb_own_port`] says of a port that is the same one in each worker, and of one that is not.
+const ALIKE: u32 = 1;
+const BY_SLOT: u32 = 2;
+
+/// [`own_port`], as a number. A global function: the verifier takes the loop for itself, once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_own_port(port: u32) -> u32 {
     for index in 0..MAX_OWN_PORTS as u32 {
-        let OwnPorts { first, last, by_slot, .. } = maps::own_ports(index)?;
+        let Some(OwnPorts { first, last, by_slot, .. }) = maps::own_ports(index) else { return 0 };
         if first == 0 {
-            return None;
+            return 0;
         }
         if first <= port && port <= last {
-            return Some(by_slot != 0);
+            return if by_slot != 0 { BY_SLOT } else { ALIKE };
         }
     }
-    None
+    0
 }
 
 /// Has the worker bind the port of its slot instead. One that would be too high stays as it is.

@@ -9,7 +9,7 @@ use llb_common::{
     line::{is_free, is_place},
     outcome::Outcome,
     policy::Policy,
-    select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, awake, choose},
+    select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, Weight, awake, choose, weigh},
     set,
     track::{first_roll_at, is_due, rolled},
 };
@@ -216,6 +216,22 @@ pub extern "C" fn llb_awake(seat: u32, now: u64) -> u32 {
     awake(load(seat, 0, now), now) as u32
 }
 
+/// [`weigh`] of a seat: its weight, and as the lowest bit whether it is idle. `flags` are [`BY_COUNT`] and
+/// [`LINED_UP`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_weigh(seat: u32, flags: u32, now: u64) -> u64 {
+    let mut load = load(seat, maps::published_cost(seat, now), now);
+    if flags & LINED_UP != 0 {
+        load.queued_ns = 0;
+    }
+    let Weight { weight, is_idle } = weigh(load, flags & BY_COUNT != 0, now);
+    weight << 1 | u64::from(is_idle)
+}
+
+const BY_COUNT: u32 = 1;
+const LINED_UP: u32 = 2;
+
 /// [`Load::held`] of a seat.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -236,6 +252,14 @@ impl Fleet for Maps {
             1 => Awake::Elsewhere,
             _ => Awake::Here,
         }
+    }
+
+    #[inline(always)]
+    fn weigh(&self, seat: u32, by_count: bool, now: u64) -> Weight {
+        let flag = |flag: u32, is_set: bool| if is_set { flag } else { 0 };
+        let flags = flag(BY_COUNT, by_count) | flag(LINED_UP, self.lined_up);
+        let weight = black_box(llb_weigh(seat, flags, now));
+        Weight { weight: weight >> 1, is_idle: weight & 1 != 0 }
     }
 
     #[inline(always)]
@@ -319,17 +343,8 @@ impl Fleet for Maps {
     }
 
     #[inline(always)]
-    fn load(&self, index: u32) -> Load {
-        // SAFETY: a word of PUBLISHED; the mask keeps the index inside.
-        let cost = unsafe {
-            let published = (&raw const (*self.published).cost_ns).cast::<u64>();
-            kernel::read(published.add(index as usize & (MAX_SEATS - 1)))
-        };
-        let mut load = load(index, if self.fresh { cost } else { 0 }, self.now);
-        if self.lined_up {
-            load.queued_ns = 0;
-        }
-        load
+    fn load(&self, seat: u32) -> Load {
+        load(seat, 0, self.now)
     }
 }
 

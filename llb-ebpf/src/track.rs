@@ -248,10 +248,23 @@ fn carry(index: u32, delta: Delta) {
 /// Adds a step's changes to a seat's books.
 #[inline(always)]
 fn apply(index: u32, delta: Delta, now: u64) {
-    if line::keeps(index, &delta) {
-        return;
+    // SAFETY: it lives on this stack until the call returns.
+    let _ = unsafe { llb_apply(&raw const delta, index, now) };
+}
+
+/// [`apply`]. A global function: the verifier takes it for itself, once.
+///
+/// # Safety
+/// `delta` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_apply(delta: *const Delta, index: u32, now: u64) -> u32 {
+    // SAFETY: the caller's promise.
+    let Some(delta) = (unsafe { delta.as_ref() }) else { return 0 };
+    if line::keeps(index, delta) {
+        return 1;
     }
-    let Some(seat) = maps::seat(index) else { return };
+    let Some(seat) = maps::seat(index) else { return 0 };
     // SAFETY: all words are of SEATS; the counters change by locked additions only, the other two are estimates
     // for which the last writer wins.
     unsafe {
@@ -262,7 +275,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
         if delta.answered > delta.untimed || delta.failed != 0 {
             sample(seat, index, delta, now);
         }
-        if is_progress(&delta, given(seat) != 0) {
+        if is_progress(delta, given(seat) != 0) {
             kernel::write(&raw mut (*seat).progress_at, now);
         }
         add(&raw mut (*seat).opened, delta.opened);
@@ -273,7 +286,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
         add(&raw mut (*seat).answered, delta.answered);
         add(&raw mut (*seat).failed, delta.failed);
         add(&raw mut (*seat).errors, delta.errors);
-        pass(seat, mark, &delta);
+        pass(seat, mark, delta);
         if (delta.ended != 0 || delta.settled != 0) && in_flight(seat) == 0 && outstanding(seat) == 0 {
             rest(index);
         }
@@ -281,6 +294,7 @@ fn apply(index: u32, delta: Delta, now: u64) {
             line::tell_of_answer();
         }
     }
+    1
 }
 
 /// Moves the seat's mark on. What has ended is added; what it proves of others is set, unless another CPU or userspace,
@@ -336,7 +350,7 @@ fn rest(index: u32) {
 /// # Safety
 /// `seat` points into SEATS, and `index` is its index.
 #[inline(always)]
-unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
+unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
     // SAFETY: the caller's promise.
     unsafe {
         if delta.answered != 0 {
@@ -354,7 +368,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: Delta, now: u64) {
             ..Seat::default()
         };
         let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
-        let pace = track::pace_after(Pace::of(&books, start_ns), &books, &delta, now);
+        let pace = track::pace_after(Pace::of(&books, start_ns), &books, delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);

@@ -43,6 +43,7 @@ pub mod reap;
 #[cfg(feature = "master")]
 pub mod signals;
 #[cfg(feature = "master")]
+mod sock_diag;
 pub mod socket;
 #[cfg(feature = "master")]
 pub(crate) mod waiting;

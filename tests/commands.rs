@@ -29,7 +29,7 @@ fn start(stage: &Stage, args: &[&str]) -> Fleet {
     let script = format!(
         "test ! -e $STAGE/broken || {{ echo no licence >&2; exit 3; }}\n\
          while test -e $STAGE/slow; do sleep 0.05; done\n\
-         exec {server} 8080"
+         exec '{server}' 8080"
     );
     let respawn: &[&str] = if args.contains(&"--respawn") { &[] } else { &["--respawn", "100ms"] };
     stage.start(&[respawn, &["--drain-timeout", "2s"], args].concat(), &["sh", "-c", &script])

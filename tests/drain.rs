@@ -124,7 +124,7 @@ fn a_worker_waits_for_its_own_children() {
 #[test]
 fn a_server_behind_a_shell_ends_itself() {
     let stage = Stage::new();
-    let command = format!("python3 {} 127.0.0.1 8080 0 SIGTERM; true", fixture("leaving.py"));
+    let command = format!("python3 '{}' 127.0.0.1 8080 0 SIGTERM; true", fixture("leaving.py"));
     let fleet = stage.start(&["-n", "1"], &["sh", "-c", &command]);
     let mut slow = Client::connect(ADDRESS);
     slow.send_last("/wait/1500");
@@ -155,7 +155,7 @@ fn idle_connections_are_closed_when_asked() {
 fn without_a_surge_the_old_worker_ends_first() {
     let stage = Stage::new();
     let server = stage.keepalive_server();
-    let script = format!("exec 9>$STAGE/lock.$WORKER_ID; flock -n 9 || exit 1; exec {server} 127.0.0.1 8080");
+    let script = format!("exec 9>$STAGE/lock.$WORKER_ID; flock -n 9 || exit 1; exec '{server}' 127.0.0.1 8080");
     let fleet = stage.start(&["-n", "2", "--drain-timeout", "2s", "--respawn", "100ms"], &["sh", "-c", &script]);
     let reload = |args: &[&str]| fleet.command("reload").args(args).status().unwrap().code();
     assert_eq!(reload(&["--rolling"]), Some(6), "two cannot be");

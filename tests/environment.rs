@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 /// A worker's variables, as a shell writes them down, and whatever else it does before it serves.
 fn serving_after(first: &str) -> [String; 3] {
-    ["sh".into(), "-c".into(), format!("{first}; exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"))]
+    ["sh".into(), "-c".into(), format!("{first}; exec python3 '{}' 127.0.0.1 8080", fixture("asyncio_server.py"))]
 }
 
 fn start(stage: &Stage, args: &[&str], first: &str) -> Fleet {
@@ -51,8 +51,10 @@ fn the_word_ready_needs_no_newline() {
 fn behind_npm_the_way_out_is_named() {
     let stage = Stage::new();
     // Stands for npm, which hands on no descriptor.
-    let npm = stage
-        .write("npm", &format!("#!/bin/sh\nexec 3>&-\nexec python3 {} 127.0.0.1 8080\n", fixture("asyncio_server.py")));
+    let npm = stage.write(
+        "npm",
+        &format!("#!/bin/sh\nexec 3>&-\nexec python3 '{}' 127.0.0.1 8080\n", fixture("asyncio_server.py")),
+    );
     fs::set_permissions(&npm, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let args = ["-n", "1", "--ready-when", "ready", "--ready-timeout", "2s"];
     let ended = stage.launch(&args, &[npm.to_str().unwrap()]).wait();
@@ -63,7 +65,7 @@ fn behind_npm_the_way_out_is_named() {
 #[test]
 fn a_daemon_is_told_to_stay_in_the_foreground() {
     let stage = Stage::new();
-    let daemon = format!("python3 {} 127.0.0.1 8080 & sleep 0.2; exit 0", fixture("asyncio_server.py"));
+    let daemon = format!("python3 '{}' 127.0.0.1 8080 & sleep 0.2; exit 0", fixture("asyncio_server.py"));
     let ended = stage.launch(&["-n", "2", "--respawn", "50ms"], &["sh", "-c", &daemon]).wait();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("; run it in the foreground: "), "{}", ended.stderr);

@@ -39,7 +39,7 @@ fn assert_output(output: &Output, code: i32, says: &[&str]) {
 }
 
 fn server() -> String {
-    format!("exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"))
+    format!("exec python3 '{}' 127.0.0.1 8080", fixture("asyncio_server.py"))
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_worker_that_never_listens() {
     let says = ["worker 0 has not become ready within 1s", "(sleep) is", "--ready-timeout"];
     assert_fails(&stage, &limit, &["sleep", "600"], 4, &says);
     let unix = "import socket, time; s = socket.socket(socket.AF_UNIX); s.bind('sock'); s.listen(); time.sleep(600)";
-    let there = format!("cd {} && exec python3 -c \"{unix}\"", stage.path().display());
+    let there = format!("cd '{}' && exec python3 -c \"{unix}\"", stage.path().display());
     assert_fails(&stage, &["-n", "1", "--ready-timeout", "3s"], &["sh", "-c", &there], 4, &["sock"]);
 }
 

@@ -83,7 +83,7 @@ fn whoever_ignores_sigterm_is_killed_when_its_time_is_over_and_its_offspring_too
 #[test]
 fn a_second_signal_does_not_wait() {
     let stage = Stage::new();
-    let deaf = format!("trap '' TERM; exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"));
+    let deaf = format!("trap '' TERM; exec python3 '{}' 127.0.0.1 8080", fixture("asyncio_server.py"));
     let fleet = stage.start(&["-n", "1", "--drain-timeout", "1h"], &["sh", "-c", &deaf]);
     // As timeout(1) does it: two at once are one.
     fleet.signal(Signal::SIGTERM);

@@ -41,7 +41,7 @@ fn a_failing_start_leaves_the_loop_alive() {
         std::fs::read_to_string(&said).is_ok_and(|text| text.lines().count() == PROCESSES as usize)
     });
 
-    let worker = format!("if [ -e $STAGE/fail ]; then exec {server} 9090; fi; exec {server} 8080");
+    let worker = format!("if [ -e $STAGE/fail ]; then exec '{server}' 9090; fi; exec '{server}' 8080");
     let fleet = stage.start(&["-n", "2"], &["sh", "-c", &worker]);
     stage.write("fail", "");
     let reload = fleet.command("reload").output().unwrap();

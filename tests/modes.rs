@@ -129,7 +129,7 @@ fn without_books_a_worker_is_drained_all_the_same() {
 #[test]
 fn the_histogram_knows_a_slow_worker_from_a_fast_one() {
     let stage = Stage::new();
-    let serve = format!("exec {} 8080 $((WORKER_ID * 20))", stage.static_server());
+    let serve = format!("exec '{}' 8080 $((WORKER_ID * 20))", stage.static_server());
     let fleet = stage.start(&["-n", "2", "--policy", "round-robin"], &["sh", "-c", &serve]);
     fleet.wait_for_groups(&[ADDRESS], 2);
     assert_eq!(fleet.status().latency_us, None, "nobody has been answered yet");

@@ -47,7 +47,7 @@ fn processes(cgroup: &Path) -> usize {
 /// A worker that leaves orphans, each of which ends when somebody opens `$STAGE/gate`.
 fn leave_orphans(server: &str) -> String {
     let orphan = "read word < $STAGE/gate";
-    format!("mkfifo $STAGE/gate; for i in $(seq {ORPHANS}); do ( ({orphan}) & ); done; exec {server} 8080")
+    format!("mkfifo $STAGE/gate; for i in $(seq {ORPHANS}); do ( ({orphan}) & ); done; exec '{server}' 8080")
 }
 
 fn end_orphans(stage: &Stage, fleet: &Fleet, master: Pid) {

@@ -126,7 +126,7 @@ fn a_closed_channel_of_one_that_spoke_is_a_wish_to_be_replaced() {
 #[test]
 fn a_channel_may_be_closed_by_one_that_never_spoke() {
     let stage = Stage::new();
-    let serve = format!("exec 3>&-; exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"));
+    let serve = format!("exec 3>&-; exec python3 '{}' 127.0.0.1 8080", fixture("asyncio_server.py"));
     let fleet = stage.start(&["-n", "1"], &["sh", "-c", &serve]);
     let old = fleet.worker(0).pid;
     // Time enough for the second ping, and for a replacement.

@@ -143,7 +143,7 @@ fn a_slow_worker_that_says_nothing_gets_nearly_nothing() {
 /// A fleet of workers that report nothing; `args` is what the server gets.
 #[track_caller]
 fn silent(stage: &Stage, args: &[&str], server_args: &str) -> Fleet {
-    let serve = format!("exec {} {server_args}", stage.static_server());
+    let serve = format!("exec '{}' {server_args}", stage.static_server());
     let slots_arg = SLOTS.to_string();
     let args = [&["-n", &slots_arg], args].concat();
     let fleet = stage.start(&args, &["sh", "-c", &serve]);

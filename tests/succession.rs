@@ -49,7 +49,7 @@ fn workers_end_with_their_master_if_that_is_asked_for() {
 #[test]
 fn whoever_does_not_end_with_the_master_is_killed_when_its_time_is_over() {
     let stage = Stage::new();
-    let deaf = format!("trap '' TERM; exec python3 {} 127.0.0.1 8080", fixture("asyncio_server.py"));
+    let deaf = format!("trap '' TERM; exec python3 '{}' 127.0.0.1 8080", fixture("asyncio_server.py"));
     let args = ["-n", "2", "--on-master-exit", "stop", "--drain-timeout", "700ms"];
     let mut fleet = stage.start(&args, &["sh", "-c", &deaf]);
     fleet.wait_for_groups(&[ADDRESS], 2);

@@ -196,7 +196,7 @@ pub enum Awake {
 #[must_use]
 #[inline(always)]
 pub fn awake(load: Load, now: u64) -> Awake {
-    if load.queued_ns == 0 || !clearly_better(2 * load.queued_ns.max(MIN_COST_NS), load.cost_ns) {
+    if load.queued_ns == 0 || !clearly_better(load.queued_ns.max(MIN_COST_NS).saturating_mul(2), load.cost_ns) {
         Awake::Never
     } else if load.requests != 0 && !clearly_better(load.cost_ns, expected_ns(load, now)) {
         Awake::Here
@@ -274,6 +274,8 @@ pub struct Weight {
     pub weight: u64,
     /// Whether it has nothing to do.
     pub is_idle: bool,
+    /// Whether it is busy and [`Awake::Here`].
+    pub is_awake: bool,
 }
 
 /// What a seat of this load is judged by.
@@ -281,7 +283,8 @@ pub struct Weight {
 #[inline(always)]
 pub fn weigh(load: Load, by_count: bool, now: u64) -> Weight {
     let weight = if by_count { load.requests } else { expected_ns(load, now) };
-    Weight { weight, is_idle: load.requests == 0 }
+    let is_awake = !by_count && matches!(awake(load, now), Awake::Here);
+    Weight { weight, is_idle: load.requests == 0, is_awake }
 }
 
 /// The search for the seat with the least expected completion time, as far as it has come.
@@ -302,24 +305,25 @@ impl Search {
         let place = turn % count;
         let best = fleet.member(place);
         let by_count = matches!(policy, Policy::LeastInflight);
-        let Weight { weight, is_idle } = fleet.weigh(best, by_count, now);
+        let Weight { weight, is_idle, .. } = fleet.weigh(best, by_count, now);
         Search { best_weight: weight, best, best_is_idle: is_idle.into(), place, count, by_count: by_count.into() }
     }
 
-    /// Looks at the next seat; true if that is enough. `before` is how many steps were taken before this one: a number
-    /// that the loop knows anyway. One kept here would be followed by the verifier from value to value.
+    /// Looks at the next seat; true if that is enough: one that is awake answers as soon as any that sleeps. `before` is
+    /// how many steps were taken before this one: a number that the loop knows anyway. One kept here would be followed by
+    /// the verifier from value to value.
     #[inline(always)]
     pub fn step(&mut self, fleet: &(impl Fleet + ?Sized), before: u32, now: u64) -> bool {
         self.place = if self.place + 1 >= self.count { 0 } else { self.place + 1 };
         let seat = fleet.member(self.place);
-        let Weight { weight, is_idle } = fleet.weigh(seat, self.by_count != 0, now);
+        let Weight { weight, is_idle, is_awake } = fleet.weigh(seat, self.by_count != 0, now);
         if clearly_better(weight, self.best_weight) {
             self.best = seat;
             self.best_weight = weight;
             self.best_is_idle = is_idle.into();
         }
         // With the seat that the search started from, `before` and this one.
-        before + 2 >= VISIT && self.best_is_idle != 0
+        is_awake || (before + 2 >= VISIT && self.best_is_idle != 0)
     }
 }
 

@@ -216,7 +216,7 @@ pub extern "C" fn llb_awake(seat: u32, now: u64) -> u32 {
     awake(load(seat, 0, now), now) as u32
 }
 
-/// [`weigh`] of a seat: its weight, and as the lowest bit whether it is idle. `flags` are [`BY_COUNT`] and
+/// [`weigh`] of a seat: its weight, and as the lowest bits whether it is awake and whether it is idle. `flags` are [`BY_COUNT`] and
 /// [`LINED_UP`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -225,8 +225,8 @@ pub extern "C" fn llb_weigh(seat: u32, flags: u32, now: u64) -> u64 {
     if flags & LINED_UP != 0 {
         load.queued_ns = 0;
     }
-    let Weight { weight, is_idle } = weigh(load, flags & BY_COUNT != 0, now);
-    weight << 1 | u64::from(is_idle)
+    let Weight { weight, is_idle, is_awake } = weigh(load, flags & BY_COUNT != 0, now);
+    weight << 2 | u64::from(is_awake) << 1 | u64::from(is_idle)
 }
 
 const BY_COUNT: u32 = 1;
@@ -259,7 +259,7 @@ impl Fleet for Maps {
         let flag = |flag: u32, is_set: bool| if is_set { flag } else { 0 };
         let flags = flag(BY_COUNT, by_count) | flag(LINED_UP, self.lined_up);
         let weight = black_box(llb_weigh(seat, flags, now));
-        Weight { weight: weight >> 1, is_idle: weight & 1 != 0 }
+        Weight { weight: weight >> 2, is_idle: weight & 1 != 0, is_awake: weight & 2 != 0 }
     }
 
     #[inline(always)]

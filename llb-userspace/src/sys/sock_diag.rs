@@ -25,12 +25,8 @@ const MESSAGE_MAX: usize = 32 * 1024;
 /// # Errors
 /// If this kernel has no sock_diag, or the process may not use it.
 pub(super) fn listeners() -> io::Result<Vec<Socket>> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkSockDiag,
-    )?;
+    let socket =
+        socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
     let mut sockets = Vec::new();
     for (family, any) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
         ask(&socket, family, any)?;

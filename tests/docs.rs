@@ -28,13 +28,13 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-/// Where pages are.
+/// Directories that have pages.
 const PLACES: [&str; 3] = ["", "docs", "docs/design"];
 
-/// Pages that are read from beginning to end, and the lines that one has patience for.
+/// Pages that everybody reads, and the most lines that each may have.
 const SHORT: [(&str, usize); 2] = [("README.md", 130), ("ARCHITECTURE.md", 250)];
 
-/// About a page: what one decision of the design takes.
+/// Lines of a page about one decision of the design.
 const DESIGN_PAGE: usize = 80;
 
 /// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
@@ -66,21 +66,18 @@ fn pages() -> Vec<String> {
     found
 }
 
-/// What follows the `#` in links to the headings of a page: in lower case, without marks, spaces as hyphens.
+/// The anchors of a page's headings, as GitHub makes them: in lower case, without punctuation, hyphens for spaces.
 fn anchors(text: &str) -> BTreeSet<String> {
     let mut in_block = false;
     let headings = text.lines().filter(|line| {
         in_block ^= line.starts_with("```");
         !in_block && line.starts_with('#')
     });
-    let marks = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ');
-    let anchor = |heading: &str| heading.trim_start_matches('#').trim().to_lowercase().chars().filter(marks).collect();
-    headings
-        .map(|heading| {
-            let words: String = anchor(heading);
-            words.replace(' ', "-")
-        })
-        .collect()
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
 }
 
 /// A fenced block.

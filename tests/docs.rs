@@ -28,17 +28,14 @@ use tempfile::TempDir;
 
 const LLB: &str = env!("CARGO_BIN_EXE_llb");
 
-const PAGES: [&str; 9] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "CHANGELOG.md",
-    "docs/worker-contract.md",
-    "docs/operating.md",
-    "docs/guarantees.md",
-    "docs/lifecycle.md",
-    "docs/migrating.md",
-    "docs/metrics.md",
-];
+/// Directories that have pages.
+const PLACES: [&str; 3] = ["", "docs", "docs/design"];
+
+/// Pages that everybody reads, and the most lines that each may have.
+const SHORT: [(&str, usize); 2] = [("README.md", 130), ("ARCHITECTURE.md", 250)];
+
+/// Lines of a page about one decision of the design.
+const DESIGN_PAGE: usize = 80;
 
 /// Far above what anything here takes, so that a slow machine fails nothing: 30 s.
 const LOOKS: u32 = 600;
@@ -55,9 +52,37 @@ fn read(page: &str) -> String {
     fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
+/// Every page, by its path from the root.
+fn pages() -> Vec<String> {
+    let mut found = Vec::new();
+    for place in PLACES {
+        let entries = fs::read_dir(root().join(place)).unwrap_or_else(|error| panic!("{place}: {error}"));
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let pages = names.filter(|name| name.ends_with(".md"));
+        found.extend(pages.map(|name| Path::new(place).join(name).into_os_string().into_string().unwrap()));
+    }
+    assert!(found.len() > 20, "{found:?}");
+    found.sort();
+    found
+}
+
+/// The anchors of a page's headings, as GitHub makes them: in lower case, without punctuation, hyphens for spaces.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut in_block = false;
+    let headings = text.lines().filter(|line| {
+        in_block ^= line.starts_with("```");
+        !in_block && line.starts_with('#')
+    });
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    headings.map(anchor).collect()
+}
+
 /// A fenced block.
 struct Block {
-    page: &'static str,
+    page: String,
     info: Vec<String>,
     text: String,
 }
@@ -65,8 +90,8 @@ struct Block {
 /// The blocks whose information has `kind` as its second word. There is at least one, or nothing would be tested.
 fn blocks(kind: &str) -> Vec<Block> {
     let mut found = Vec::new();
-    for page in PAGES {
-        let text = read(page);
+    for page in pages() {
+        let text = read(&page);
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             let Some(info) = line.strip_prefix("```") else { continue };
@@ -74,7 +99,7 @@ fn blocks(kind: &str) -> Vec<Block> {
             let text: String =
                 lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
             if info.get(1).is_some_and(|word| word == kind) {
-                found.push(Block { page, info, text });
+                found.push(Block { page: page.clone(), info, text });
             }
         }
     }
@@ -294,7 +319,7 @@ fn every_field_of_the_status_is_explained() {
         }
         fleet.stop();
     };
-    each(vec![Block { page: "docs/metrics.md", info: vec!["status".into()], text: String::new() }], run);
+    each(vec![Block { page: "docs/metrics.md".into(), info: vec!["status".into()], text: String::new() }], run);
 }
 
 #[test]
@@ -330,7 +355,7 @@ fn every_command_is_documented() {
 #[test]
 fn every_link_leads_somewhere_and_every_named_test_is_there() {
     let mut tests = 0;
-    for page in PAGES {
+    for page in &pages() {
         let text = read(page);
         let directory = root().join(page).parent().unwrap().to_owned();
         for (before, target) in text.match_indices("](").map(|(at, _)| (&text[..at], &text[at + 2..])) {
@@ -338,8 +363,13 @@ fn every_link_leads_somewhere_and_every_named_test_is_there() {
             if target.contains("://") {
                 continue;
             }
-            let path = directory.join(target.split('#').next().unwrap());
-            assert!(target.starts_with('#') || path.exists(), "{page}: there is no {target}");
+            let (file, anchor) = target.split_once('#').map_or((target, None), |(file, anchor)| (file, Some(anchor)));
+            let path = if file.is_empty() { root().join(page) } else { directory.join(file) };
+            assert!(path.exists(), "{page}: there is no {target}");
+            if let Some(anchor) = anchor {
+                let there = anchors(&fs::read_to_string(&path).unwrap());
+                assert!(there.contains(anchor), "{page}: {target} leads to no heading; there are {there:?}");
+            }
             // A link from `some_test` to a source file names a test in it.
             let label = before.rsplit('[').next().unwrap();
             if let Some(test) = label.strip_prefix('`').and_then(|label| label.strip_suffix('`'))
@@ -352,4 +382,19 @@ fn every_link_leads_somewhere_and_every_named_test_is_there() {
         }
     }
     assert!(tests > 5, "only {tests} tests are named");
+}
+
+#[test]
+fn pages_stay_short() {
+    for (page, most) in SHORT {
+        let lines = read(page).lines().count();
+        assert!(
+            lines <= most,
+            "{page} has {lines} lines, and {most} at most: what is not for everybody moves to docs/"
+        );
+    }
+    for page in pages().iter().filter(|page| page.starts_with("docs/design/")) {
+        let lines = read(page).lines().count();
+        assert!(lines <= DESIGN_PAGE, "{page} has {lines} lines: it is more than one decision");
+    }
 }

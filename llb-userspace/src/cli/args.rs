@@ -25,29 +25,29 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run N copies of a server on one port
     Run(RunArgs),
-    /// Tell whether a configuration file, or a command line of `llb run`, is right, without running anything
+    /// Check a configuration file, or a command line of `llb run`, without running anything
     Check(RunArgs),
-    /// Show what llb does: the same load with the kernel's hash and with llb, one worker of eight being slow
+    /// Compare llb with the kernel's hash: the same load to each, one worker of eight is slow
     Demo(DemoArgs),
     #[command(hide = true)]
     DemoWorker(DemoWorkerArgs),
-    /// Try each thing that llb needs, and say what is missing and what to do
+    /// Check what llb needs on this machine; say what is missing and what to do
     Doctor(DoctorArgs),
     #[command(hide = true)]
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
     Status(FleetCommand),
-    /// Tell what has happened in a running fleet
+    /// Show the events of a running fleet
     Events(EventsArgs),
-    /// Replace all workers by new ones of the same command, and wait until these serve or all is as it was
+    /// Replace all workers by new ones of the same command. Waits until these serve, or the reload is rolled back
     Reload(ReloadArgs),
-    /// Have N workers, and wait until they serve and those that are too many have ended
+    /// Set the number of workers. Waits until the new ones serve and the old ones have exited
     Scale(ScaleArgs),
-    /// Let a slot's worker finish, start none in its place, and wait until it has ended
+    /// Drain a slot's worker and start none in its place. Waits until it has exited
     Drain(SlotArgs),
-    /// Replace a slot's worker, or fill an empty slot, and wait until the new one serves
+    /// Replace a slot's worker, or fill an empty slot. Waits until the new one serves
     Restart(SlotArgs),
-    /// End a fleet in order, and wait until nothing of it is left
+    /// Stop a fleet in order. Waits until nothing of it is left
     Stop(FleetCommand),
     #[command(hide = true)]
     Guard(GuardArgs),
@@ -64,13 +64,13 @@ pub(super) struct RunArgs {
     /// Steer this port only; repeatable [default: every TCP port that workers listen on]
     #[arg(short = 'p', long = "port", value_name = "[ADDR:]PORT", value_parser = limit)]
     pub ports: Vec<Limit>,
-    /// Share none of these ports, which are each worker's own; with `+` the worker in slot S gets the port that is higher by S; repeatable
+    /// Do not share these ports; each is a worker's own; with `+` the worker in slot S gets the port that is higher by S; repeatable
     #[arg(long = "own-port", value_name = "PORT[-PORT][+]", value_parser = own_ports)]
     pub own_ports: Vec<OwnPorts>,
     /// How the worker of a new connection is chosen
     #[arg(long, value_name = "POLICY", value_enum, default_value_t = PolicyArg::LeastLatency)]
     pub policy: PolicyArg,
-    /// What the choice goes by, besides the connections that it has just given away
+    /// What the choice is based on, besides the connections that it has just given away
     #[arg(long, value_name = "MODE", value_enum, default_value_t = TrackingArg::Full)]
     pub tracking: TrackingArg,
     /// When a worker counts as ready
@@ -82,7 +82,7 @@ pub(super) struct RunArgs {
     /// How long a worker may take to end before it is killed
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
     pub drain_timeout: Duration,
-    /// How long idle connections of a worker that is to end are left alone [default: half of its time to end]
+    /// How long idle connections of a draining worker are left alone [default: half of its time to end]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub drain_idle: Option<Duration>,
     /// Signal that asks a worker to end, by name or number; QUIT for nginx, php-fpm, unicorn [default: TERM]
@@ -97,7 +97,7 @@ pub(super) struct RunArgs {
     /// Most time between two starts of a worker that dies again and again; doubles up to this
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub backoff: Duration,
-    /// What becomes of the workers when llb is killed
+    /// What happens to the workers when llb is killed
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnMasterExitArg::Keep)]
     pub on_master_exit: OnMasterExitArg,
     /// Whether connections that wait for a worker that hangs are given to others
@@ -130,7 +130,7 @@ pub(super) struct FleetArgs {
     /// Name of the fleet; several can run at once
     #[arg(long, value_name = "NAME", default_value = "main")]
     pub name: Name,
-    /// Where the fleet's lock and control socket lie
+    /// Directory of the fleet's lock and control socket
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
 }
@@ -154,7 +154,7 @@ pub(super) struct FleetCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
-    /// Go on with what happens from now on
+    /// Show new events as they happen, too
     #[arg(short = 'f', long)]
     pub follow: bool,
     #[command(flatten)]
@@ -163,10 +163,10 @@ pub(super) struct EventsArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReloadArgs {
-    /// Slot by slot, instead of all at once beside the old workers
+    /// Replace slot by slot, instead of all at once
     #[arg(long)]
     pub rolling: bool,
-    /// How many workers there may be more than slots meanwhile; 0: each old one ends first [default: 1]
+    /// How many workers more than slots may run meanwhile; 0: each old one ends first [default: 1]
     #[arg(long, value_name = "N", requires = "rolling")]
     pub max_surge: Option<u32>,
     #[command(flatten)]
@@ -196,10 +196,10 @@ pub(super) struct DoctorArgs {
     /// As JSON
     #[arg(long)]
     pub json: bool,
-    /// Where fleets have their locks and control sockets
+    /// Directory of the fleets' locks and control sockets
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
-    /// Log level; debug shows what the kernel's verifier says
+    /// Log level; debug shows the log of the kernel's verifier
     #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "error")]
     pub log: String,
 }

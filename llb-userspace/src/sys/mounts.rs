@@ -108,16 +108,50 @@ struct Mount {
     root: PathBuf,
 }
 
-/// The first cgroup v2 mount in the text of /proc/self/mountinfo. Unlike /proc/self/mounts it tells which part of
-/// the hierarchy is mounted: in a container often not all of it.
+/// The first cgroup v2 mount in the text of /proc/self/mountinfo that no other mount hides. Unlike /proc/self/mounts it
+/// tells which part of the hierarchy is mounted: in a container often not all of it.
 fn cgroup2_mount(mountinfo: &[u8]) -> Option<Mount> {
-    mountinfo.split(|&byte| byte == b'\n').find_map(|line| {
+    let lines: Vec<Line> = mountinfo.split(|&byte| byte == b'\n').filter_map(Line::parse).collect();
+    let line = lines.iter().find(|line| line.is_cgroup2 && !line.is_hidden(&lines))?;
+    Some(Mount { point: line.point.clone(), root: line.root.clone() })
+}
+
+/// A line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    id: u32,
+    parent: u32,
+    root: PathBuf,
+    point: PathBuf,
+    is_cgroup2: bool,
+}
+
+impl Line {
+    fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = line.split(|&byte| byte == b' ');
-        let (root, point) = (fields.nth(3)?, fields.next()?);
+        let mut number = || str::from_utf8(fields.next()?).ok()?.parse().ok();
+        let (id, parent) = (number()?, number()?);
+        let (root, point) = (unescape(fields.nth(1)?), unescape(fields.next()?));
         // A varying number of optional fields ends with a dash; the type is next.
         fields.find(|field| *field == b"-")?;
-        (fields.next()? == b"cgroup2").then(|| Mount { point: unescape(point), root: unescape(root) })
-    })
+        let is_cgroup2 = fields.next()? == b"cgroup2";
+        Some(Self { id, parent, root, point, is_cgroup2 })
+    }
+
+    /// Whether another one lies right on it, or beside it.
+    fn is_hidden(&self, lines: &[Self]) -> bool {
+        lines.iter().any(|line| line.parent == self.id && line.point == self.point) || self.is_beside_another(lines)
+    }
+
+    /// Whether another one lies over it on the same mount, or so over one that it lies on.
+    fn is_beside_another(&self, lines: &[Self]) -> bool {
+        let covers =
+            |other: &Self| other.parent == self.parent && other.id != self.id && self.point.starts_with(&other.point);
+        // A mount mostly has a higher number than the one it lies on. Where a number has been used again that one counts as
+        // seen, so that this ends.
+        let below = lines.iter().find(|line| line.id == self.parent && line.id < self.id);
+        lines.iter().any(covers) || below.is_some_and(|line| line.is_beside_another(lines))
+    }
 }
 
 /// The path in the `0::` line of /proc/self/cgroup.
@@ -183,6 +217,18 @@ mod tests {
         let mount = cgroup2_mount(HYBRID).unwrap();
         assert_eq!(mount, Mount { point: "/sys/fs/cgroup/unified".into(), root: "/".into() });
         assert_eq!(cgroup2_mount(b"22 1 0:21 / /sys rw - sysfs sysfs rw\n\n"), None);
+    }
+
+    #[test]
+    fn a_mount_that_is_covered_is_not_taken() {
+        let with = |line: &str| [HYBRID, line.as_bytes()].concat();
+        let point = |mountinfo: &[u8]| cgroup2_mount(mountinfo).map(|mount| mount.point);
+        // Over the whole directory, right on it, and over a directory above it.
+        let over = with("50 31 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        assert_eq!(point(&over), Some("/sys/fs/cgroup".into()));
+        assert_eq!(point(&with("50 41 0:50 / /sys/fs/cgroup/unified rw - tmpfs tmpfs rw\n")), None);
+        assert_eq!(point(&with("50 22 0:50 / /sys/fs rw - tmpfs tmpfs rw\n")), None);
+        assert_eq!(point(&with("50 22 0:50 / /sys/fs/cg rw - tmpfs tmpfs rw\n")), point(HYBRID));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! From what a segment says to a step.
 
-use super::{BUSY, Delta, FRESH, IDLE, NOTHING, Phase, Step, bytes_in, bytes_out, settles};
+use super::{BUSY, Delta, FRESH, IDLE, Phase, Step, bytes_in, bytes_out, nothing, settles};
 use crate::{
     abi::{Conn, Words},
     wire::{self, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, STREAMS_AT, TLS, UNSURE, protocol},
@@ -35,7 +35,7 @@ pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     if words.begins != 0 && conn.phase == BUSY {
         if kind == TLS && state & UNSURE != 0 {
             // The client goes on, so what went out was the answer.
-            let delta = Delta { begun: 1, ended: 1, answered: 1, untimed: 1, ..NOTHING };
+            let delta = Delta { begun: 1, ended: 1, answered: 1, untimed: 1, ..nothing() };
             return Some(Step { phase: Phase::Busy, state: state & !UNSURE | ANSWERED, since: now, delta });
         }
         if kind == LINES && state & ANSWERED == 0 && now.saturating_sub(conn.since) >= ONE_WAY_NS {
@@ -56,7 +56,7 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     }
     let kind = protocol(state);
     if kind == OPAQUE {
-        let delta = Delta { alive: 1, ..NOTHING };
+        let delta = Delta { alive: 1, ..nothing() };
         let due = now.saturating_sub(conn.since) >= SIGN_NS;
         return due.then_some(Step { phase: Phase::Idle, state, since: now, delta });
     }
@@ -68,7 +68,7 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     }
     if words.ends != 0 && conn.phase == BUSY {
         // What had begun was a handshake.
-        let delta = Delta { ended: 1, alive: 1, ..NOTHING };
+        let delta = Delta { ended: 1, alive: 1, ..nothing() };
         return Some(Step { phase: Phase::Idle, state, since: now, delta });
     }
     let answers = words.answers != 0 && (conn.phase == BUSY || kind == LINES);
@@ -87,14 +87,14 @@ fn restated(conn: &Conn, state: u32) -> Option<Step> {
         BUSY => Phase::Busy,
         _ => Phase::Idle,
     };
-    (state != conn.state).then_some(Step { phase, state, since: conn.since, delta: NOTHING })
+    (state != conn.state).then_some(Step { phase, state, since: conn.since, delta: nothing() })
 }
 
 /// The connection becomes opaque: what it held has ended, and nobody knows how.
 #[inline(always)]
 fn give_up(conn: &Conn, now: u64) -> Step {
     let settled = if conn.phase == FRESH { settles(conn, now) } else { 0 };
-    let delta = Delta { ended: wire::in_flight(conn).into(), settled, ..NOTHING };
+    let delta = Delta { ended: wire::in_flight(conn).into(), settled, ..nothing() };
     Step { phase: Phase::Idle, state: OPAQUE, since: now, delta }
 }
 
@@ -120,7 +120,7 @@ fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> 
     let phase = if left == 0 { Phase::Idle } else { Phase::Busy };
     let since = if before == 0 { now } else { conn.since };
     let settled = if conn.phase == FRESH { settles(conn, now) } else { 0 };
-    let delta = Delta { begun: begun.into(), ended: ended.into(), settled, ..NOTHING };
+    let delta = Delta { begun: begun.into(), ended: ended.into(), settled, ..nothing() };
     Some(Step { phase, state, since, delta })
 }
 
@@ -146,7 +146,7 @@ fn streams_out(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step>
     let answered_since = if timed { conn.since } else { 0 };
     let untimed = untimed.into();
     let Conn { ticket, born, .. } = *conn;
-    let delta = Delta { ended: ended.into(), answered, untimed, answered_since, ticket, born, ..NOTHING };
+    let delta = Delta { ended: ended.into(), answered, untimed, answered_since, ticket, born, ..nothing() };
     Some(Step { phase, state, since, delta })
 }
 

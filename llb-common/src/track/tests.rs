@@ -234,7 +234,7 @@ fn a_worker_that_becomes_ten_times_slower_is_known_after_a_hundred_requests() {
 
 #[test]
 fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
-    let failure = Delta { ended: 1, failed: 1, ..NOTHING };
+    let failure = Delta { ended: 1, failed: 1, ..nothing() };
     let fails = |pace, times| (0..times).fold(pace, |pace, _| pace_after(pace, &progress(0), &failure, 50_000));
     let pace = fails(Pace { service_ns: 5_000_000, queued_ns: 5_000_000, ..Pace::default() }, 16);
     assert!(pace.service_ns > 100_000_000 && pace.queued_ns == 0, "{pace:?}");
@@ -244,8 +244,8 @@ fn a_worker_that_fails_soon_costs_more_than_one_that_answers() {
 
 #[test]
 fn a_failure_now_and_then_is_mended_by_answers() {
-    let failure = Delta { ended: 1, failed: 1, ..NOTHING };
-    let answer = Delta { ended: 1, answered: 1, answered_since: 0, ..NOTHING };
+    let failure = Delta { ended: 1, failed: 1, ..nothing() };
+    let answer = Delta { ended: 1, answered: 1, answered_since: 0, ..nothing() };
     let mut pace = Pace { service_ns: 5_000_000, ..Pace::default() };
     for turn in 0..1_000 {
         pace = pace_after(pace, &progress(0), if turn % 10 == 0 { &failure } else { &answer }, 5_000_000);
@@ -258,7 +258,7 @@ fn pace_of(requests: impl IntoIterator<Item = (u64, u64, u64)>) -> Pace {
     requests.into_iter().fold(Pace::default(), |pace, (progress_at, began, now)| {
         // One that came after the last progress, and is no newcomer to an idle seat, has overtaken another.
         let number = u64::from(began > progress_at);
-        let delta = Delta { ended: 1, answered: 1, answered_since: began, ticket: number, born: number, ..NOTHING };
+        let delta = Delta { ended: 1, answered: 1, answered_since: began, ticket: number, born: number, ..nothing() };
         pace_after(pace, &progress(progress_at), &delta, now)
     })
 }
@@ -291,14 +291,14 @@ fn whoever_overtakes_now_and_then_is_served_beside_others() {
 
 #[test]
 fn who_was_accepted_first_and_sends_last_overtakes_nobody() {
-    let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, ticket: 2, born: 1, ..NOTHING };
+    let answer = Delta { ended: 1, answered: 1, answered_since: 5_000_000, ticket: 2, born: 1, ..nothing() };
     let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1_000_000), &answer, 6_000_000));
     assert_eq!(pace.overtaking, 0);
 }
 
 #[test]
 fn a_server_that_speaks_first_overtakes_nobody() {
-    let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ticket: 1, born: 1, ..NOTHING };
+    let speaks = Delta { begun: 1, ended: 1, answered: 1, answered_since: 5_000_000, ticket: 1, born: 1, ..nothing() };
     let pace = (0..100).fold(Pace::default(), |pace, _| pace_after(pace, &progress(1), &speaks, 6_000_000));
     assert!((980_000..1_020_000).contains(&pace.service_ns) && pace.overtaking == 0, "{pace:?}");
 }

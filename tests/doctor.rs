@@ -34,9 +34,9 @@ fn programs_can_read_it() {
     let place = place();
     let ended = doctor(&place, &["env"], Path::new(LLB), &["--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
-    let sheet: Value = serde_json::from_str(&ended.text).unwrap();
-    assert_eq!(sheet["ok"], true);
-    let checks = sheet["checks"].as_array().unwrap();
+    let report: Value = serde_json::from_str(&ended.text).unwrap();
+    assert_eq!(report["ok"], true);
+    let checks = report["checks"].as_array().unwrap();
     assert!(checks.iter().all(|check| matches!(check["outcome"].as_str(), Some("ok" | "note"))), "{}", ended.text);
     for name in ["kernel", "rights", "cgroup v2", "llb_bind4", "pidfd_getfd", "migration", "runtime dir"] {
         assert!(checks.iter().any(|check| check["name"] == name), "{name}: {}", ended.text);

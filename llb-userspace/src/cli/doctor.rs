@@ -25,24 +25,24 @@ pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         // Not by its path: that leads elsewhere when the binary has been replaced.
         worker: vec!["/proc/self/exe".into(), "doctor-worker".into()],
     };
-    let sheet = runtime()?.block_on(async {
+    let report = runtime()?.block_on(async {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         // A signal drops the examination, and with it all that it has made.
         tokio::select! {
-            sheet = doctor::examine(&wanted) => Ok(sheet),
+            report = doctor::examine(&wanted) => Ok(report),
             _ = interrupt.recv() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("terminated"),
             _ = hangup.recv() => anyhow::bail!("the terminal is gone"),
         }
     })?;
     if args.json {
-        println!("{}", serde_json::to_string(&sheet.json())?);
+        println!("{}", serde_json::to_string(&report.json())?);
     } else {
-        print!("{}", sheet.text());
+        print!("{}", report.text());
     }
-    Ok(if sheet.is_ok() { ExitCode::SUCCESS } else { Exit::Machine.into() })
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { Exit::Machine.into() })
 }
 
 /// One of the doctor's workers.

@@ -2,11 +2,11 @@
 //! the numbers. Pure, and readable without colour.
 
 use super::{Plan, Summary, arrivals, load, worker};
-use ink::Ink;
+use style::Style;
 
 mod histogram;
-mod ink;
 mod shares;
+mod style;
 mod table;
 
 /// Narrower terminals get lines that wrap, columns.
@@ -25,18 +25,18 @@ struct Sides<'a> {
 #[must_use]
 pub(crate) fn render(plan: &Plan, hash: &Summary, llb: &Summary, width: usize, colour: bool) -> String {
     let width = width.clamp(WIDTH_MIN, WIDTH_MAX);
-    let ink = Ink { colour };
+    let style = Style { colour };
     let sides = Sides { hash, llb };
     let mut lines = wrap(&setting(plan), width);
     lines.push(String::new());
-    lines.push(ink.bold(&format!("Latency of the {} ms requests", arrivals::SHORT_MS)));
-    lines.extend(table::lines(&sides, ink));
+    lines.push(style.bold(&format!("Latency of the {} ms requests", arrivals::SHORT_MS)));
+    lines.extend(table::lines(&sides, style));
     lines.push(String::new());
-    lines.push(ink.bold("Where they lie (log axis; the height is the log of their number)"));
-    lines.extend(histogram::lines(&sides, width, ink));
+    lines.push(style.bold("Where they lie (log axis; the height is the log of their number)"));
+    lines.extend(histogram::lines(&sides, width, style));
     lines.push(String::new());
-    lines.push(ink.bold("Who answered, of all requests"));
-    lines.extend(shares::lines(plan, &sides, width, ink));
+    lines.push(style.bold("Who answered, of all requests"));
+    lines.extend(shares::lines(plan, &sides, width, style));
     lines.push(String::new());
     lines.extend(wrap(&fine_print(&sides), width));
     lines.iter().map(|line| format!("{}\n", line.trim_end())).collect()

@@ -7,7 +7,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
     missing::{Missing, Tried},
-    steer::{Crew, IDLE, PATIENCE, choose, counted},
+    steer::{FleetFixture, IDLE, PATIENCE, choose, counted},
 };
 use crate::{fleet::find, kernel::Steering, model::Seat, sys::socket};
 
@@ -22,10 +22,10 @@ const WAKING: Duration = Duration::from_millis(500);
 
 /// Lets connections wait on the idle worker, kills it, and sees whether another one answers them all. Returns whether
 /// the kernel woke that one for it; if not, llb's own way must do.
-pub(super) async fn migrate(steering: &Steering, crew: &mut Crew, cookies: &[u64]) -> Tried<bool> {
+pub(super) async fn migrate(steering: &Steering, fleet: &mut FleetFixture, cookies: &[u64]) -> Tried<bool> {
     let idle = Seat(IDLE.0);
     choose(steering, idle);
-    let mut waiting = connect(crew.address)
+    let mut waiting = connect(fleet.address)
         .await
         .map_err(|error| missing(format!("cannot connect to an idle worker: {error}"), steering))?;
     let there = steering.books().seat(idle).charged;
@@ -33,15 +33,15 @@ pub(super) async fn migrate(steering: &Steering, crew: &mut Crew, cookies: &[u64
         return Err(missing(format!("{there} of {WAITING} connections wait where they were meant to"), steering));
     }
 
-    // From here on the heir does nothing but wait for connections.
+    // From here on the target does nothing but wait for connections.
     choose(steering, HEIR);
-    let killed = crew.helpers.get(IDLE.0 as usize).map_or(Ok(()), super::ground::Helper::kill);
+    let killed = fleet.helpers.get(IDLE.0 as usize).map_or(Ok(()), super::fixture::Helper::kill);
     killed.map_err(|error| missing(format!("cannot kill a worker: {error}"), steering))?;
 
     let mut answers = Vec::new();
     let woken = match timeout(WAKING, read(&mut waiting, &mut answers)).await {
         Ok(read) => read.map(|()| true),
-        Err(_) => match wake_heir(crew, cookies) {
+        Err(_) => match wake_target(fleet, cookies) {
             Ok(()) => timeout(PATIENCE, read(&mut waiting, &mut answers))
                 .await
                 .unwrap_or_else(|late| Err(late.into()))
@@ -70,7 +70,7 @@ pub(super) async fn migrate(steering: &Steering, crew: &mut Crew, cookies: &[u64
     }
 }
 
-/// The note on whether the heir was woken.
+/// The note on whether the target was woken.
 pub(super) fn say(woken: bool) -> &'static str {
     if woken {
         "a worker that sleeps is woken by a connection that moves to it"
@@ -80,10 +80,10 @@ pub(super) fn say(woken: bool) -> &'static str {
     }
 }
 
-/// Wakes the heir as a fleet's llb does it.
-fn wake_heir(crew: &Crew, cookies: &[u64]) -> io::Result<()> {
+/// Wakes the target as a fleet's llb does it.
+fn wake_target(fleet: &FleetFixture, cookies: &[u64]) -> io::Result<()> {
     let at = HEIR.0 as usize;
-    let (Some(helper), Some(cookie)) = (crew.helpers.get(at), cookies.get(at)) else { return Ok(()) };
+    let (Some(helper), Some(cookie)) = (fleet.helpers.get(at), cookies.get(at)) else { return Ok(()) };
     let processes = helper.cgroup.processes().map_err(io::Error::other)?;
     socket::wake(find::listener(&processes, *cookie).map_err(io::Error::other)?.0)
 }

@@ -4,27 +4,27 @@
 //! fleet of this very binary that shares a port, is steered, and loses a worker on which connections wait. Whatever
 //! happens, no process, cgroup or file is left, and nothing is waited for without a deadline.
 
-mod ground;
+mod fixture;
 mod machine;
 mod migrate;
 mod missing;
 mod other_users;
 mod programs;
+mod report;
 mod runtime_dir;
-mod sheet;
 mod steer;
 pub(crate) mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
 pub(crate) use machine::{MachineError, check as check_machine, check_identity};
-pub(crate) use sheet::Sheet;
+pub(crate) use report::Report;
 
 use crate::{
     fleet::{Name, name::NameError},
     kernel,
 };
-use ground::Ground;
+use fixture::CgroupFixture;
 
 /// What the names of examinations begin with; the process id follows.
 const PREFIX: &str = "doctor-";
@@ -71,48 +71,48 @@ impl Wanted {
 /// Tries everything. To be called in a tokio runtime with I/O and time.
 ///
 /// May be dropped at any point: what it has made goes with it.
-pub(crate) async fn examine(wanted: &Wanted) -> Sheet {
-    let mut sheet = Sheet::default();
-    sheet.enter(KERNEL, machine::kernel());
-    sheet.enter(RIGHTS, machine::rights());
-    let mut ground = sheet.enter(CGROUP, ground::make(wanted).await);
-    other_users::try_out(&mut sheet, ground.as_mut()).await;
-    sheet.skip(&[OTHER_USERS], &[CGROUP]);
-    load(&mut sheet, ground.as_ref());
+pub(crate) async fn examine(wanted: &Wanted) -> Report {
+    let mut report = Report::default();
+    report.enter(KERNEL, machine::kernel());
+    report.enter(RIGHTS, machine::rights());
+    let mut fixture = report.enter(CGROUP, fixture::make(wanted).await);
+    other_users::try_out(&mut report, fixture.as_mut()).await;
+    report.skip(&[OTHER_USERS], &[CGROUP]);
+    load(&mut report, fixture.as_ref());
     // An old kernel that takes all the programs is tried all the same.
     let needed = [&[RIGHTS, CGROUP, MAPS], kernel::programs(), STEERING.as_slice()].concat();
-    if let Some(mut ground) = ground
-        && !sheet.skip(&STEERING, &needed)
+    if let Some(mut fixture) = fixture
+        && !report.skip(&STEERING, &needed)
     {
-        steer(&mut sheet, &mut ground).await;
+        steer(&mut report, &mut fixture).await;
     }
-    sheet.skip(&STEERING, &needed);
-    sheet.enter(RUNTIME_DIR, runtime_dir::try_out(&wanted.runtime_dir, &wanted.name));
-    sheet
+    report.skip(&STEERING, &needed);
+    report.enter(RUNTIME_DIR, runtime_dir::try_out(&wanted.runtime_dir, &wanted.name));
+    report
 }
 
-fn load(sheet: &mut Sheet, ground: Option<&Ground>) {
+fn load(report: &mut Report, fixture: Option<&CgroupFixture>) {
     let names = [&[MAPS], kernel::programs()].concat();
     // Without the rights each of them would be refused, for the reason that is already said.
-    if sheet.skip(&names, &[RIGHTS]) {
+    if report.skip(&names, &[RIGHTS]) {
         return;
     }
-    let level = ground.and_then(Ground::worker_level);
+    let level = fixture.and_then(CgroupFixture::worker_level);
     for (name, tried) in programs::try_out(level) {
-        sheet.enter(name, tried);
+        report.enter(name, tried);
     }
-    sheet.skip(&names, &[MAPS]);
+    report.skip(&names, &[MAPS]);
 }
 
 /// The steps of [`STEERING`]; ends at the first that fails.
-async fn steer(sheet: &mut Sheet, ground: &mut Ground) -> Option<()> {
-    let mut steering = sheet.enter(ATTACH, steer::attach(ground))?;
-    let mut crew = sheet.enter(SHARED_BIND, steer::bind(ground).await)?;
-    let cookies = sheet.enter(LISTEN_EVENT, steer::hear(&mut steering, &crew).await)?;
-    let listeners = sheet.enter(PIDFD_GETFD, steer::find(&crew, &cookies))?;
-    sheet.enter(JOIN, steer::join(&mut steering, &crew, listeners))?;
-    sheet.enter(SELECTION, steer::select(&steering, &crew).await)?;
-    let woken = sheet.enter(MIGRATION, migrate::migrate(&steering, &mut crew, &cookies).await)?;
-    sheet.note(WAKING, migrate::say(woken));
+async fn steer(report: &mut Report, fixture: &mut CgroupFixture) -> Option<()> {
+    let mut steering = report.enter(ATTACH, steer::attach(fixture))?;
+    let mut fleet = report.enter(SHARED_BIND, steer::bind(fixture).await)?;
+    let cookies = report.enter(LISTEN_EVENT, steer::hear(&mut steering, &fleet).await)?;
+    let listeners = report.enter(PIDFD_GETFD, steer::find(&fleet, &cookies))?;
+    report.enter(JOIN, steer::join(&mut steering, &fleet, listeners))?;
+    report.enter(SELECTION, steer::select(&steering, &fleet).await)?;
+    let woken = report.enter(MIGRATION, migrate::migrate(&steering, &mut fleet, &cookies).await)?;
+    report.note(WAKING, migrate::say(woken));
     Some(())
 }

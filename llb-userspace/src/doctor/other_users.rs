@@ -5,7 +5,7 @@ use nix::{
     unistd::{Gid, Uid, geteuid},
 };
 
-use super::{OTHER_USERS, Sheet, ground::Ground, machine};
+use super::{OTHER_USERS, Report, fixture::CgroupFixture, machine};
 use crate::{
     fleet::Identity,
     model::Slot,
@@ -16,24 +16,24 @@ use crate::{
 const NOBODY: u32 = 65534;
 
 /// Not llb's business if it does not work: then without.
-pub(super) async fn try_out(sheet: &mut Sheet, ground: Option<&mut Ground>) {
+pub(super) async fn try_out(report: &mut Report, fixture: Option<&mut CgroupFixture>) {
     match machine::other_users() {
-        Err(lacking) => sheet.note(OTHER_USERS, lacking),
+        Err(lacking) => report.note(OTHER_USERS, lacking),
         Ok(rights) => {
-            let Some(ground) = ground else { return };
-            match start(ground).await {
-                Ok(()) => sheet.enter(OTHER_USERS, Ok(((), rights))).unwrap_or_default(),
-                Err(error) => sheet.note(OTHER_USERS, format!("no --user: a worker of user {NOBODY}: {error}")),
+            let Some(fixture) = fixture else { return };
+            match start(fixture).await {
+                Ok(()) => report.enter(OTHER_USERS, Ok(((), rights))).unwrap_or_default(),
+                Err(error) => report.note(OTHER_USERS, format!("no --user: a worker of user {NOBODY}: {error}")),
             }
         }
     }
 }
 
-async fn start(ground: &mut Ground) -> anyhow::Result<()> {
+async fn start(fixture: &mut CgroupFixture) -> anyhow::Result<()> {
     let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
     let identity = Identity { uid, gid, groups: vec![gid], login: None };
     let identity = (geteuid() != uid).then_some(identity);
-    let mut helper = ground.spawn(Slot(0), &[], identity.as_ref()).map_err(|missing| anyhow::anyhow!(missing.what))?;
+    let mut helper = fixture.spawn(Slot(0), &[], identity.as_ref()).map_err(|missing| anyhow::anyhow!(missing.what))?;
     let word = helper.word().await?;
     anyhow::ensure!(word.is_empty(), "it says {word}");
     let found = procfs::socket_fds(helper.pid())?.iter().any(|socket| socket.fd == CHANNEL_FD);

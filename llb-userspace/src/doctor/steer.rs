@@ -18,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
-    ground::{Ground, Helper},
+    fixture::{CgroupFixture, Helper},
     missing::{Missing, Tried},
 };
 use crate::{
@@ -47,33 +47,33 @@ const LOOPBACK: &str = "llb tries itself on 127.0.0.1: ip link set lo up";
 const REPORT: &str = "report this with `llb doctor --json` and `uname -a`";
 
 /// The workers, and the port that they share.
-pub(super) struct Crew {
+pub(super) struct FleetFixture {
     pub address: SocketAddr,
     pub helpers: Vec<Helper>,
     /// Keeps the port from everybody who does not share it, until the workers are gone.
     _reservation: Socket,
 }
 
-pub(super) fn attach(ground: &Ground) -> Tried<Steering> {
+pub(super) fn attach(fixture: &CgroupFixture) -> Tried<Steering> {
     let remedy = "see that CONFIG_CGROUP_BPF is set, and that no program above this cgroup forbids others \
         (bpftool cgroup tree)";
     let failed = |error: &dyn std::error::Error| Missing::error(error, remedy);
-    let options = Options { cgroup_level: ground.worker_level(), limits: Vec::new(), keeps_books: true };
+    let options = Options { cgroup_level: fixture.worker_level(), limits: Vec::new(), keeps_books: true };
     let mut steering = Steering::load(&options).map_err(|error| failed(&error))?;
-    let directory = File::open(ground.cgroup().path()).map_err(|error| failed(&error))?;
+    let directory = File::open(fixture.cgroup().path()).map_err(|error| failed(&error))?;
     steering.attach(&directory).map_err(|error| failed(&error))?;
     Ok((steering, "five programs to the workers' cgroup".into()))
 }
 
 /// Starts workers that all bind one port and do not ask to share it.
-pub(super) async fn bind(ground: &mut Ground) -> Tried<Crew> {
+pub(super) async fn bind(fixture: &mut CgroupFixture) -> Tried<FleetFixture> {
     let (reservation, address) =
         reserve().map_err(|error| Missing::new(format!("no port on 127.0.0.1: {error}"), LOOPBACK))?;
     let mut helpers = Vec::new();
     for slot in (0..WORKERS).map(Slot) {
         let mut args = vec!["--port".to_owned(), address.port().to_string()];
         args.extend((slot == IDLE).then(|| "--idle".to_owned()));
-        helpers.push(ground.spawn(slot, &args, None)?);
+        helpers.push(fixture.spawn(slot, &args, None)?);
     }
     for (slot, helper) in helpers.iter_mut().enumerate() {
         let word = helper.word().await.unwrap_or_else(|error| error.to_string());
@@ -82,7 +82,7 @@ pub(super) async fn bind(ground: &mut Ground) -> Tried<Crew> {
         }
     }
     let detail = format!("{WORKERS} workers, none of which asked for SO_REUSEPORT, listen on {address}");
-    Ok((Crew { address, helpers, _reservation: reservation }, detail))
+    Ok((FleetFixture { address, helpers, _reservation: reservation }, detail))
 }
 
 /// A port that nobody else can get: bound, not listening, and to be shared only by who has `SO_REUSEPORT`.
@@ -95,7 +95,7 @@ fn reserve() -> io::Result<(Socket, SocketAddr)> {
 }
 
 /// Hears of each worker's listener from the kernel; returns their cookies.
-pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>> {
+pub(super) async fn hear(steering: &mut Steering, fleet: &FleetFixture) -> Tried<Vec<u64>> {
     let mut heard = HashMap::new();
     let mut cookies = Vec::new();
     let mut events =
@@ -103,19 +103,19 @@ pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>
     let all = async {
         while let Some(events) = &mut events {
             for event in events.next().await? {
-                if event.kind == EventKind::Listen && event.address.0 == crew.address {
+                if event.kind == EventKind::Listen && event.address.0 == fleet.address {
                     heard.insert(event.cgroup, event.cookie);
                 }
             }
-            cookies = crew.helpers.iter().filter_map(|helper| heard.get(&helper.cgroup.id()).copied()).collect();
-            if cookies.len() == crew.helpers.len() {
+            cookies = fleet.helpers.iter().filter_map(|helper| heard.get(&helper.cgroup.id()).copied()).collect();
+            if cookies.len() == fleet.helpers.len() {
                 break;
             }
         }
         Ok::<_, io::Error>(())
     };
     let waited = timeout(PATIENCE, all).await.map_err(io::Error::from).flatten();
-    if cookies.len() < crew.helpers.len() {
+    if cookies.len() < fleet.helpers.len() {
         let why = waited.err().map_or_else(String::new, |error| format!(" ({error})"));
         let what = format!("the kernel told of {} of {WORKERS} listeners{why}", cookies.len());
         return Err(Missing::new(what, OTHER_PROGRAMS));
@@ -124,14 +124,14 @@ pub(super) async fn hear(steering: &mut Steering, crew: &Crew) -> Tried<Vec<u64>
 }
 
 /// Takes a copy of each worker's listener.
-pub(super) fn find(crew: &Crew, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
+pub(super) fn find(fleet: &FleetFixture, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
     let remedy = "give llb CAP_SYS_PTRACE, set kernel.yama.ptrace_scope below 3, and allow pidfd_getfd() (seccomp)";
     let mut listeners = Vec::new();
-    for (helper, cookie) in crew.helpers.iter().zip(cookies) {
+    for (helper, cookie) in fleet.helpers.iter().zip(cookies) {
         let processes = helper.cgroup.processes().map_err(|error| Missing::error(&error, remedy))?;
         let (listener, _) = find::listener(&processes, *cookie).map_err(|error| Missing::error(&error, remedy))?;
         if !socket::has_reuseport(&listener).unwrap_or(false) {
-            return Err(Missing::new(format!("a listener on {} has no SO_REUSEPORT", crew.address), OTHER_PROGRAMS));
+            return Err(Missing::new(format!("a listener on {} has no SO_REUSEPORT", fleet.address), OTHER_PROGRAMS));
         }
         listeners.push(listener);
     }
@@ -139,9 +139,9 @@ pub(super) fn find(crew: &Crew, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
 }
 
 /// Puts the listeners into one group, worker by worker in seats of the same number.
-pub(super) fn join(steering: &mut Steering, crew: &Crew, listeners: Vec<OwnedFd>) -> Tried<()> {
+pub(super) fn join(steering: &mut Steering, fleet: &FleetFixture, listeners: Vec<OwnedFd>) -> Tried<()> {
     for (seat, listener) in (0..).map(Seat).zip(listeners) {
-        steering.join(Address(crew.address), seat, listener).map_err(|error| {
+        steering.join(Address(fleet.address), seat, listener).map_err(|error| {
             Missing::error(&error, "raise net.core.optmem_max, and the memory limit of llb's cgroup")
         })?;
     }
@@ -149,11 +149,11 @@ pub(super) fn join(steering: &mut Steering, crew: &Crew, listeners: Vec<OwnedFd>
 }
 
 /// Publishes one worker after the other as the one to choose, and sees who answers.
-pub(super) async fn select(steering: &Steering, crew: &Crew) -> Tried<()> {
+pub(super) async fn select(steering: &Steering, fleet: &FleetFixture) -> Tried<()> {
     for connection in 0..CONNECTIONS {
         let wanted = connection % IDLE.0;
         choose(steering, Seat(wanted));
-        let answer = ask(crew.address).await;
+        let answer = ask(fleet.address).await;
         if !answer.as_ref().is_ok_and(|answer| u32::from(*answer) == wanted) {
             let (came, remedy) = match answer {
                 Err(error) if error.kind() == io::ErrorKind::NetworkUnreachable => (error.to_string(), LOOPBACK),

@@ -1,6 +1,6 @@
 //! Both distributions of latency over one logarithmic axis, one above the other.
 
-use super::{Sides, ink::Ink};
+use super::{Sides, style::Style};
 use crate::demo::summary::UNANSWERED_NS;
 
 /// Left end of the axis, ns: just below the 5 ms that a short request takes at least.
@@ -31,15 +31,15 @@ const TICKS: [(u64, &str); 10] = [
 /// What stands under the last column, which is not part of the axis.
 const NO_ANSWER: &str = "no answer";
 
-pub(super) fn lines(sides: &Sides<'_>, width: usize, ink: Ink) -> Vec<String> {
+pub(super) fn lines(sides: &Sides<'_>, width: usize, style: Style) -> Vec<String> {
     let axis = Axis { columns: width - INDENT };
     let hash = axis.count(sides.hash.short_ns());
     let llb = axis.count(sides.llb.short_ns());
     let most = hash.iter().chain(&llb).copied().max().unwrap_or(0);
     let mut lines = Vec::new();
-    lines.extend(named("kernel hash", &bars(&hash, most)).map(|line| ink.hash(&line)));
+    lines.extend(named("kernel hash", &bars(&hash, most)).map(|line| style.hash(&line)));
     lines.push(String::new());
-    lines.extend(named("llb", &bars(&llb, most)).map(|line| ink.llb(&line)));
+    lines.extend(named("llb", &bars(&llb, most)).map(|line| style.llb(&line)));
     lines.extend(axis.lines().map(|line| format!("{:INDENT$}{line}", "")));
     lines
 }

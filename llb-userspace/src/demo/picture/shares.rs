@@ -1,6 +1,6 @@
 //! Who answered how much, side by side.
 
-use super::{Plan, Sides, Summary, ink::Ink};
+use super::{Plan, Sides, Summary, style::Style};
 use crate::model::Slot;
 
 /// Columns of a row's name.
@@ -12,16 +12,16 @@ const NUMBER: usize = 7;
 /// Filled eighths of a character cell from the left, one to seven.
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-pub(super) fn lines(plan: &Plan, sides: &Sides<'_>, width: usize, ink: Ink) -> Vec<String> {
+pub(super) fn lines(plan: &Plan, sides: &Sides<'_>, width: usize, style: Style) -> Vec<String> {
     let counts: Vec<Row> = rows(plan, sides).collect();
     let side_width = (width - NAME) / 2;
     let most = counts.iter().flat_map(|row| [row.hash, row.llb]).fold(0.0, f64::max);
-    let head = format!("{:NAME$}{}{}", "", ink.hash(&format!("{:<side_width$}", "kernel hash")), ink.llb("llb"));
+    let head = format!("{:NAME$}{}{}", "", style.hash(&format!("{:<side_width$}", "kernel hash")), style.llb("llb"));
     let mut lines = vec![head];
     for Row { name, hash, llb } in counts {
         let side = |share| format!("{:<side_width$}", side(share, most, side_width));
         let name = format!("  {name:<width$}", width = NAME - 2);
-        lines.push(format!("{name}{}{}", ink.hash(&side(hash)), ink.llb(side(llb).trim_end())));
+        lines.push(format!("{name}{}{}", style.hash(&side(hash)), style.llb(side(llb).trim_end())));
     }
     lines
 }

@@ -1,24 +1,24 @@
 //! Quantiles side by side.
 
-use super::{Sides, ink::Ink};
+use super::{Sides, style::Style};
 use crate::demo::summary::UNANSWERED_NS;
 
 const QUANTILES: [(&str, usize); 5] = [("p50", 500), ("p90", 900), ("p99", 990), ("p99.9", 999), ("max", 1000)];
 
-pub(super) fn lines(sides: &Sides<'_>, ink: Ink) -> Vec<String> {
-    let mut lines = vec![row("", "kernel hash", "llb", "hash / llb", ink)];
+pub(super) fn lines(sides: &Sides<'_>, style: Style) -> Vec<String> {
+    let mut lines = vec![row("", "kernel hash", "llb", "hash / llb", style)];
     for (name, per_mille) in QUANTILES {
         let (hash, llb) = (sides.hash.short_at(per_mille), sides.llb.short_at(per_mille));
-        lines.push(row(name, &latency(hash), &latency(llb), &ratio(hash, llb), ink));
+        lines.push(row(name, &latency(hash), &latency(llb), &ratio(hash, llb), style));
     }
     let requests = |side: &super::Summary| side.short_ns().len().to_string();
-    lines.push(row("requests", &requests(sides.hash), &requests(sides.llb), "", ink));
+    lines.push(row("requests", &requests(sides.hash), &requests(sides.llb), "", style));
     lines
 }
 
-fn row(name: &str, hash: &str, llb: &str, ratio: &str, ink: Ink) -> String {
-    let hash = ink.hash(&format!("{hash:>14}"));
-    let llb = ink.llb(&format!("{llb:>14}"));
+fn row(name: &str, hash: &str, llb: &str, ratio: &str, style: Style) -> String {
+    let hash = style.hash(&format!("{hash:>14}"));
+    let llb = style.llb(&format!("{llb:>14}"));
     format!("  {name:<11}{hash}{llb}{ratio:>16}")
 }
 

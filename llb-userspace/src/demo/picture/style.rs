@@ -2,11 +2,11 @@
 
 /// Paints text for a terminal; without `colour` it leaves text as it is.
 #[derive(Clone, Copy)]
-pub(super) struct Ink {
+pub(super) struct Style {
     pub(super) colour: bool,
 }
 
-impl Ink {
+impl Style {
     pub(super) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }

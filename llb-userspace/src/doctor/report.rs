@@ -39,9 +39,9 @@ pub(crate) struct Check {
 
 /// All checks, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sheet(Vec<Check>);
+pub(crate) struct Report(Vec<Check>);
 
-impl Sheet {
+impl Report {
     /// Enters what came of a try, and returns what the next one needs, if it is there.
     pub(super) fn enter<T>(&mut self, name: &'static str, tried: Tried<T>) -> Option<T> {
         let (outcome, found) = match tried {
@@ -113,17 +113,17 @@ impl Sheet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Missing, Sheet};
+    use super::{Missing, Report};
 
-    fn sheet() -> Sheet {
-        let mut sheet = Sheet::default();
-        assert_eq!(sheet.enter("kernel", Ok((7, "Linux 6.18".into()))), Some(7));
-        assert!(!sheet.skip(&["attach"], &["kernel"]));
-        sheet.note("waking", "no");
-        assert!(sheet.is_ok());
-        assert_eq!(sheet.enter::<()>("cgroup v2", Err(Missing::new("mounted nowhere", "mount it"))), None);
-        assert!(sheet.skip(&["cgroup v2", "attach"], &["kernel", "cgroup v2"]));
-        sheet
+    fn report() -> Report {
+        let mut report = Report::default();
+        assert_eq!(report.enter("kernel", Ok((7, "Linux 6.18".into()))), Some(7));
+        assert!(!report.skip(&["attach"], &["kernel"]));
+        report.note("waking", "no");
+        assert!(report.is_ok());
+        assert_eq!(report.enter::<()>("cgroup v2", Err(Missing::new("mounted nowhere", "mount it"))), None);
+        assert!(report.skip(&["cgroup v2", "attach"], &["kernel", "cgroup v2"]));
+        report
     }
 
     #[test]
@@ -136,13 +136,13 @@ mod tests {
             "skipped  attach     not tried without: cgroup v2",
             "1 thing is missing; the line below it says what to do.",
         ];
-        assert_eq!(sheet().text().lines().collect::<Vec<_>>(), lines);
+        assert_eq!(report().text().lines().collect::<Vec<_>>(), lines);
     }
 
     #[test]
     fn programs_can_read_it() {
         assert_eq!(
-            serde_json::to_value(sheet().json()).unwrap(),
+            serde_json::to_value(report().json()).unwrap(),
             serde_json::json!({ "ok": false, "checks": [
                 { "name": "kernel", "outcome": "ok", "detail": "Linux 6.18" },
                 { "name": "waking", "outcome": "note", "detail": "no" },

@@ -21,7 +21,7 @@ use crate::{
 const START: Duration = Duration::from_secs(2);
 
 /// The fleet's cgroup. Dropped, it takes along all that is in it.
-pub(super) struct Ground {
+pub(super) struct CgroupFixture {
     cgroup: FleetCgroup,
     worker: Vec<OsString>,
 }
@@ -35,12 +35,12 @@ pub(super) struct Helper {
 }
 
 /// Makes the cgroup, and sees whether a process can live in one below it, be killed there and be rid of.
-pub(super) async fn make(wanted: &Wanted) -> Tried<Ground> {
+pub(super) async fn make(wanted: &Wanted) -> Tried<CgroupFixture> {
     let cgroup = FleetCgroup::create(&wanted.name).map_err(|error| missing(&error))?;
     sweep(cgroup.path().parent());
-    let mut ground = Ground { cgroup, worker: wanted.worker.clone() };
-    let path = ground.cgroup.path().display().to_string();
-    let mut helper = ground.spawn(Slot(0), &[], None)?;
+    let mut fixture = CgroupFixture { cgroup, worker: wanted.worker.clone() };
+    let path = fixture.cgroup.path().display().to_string();
+    let mut helper = fixture.spawn(Slot(0), &[], None)?;
     helper
         .word()
         .await
@@ -51,7 +51,7 @@ pub(super) async fn make(wanted: &Wanted) -> Tried<Ground> {
         Err(error) => return Err(missing(&error)),
     }
     clear_leftover(helper.cgroup.path()).map_err(|error| missing(&error))?;
-    Ok((ground, format!("a process lived in a cgroup of its own below {path}")))
+    Ok((fixture, format!("a process lived in a cgroup of its own below {path}")))
 }
 
 /// Removes the cgroups of examinations that were killed: their workers have ended with them. One that runs after all,
@@ -73,7 +73,7 @@ fn sweep(parent: Option<&Path>) {
 
 const STRANGE: &str = "run `llb doctor --log debug` and look at what the kernel says (dmesg)";
 
-impl Ground {
+impl CgroupFixture {
     pub(super) fn cgroup(&self) -> &FleetCgroup {
         &self.cgroup
     }
@@ -157,7 +157,7 @@ impl Drop for Helper {
     }
 }
 
-impl Drop for Ground {
+impl Drop for CgroupFixture {
     fn drop(&mut self) {
         // Its own drop removes it only when it is empty.
         let _ = clear_leftover(self.cgroup.path());

@@ -98,7 +98,8 @@ pub(crate) fn catalogue() -> Vec<Program> {
 fn python() -> Vec<Program> {
     vec![
         Program {
-            name: "uvicorn", package: "uvicorn",
+            name: "uvicorn",
+            package: "uvicorn",
             command: "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning app:asgi",
             recycles: Some(
                 "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 200 app:asgi",
@@ -107,46 +108,54 @@ fn python() -> Vec<Program> {
             ..HTTP
         },
         Program {
-            name: "gunicorn, sync", package: "gunicorn",
+            name: "gunicorn, sync",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 --log-level error app:wsgi",
             few: true,
             ..HTTP
         },
         Program {
-            name: "gunicorn, gthread", package: "gunicorn",
+            name: "gunicorn, gthread",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k gthread --threads 8 --log-level error app:wsgi",
             ..HTTP
         },
         Program {
-            name: "gunicorn, asgi", package: "gunicorn",
+            name: "gunicorn, asgi",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k asgi --log-level error app:asgi",
             ..HTTP
         },
         Program {
-            name: "gunicorn, uvicorn worker", package: "uvicorn-worker",
+            name: "gunicorn, uvicorn worker",
+            package: "uvicorn-worker",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k uvicorn_worker.UvicornWorker --log-level error app:asgi",
             ..HTTP
         },
         Program {
-            name: "hypercorn", package: "hypercorn",
+            name: "hypercorn",
+            package: "hypercorn",
             command: "{venv}/bin/hypercorn --bind 127.0.0.1:8080 --log-level error app:asgi",
             few: true,
             ..HTTP
         },
         Program {
-            name: "granian", package: "granian",
+            name: "granian",
+            package: "granian",
             command: "{venv}/bin/granian --interface asgi --host 127.0.0.1 --port 8080 --no-log app:asgi",
             ..HTTP
         },
         Program {
-            name: "waitress", package: "waitress",
+            name: "waitress",
+            package: "waitress",
             command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 app:wsgi",
             ..HTTP
         },
         Program { name: "aiohttp", package: "aiohttp", command: "{venv}/bin/python aiohttp_app.py", few: true, ..HTTP },
         Program { name: "Flask", package: "flask", command: "{venv}/bin/python flask_app.py", ..HTTP },
         Program {
-            name: "Django on waitress", package: "django",
+            name: "Django on waitress",
+            package: "django",
             command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 django_app:application",
             ..HTTP
         },
@@ -233,11 +242,29 @@ fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request
 fn compiled() -> Vec<Program> {
     vec![
         Program { name: "Go net/http", package: "go", source: Source::Go, command: "{built}/app", few: true, ..HTTP },
-        Program { name: "Go net/http, with Shutdown", package: "go", source: Source::Go, command: "{built}/app graceful", ..HTTP },
+        Program {
+            name: "Go net/http, with Shutdown",
+            package: "go",
+            source: Source::Go,
+            command: "{built}/app graceful",
+            ..HTTP
+        },
         Program { name: "axum", package: "axum", source: Source::Cargo, command: "{built}/axum", ..HTTP },
-        Program { name: "axum, with graceful shutdown", package: "axum", source: Source::Cargo, command: "{built}/axum graceful", ..HTTP },
+        Program {
+            name: "axum, with graceful shutdown",
+            package: "axum",
+            source: Source::Cargo,
+            command: "{built}/axum graceful",
+            ..HTTP
+        },
         Program { name: "Actix", package: "actix-web", source: Source::Cargo, command: "{built}/actix", ..HTTP },
-        Program { name: "Java's HttpServer", package: "java", source: Source::Java, command: "java -cp {built} App", ..HTTP },
+        Program {
+            name: "Java's HttpServer",
+            package: "java",
+            source: Source::Java,
+            command: "java -cp {built} App",
+            ..HTTP
+        },
     ]
 }
 
@@ -249,7 +276,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
     );
     vec![
         Program {
-            name: "nginx", package: "nginx-light",
+            name: "nginx",
+            package: "nginx-light",
             source: Source::Apt(&["nginx-light"]),
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
             files: &[NGINX],
@@ -258,7 +286,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
             ..FILES
         },
         Program {
-            name: "nginx, without its master", package: "nginx-light",
+            name: "nginx, without its master",
+            package: "nginx-light",
             source: Source::Apt(&["nginx-light"]),
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -g \"master_process off;\" -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
             files: &[NGINX],
@@ -266,7 +295,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
             ..FILES
         },
         Program {
-            name: "lighttpd", package: "lighttpd",
+            name: "lighttpd",
+            package: "lighttpd",
             source: Source::Apt(&["lighttpd"]),
             command: "lighttpd -D -f lighttpd.conf",
             files: &[(
@@ -280,7 +310,8 @@ index-file.names = (\"package.json\")",
             ..FILES
         },
         Program {
-            name: "Caddy", package: "caddy",
+            name: "Caddy",
+            package: "caddy",
             source: Source::Apt(&["caddy"]),
             command: "caddy run --config Caddyfile --adapter caddyfile",
             files: &[(
@@ -290,7 +321,8 @@ index-file.names = (\"package.json\")",
             ..FILES
         },
         Program {
-            name: "HAProxy", package: "haproxy",
+            name: "HAProxy",
+            package: "haproxy",
             source: Source::Apt(&["haproxy"]),
             command: "haproxy -db -f haproxy.cfg",
             files: &[(
@@ -316,19 +348,22 @@ frontend f
 fn others() -> Vec<Program> {
     vec![
         Program {
-            name: "redis", package: "redis-server",
+            name: "redis",
+            package: "redis-server",
             source: Source::Apt(&["redis-server"]),
             command: "redis-server --port 8080 --bind 127.0.0.1 --save '' --loglevel warning",
             ..lines(b"", b"PING\r\n", b"+PONG\r\n")
         },
         Program {
-            name: "memcached", package: "memcached",
+            name: "memcached",
+            package: "memcached",
             source: Source::Apt(&["memcached"]),
             command: "memcached -p 8080 -U 0 -l 127.0.0.1 -u nobody",
             ..lines(b"", b"version\r\n", b"VERSION ")
         },
         Program {
-            name: "pgbouncer", package: "pgbouncer",
+            name: "pgbouncer",
+            package: "pgbouncer",
             source: Source::Apt(&["pgbouncer"]),
             command: "pgbouncer -q -u nobody pgbouncer.ini",
             files: &[(
@@ -370,7 +405,8 @@ auth_type = any
             )
         },
         Program {
-            name: "aiosmtpd", package: "aiosmtpd",
+            name: "aiosmtpd",
+            package: "aiosmtpd",
             command: "{venv}/bin/python smtp_app.py",
             few: true,
             ..lines(b"220 ", b"NOOP\r\n", b"250 ")

@@ -59,7 +59,11 @@ impl Fleet {
 
     fn ask(&self, verb: &[&str]) -> Command {
         let mut command = Command::new(&self.llb);
-        command.args(verb).args(["--name", &self.name, "--runtime-dir"]).arg(self.stage.join("run")).stdin(Stdio::null());
+        command
+            .args(verb)
+            .args(["--name", &self.name, "--runtime-dir"])
+            .arg(self.stage.join("run"))
+            .stdin(Stdio::null());
         command
     }
 

@@ -153,7 +153,8 @@ pub(crate) fn page(programs: &[Program], dir: &Path) -> Result<String> {
     for program in programs {
         let flags: String = program.flags.iter().map(|flag| format!("{flag} ")).collect();
         let command = program.command.replace("{venv}/bin/", "").replace("{built}/", "./").replace("{stage}/", "");
-        let _ = writeln!(page, "| {} | `{flags}-- {}` | {} |", program.name, command.replace('|', "\\|"), program.helps);
+        let _ =
+            writeln!(page, "| {} | `{flags}-- {}` | {} |", program.name, command.replace('|', "\\|"), program.helps);
     }
     page.push_str("\nNot here: Falcon, which RubyGems has and no package of Debian's.\n");
     Ok(page)

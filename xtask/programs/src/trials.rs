@@ -198,9 +198,7 @@ struct Asked {
 impl Asked {
     /// Begins both, and waits until the program has them in work.
     fn begin() -> Self {
-        let begin = |path: String| {
-            thread::spawn(move || client::get(&mut client::connect(ADDRESS)?, &path, false))
-        };
+        let begin = |path: String| thread::spawn(move || client::get(&mut client::connect(ADDRESS)?, &path, false));
         let asked = Self { stream: begin(format!("/stream/{PARTS}")), request: begin("/ms/3000".into()) };
         thread::sleep(Duration::from_millis(700));
         asked

@@ -13,8 +13,10 @@ async fn serve(request: HttpRequest, _body: web::Bytes) -> HttpResponse {
     }
 }
 
-#[actix_web::main]
-async fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<()> {
     check();
-    HttpServer::new(|| App::new().default_service(web::to(serve))).workers(1).bind(address())?.run().await
+    actix_web::rt::System::new().block_on(async {
+        let server = HttpServer::new(|| App::new().default_service(web::to(serve))).workers(1);
+        server.bind(address())?.run().await
+    })
 }

@@ -102,7 +102,7 @@ fn python() -> Vec<Program> {
             package: "uvicorn",
             command: "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning app:asgi",
             recycles: Some(
-                "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 200 app:asgi",
+                "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 300 --limit-max-requests-jitter 300 app:asgi",
             ),
             few: true,
             ..HTTP

@@ -40,6 +40,15 @@ impl Tally {
     pub(crate) fn lost(&self) -> u64 {
         self.lost.values().sum()
     }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.crossed += other.crossed;
+        self.slowest = self.slowest.max(other.slowest);
+        for (kind, count) in other.lost {
+            *self.lost.entry(kind).or_default() += count;
+        }
+    }
 }
 
 impl Seen {

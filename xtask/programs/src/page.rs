@@ -89,7 +89,8 @@ drives only those, and the page keeps the last figures of the others. Continuous
 Each is started by `llb run -n 4 -p 8080 --drain-timeout 8s`, and by its line in the second table. Two clients with new connections and
 eight that keep theirs (six with requests of 20 ms, two of 1 s, by POST) ask without a pause, while the program is reloaded three times, a
 worker is killed by `kill -9`, and new code cannot start. A stream of 6 s with pauses, and a request of 3 s, are begun before a reload and
-before llb is stopped. Then one copy is started *alone*, without llb, and asked to end by the same signal under the same clients.
+before llb is stopped. Then one copy is started *alone*, without llb, and asked to end by the same signal under the same clients, five
+times.
 
 - *lost*: requests without an answer. *cut*: lost in work, as the program had read the request: its connection ended without a reset.
   *torn*: the answer broke off. *wrong*: another answer than 200. *unread*: a new connection was reset before the program read the

@@ -21,6 +21,9 @@ use crate::{
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
+/// How often a program is ended without llb: with llb twelve workers are ended by reloads.
+const ALONE: usize = 5;
+
 /// How many parts the streams have, one each half second.
 const PARTS: usize = 12;
 
@@ -34,6 +37,10 @@ const KEPT: Clients =
 
 /// The same with a second of work for each request.
 const LONG: Clients = Clients { count: 2, work: Duration::from_secs(1), pause: Duration::from_millis(50), keep: true };
+
+/// Those that ask a program, those with new connections first: one whose work can be told, and any other.
+const HTTP: &[Clients] = &[NEW, KEPT, LONG];
+const LINES: &[Clients] = &[NEW, KEPT];
 
 /// What came of one program.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -97,10 +104,13 @@ impl Outcome {
     }
 }
 
-/// Drives one program.
-pub(crate) fn of(program: &Program, installed: &Installed, llb: &Path) -> Outcome {
+/// Drives one program; `few`: without llb only to learn whether it would have lost the same.
+pub(crate) fn of(program: &Program, installed: &Installed, llb: &Path, few: bool) -> Outcome {
     let mut outcome = Outcome::default();
-    let tried = try_all(program, installed, llb, &mut outcome);
+    let tried = try_all(program, installed, llb, &mut outcome).and_then(|()| {
+        let is_told = few && outcome.holds(program);
+        if is_told { Ok(()) } else { alone(program, installed, &mut outcome) }
+    });
     outcome.error = tried.err().map(|error| format!("{error:#}"));
     Stage::clear(program);
     outcome
@@ -112,8 +122,8 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
     outcome.version = installed.version(program)?;
     let mut fleet = Fleet::start(program, program.command, installed, llb)?;
 
-    let kept: &[Clients] = if works { &[KEPT, LONG] } else { &[KEPT] };
-    let all: &[Clients] = if works { &[NEW, KEPT, LONG] } else { &[NEW, KEPT] };
+    let all = if works { HTTP } else { LINES };
+    let kept = &all[1..];
     (outcome.quiet, ()) = under(speaks, ADDRESS, all, |_| thread::sleep(Duration::from_secs(3)));
     let status = fleet.status()?;
     let workers = status["workers"].as_array().into_iter().flatten();
@@ -158,24 +168,28 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
         outcome.recycled = Some(tally);
         drop(fleet);
     }
-    alone(program, installed, outcome, all)
+    Ok(())
 }
 
-/// The same load on one copy without llb, which is asked to end.
-fn alone(program: &Program, installed: &Installed, outcome: &mut Outcome, all: &[Clients]) -> Result<()> {
-    let speaks = &program.speaks;
-    let mut alone = Alone::start(program, ADDRESS, installed)?;
-    let asked = matches!(speaks, Speaks::Http).then(Asked::begin);
-    let (mut tally, ended) = under(speaks, ADDRESS, all, |_| {
-        thread::sleep(Duration::from_secs(1));
-        alone.end()
-    });
-    ended?;
+/// The same load on one copy without llb, which is asked to end, several times: what it loses is seldom.
+fn alone(program: &Program, installed: &Installed, outcome: &mut Outcome) -> Result<()> {
+    let all = if matches!(program.speaks, Speaks::Http) { HTTP } else { LINES };
+    for round in 0..ALONE {
+        let mut alone = Alone::start(program, ADDRESS, installed)?;
+        let asked = (round == 0 && matches!(program.speaks, Speaks::Http)).then(Asked::begin);
+        let (tally, ended) = under(&program.speaks, ADDRESS, all, |_| {
+            thread::sleep(Duration::from_secs(1));
+            alone.end()
+        });
+        ended?;
+        outcome.alone.add(tally);
+        drop(alone);
+        if let Some(asked) = asked {
+            outcome.alone_stop = Some(asked.end());
+        }
+    }
     // Nobody listens any more.
-    tally.lost.remove("refused");
-    outcome.alone = tally;
-    drop(alone);
-    outcome.alone_stop = asked.map(Asked::end);
+    outcome.alone.lost.remove("refused");
     Ok(())
 }
 

@@ -14,7 +14,8 @@ use crate::sys::procfs;
 const RUNTIMES: [&str; 6] = ["node", "bun", "deno", "java", "ruby", "php"];
 
 /// Servers that drop what they have on SIGTERM. `--stop-signal` names the better one.
-const ABRUPT: [&str; 6] = ["nginx", "haproxy", "lighttpd", "uwsgi", "apache2", "httpd"];
+const ABRUPT: [&str; 9] =
+    ["nginx", "haproxy", "lighttpd", "uwsgi", "apache2", "httpd", "redis", "memcached", "pgbouncer"];
 
 /// Who catches as many signals does not mean any: Go's runtime does so in every program.
 const ALL_SIGNALS: u32 = 40;
@@ -63,6 +64,7 @@ mod tests {
             (php, "php8.2"),
             (php, "php-fpm8.2"),
             (TERM, "nginx"),
+            (TERM, "redis-check-rdb"),
             (0xffff_fffd_7fc1_feff, "server"),
         ] {
             assert!(!is_own(caught, program, SIGTERM, false), "{program}");

@@ -41,6 +41,11 @@ impl Tally {
         self.lost.values().sum()
     }
 
+    /// Those of them that the program had begun.
+    pub(crate) fn in_work(&self) -> u64 {
+        ["cut", "torn", "wrong", "unanswered"].iter().filter_map(|kind| self.lost.get(*kind)).sum()
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.answered += other.answered;
         self.crossed += other.crossed;

@@ -31,7 +31,7 @@ use catalogue::{Program, catalogue};
 use provide::Installed;
 
 /// How many programs are driven at the same time: they mostly wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 
 /// Drive real servers under llb, and say what their clients lost; needs root
 #[derive(Parser)]

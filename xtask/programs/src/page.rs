@@ -82,7 +82,8 @@ Real servers under llb, four copies of each, unmodified, as they were last drive
 cargo xtask programs --page docs/programs.md
 ```
 
-which installs them (pip, npm, Debian's packages, Go, cargo) and drives each for about a minute, three at a time, as root. With names it
+which installs them (pip, npm, Debian's packages, Go, cargo) and drives each for about a minute, four at a time, as root: a quarter of an
+hour in all. With names it
 drives only those, and the page keeps the last figures of the others. Continuous integration drives the ten that are marked (*):
 `cargo xtask programs --few`.
 

@@ -82,7 +82,7 @@ pub(crate) struct Begun {
 impl Outcome {
     /// Whether all is as it should be: llb loses nothing that the program's own end does not lose.
     pub(crate) fn holds(&self, program: &Program) -> bool {
-        let own = program.own_losses.is_some() || self.alone.lost() > 0;
+        let kept = &self.reloads_kept;
         let begun = |begun: Option<Begun>| {
             let alone = self.alone_stop.filter(|_| begun.is_some());
             begun.is_none_or(|begun| {
@@ -94,13 +94,17 @@ impl Outcome {
             && self.steered == 4
             && self.quiet.lost() == 0
             && self.reloads_new.lost() == 0
-            && (own || self.reloads_kept.lost() == 0)
+            && kept.lost() == kept.in_work()
+            && (kept.in_work() == 0 || self.alone.in_work() > 0)
             // Only what the killed one held.
             && self.kill.lost() <= 8
             && self.broken.as_ref().is_none_or(|(code, tally)| *code == Some(6) && tally.lost() == 0)
             && begun(self.reload)
             && begun(self.stop)
-            && self.recycled.as_ref().is_none_or(|tally| program.own_losses.is_some() || tally.lost() == 0)
+            && self.recycled.as_ref().is_none_or(|tally| {
+                let own = program.own_losses.and_then(|_| tally.lost.get("unread")).copied().unwrap_or(0);
+                tally.lost() == own
+            })
     }
 }
 

@@ -161,3 +161,21 @@ pub(crate) fn page(programs: &[Program], dir: &Path) -> Result<String> {
     page.push_str("\nNot here: Falcon, which RubyGems has and no package of Debian's.\n");
     Ok(page)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::catalogue;
+
+    #[test]
+    fn the_committed_page_has_every_program() {
+        let page = include_str!("../../../docs/programs.md");
+        for program in catalogue() {
+            let rows = page.matches(&format!("\n| {}", program.name)).count();
+            assert!(
+                rows >= 2,
+                "docs/programs.md lacks {}: run cargo xtask programs --page docs/programs.md",
+                program.name
+            );
+        }
+    }
+}

@@ -83,7 +83,7 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
 fn packages(source: Source) -> &'static [&'static str] {
     match source {
         Source::Pip => &["python3", "python3-venv"],
-        Source::Npm => &["nodejs"],
+        Source::Npm => &["nodejs", "npm"],
         Source::Apt(packages) => packages,
         Source::Go | Source::Cargo => &[],
         Source::Java => &["openjdk-17-jdk-headless"],
@@ -132,6 +132,7 @@ fn apt(packages: &[&str], offline: bool) -> Result<()> {
         let program = match **package {
             "python3" | "python3-venv" => "python3",
             "nodejs" => "node",
+            "npm" => "npm",
             "openjdk-17-jdk-headless" => "javac",
             _ => return false,
         };

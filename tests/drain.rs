@@ -23,9 +23,12 @@ fn leaving<'a>(script: &'a str, ms: &'a str, own: Option<&'a str>) -> Vec<&'a st
     ["python3", script, "127.0.0.1", "8080", ms].into_iter().chain(own).collect()
 }
 
-/// How many requests have begun, and how many have been answered.
+/// How many requests have begun, and how many have been answered; none has come with the end of its connection, which a
+/// program that reads it takes for a client that has gone.
+#[track_caller]
 fn requests(stage: &Stage) -> (usize, usize) {
     let log = fs::read(stage.path().join("requests")).unwrap_or_default();
+    assert!(!log.contains(&b'x'), "a request was read together with the end");
     let count = |of: u8| log.iter().filter(|byte| **byte == of).count();
     (count(b'b'), count(b'e'))
 }

@@ -5,10 +5,13 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{paths, sh};
+use crate::{paths, sh, test};
 
-/// Builds both, and passes these words on.
+/// Builds both, installs Go, which programs are compiled by, and passes these words on.
 pub(crate) fn run(words: &[OsString]) -> Result<()> {
+    if !words.iter().any(|word| word == "--offline") {
+        test::go::provide()?;
+    }
     let cargo = |args: &[&str]| {
         let mut cargo = Command::new(sh::cargo());
         cargo.args(args).current_dir(paths::root());

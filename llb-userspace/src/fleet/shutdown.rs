@@ -11,10 +11,11 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use crate::sys::procfs;
 
 /// Runtimes that catch SIGTERM in every program, by how the names of their executables begin.
-const RUNTIMES: [&str; 5] = ["node", "bun", "deno", "java", "ruby"];
+const RUNTIMES: [&str; 6] = ["node", "bun", "deno", "java", "ruby", "php"];
 
 /// Servers that drop what they have on SIGTERM. `--stop-signal` names the better one.
-const ABRUPT: [&str; 7] = ["nginx", "php-fpm", "haproxy", "lighttpd", "uwsgi", "apache2", "httpd"];
+const ABRUPT: [&str; 9] =
+    ["nginx", "haproxy", "lighttpd", "uwsgi", "apache2", "httpd", "redis", "memcached", "pgbouncer"];
 
 /// Who catches as many signals does not mean any: Go's runtime does so in every program.
 const ALL_SIGNALS: u32 = 40;
@@ -55,8 +56,17 @@ mod tests {
 
     #[test]
     fn what_a_runtime_catches_means_nothing_unless_it_was_chosen() {
-        for (caught, program) in [(TERM, "node"), (TERM, "ruby3.1"), (TERM, "nginx"), (0xffff_fffd_7fc1_feff, "server")]
-        {
+        // PHP's server catches this from its first request on, and ends at once by it.
+        let php = 0x0400_4a07;
+        for (caught, program) in [
+            (TERM, "node"),
+            (TERM, "ruby3.1"),
+            (php, "php8.2"),
+            (php, "php-fpm8.2"),
+            (TERM, "nginx"),
+            (TERM, "redis-check-rdb"),
+            (0xffff_fffd_7fc1_feff, "server"),
+        ] {
             assert!(!is_own(caught, program, SIGTERM, false), "{program}");
             assert!(is_own(caught, program, SIGTERM, true), "{program}");
         }

@@ -236,8 +236,11 @@ impl Watch {
             };
             held.see(traffic, is_at_rest(copy.as_fd()), Some(scope), clock::now());
             if held.idle {
-                // One that is closed already is what was wanted.
-                let _ = end_reading(&copy);
+                // One that is closed already is what was wanted; one that is asked meanwhile is left alone.
+                if matches!(end_reading(&copy, traffic), Ok(false)) {
+                    (held.idle, held.holding) = (false, Holding::Requests);
+                    continue;
+                }
                 held.closed = true;
                 left -= 1;
                 self.closed += 1;

@@ -11,7 +11,7 @@ use std::{
 use nix::libc;
 use socket2::SockRef;
 
-use super::socket::tcp_info;
+use super::{deaf, socket::tcp_info};
 
 /// `TCP_ESTABLISHED` and `TCP_CLOSE_WAIT`: the states in which a server may still answer.
 const ESTABLISHED: u8 = 1;
@@ -60,13 +60,27 @@ pub fn traffic(socket: impl AsFd) -> io::Result<Traffic> {
     })
 }
 
-/// Lets the connection's owner read what has come, and then the end of the stream, as if its client had closed. A server
-/// closes then. The connection is not disturbed otherwise: what comes before the owner has read the end is still read.
+/// Lets the connection's owner read the end of the stream, as if its client had closed, unless bytes have come since `seen`:
+/// then nothing happens. A server closes when it reads the end.
+///
+/// A request that comes before it has closed must not be read: many servers begin such a one and drop it when they read the
+/// end. So the kernel takes no more bytes of the connection. The client, who gets no acknowledgement, then sees the close,
+/// and can tell that nobody has read its request.
 ///
 /// # Errors
 /// `ENOTCONN` if it is closed already.
-pub fn end_reading(socket: impl AsFd) -> io::Result<()> {
-    SockRef::from(&socket).shutdown(Shutdown::Read)
+pub fn end_reading(socket: impl AsFd, seen: Traffic) -> io::Result<bool> {
+    let socket = socket.as_fd();
+    // A socket that takes no filter is ended all the same.
+    let refuses = deaf::refuse_bytes(socket).is_ok();
+    let now = traffic(socket)?;
+    if now.pending || now.bytes_in != seen.bytes_in {
+        if refuses {
+            deaf::accept_bytes(socket)?;
+        }
+        return Ok(false);
+    }
+    SockRef::from(&socket).shutdown(Shutdown::Read).map(|()| true)
 }
 
 /// Bytes in a socket's queue of those that came in.
@@ -103,10 +117,41 @@ mod tests {
             traffic.open && !traffic.pending && traffic.quiet() >= Duration::from_millis(20)
         });
 
-        end_reading(&server).unwrap();
+        assert!(end_reading(&server, traffic(&server).unwrap()).unwrap());
         assert_eq!(server.read(&mut request).unwrap(), 0, "the server reads the end");
         drop(server);
         assert_eq!(client.read_to_end(&mut Vec::new()).unwrap(), 6, "the client reads the answer, then the end");
         assert!(traffic(&listener).is_err());
+    }
+    fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (client, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn a_request_after_the_end_is_never_read() {
+        let (mut client, mut server) = connected();
+        assert!(end_reading(&server, traffic(&server).unwrap()).unwrap());
+        client.write_all(b"request").unwrap();
+        assert_eq!(server.read(&mut [0; 7]).unwrap(), 0, "only the end is read");
+        drop(server);
+        assert!(client.read(&mut [0; 7]).is_ok_and(|read| read == 0), "the client reads the end at once");
+        until("the client hears that nobody has read it", || client.take_error().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_request_before_the_end_keeps_its_connection() {
+        let (mut client, mut server) = connected();
+        let seen = traffic(&server).unwrap();
+        client.write_all(b"request").unwrap();
+        until("it has come", || traffic(&server).unwrap().pending);
+        assert!(!end_reading(&server, seen).unwrap());
+        let mut request = [0; 7];
+        server.read_exact(&mut request).unwrap();
+        assert!(!end_reading(&server, seen).unwrap(), "it is in work");
+        client.write_all(b"another").unwrap();
+        server.read_exact(&mut request).unwrap();
+        assert_eq!(&request, b"another");
     }
 }

@@ -20,6 +20,8 @@ pub mod clock;
 #[cfg(feature = "master")]
 pub mod connection;
 #[cfg(feature = "master")]
+mod deaf;
+#[cfg(feature = "master")]
 pub mod epoll;
 #[cfg(feature = "master")]
 pub mod freeze;

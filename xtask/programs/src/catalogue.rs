@@ -13,6 +13,8 @@ pub(crate) enum Source {
     Go,
     /// Compiled from apps/ by javac.
     Java,
+    /// Compiled from rust/ by cargo.
+    Cargo,
 }
 
 /// What its clients say.
@@ -31,6 +33,8 @@ pub(crate) enum Speaks {
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) source: Source,
+    /// The package whose version is said.
+    pub(crate) package: &'static str,
     pub(crate) speaks: Speaks,
     /// The command, with {venv}, {built} and {stage} for directories.
     pub(crate) command: &'static str,
@@ -42,21 +46,34 @@ pub(crate) struct Program {
     pub(crate) breaks: bool,
     /// The command with which it ends itself after some requests.
     pub(crate) recycles: Option<&'static str>,
-    /// Whether its own graceful end loses nothing; why not, if it does.
+    /// The flag or line that helps it most.
+    pub(crate) helps: &'static str,
+    /// What its own graceful end loses now and then, where it does, though a run may not show it.
     pub(crate) own_losses: Option<&'static str>,
     /// Whether continuous integration drives it.
     pub(crate) few: bool,
 }
 
+impl Program {
+    /// The name as a file name.
+    pub(crate) fn slug(&self) -> String {
+        let words: Vec<&str> =
+            self.name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        words.join("-")
+    }
+}
+
 const HTTP: Program = Program {
     name: "",
     source: Source::Pip,
+    package: "",
     speaks: Speaks::Http,
     command: "",
     flags: &[],
     files: &[],
     breaks: true,
     recycles: None,
+    helps: "",
     own_losses: None,
     few: false,
 };
@@ -82,49 +99,71 @@ fn python() -> Vec<Program> {
     vec![
         Program {
             name: "uvicorn",
+            helps: "`--limit-max-requests-jitter`, if there is a limit: the workers reach it one after the other",
+            own_losses: Some(
+                "when its limit of requests is reached, it closes the connections that it has just accepted, unread; six ends of it without llb reset 11 of 1,263",
+            ),
+            package: "uvicorn",
             command: "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning app:asgi",
             recycles: Some(
-                "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 200 app:asgi",
+                "{venv}/bin/uvicorn --host 127.0.0.1 --port 8080 --log-level warning --limit-max-requests 300 --limit-max-requests-jitter 300 app:asgi",
             ),
             few: true,
             ..HTTP
         },
         Program {
             name: "gunicorn, sync",
+            helps: "`-w 1`: llb has the workers, and gunicorn's one serves one request at a time",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 --log-level error app:wsgi",
             few: true,
             ..HTTP
         },
         Program {
             name: "gunicorn, gthread",
+            helps: "`--threads`: requests of one worker at the same time",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k gthread --threads 8 --log-level error app:wsgi",
             ..HTTP
         },
         Program {
             name: "gunicorn, asgi",
+            package: "gunicorn",
             command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k asgi --log-level error app:asgi",
             ..HTTP
         },
         Program {
+            name: "gunicorn, uvicorn worker",
+            package: "uvicorn-worker",
+            command: "{venv}/bin/gunicorn -b 127.0.0.1:8080 -w 1 -k uvicorn_worker.UvicornWorker --log-level error app:asgi",
+            ..HTTP
+        },
+        Program {
             name: "hypercorn",
+            helps: "`--graceful-timeout 10`, no longer than `--drain-timeout`: its own 3 s cut streams",
+            own_losses: Some("a stream is cut 3 s after it was asked to end (`--graceful-timeout`)"),
+            package: "hypercorn",
             command: "{venv}/bin/hypercorn --bind 127.0.0.1:8080 --log-level error app:asgi",
             few: true,
             ..HTTP
         },
         Program {
             name: "granian",
+            package: "granian",
             command: "{venv}/bin/granian --interface asgi --host 127.0.0.1 --port 8080 --no-log app:asgi",
             ..HTTP
         },
         Program {
             name: "waitress",
+            package: "waitress",
             command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 app:wsgi",
             ..HTTP
         },
-        Program { name: "aiohttp", command: "{venv}/bin/python aiohttp_app.py", few: true, ..HTTP },
-        Program { name: "Flask", command: "{venv}/bin/python flask_app.py", ..HTTP },
+        Program { name: "aiohttp", package: "aiohttp", command: "{venv}/bin/python aiohttp_app.py", few: true, ..HTTP },
+        Program { name: "Flask", package: "flask", command: "{venv}/bin/python flask_app.py", ..HTTP },
         Program {
             name: "Django on waitress",
+            package: "django",
             command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 django_app:application",
             ..HTTP
         },
@@ -134,11 +173,40 @@ fn python() -> Vec<Program> {
 fn javascript() -> Vec<Program> {
     const NODE: Program = Program { source: Source::Npm, ..HTTP };
     vec![
-        Program { name: "Node", command: "node http.js", few: true, ..NODE },
-        Program { name: "Node, with a SIGTERM handler", command: "node http.js graceful", ..NODE },
-        Program { name: "Express", command: "node express_app.js", few: true, ..NODE },
-        Program { name: "Fastify", command: "node fastify_app.js", ..NODE },
-        Program { name: "npm start", command: "npm --silent start", ..NODE },
+        Program {
+            name: "Node",
+            helps: "`llb run --stop-signal TERM`, once it has a handler as in the next line",
+            package: "node",
+            command: "node http.js",
+            few: true,
+            ..NODE
+        },
+        Program {
+            name: "Node, with a SIGTERM handler",
+            helps: "`llb run --stop-signal TERM`: llb leaves its connections to its own handler",
+            package: "node",
+            command: "node http.js graceful",
+            ..NODE
+        },
+        Program { name: "Express", package: "express", command: "node express_app.js", few: true, ..NODE },
+        Program {
+            name: "Fastify",
+            helps: "`fastify({ return503OnClosing: false })`",
+            own_losses: Some(
+                "while it closes, it answers 503 on the connections that are kept, unless `return503OnClosing` is false",
+            ),
+            package: "fastify",
+            command: "node fastify_app.js",
+            ..NODE
+        },
+        Program { name: "socket.io", package: "socket.io", command: "node socketio_app.js", ..NODE },
+        Program {
+            name: "npm start",
+            helps: "`node` in its place, one process less for each worker",
+            package: "npm",
+            command: "npm --silent start",
+            ..NODE
+        },
     ]
 }
 
@@ -146,6 +214,7 @@ fn ruby_php() -> Vec<Program> {
     vec![
         Program {
             name: "Puma",
+            helps: "`-t 8:8`: all threads from the start", package: "puma",
             source: Source::Apt(&["puma"]),
             command: "puma --silent -b tcp://127.0.0.1:8080 -t 8:8 config.ru",
             few: true,
@@ -153,6 +222,7 @@ fn ruby_php() -> Vec<Program> {
         },
         Program {
             name: "Unicorn",
+            helps: "`--stop-signal QUIT`: TERM drops what it has", package: "unicorn",
             source: Source::Apt(&["unicorn"]),
             command: "unicorn -l 127.0.0.1:8080 config.ru",
             flags: &["--stop-signal", "QUIT"],
@@ -166,14 +236,82 @@ fn ruby_php() -> Vec<Program> {
             breaks: false,
             ..HTTP
         },
+        Program {
+            name: "php-fpm behind nginx",
+            helps: "`--stop-signal QUIT`: nginx finishes, and php-fpm ends after it",
+            package: "php-fpm",
+            source: Source::Apt(&["php-fpm", "nginx-light"]),
+            command: "sh fpm.sh",
+            files: &[
+                (
+                    "fpm.sh",
+                    "id=$LLB_SLOT.$LLB_GENERATION
+sed s/ID/$id/ fpm.conf >fpm.$id; sed s/ID/$id/ nginx.conf >nginx.$id
+$(ls /usr/sbin/php-fpm* | head -1) -F -R -y {stage}/fpm.$id &
+until [ -S $id.sock ]; do sleep 0.05; done
+exec nginx -e stderr -c {stage}/nginx.$id",
+                ),
+                (
+                    "fpm.conf",
+                    "[global]
+daemonize = no
+error_log = /dev/stderr
+[www]
+user = root
+listen = {stage}/ID.sock
+pm = static
+pm.max_children = 8
+clear_env = no",
+                ),
+                (
+                    "nginx.conf",
+                    "daemon off; user root; worker_processes 1; pid {stage}/nginx.ID.pid; error_log stderr;
+events {} http { access_log off; server { listen 127.0.0.1:8080; location / {
+fastcgi_pass unix:{stage}/ID.sock; fastcgi_buffering off; fastcgi_param SCRIPT_FILENAME {stage}/index.php;
+fastcgi_param REQUEST_METHOD $request_method; fastcgi_param REQUEST_URI $request_uri; fastcgi_param CONTENT_LENGTH $content_length; } } }",
+                ),
+            ],
+            flags: &["--stop-signal", "QUIT"],
+            breaks: false,
+            ..HTTP
+        },
     ]
 }
 
 fn compiled() -> Vec<Program> {
     vec![
-        Program { name: "Go net/http", source: Source::Go, command: "{built}/app", few: true, ..HTTP },
-        Program { name: "Go net/http, with Shutdown", source: Source::Go, command: "{built}/app graceful", ..HTTP },
-        Program { name: "Java's HttpServer", source: Source::Java, command: "java -cp {built} App", ..HTTP },
+        Program { name: "Go net/http", package: "go", source: Source::Go, command: "{built}/app", few: true, ..HTTP },
+        Program {
+            name: "Go net/http, with Shutdown",
+            helps: "`llb run --stop-signal TERM`, if it does more at its end than to close connections",
+            package: "go",
+            source: Source::Go,
+            command: "{built}/app graceful",
+            ..HTTP
+        },
+        Program {
+            name: "axum",
+            helps: "`with_graceful_shutdown`, and `llb run --stop-signal TERM`, if it does more at its end",
+            package: "axum",
+            source: Source::Cargo,
+            command: "{built}/axum",
+            ..HTTP
+        },
+        Program {
+            name: "axum, with graceful shutdown",
+            package: "axum",
+            source: Source::Cargo,
+            command: "{built}/axum graceful",
+            ..HTTP
+        },
+        Program { name: "Actix", package: "actix-web", source: Source::Cargo, command: "{built}/actix", ..HTTP },
+        Program {
+            name: "Java's HttpServer",
+            package: "java",
+            source: Source::Java,
+            command: "java -cp {built} App",
+            ..HTTP
+        },
     ]
 }
 
@@ -186,6 +324,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
     vec![
         Program {
             name: "nginx",
+            helps: "`--stop-signal QUIT`: TERM drops what it has",
+            package: "nginx-light",
             source: Source::Apt(&["nginx-light"]),
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
             files: &[NGINX],
@@ -195,6 +335,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
         },
         Program {
             name: "nginx, without its master",
+            helps: "`--stop-signal QUIT`: TERM drops what it has",
+            package: "nginx-light",
             source: Source::Apt(&["nginx-light"]),
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -g \"master_process off;\" -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
             files: &[NGINX],
@@ -203,6 +345,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
         },
         Program {
             name: "lighttpd",
+            helps: "`--stop-signal INT`: TERM drops what it has",
+            package: "lighttpd",
             source: Source::Apt(&["lighttpd"]),
             command: "lighttpd -D -f lighttpd.conf",
             files: &[(
@@ -217,6 +361,7 @@ index-file.names = (\"package.json\")",
         },
         Program {
             name: "Caddy",
+            package: "caddy",
             source: Source::Apt(&["caddy"]),
             command: "caddy run --config Caddyfile --adapter caddyfile",
             files: &[(
@@ -227,6 +372,8 @@ index-file.names = (\"package.json\")",
         },
         Program {
             name: "HAProxy",
+            helps: "`--stop-signal USR1`: TERM drops what it has",
+            package: "haproxy",
             source: Source::Apt(&["haproxy"]),
             command: "haproxy -db -f haproxy.cfg",
             files: &[(
@@ -253,18 +400,21 @@ fn others() -> Vec<Program> {
     vec![
         Program {
             name: "redis",
+            package: "redis-server",
             source: Source::Apt(&["redis-server"]),
             command: "redis-server --port 8080 --bind 127.0.0.1 --save '' --loglevel warning",
             ..lines(b"", b"PING\r\n", b"+PONG\r\n")
         },
         Program {
             name: "memcached",
+            package: "memcached",
             source: Source::Apt(&["memcached"]),
             command: "memcached -p 8080 -U 0 -l 127.0.0.1 -u nobody",
             ..lines(b"", b"version\r\n", b"VERSION ")
         },
         Program {
             name: "pgbouncer",
+            package: "pgbouncer",
             source: Source::Apt(&["pgbouncer"]),
             command: "pgbouncer -q -u nobody pgbouncer.ini",
             files: &[(
@@ -281,7 +431,33 @@ auth_type = any
             ..lines(b"", &[0, 0, 0, 8, 4, 210, 22, 47], b"N")
         },
         Program {
+            name: "unbound, over TCP",
+            package: "unbound",
+            source: Source::Apt(&["unbound"]),
+            command: "unbound -d -p -c unbound.conf",
+            files: &[(
+                "unbound.conf",
+                "server:
+  interface: 127.0.0.1
+  port: 8080
+  do-udp: no
+  do-ip6: no
+  chroot: \"\"
+  username: \"\"
+  directory: \"{stage}\"
+  use-syslog: no
+",
+            )],
+            // The address of localhost, with the length before it: RFC 1035, 4.2.2.
+            ..lines(
+                b"",
+                b"\x00\x1b\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x09localhost\x00\x00\x01\x00\x01",
+                b"\x00\x2b\x12\x34",
+            )
+        },
+        Program {
             name: "aiosmtpd",
+            package: "aiosmtpd",
             command: "{venv}/bin/python smtp_app.py",
             few: true,
             ..lines(b"220 ", b"NOOP\r\n", b"250 ")

@@ -3,7 +3,8 @@
 use std::{
     io::{self, Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
 
 use crate::clock::now;
@@ -11,18 +12,23 @@ use crate::clock::now;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A close that arrives sooner than this after the request was sent had left the server before: they crossed on the wire.
-const CROSSING: Duration = Duration::from_millis(5);
+/// How long the reset may take that a request gets which finds its connection closed: on loopback it comes at once, but for a
+/// busy machine.
+const RESET: Duration = Duration::from_millis(100);
 
 /// How a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// Nobody took the connection.
     Refused,
-    /// The connection's end was on its way already when the request was sent: every client sends such a one again.
+    /// The server had closed before the request reached it: they crossed on the wire.
     Crossed,
-    /// The server had it for longer, and ended the connection without an answer.
+    /// The request reached an open connection, and the server closed it without reading all of it.
+    Unread,
+    /// The server read the request, and ended the connection without an answer: it was lost in work.
     Cut,
+    /// Nothing came for longer than anything takes.
+    Unanswered,
     /// The answer broke off.
     Torn,
     /// The answer is none, or not the one that was asked for.
@@ -73,12 +79,13 @@ pub(crate) fn get(stream: &mut TcpStream, path: &str, keep: bool) -> Result<Answ
 /// Sends bytes, and waits until these come back first; any bytes where `expected` is empty.
 pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result<Answer, Lost> {
     let sent = now();
-    stream.write_all(ask).map_err(|_| ended(sent))?;
+    stream.write_all(ask).map_err(|_| Lost::Crossed)?;
     let mut got = Vec::new();
     while got.len() < expected.len().max(1) {
         match more(stream, &mut got) {
-            Ok(0) | Err(_) if got.is_empty() => return Err(ended(sent)),
-            Ok(0) | Err(_) => return Err(Lost::Torn),
+            Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
+            Ok(0) => return Err(closed(stream)),
+            Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
     }
@@ -90,15 +97,16 @@ pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result
 
 fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
     let sent = now();
-    stream.write_all(request.as_bytes()).map_err(|_| ended(sent))?;
+    stream.write_all(request.as_bytes()).map_err(|_| Lost::Crossed)?;
     let mut got = Vec::new();
     let head = loop {
         if let Some(end) = find(&got, b"\r\n\r\n") {
             break end + 4;
         }
         match more(stream, &mut got) {
-            Ok(0) | Err(_) if got.is_empty() => return Err(ended(sent)),
-            Ok(0) | Err(_) => return Err(Lost::Torn),
+            Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
+            Ok(0) => return Err(closed(stream)),
+            Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
     };
@@ -128,8 +136,26 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
     Ok(Answer { body: got.split_off(head), keeps, took: sent.elapsed() })
 }
 
-fn ended(sent: Instant) -> Lost {
-    if sent.elapsed() < CROSSING { Lost::Crossed } else { Lost::Cut }
+/// Who had the request when the connection was closed without a byte of an answer. A kernel answers bytes that find their
+/// connection closed with a reset; where none comes, the program had read all of them before it closed.
+fn closed(stream: &TcpStream) -> Lost {
+    let since = now();
+    while since.elapsed() < RESET {
+        match stream.take_error() {
+            Ok(None) => thread::sleep(Duration::from_millis(1)),
+            Ok(Some(_)) | Err(_) => return Lost::Crossed,
+        }
+    }
+    Lost::Cut
+}
+
+/// The same when it broke. A kernel resets a connection that is closed while some of what has come is unread.
+fn broken(error: &io::Error) -> Lost {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Lost::Unanswered,
+        io::ErrorKind::BrokenPipe => Lost::Crossed,
+        _ => Lost::Unread,
+    }
 }
 
 fn more(stream: &mut TcpStream, got: &mut Vec<u8>) -> io::Result<usize> {
@@ -145,7 +171,7 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::net::TcpListener;
 
     use super::*;
 
@@ -172,9 +198,39 @@ mod tests {
         assert_eq!(ask(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"), Err(Lost::Wrong));
     }
 
+    /// How a request ends on a connection that the server handles like this, before or after it is asked.
+    fn lost(serve: impl FnOnce(TcpStream) + Send + 'static, before: bool) -> Lost {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut stream = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let accepted = listener.accept().unwrap().0;
+        let server = thread::spawn(move || serve(accepted));
+        while before && !server.is_finished() {
+            thread::yield_now();
+        }
+        let lost = post(&mut stream, "/", true).unwrap_err();
+        server.join().unwrap();
+        lost
+    }
+
     #[test]
-    fn a_close_in_work_is_told_from_one_that_crossed() {
-        let ask = |after| post(&mut served(b"", after), "/", true).map(drop);
-        assert_eq!(ask(Duration::from_millis(50)), Err(Lost::Cut));
+    fn a_request_that_was_read_is_cut() {
+        let serve = |mut stream: TcpStream| {
+            let mut got = Vec::new();
+            while !got.ends_with(b"{}") {
+                assert_ne!(more(&mut stream, &mut got).unwrap(), 0);
+            }
+        };
+        assert_eq!(lost(serve, false), Lost::Cut);
+    }
+
+    #[test]
+    fn a_request_that_meets_a_close_has_crossed() {
+        assert_eq!(lost(drop, true), Lost::Crossed);
+    }
+
+    #[test]
+    fn a_request_that_nobody_reads_is_told() {
+        let serve = |stream: TcpStream| while stream.peek(&mut [0; 4096]).unwrap() == 0 {};
+        assert_eq!(lost(serve, false), Lost::Unread);
     }
 }

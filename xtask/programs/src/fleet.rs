@@ -16,14 +16,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{
-    catalogue::Program,
-    clock::now,
-    provide::{APPS, Installed},
-};
-
-/// The name of every fleet here: one runs at a time, each in a directory of its own.
-const NAME: &str = "programs";
+use crate::{catalogue::Program, clock::now, provide::Installed, stage::Stage};
 
 /// How long a program may take to serve, and a command to be over.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,6 +27,7 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(8);
 /// A running `llb run`; dropping it ends it.
 pub(crate) struct Fleet {
     llb: PathBuf,
+    name: String,
     stage: PathBuf,
     master: Child,
 }
@@ -41,24 +35,17 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts four copies of a program by this command, and waits until they serve.
     pub(crate) fn start(program: &Program, command: &str, installed: &Installed, llb: &Path) -> Result<Self> {
-        let stage = stage(program)?;
-        let fill = |text: &str| {
-            text.replace("{venv}", &installed.venv.display().to_string())
-                .replace("{built}", &installed.built.display().to_string())
-                .replace("{stage}", &stage.display().to_string())
-        };
-        for (name, text) in program.files {
-            fs::write(stage.join(name), fill(text))?;
-        }
+        let Stage { dir: stage, command } = Stage::lay(program, command, installed)?;
         let log = File::create(stage.join("llb.log"))?;
+        let name = format!("{}-{}", program.slug(), std::process::id());
         let mut run = Command::new(llb);
-        run.args(["run", "--name", NAME, "--runtime-dir"]).arg(stage.join("run"));
+        run.args(["run", "--name", &name, "--runtime-dir"]).arg(stage.join("run"));
         run.args(["-n", "4", "-p", "8080", "--drain-timeout", &format!("{}s", DRAIN.as_secs())]);
-        run.args(program.flags).args(["--", "sh", "-c", &format!("exec {}", fill(command))]);
+        run.args(program.flags).args(["--", "sh", "-c", &format!("exec {command}")]);
         run.current_dir(&stage).env("STAGE", &stage).env("PORT", "8080").env("NODE_PATH", &installed.node_modules);
         run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let master = run.spawn().with_context(|| format!("cannot start {}", llb.display()))?;
-        let mut fleet = Fleet { llb: llb.to_owned(), stage, master };
+        let mut fleet = Fleet { llb: llb.to_owned(), name, stage, master };
         let deadline = now() + PATIENCE;
         while !fleet.status().is_ok_and(|status| status["up"] == true) {
             let ended = fleet.master.try_wait()?;
@@ -72,7 +59,11 @@ impl Fleet {
 
     fn ask(&self, verb: &[&str]) -> Command {
         let mut command = Command::new(&self.llb);
-        command.args(verb).args(["--name", NAME, "--runtime-dir"]).arg(self.stage.join("run")).stdin(Stdio::null());
+        command
+            .args(verb)
+            .args(["--name", &self.name, "--runtime-dir"])
+            .arg(self.stage.join("run"))
+            .stdin(Stdio::null());
         command
     }
 
@@ -148,30 +139,5 @@ impl Drop for Fleet {
             let _ = self.master.kill();
             let _ = self.master.wait();
         }
-    }
-}
-
-/// A directory for the program, with the applications in it.
-fn stage(program: &Program) -> Result<PathBuf> {
-    let name: String = program.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let stage = std::env::temp_dir().join(format!("llb-programs-{}-{name}", std::process::id()));
-    if stage.exists() {
-        fs::remove_dir_all(&stage)?;
-    }
-    fs::create_dir_all(&stage).with_context(|| format!("cannot make {}", stage.display()))?;
-    // Some programs give up root.
-    for entry in fs::read_dir(APPS)? {
-        let entry = entry?;
-        fs::copy(entry.path(), stage.join(entry.file_name()))?;
-    }
-    Ok(stage)
-}
-
-/// Removes the directories of this run.
-pub(crate) fn clear() {
-    let ours = format!("llb-programs-{}-", std::process::id());
-    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&ours)) {
-        let _ = fs::remove_dir_all(entry.path());
     }
 }

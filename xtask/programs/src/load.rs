@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     catalogue::Speaks,
     client::{self, Answer, Lost},
@@ -21,15 +23,15 @@ use crate::{
 pub(crate) struct Seen {
     pub(crate) answered: AtomicU64,
     slowest_us: AtomicU64,
-    lost: Mutex<BTreeMap<&'static str, u64>>,
+    lost: Mutex<BTreeMap<String, u64>>,
 }
 
 /// The same, when all is over.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) crossed: u64,
-    pub(crate) lost: BTreeMap<&'static str, u64>,
+    pub(crate) lost: BTreeMap<String, u64>,
     pub(crate) slowest: Duration,
 }
 
@@ -37,6 +39,20 @@ impl Tally {
     /// Requests that were lost, but for those that crossed with a close.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.values().sum()
+    }
+
+    /// Those of them that the program had begun.
+    pub(crate) fn in_work(&self) -> u64 {
+        ["cut", "torn", "wrong", "unanswered"].iter().filter_map(|kind| self.lost.get(*kind)).sum()
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.crossed += other.crossed;
+        self.slowest = self.slowest.max(other.slowest);
+        for (kind, count) in other.lost {
+            *self.lost.entry(kind).or_default() += count;
+        }
     }
 }
 
@@ -52,13 +68,16 @@ impl Seen {
             Err(lost) => {
                 let name = match lost {
                     Lost::Refused => "refused",
-                    // On a connection of its own nothing can have crossed: the server has closed it unasked.
-                    Lost::Crossed if kept => "crossed",
-                    Lost::Crossed | Lost::Cut => "cut",
+                    // Its server was closing an idle connection, and has read nothing of it. On a connection of its own nothing
+                    // can have crossed: the server has closed it unasked.
+                    Lost::Crossed | Lost::Unread if kept => "crossed",
+                    Lost::Crossed | Lost::Unread => "unread",
+                    Lost::Cut => "cut",
+                    Lost::Unanswered => "unanswered",
                     Lost::Torn => "torn",
                     Lost::Wrong => "wrong",
                 };
-                *self.lost.lock().expect("no panic").entry(name).or_default() += 1;
+                *self.lost.lock().expect("no panic").entry(name.into()).or_default() += 1;
                 None
             }
         }

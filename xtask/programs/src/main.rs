@@ -3,6 +3,7 @@
 //! Each program is started unmodified with four copies. Clients with new connections and clients that keep theirs ask it
 //! without a pause while it is reloaded, loses a worker, streams, and is stopped.
 
+mod alone;
 mod catalogue;
 mod client;
 mod clock;
@@ -10,28 +11,40 @@ mod fleet;
 mod load;
 mod page;
 mod provide;
+mod results;
+mod stage;
 mod trials;
+mod version;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Mutex,
+    thread,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use nix::sched::{CloneFlags, unshare};
 
 use catalogue::{Program, catalogue};
+use provide::Installed;
+
+/// How many programs are driven at the same time: they mostly wait.
+const AT_ONCE: usize = 4;
 
 /// Drive real servers under llb, and say what their clients lost; needs root
 #[derive(Parser)]
 struct Args {
     /// Only programs whose name contains one of these
     names: Vec<String>,
-    /// Only the ten that continuous integration drives
+    /// Only the ten that continuous integration drives, and alone only those that lost something; keeps no results
     #[arg(long)]
     few: bool,
     /// The llb to run
     #[arg(long, default_value = "target/debug/llb")]
     llb: PathBuf,
-    /// Write the results there, as a page
+    /// Write the last results of every program there, as a page
     #[arg(long)]
     page: Option<PathBuf>,
     /// Install nothing: leave out what is not there, and fail for it
@@ -63,26 +76,49 @@ fn run(args: &Args) -> Result<bool> {
     let llb =
         args.llb.canonicalize().with_context(|| format!("there is no {}; build llb first", args.llb.display()))?;
     let installed = provide::provide(&programs, args.offline)?;
-    enter_network()?;
-    let mut results = Vec::new();
-    for program in &programs {
-        let result = trials::of(program, &installed, &llb);
-        println!("{}", page::line(program, &result));
-        results.push((program, result));
-    }
-    let failed: Vec<&str> =
-        results.iter().filter(|(program, result)| !result.holds(program)).map(|(program, _)| program.name).collect();
+    let queue = Mutex::new(programs.iter());
+    let failed = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        let drives: Vec<_> =
+            (0..AT_ONCE).map(|_| scope.spawn(|| drive(&queue, &failed, &installed, &llb, args.few))).collect();
+        drives.into_iter().try_for_each(|drive| drive.join().expect("no panic"))
+    })?;
+    let failed = failed.into_inner().expect("no panic");
     if let Some(path) = &args.page {
-        std::fs::write(path, page::page(&results)).with_context(|| format!("cannot write {}", path.display()))?;
+        let page = page::page(&catalogue(), &installed.results)?;
+        std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
     if !failed.is_empty() {
-        println!("not as they should be: {}", failed.join(", "));
+        println!("not as they should be: {}", failed.join("; "));
     }
-    println!("{} passed, {} failed", results.len() - failed.len(), failed.len());
+    println!("{} passed, {} failed", programs.len() - failed.len(), failed.len());
     Ok(failed.is_empty())
 }
 
-/// A network of our own: nobody else's ports or traffic are in the way. Before there are threads, as each has its own.
+/// Drives one program after another.
+fn drive<'a>(
+    queue: &Mutex<impl Iterator<Item = &'a Program>>,
+    failed: &Mutex<Vec<&'a str>>,
+    installed: &Installed,
+    llb: &Path,
+    few: bool,
+) -> Result<()> {
+    enter_network()?;
+    let next = || queue.lock().expect("no panic").next();
+    while let Some(program) = next() {
+        let outcome = trials::of(program, installed, llb, few);
+        println!("{}", page::line(program, &outcome));
+        if !few {
+            results::save(&installed.results, program, &outcome)?;
+        }
+        if !outcome.holds(program) {
+            failed.lock().expect("no panic").push(program.name);
+        }
+    }
+    Ok(())
+}
+
+/// A network for this thread and its children: nobody else's ports or traffic are in the way.
 fn enter_network() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace; run this as root")?;
     provide::run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))

@@ -1,52 +1,72 @@
 //! What is said of each program: a line while it runs, and a page.
 
-use std::fmt::Write;
+use std::{fmt::Write, path::Path};
 
-use crate::{catalogue::Program, load::Tally, trials::Outcome};
+use anyhow::Result;
+
+use crate::{
+    catalogue::Program,
+    load::Tally,
+    results,
+    trials::{Begun, Outcome},
+};
 
 fn lost(tally: &Tally) -> String {
     let kinds: Vec<String> = tally.lost.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     if kinds.is_empty() { "0".into() } else { kinds.join(", ") }
 }
 
-fn whole(whole: Option<bool>) -> &'static str {
-    match whole {
-        Some(true) => "whole",
-        Some(false) => "**cut**",
-        None => "",
+fn whole(begun: Option<Begun>) -> String {
+    let word = |is_whole| if is_whole { "whole" } else { "**cut**" };
+    begun.map_or(String::new(), |begun| format!("{}, {}", word(begun.stream), word(begun.request)))
+}
+
+fn broken(outcome: &Outcome) -> String {
+    match &outcome.broken {
+        Some((Some(6), tally)) => format!("rolled back, {} lost", lost(tally)),
+        Some((code, tally)) => format!("**exit {code:?}**, {} lost", lost(tally)),
+        None => String::new(),
     }
+}
+
+fn recycled(outcome: &Outcome) -> String {
+    outcome.recycled.as_ref().map_or(String::new(), |tally| format!("{} of {}", lost(tally), tally.answered))
+}
+
+fn late(tally: &Tally) -> f64 {
+    tally.slowest.as_secs_f64() * 1e3
 }
 
 /// One program in one line.
 pub(crate) fn line(program: &Program, outcome: &Outcome) -> String {
-    let Outcome { steered, reloads_new, reloads_kept, kill, .. } = outcome;
+    let Outcome { version, steered, quiet, reloads_new, reloads_kept, kill, alone, .. } = outcome;
     let mut line = format!(
-        "{}: steered {steered} of 4; three reloads: new {} of {} lost, kept {} of {} (crossed {}), slowest {:.0} ms late; \
-         kill -9: {} of {}",
+        "{} {version}: steered {steered} of 4; quiet: {} of {} lost, {:.0} ms late; three reloads: new {} of {} lost, kept {} of {} \
+         (crossed {}), {:.0} ms late; kill -9: {} of {}",
         program.name,
+        lost(quiet),
+        quiet.answered,
+        late(quiet),
         lost(reloads_new),
         reloads_new.answered,
         lost(reloads_kept),
         reloads_kept.answered,
         reloads_kept.crossed,
-        reloads_kept.slowest.max(reloads_new.slowest).as_secs_f64() * 1e3,
+        late(reloads_new).max(late(reloads_kept)),
         lost(kill),
         kill.answered,
     );
-    if let Some((code, tally)) = &outcome.broken {
-        let _ = write!(line, "; broken code: exit {code:?}, {} lost", lost(tally));
-    }
-    for (what, is_whole) in [
-        ("stream in a reload", outcome.stream_reload),
-        ("stream at the stop", outcome.stream_stop),
-        ("request at the stop", outcome.request_stop),
+    for (what, said) in [
+        ("broken code", broken(outcome)),
+        ("stream and request in a reload", whole(outcome.reload)),
+        ("at the stop", whole(outcome.stop)),
+        ("recycling", recycled(outcome)),
+        ("alone", lost(alone)),
+        ("stream and request alone", whole(outcome.alone_stop)),
     ] {
-        if is_whole.is_some() {
-            let _ = write!(line, "; {what}: {}", whole(is_whole));
+        if !said.is_empty() {
+            let _ = write!(line, "; {what}: {said}");
         }
-    }
-    if let Some(tally) = &outcome.recycled {
-        let _ = write!(line, "; recycling: {} of {} lost", lost(tally), tally.answered);
     }
     if let Some(error) = &outcome.error {
         let _ = write!(line, "; ERROR {error}");
@@ -54,56 +74,108 @@ pub(crate) fn line(program: &Program, outcome: &Outcome) -> String {
     line
 }
 
-/// The page.
-pub(crate) fn page(results: &[(&Program, Outcome)]) -> String {
-    let mut page = String::from(
-        "# Programs\n\nReal servers under llb, as `cargo xtask programs --page FILE` last found them: four copies of each, \
-         unmodified,\nby the command in the table (`-n 4 -p 8080 --drain-timeout 8s`, and what the command needs). Two clients with \
-         new connections and\neight that keep theirs (six with requests of 20 ms, two of 1 s) ask without a pause, while the program is \
-         reloaded three times, a\nworker is killed, new code cannot start, and llb is stopped in the middle of a stream of 6 s and a \
-         request of 3 s.\n\n\
-         *Lost*: requests without an answer that were sent more than 5 ms before the connection ended. *Crossed*: sent while the \
-         connection's\nend was on its way; every HTTP client sends such a one again (RFC 9110, 9.2.2). *Late*: the slowest request of \
-         the reloads, beyond its work.\n\n\
-         | program | lost of new, of kept (crossed) | late | kill -9 | broken code | stream: reload, stop | request at stop | recycled |\n\
-         |---|---|--:|---|---|---|---|---|\n",
-    );
-    for (program, outcome) in results {
+const HEAD: &str = "# Programs
+
+Real servers under llb, four copies of each, unmodified, as they were last driven here. This page is the output of
+
+```sh
+cargo xtask programs --page docs/programs.md
+```
+
+which installs them (pip, npm, Debian's packages, Go, cargo) and drives each for about a minute, four at a time, as root: a quarter of an
+hour in all. With names it
+drives only those, and the page keeps the last figures of the others. Continuous integration drives the ten that are marked (*):
+`cargo xtask programs --few`.
+
+Each is started by `llb run -n 4 -p 8080 --drain-timeout 8s`, and by its line in the second table. Two clients with new connections and
+eight that keep theirs (six with requests of 20 ms, two of 1 s, by POST) ask without a pause, while the program is reloaded three times, a
+worker is killed by `kill -9`, and new code cannot start. A stream of 6 s with pauses, and a request of 3 s, are begun before a reload and
+before llb is stopped. Then one copy is started *alone*, without llb, and asked to end by the same signal under the same clients, five
+times.
+
+- *lost*: requests without an answer. *cut*: lost in work, as the program had read the request: its connection ended without a reset.
+  *torn*: the answer broke off. *wrong*: another answer than 200. *unread*: a new connection was reset before the program read the
+  request. *refused*: nobody took the connection.
+- *crossed*: the request met a kept connection that the program was closing, and was reset before the program read it: its client sends it
+  again (RFC 9110, 9.2.2). It is not lost. A kernel resets a connection that is closed with unread bytes, or gets bytes after its close.
+- *late*: the slowest request beyond its work, before the reloads and during them.
+- *alone*: what the program's own end loses. Where it loses none, llb loses none in work.
+
+| program | version | late, ms | lost of new | lost of kept | crossed | `kill -9` | broken code | reload: stream, request | stop: stream, request | recycled, lost | alone: lost | alone: stream, request |
+|---|---|---|---|---|--:|---|---|---|---|---|---|---|
+";
+
+/// The page, of the last results of all programs.
+pub(crate) fn page(programs: &[Program], dir: &Path) -> Result<String> {
+    let mut page = String::from(HEAD);
+    let mut missing = Vec::new();
+    for program in programs {
+        let Some(outcome) = results::load(dir, program)? else {
+            missing.push(program.name);
+            continue;
+        };
+        let star = if program.few { " (*)" } else { "" };
+        if let Some(error) = &outcome.error {
+            let _ = writeln!(page, "| {}{star} | {} | **{error}** |||||||||||", program.name, outcome.version);
+            continue;
+        }
         let _ = writeln!(
             page,
-            "| {}{} | {}; {} of {} ({}) | {:.0} ms | {} | {} | {}, {} | {} | {} |",
+            "| {}{star}{} | {} | {:.0}, {:.0} | {} of {} | {} of {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             program.name,
             if outcome.steered == 4 { "" } else { ": **not steered**" },
+            outcome.version,
+            late(&outcome.quiet),
+            late(&outcome.reloads_new).max(late(&outcome.reloads_kept)),
             lost(&outcome.reloads_new),
+            outcome.reloads_new.answered,
             lost(&outcome.reloads_kept),
-            outcome.reloads_new.answered + outcome.reloads_kept.answered,
+            outcome.reloads_kept.answered,
             outcome.reloads_kept.crossed,
-            outcome.reloads_kept.slowest.max(outcome.reloads_new.slowest).as_secs_f64() * 1e3,
             lost(&outcome.kill),
-            outcome.broken.as_ref().map_or(String::new(), |(code, tally)| match code {
-                Some(6) => format!("rolled back, {} lost", lost(tally)),
-                code => format!("**exit {code:?}**, {} lost", lost(tally)),
-            }),
-            whole(outcome.stream_reload),
-            whole(outcome.stream_stop),
-            whole(outcome.request_stop),
-            outcome.recycled.as_ref().map_or(String::new(), |tally| format!(
-                "{} lost of {}",
-                lost(tally),
-                tally.answered
-            )),
+            broken(&outcome),
+            whole(outcome.reload),
+            whole(outcome.stop),
+            recycled(&outcome),
+            lost(&outcome.alone),
+            whole(outcome.alone_stop),
         );
     }
-    page.push_str("\n## The commands\n\n| program | llb run ... |\n|---|---|\n");
-    for (program, _) in results {
-        let flags = program.flags.join(" ");
-        let _ = writeln!(
-            page,
-            "| {} | `{flags}{}-- {}` |",
-            program.name,
-            if flags.is_empty() { "" } else { " " },
-            program.command
-        );
+    if !missing.is_empty() {
+        let _ = writeln!(page, "\nNot driven yet: {}.", missing.join("; "));
     }
-    page
+    page.push_str("\n## What is lost, and why\n\n");
+    for (program, why) in programs.iter().filter_map(|program| Some((program, program.own_losses?))) {
+        let _ = writeln!(page, "- {}: {why}.", program.name);
+    }
+    page.push_str(
+        "\n## The lines\n\nAn application is in [xtask/programs](../xtask/programs), as are the configuration files.\n\n\
+         | program | `llb run -p 8080` ... | what helps |\n|---|---|---|\n",
+    );
+    for program in programs {
+        let flags: String = program.flags.iter().map(|flag| format!("{flag} ")).collect();
+        let command = program.command.replace("{venv}/bin/", "").replace("{built}/", "./").replace("{stage}/", "");
+        let _ =
+            writeln!(page, "| {} | `{flags}-- {}` | {} |", program.name, command.replace('|', "\\|"), program.helps);
+    }
+    page.push_str("\nNot here: Falcon, which RubyGems has and no package of Debian's.\n");
+    Ok(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::catalogue;
+
+    #[test]
+    fn the_committed_page_has_every_program() {
+        let page = include_str!("../../../docs/programs.md");
+        for program in catalogue() {
+            let rows = page.matches(&format!("\n| {}", program.name)).count();
+            assert!(
+                rows >= 2,
+                "docs/programs.md lacks {}: run cargo xtask programs --page docs/programs.md",
+                program.name
+            );
+        }
+    }
 }

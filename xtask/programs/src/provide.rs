@@ -13,23 +13,41 @@ use crate::catalogue::{Program, Source};
 /// Where the applications lie.
 pub(crate) const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apps");
 
+/// The servers in Rust.
+const RUST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rust/Cargo.toml");
+
 /// Where things were installed.
 #[derive(Debug)]
 pub(crate) struct Installed {
     pub(crate) venv: PathBuf,
     pub(crate) node_modules: PathBuf,
     pub(crate) built: PathBuf,
+    /// Where what came of each program is kept.
+    pub(crate) results: PathBuf,
+    /// Go's command, where Go programs are asked for.
+    pub(crate) go: PathBuf,
+}
+
+impl Installed {
+    /// A text with the directories in it.
+    pub(crate) fn fill(&self, text: &str) -> String {
+        text.replace("{venv}", &self.venv.display().to_string()).replace("{built}", &self.built.display().to_string())
+    }
 }
 
 /// Installs what these programs need and is not there; says what is missing if it may install nothing.
 pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let target = root.join("target/programs");
-    fs::create_dir_all(target.join("built")).with_context(|| format!("cannot make {}", target.display()))?;
-    let installed = Installed {
+    for dir in ["built", "results"] {
+        fs::create_dir_all(target.join(dir)).with_context(|| format!("cannot make {}", target.display()))?;
+    }
+    let mut installed = Installed {
         venv: target.join("venv"),
         node_modules: target.join("node/node_modules"),
         built: target.join("built"),
+        results: target.join("results"),
+        go: PathBuf::new(),
     };
     let wants = |source| programs.iter().any(|program| program.source == source);
     let packages: Vec<&str> = programs.iter().flat_map(|program| packages(program.source)).copied().collect();
@@ -43,13 +61,21 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
         once(&node.join("installed.json"), include_str!("../package.json"), offline, || npm(&node))?;
     }
     if wants(Source::Go) {
-        let go = find_go(&root.join("target/go"))?;
-        let mut build = Command::new(go);
+        installed.go = find_go(&root.join("target/go"))?;
+        let mut build = Command::new(&installed.go);
         build.args(["build", "-o"]).arg(installed.built.join("app")).arg(Path::new(APPS).join("app.go"));
         run(build.env("GOCACHE", target.join("go")).env("GOFLAGS", "-mod=mod").env("GO111MODULE", "off"))?;
     }
     if wants(Source::Java) {
         run(Command::new("javac").arg("-d").arg(&installed.built).arg(Path::new(APPS).join("App.java")))?;
+    }
+    if wants(Source::Cargo) {
+        let mut build = Command::new("cargo");
+        build.args(["build", "--quiet", "--release", "--locked", "--manifest-path", RUST, "--target-dir"]);
+        run(build.arg(target.join("rust")))?;
+        for name in ["axum", "actix"] {
+            fs::copy(target.join("rust/release").join(name), installed.built.join(name))?;
+        }
     }
     Ok(installed)
 }
@@ -57,9 +83,9 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
 fn packages(source: Source) -> &'static [&'static str] {
     match source {
         Source::Pip => &["python3", "python3-venv"],
-        Source::Npm => &["nodejs"],
+        Source::Npm => &["nodejs", "npm"],
         Source::Apt(packages) => packages,
-        Source::Go => &[],
+        Source::Go | Source::Cargo => &[],
         Source::Java => &["openjdk-17-jdk-headless"],
     }
 }
@@ -106,6 +132,7 @@ fn apt(packages: &[&str], offline: bool) -> Result<()> {
         let program = match **package {
             "python3" | "python3-venv" => "python3",
             "nodejs" => "node",
+            "npm" => "npm",
             "openjdk-17-jdk-headless" => "javac",
             _ => return false,
         };

@@ -1,19 +1,28 @@
 //! What each program goes through.
 
-use std::{path::Path, thread, time::Duration};
+use std::{
+    path::Path,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use crate::{
+    alone::Alone,
     catalogue::{Program, Speaks},
     client::{self, Lost},
-    clock::now,
     fleet::Fleet,
     load::{Clients, Tally, under},
     provide::Installed,
+    stage::Stage,
 };
 
 const ADDRESS: &str = "127.0.0.1:8080";
+
+/// How often a program is ended without llb: with llb twelve workers are ended by reloads.
+const ALONE: usize = 5;
 
 /// How many parts the streams have, one each half second.
 const PARTS: usize = 12;
@@ -29,13 +38,20 @@ const KEPT: Clients =
 /// The same with a second of work for each request.
 const LONG: Clients = Clients { count: 2, work: Duration::from_secs(1), pause: Duration::from_millis(50), keep: true };
 
+/// Those that ask a program, those with new connections first: one whose work can be told, and any other.
+const HTTP: &[Clients] = &[NEW, KEPT, LONG];
+const LINES: &[Clients] = &[NEW, KEPT];
+
 /// What came of one program.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
+    pub(crate) version: String,
     /// Why a trial could not be made.
     pub(crate) error: Option<String>,
     /// How many of the four were given connections.
     pub(crate) steered: usize,
+    /// All clients, while nothing happens.
+    pub(crate) quiet: Tally,
     /// Three reloads: what clients with new connections lost, and what those that keep theirs lost.
     pub(crate) reloads_new: Tally,
     pub(crate) reloads_kept: Tally,
@@ -43,51 +59,80 @@ pub(crate) struct Outcome {
     pub(crate) kill: Tally,
     /// New code that cannot start: `llb reload`'s exit code, and what clients lost.
     pub(crate) broken: Option<(Option<i32>, Tally)>,
-    /// Streams: whether one that is begun before a reload, and one that is begun before the stop, comes whole.
-    pub(crate) stream_reload: Option<bool>,
-    pub(crate) stream_stop: Option<bool>,
-    /// A request of three seconds at the stop.
-    pub(crate) request_stop: Option<bool>,
+    /// What is begun before a reload.
+    pub(crate) reload: Option<Begun>,
+    /// What is begun before llb is stopped.
+    pub(crate) stop: Option<Begun>,
     /// Workers end themselves after some requests.
     pub(crate) recycled: Option<Tally>,
+    /// One copy without llb is asked to end: what its clients lose.
+    pub(crate) alone: Tally,
+    pub(crate) alone_stop: Option<Begun>,
+}
+
+/// Whether what was begun came whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Begun {
+    /// A stream of six seconds.
+    pub(crate) stream: bool,
+    /// A request of three.
+    pub(crate) request: bool,
 }
 
 impl Outcome {
-    /// Whether all is as it should be.
+    /// Whether all is as it should be: llb loses nothing that the program's own end does not lose.
     pub(crate) fn holds(&self, program: &Program) -> bool {
-        let kept = program.own_losses.is_some() || self.reloads_kept.lost() == 0;
+        let kept = &self.reloads_kept;
+        let begun = |begun: Option<Begun>| {
+            let alone = self.alone_stop.filter(|_| begun.is_some());
+            begun.is_none_or(|begun| {
+                (begun.stream || alone.is_some_and(|alone| !alone.stream))
+                    && (begun.request || alone.is_some_and(|alone| !alone.request))
+            })
+        };
         self.error.is_none()
             && self.steered == 4
+            && self.quiet.lost() == 0
             && self.reloads_new.lost() == 0
-            && kept
+            && kept.lost() == kept.in_work()
+            && (kept.in_work() == 0 || self.alone.in_work() > 0)
             // Only what the killed one held.
             && self.kill.lost() <= 8
             && self.broken.as_ref().is_none_or(|(code, tally)| *code == Some(6) && tally.lost() == 0)
-            && [self.stream_reload, self.stream_stop, self.request_stop].iter().all(|whole| *whole != Some(false))
-            && self.recycled.as_ref().is_none_or(|tally| tally.lost() == 0)
+            && begun(self.reload)
+            && begun(self.stop)
+            && self.recycled.as_ref().is_none_or(|tally| {
+                let own = program.own_losses.and_then(|_| tally.lost.get("unread")).copied().unwrap_or(0);
+                tally.lost() == own
+            })
     }
 }
 
-/// Drives one program.
-pub(crate) fn of(program: &Program, installed: &Installed, llb: &Path) -> Outcome {
+/// Drives one program; `few`: without llb only to learn whether it would have lost the same.
+pub(crate) fn of(program: &Program, installed: &Installed, llb: &Path, few: bool) -> Outcome {
     let mut outcome = Outcome::default();
-    let tried = try_all(program, installed, llb, &mut outcome);
+    let tried = try_all(program, installed, llb, &mut outcome).and_then(|()| {
+        let is_told = few && outcome.holds(program);
+        if is_told { Ok(()) } else { alone(program, installed, &mut outcome) }
+    });
     outcome.error = tried.err().map(|error| format!("{error:#}"));
-    crate::fleet::clear();
+    Stage::clear(program);
     outcome
 }
 
 fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut Outcome) -> Result<()> {
     let speaks = &program.speaks;
     let works = matches!(speaks, Speaks::Http);
+    outcome.version = installed.version(program)?;
     let mut fleet = Fleet::start(program, program.command, installed, llb)?;
 
-    under(speaks, ADDRESS, &[NEW], |_| thread::sleep(Duration::from_secs(2)));
+    let all = if works { HTTP } else { LINES };
+    let kept = &all[1..];
+    (outcome.quiet, ()) = under(speaks, ADDRESS, all, |_| thread::sleep(Duration::from_secs(3)));
     let status = fleet.status()?;
     let workers = status["workers"].as_array().into_iter().flatten();
     outcome.steered = workers.filter(|worker| worker["chosen"].as_u64().is_some_and(|chosen| chosen > 0)).count();
 
-    let kept: &[Clients] = if works { &[KEPT, LONG] } else { &[KEPT] };
     let (new, (kept, done)) = under(speaks, ADDRESS, &[NEW], |_| under(speaks, ADDRESS, kept, |_| reloads(&fleet)));
     (outcome.reloads_new, outcome.reloads_kept) = (new, kept);
     done?;
@@ -109,18 +154,13 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
         fleet.settle()?;
     }
     if works {
-        let stream = begin_stream();
-        thread::sleep(Duration::from_millis(700));
+        let asked = Asked::begin();
         fleet.reload()?;
-        outcome.stream_reload = Some(is_whole(stream));
+        outcome.reload = Some(asked.end());
         fleet.settle()?;
-
-        let stream = begin_stream();
-        let request = thread::spawn(|| client::post(&mut client::connect(ADDRESS)?, "/ms/3000", false));
-        thread::sleep(Duration::from_millis(700));
+        let asked = Asked::begin();
         fleet.stop()?;
-        outcome.stream_stop = Some(is_whole(stream));
-        outcome.request_stop = Some(request.join().is_ok_and(|answer| answer.is_ok()));
+        outcome.stop = Some(asked.end());
     } else {
         fleet.stop()?;
     }
@@ -135,6 +175,28 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
     Ok(())
 }
 
+/// The same load on one copy without llb, which is asked to end, several times: what it loses is seldom.
+fn alone(program: &Program, installed: &Installed, outcome: &mut Outcome) -> Result<()> {
+    let all = if matches!(program.speaks, Speaks::Http) { HTTP } else { LINES };
+    for round in 0..ALONE {
+        let mut alone = Alone::start(program, ADDRESS, installed)?;
+        let asked = (round == 0 && matches!(program.speaks, Speaks::Http)).then(Asked::begin);
+        let (tally, ended) = under(&program.speaks, ADDRESS, all, |_| {
+            thread::sleep(Duration::from_secs(1));
+            alone.end()
+        });
+        ended?;
+        outcome.alone.add(tally);
+        drop(alone);
+        if let Some(asked) = asked {
+            outcome.alone_stop = Some(asked.end());
+        }
+    }
+    // Nobody listens any more.
+    outcome.alone.lost.remove("refused");
+    Ok(())
+}
+
 /// Three reloads, each when the one before has come to its end.
 fn reloads(fleet: &Fleet) -> Result<()> {
     thread::sleep(Duration::from_millis(500));
@@ -145,23 +207,28 @@ fn reloads(fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-type Stream = thread::JoinHandle<Result<client::Answer, Lost>>;
-
-fn begin_stream() -> Stream {
-    thread::spawn(|| client::get(&mut client::connect(ADDRESS)?, &format!("/stream/{PARTS}"), false))
+/// A stream and a long request.
+struct Asked {
+    stream: JoinHandle<Result<client::Answer, Lost>>,
+    request: JoinHandle<Result<client::Answer, Lost>>,
 }
 
-fn is_whole(stream: Stream) -> bool {
-    let begun = now();
-    let answer = stream.join();
-    let is_whole = answer.as_ref().is_ok_and(|answer| {
-        answer.as_ref().is_ok_and(|answer| {
-            let body = String::from_utf8_lossy(&answer.body);
-            body.matches("part").count() == PARTS && body.contains("end")
-        })
-    });
-    if !is_whole {
-        eprintln!("a stream after {:.1} s: {answer:?}", begun.elapsed().as_secs_f64());
+impl Asked {
+    /// Begins both, and waits until the program has them in work.
+    fn begin() -> Self {
+        let begin = |path: String| thread::spawn(move || client::get(&mut client::connect(ADDRESS)?, &path, false));
+        let asked = Self { stream: begin(format!("/stream/{PARTS}")), request: begin("/ms/3000".into()) };
+        thread::sleep(Duration::from_millis(700));
+        asked
     }
-    is_whole
+
+    fn end(self) -> Begun {
+        let stream = self.stream.join().is_ok_and(|answer| {
+            answer.is_ok_and(|answer| {
+                let body = String::from_utf8_lossy(&answer.body);
+                body.matches("part").count() == PARTS && body.contains("end")
+            })
+        });
+        Begun { stream, request: self.request.join().is_ok_and(|answer| answer.is_ok()) }
+    }
 }

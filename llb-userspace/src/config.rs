@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen}, kernel::{Limit, OwnPorts}};
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling}, kernel::{Limit, OwnPorts}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
@@ -14,6 +14,7 @@
 //!     ready_when: ReadyWhen::Ready,
 //!     ready_timeout: Duration::from_secs(60),
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
+//!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
 //!     ..Config::new("node", ["server.js"])
 //! };
@@ -25,12 +26,14 @@
 //! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
+mod recycling;
 mod stop;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
+pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
@@ -168,6 +171,8 @@ pub struct Config {
     pub backoff: Duration,
     /// What is done about workers that hang.
     pub hanging: Hanging,
+    /// When workers are replaced although nothing is wrong with them.
+    pub recycling: Recycling,
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
     pub concurrency: Option<u32>,
@@ -204,6 +209,7 @@ impl Config {
             respawn: Duration::from_secs(1),
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },
+            recycling: Recycling::default(),
             concurrency: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,

@@ -38,6 +38,8 @@ pub(super) enum Message {
     Outside { id: WorkerId, outside: Vec<Outsider> },
     /// A worker has been seen to accept connections at the listener of this cookie.
     Accepts { id: WorkerId, cookie: u64 },
+    /// How much memory workers take, bytes; who has ended takes none.
+    Memory { resident: Vec<(WorkerId, Option<u64>)> },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.

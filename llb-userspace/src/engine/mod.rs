@@ -25,6 +25,7 @@ mod ports;
 mod publish;
 mod queues;
 mod record;
+mod recycle;
 mod rescue;
 mod rights;
 mod service;
@@ -146,6 +147,7 @@ pub(crate) struct Engine {
     /// What other fleets listen on.
     others: Others,
     rescue: rescue::Rescue,
+    recycler: recycle::Recycler,
     waking: wake::Waking,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
     lines: Option<line::Lines>,
@@ -314,6 +316,7 @@ impl Engine {
         }
         self.tend_lines(now);
         self.look_after_the_silent(now);
+        self.recycle(now);
         self.reap_what_was_hidden();
         self.say_what_is_only_bound(now);
         self.attach_anew_if_bypassed(now);

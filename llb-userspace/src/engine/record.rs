@@ -62,6 +62,7 @@ impl Engine {
                     State::Stopping { .. } | State::Killed => Stage::Stopping,
                 },
                 asked_to_leave: worker.is_to_leave().map(str::to_owned),
+                is_recycled: worker.is_recycled(),
                 seats: worker.seats().filter_map(baseline).collect(),
             })
         });

@@ -71,6 +71,7 @@ impl Engine {
             state: state.into(),
             starts_in_s: starts_at.map(|at| seconds(at.since(now))),
             restarts: self.lives.restarts(slot),
+            recycled: self.lives.recycled(slot),
             last_exit: self.last_exit(slot),
         }
     }
@@ -127,6 +128,7 @@ impl Engine {
             cost_us: counted.cost_ns as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
+            memory_bytes: running.and_then(|running| running.memory),
             reports: running.map(reports).unwrap_or_default(),
         }
     }

@@ -66,6 +66,8 @@ pub(super) struct Running {
     pub rescued: u64,
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
+    /// The memory that it had when that was last measured, bytes.
+    pub memory: Option<u64>,
     pub end: End,
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
@@ -110,6 +112,7 @@ impl Running {
                 drain: Drain::default(),
                 number: Some(number),
                 pid_started_at,
+                memory: None,
                 end,
                 rescued: 0,
                 say: Some(say),
@@ -161,6 +164,7 @@ impl Running {
             drain: Drain::default(),
             number: record.number,
             pid_started_at: record.pid_started_at,
+            memory: None,
             end,
             rescued: 0,
             say: None,

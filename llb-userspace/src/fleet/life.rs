@@ -28,6 +28,7 @@ mod hear;
 mod leave;
 mod operate;
 mod place;
+mod recycle;
 mod roll;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -142,10 +143,17 @@ impl Lives {
         self.workers.get(&id)
     }
 
-    /// How often a slot's worker has been replaced.
+    /// How often a slot's worker has been replaced, not counting those that were recycled.
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
-        self.places.get(slot.0 as usize).map_or(0, |place| place.spawned.saturating_sub(1))
+        let restarts = |place: &Place| place.spawned.saturating_sub(1).saturating_sub(place.recycled);
+        self.places.get(slot.0 as usize).map_or(0, restarts)
+    }
+
+    /// How often a slot's worker has been replaced as it had reached a limit.
+    #[must_use]
+    pub fn recycled(&self, slot: Slot) -> u32 {
+        self.places.get(slot.0 as usize).map_or(0, |place| place.recycled)
     }
 
     /// The generation that serves.

@@ -24,6 +24,8 @@ enum Happening {
     Exits(usize),
     /// It exits with code 0.
     ExitsWell(usize),
+    /// Workers reach a limit: those of this number, and of any multiple of it.
+    Recycles(usize),
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
@@ -128,6 +130,15 @@ impl World {
                     self.last_spawn.remove(&slot);
                 }
                 self.exit(id)
+            }
+            Happening::Recycles(number) => {
+                let due = self.alive.iter().step_by(number % 3 + 1).map(|id| (*id, recycled::reached(1_000)));
+                let effects = self.lives.recycle(due.collect(), now);
+                assert!(
+                    !effects.iter().any(|effect| matches!(effect, Effect::TellToFinish(_))),
+                    "before another serves"
+                );
+                effects
             }
             Happening::Command(what, number) => self.command(what, number),
             Happening::Stop => {
@@ -354,6 +365,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => any::<usize>().prop_map(Happening::HangsUp),
         3 => any::<usize>().prop_map(Happening::Exits),
         2 => any::<usize>().prop_map(Happening::ExitsWell),
+        2 => any::<usize>().prop_map(Happening::Recycles),
     ]
 }
 

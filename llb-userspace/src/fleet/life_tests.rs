@@ -10,6 +10,8 @@ use crate::model::Address;
 mod adopted;
 #[path = "life_operated_tests.rs"]
 mod operated;
+#[path = "life_recycled_tests.rs"]
+mod recycled;
 #[path = "life_simulation.rs"]
 mod simulation;
 

@@ -32,6 +32,8 @@ pub enum Kind {
     Hung,
     /// A worker that hung answers again.
     Recovered,
+    /// A worker has reached a limit, and is to be replaced.
+    Recycling,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
     Draining,
     /// A worker has been sent the signal to end.
@@ -79,6 +81,7 @@ impl Kind {
             Kind::Rescued => "rescued",
             Kind::Hung => "hung",
             Kind::Recovered => "recovered",
+            Kind::Recycling => "recycling",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
             Kind::LeftCgroup => "left_cgroup",

@@ -90,6 +90,9 @@ pub struct WorkerRecord {
     pub stage: Stage,
     /// Why it is to be replaced, if it is.
     pub asked_to_leave: Option<String>,
+    /// Whether that is as it has reached a limit, and its replacement has not been started.
+    #[serde(default)]
+    pub is_recycled: bool,
     /// The seats that it holds.
     pub seats: Vec<SeatRecord>,
 }

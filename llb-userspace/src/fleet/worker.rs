@@ -137,6 +137,8 @@ pub struct Worker {
     pub(super) asked_to_leave: Option<String>,
     /// Whether its replacement has been ordered.
     pub(super) leaving: bool,
+    /// Whether it is to be replaced as it has reached a limit, and its replacement has not been started.
+    pub(super) is_recycled: bool,
     /// Whether it hangs, so that it need not stay if its replacement cannot start beside it.
     pub(super) hangs: bool,
 }
@@ -161,6 +163,7 @@ impl Worker {
             late: false,
             asked_to_leave: None,
             leaving: false,
+            is_recycled: false,
             hangs: false,
         }
     }
@@ -199,6 +202,12 @@ impl Worker {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.asked_to_leave.is_some()
+    }
+
+    /// Whether it is to be replaced as it has reached a limit, and its replacement has not been started.
+    #[must_use]
+    pub fn is_recycled(&self) -> bool {
+        self.is_recycled
     }
 
     /// Whether nobody else is to fill its slot.

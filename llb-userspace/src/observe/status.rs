@@ -158,8 +158,11 @@ pub struct SlotStatus {
     pub state: String,
     /// When a waiting slot gets its worker, seconds from now; none if that depends on another worker's end.
     pub starts_in_s: Option<f64>,
-    /// How often its worker has been replaced.
+    /// How often its worker has been replaced, not counting `recycled`.
     pub restarts: u32,
+    /// How often its worker has been replaced as it had reached `--max-requests`, `--max-age` or `--max-memory`.
+    #[serde(default)]
+    pub recycled: u32,
     /// How its last worker ended.
     pub last_exit: Option<String>,
 }
@@ -210,6 +213,9 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// How the slot's last worker ended.
     pub last_exit: Option<String>,
+    /// The memory that it has resident, bytes; measured where `--max-memory` is given.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Lines understood on its report channel, by kind, and faults in them.
     pub reports: BTreeMap<String, u64>,
 }

@@ -35,6 +35,9 @@ pub struct Adopted {
 pub struct AdoptedPlace {
     /// How often it has been filled.
     pub spawned: u32,
+    /// Of those, how many came in the place of one that was recycled; not in the record of an llb that recycles none.
+    #[serde(default)]
+    pub recycled: u32,
     /// Whether anybody has ever been ready there.
     pub was_ready: bool,
     /// Whether it was to be left empty.
@@ -52,6 +55,8 @@ pub struct AdoptedWorker {
     pub stage: Stage,
     /// Why it was to be replaced, if it was.
     pub asked_to_leave: Option<String>,
+    /// Whether that was as it had reached a limit, and its replacement had not been started.
+    pub is_recycled: bool,
     /// When it was spawned.
     pub started_at: Instant,
     /// Its listeners; with a seat those that are in their group.
@@ -65,6 +70,7 @@ impl Lives {
     pub fn places(&self) -> impl Iterator<Item = AdoptedPlace> {
         self.places.iter().map(|place| AdoptedPlace {
             spawned: place.spawned,
+            recycled: place.recycled,
             was_ready: place.was_ready,
             drained: place.wish == Wish::Drained,
         })
@@ -124,7 +130,7 @@ impl Lives {
             self.places.push(Place::due(&self.pace, now));
         }
         for (place, found) in self.places.iter_mut().zip(&found.places) {
-            (place.spawned, place.was_ready) = (found.spawned, found.was_ready);
+            (place.spawned, place.recycled, place.was_ready) = (found.spawned, found.recycled, found.was_ready);
             if found.drained {
                 (place.wish, place.spawn_at) = (Wish::Drained, None);
             }
@@ -149,6 +155,7 @@ impl Lives {
         // The replacement has been ordered, and is there or has to be ordered again.
         worker.leaving = found.asked_to_leave.is_some() && worker.state == State::Serving;
         worker.asked_to_leave = found.asked_to_leave;
+        worker.is_recycled = found.is_recycled;
         let is_current = worker.is_current();
         self.workers.insert(id, worker);
         self.note_worker(Kind::TakenOver, id, "its master has died");

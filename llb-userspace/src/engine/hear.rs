@@ -72,6 +72,10 @@ impl Engine {
                 let effects = self.lives.accepts(id, cookie, now);
                 self.perform(effects, now);
             }
+            Message::Queues { id, cookie, waiting } => {
+                let effects = self.lives.queues(id, cookie, waiting, now);
+                self.perform(effects, now);
+            }
             Message::Memory { resident } => self.measured(resident),
             Message::Outside { id, outside } => self.found_outside(id, outside),
             Message::Looked { id, look } => self.looked(id, look, now),

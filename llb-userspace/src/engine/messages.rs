@@ -38,6 +38,8 @@ pub(super) enum Message {
     Outside { id: WorkerId, outside: Vec<Outsider> },
     /// A worker has been seen to accept connections at the listener of this cookie.
     Accepts { id: WorkerId, cookie: u64 },
+    /// A worker that starts does not accept connections at the listener of this cookie, and whether some wait there.
+    Queues { id: WorkerId, cookie: u64, waiting: bool },
     /// How much memory workers take, bytes; who has ended takes none.
     Memory { resident: Vec<(WorkerId, Option<u64>)> },
     /// What a worker that drains still holds; none if it could not be looked at.

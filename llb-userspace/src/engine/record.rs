@@ -73,6 +73,7 @@ impl Engine {
             worker_level: self.cgroup.worker_level(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
+            unattended: self.lives.unattended().map(|address| address.0).collect(),
             places: self.lives.places().collect(),
             workers: workers.collect(),
         }

@@ -32,7 +32,7 @@ use crate::{
         takeover::{FORMAT, Record, Terms},
     },
     kernel::{KernelError, Limit, Options, Pins, Steering},
-    model::{Generation, Instant, Slot},
+    model::{Address, Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
     updater::Updater,
@@ -143,8 +143,9 @@ impl Engine {
             listeners: listeners.clone(),
             seats: seats.keys().copied().collect(),
         });
-        let Record { places, generation, reloading, .. } = record;
-        let found = Adopted { workers: adopted.collect(), places, generation, reloading };
+        let Record { places, generation, reloading, unattended, .. } = record;
+        let unattended = unattended.into_iter().map(Address).collect();
+        let found = Adopted { workers: adopted.collect(), places, generation, reloading, unattended };
         let books = self.updater.steering().books();
         let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {

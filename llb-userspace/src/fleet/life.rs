@@ -24,6 +24,7 @@
 //! Every transition leaves a [`Note`] with its cause.
 
 mod adopt;
+mod attend;
 mod hear;
 mod leave;
 mod operate;
@@ -31,7 +32,10 @@ mod place;
 mod recycle;
 mod roll;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub use self::{
     adopt::{Adopted, AdoptedPlace, AdoptedWorker},
@@ -49,7 +53,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    model::{Generation, Instant, Seat, Slot, WorkerId},
+    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
 };
 
 /// What the fleet is to be, as far as its lives are concerned.
@@ -94,6 +98,8 @@ pub struct Lives {
     roll: Option<Roll>,
     queued: Option<Style>,
     next: WorkerId,
+    /// Addresses at which workers have become ready that were never seen to accept there.
+    unattended: BTreeSet<Address>,
     notes: Vec<Note>,
     /// Before this, time alone changes nothing.
     due: Instant,
@@ -127,6 +133,7 @@ impl Lives {
             roll: None,
             queued: None,
             next: WorkerId(1),
+            unattended: BTreeSet::new(),
             notes: Vec::new(),
             due: AT_ONCE,
         }
@@ -194,9 +201,9 @@ impl Lives {
                 State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
                     self.advance(id, now, &mut effects);
                 }
-                // The one at which it accepted nothing has been closed.
+                // The one at which it accepted nothing has been closed, or has been let be for long enough.
                 State::Starting { .. }
-                    if self.rules.ready_when == ReadyWhen::Accepting && worker.accepts_everywhere() =>
+                    if self.rules.ready_when == ReadyWhen::Accepting && self.attends(worker, now).is_some() =>
                 {
                     self.advance(id, now, &mut effects);
                 }
@@ -231,7 +238,7 @@ impl Lives {
         };
         let workers = self.workers.values().filter_map(|worker| match worker.state {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
-            State::Starting { deadline } => Some(deadline),
+            State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
             State::Stopping { relaxed, .. } => Some(relaxed),
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
@@ -267,18 +274,25 @@ impl Lives {
 
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get(&id) else { return };
         let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
-        let (ready, cause) = match self.rules.ready_when {
-            ReadyWhen::Accepting => (worker.accepts_everywhere(), "it listens and waits for connections"),
-            ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
-            ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
-            ReadyWhen::Started => (true, "it has been started"),
+        let listens = !worker.listeners.is_empty();
+        let ready = match self.rules.ready_when {
+            ReadyWhen::Accepting => self.attends(worker, now),
+            ReadyWhen::Listening => listens.then(|| "it listens".into()),
+            ReadyWhen::Ready => (worker.said_ready && listens).then(|| "it listens and has said so".into()),
+            ReadyWhen::Started => Some("it has been started".into()),
         };
         // One that serves has been ready, whatever else it listens on now.
-        if !(serving || (starting && ready)) {
-            return;
+        let cause = match ready {
+            Some(cause) if starting => cause,
+            _ if serving => String::new(),
+            _ => return,
+        };
+        if starting && self.rules.ready_when == ReadyWhen::Accepting {
+            self.note_unattended(id);
         }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.state = State::Serving;
         worker.was_ready = true;
         join(worker, &mut self.seats, now, effects);
@@ -287,7 +301,7 @@ impl Lives {
             if let Some(place) = self.place(slot) {
                 (place.was_ready, place.failures) = (true, 0);
             }
-            self.note_worker(Kind::Ready, id, cause);
+            self.note_worker(Kind::Ready, id, &cause);
             self.retire_leaving(slot, now, effects);
             self.retire_elders(id, now, effects);
             self.come_up(effects);

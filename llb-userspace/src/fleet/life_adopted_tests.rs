@@ -34,6 +34,7 @@ pub(super) fn left(lives: &Lives) -> Adopted {
         places: lives.places().collect(),
         generation: lives.generation().0,
         reloading: lives.reloading().map(|generation| generation.0),
+        unattended: lives.unattended().collect(),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::model::Address;
 
 #[path = "life_adopted_tests.rs"]
 mod adopted;
+#[path = "life_attending_tests.rs"]
+mod attending;
 #[path = "life_operated_tests.rs"]
 mod operated;
 #[path = "life_recycled_tests.rs"]

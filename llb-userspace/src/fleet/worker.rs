@@ -1,6 +1,6 @@
 //! One worker, as the lives of the fleet know it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
 
@@ -124,6 +124,9 @@ pub struct Worker {
     pub(super) held: Vec<Seat>,
     /// Those of its listeners at which it has been seen to accept connections, by cookie.
     pub(super) accepts: BTreeSet<u64>,
+    /// When it was first seen to accept anywhere, and of the listeners where it was not whether connections wait there.
+    pub(super) accepts_since: Option<Instant>,
+    pub(super) queues: BTreeMap<u64, bool>,
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
@@ -155,6 +158,8 @@ impl Worker {
             bound: None,
             held: Vec::new(),
             accepts: BTreeSet::new(),
+            accepts_since: None,
+            queues: BTreeMap::new(),
             said_ready: false,
             spoke: false,
             was_ready: false,
@@ -182,6 +187,12 @@ impl Worker {
     /// Whether it accepts connections wherever it listens.
     pub(super) fn accepts_everywhere(&self) -> bool {
         !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
+    }
+
+    /// Its listeners, by cookie and address, at which it has not been seen to accept.
+    pub(super) fn without_accept(&self) -> impl Iterator<Item = (u64, Address)> {
+        let without = self.listeners.iter().filter(|listener| !self.accepts.contains(&listener.cookie));
+        without.map(|listener| (listener.cookie, listener.address))
     }
 
     /// Whether it is ready and listens, and none of its listeners could be joined so far.

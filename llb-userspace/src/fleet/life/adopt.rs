@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AT_ONCE, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker, WorkerId,
+    AT_ONCE, Address, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker,
+    WorkerId,
     place::{Place, Wish},
     roll::Roll,
 };
@@ -28,6 +29,8 @@ pub struct Adopted {
     pub generation: u32,
     /// The generation that was being started, during a reload.
     pub reloading: Option<u32>,
+    /// The addresses at which workers were ready and accepted nothing.
+    pub unattended: Vec<Address>,
 }
 
 /// A slot that was found.
@@ -88,6 +91,7 @@ impl Lives {
         now: Instant,
     ) -> (Vec<WorkerId>, Vec<Effect>) {
         self.due = AT_ONCE;
+        self.unattended.extend(&found.unattended);
         let mut effects = Vec::new();
         let held: BTreeSet<Seat> = found.workers.iter().flat_map(|worker| &worker.seats).copied().collect();
         self.seats = Seats::held(&held, is_used);

@@ -39,6 +39,9 @@ impl Lives {
             && worker.listeners.iter().any(|listener| listener.cookie == cookie)
         {
             worker.accepts.insert(cookie);
+            worker.accepts_since.get_or_insert(now);
+            let at = worker.listeners.iter().find(|listener| listener.cookie == cookie);
+            self.unattended.retain(|address| at.is_none_or(|listener| listener.address != *address));
             self.advance(id, now, &mut effects);
         }
         effects

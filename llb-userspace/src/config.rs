@@ -12,6 +12,7 @@
 //!     // The metrics of the worker in slot 3 are on 9103.
 //!     own_ports: vec![OwnPorts { first: 9100, last: 9100, by_slot: true }],
 //!     ready_when: ReadyWhen::Ready,
+//!     ready_check: Some("/health".into()),
 //!     ready_timeout: Duration::from_secs(60),
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
 //!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
@@ -154,6 +155,8 @@ pub struct Config {
     pub own_ports: Vec<OwnPorts>,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
+    /// The path that a worker is asked for over HTTP, and has to answer with a status below 500, before it counts as ready.
+    pub ready_check: Option<String>,
     /// How long a worker may take to become ready.
     pub ready_timeout: Duration,
     /// How long a worker that is to end may take, before it is killed.
@@ -201,6 +204,7 @@ impl Config {
             limits: Vec::new(),
             own_ports: Vec::new(),
             ready_when: ReadyWhen::default(),
+            ready_check: None,
             ready_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             drain_idle: None,

@@ -76,6 +76,9 @@ pub(super) struct RunArgs {
     /// When a worker counts as ready
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Accepting)]
     pub ready_when: ReadyWhenArg,
+    /// Ask each new worker for this path over HTTP, until it answers with a status below 500; then it is ready [default path: /]
+    #[arg(long, value_name = "PATH", value_parser = path, num_args = 0..=1, default_missing_value = "/")]
+    pub ready_check: Option<String>,
     /// How long a worker may take to become ready
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub ready_timeout: Duration,
@@ -382,6 +385,14 @@ fn concurrency(text: &str) -> Result<Concurrency, String> {
     }
 }
 
+/// What stands in the first line of a request.
+fn path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("give a path, as /health, with what is not ASCII or a space as %XX".into()),
+    }
+}
+
 fn age(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("a worker is older than that when it starts".into()),
@@ -467,6 +478,7 @@ mod tests {
         for wrong in ["", "0", "M", "0G", "-1", "1.5G", "512MB", "99999999999T", "1é"] {
             assert!(bytes(wrong).unwrap_err().contains("512M"), "{wrong}");
         }
+        assert!(path("health").is_err() && path("/a b").is_err() && path("/\r\n").is_err() && path("/a?b=%20").is_ok());
         assert!(age("0s").is_err() && age("soon").is_err() && age("1h").is_ok());
     }
 

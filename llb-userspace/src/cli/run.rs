@@ -91,6 +91,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         limits: args.ports,
         own_ports: args.own_ports,
         ready_when: args.ready_when.into(),
+        ready_check: args.ready_check,
         ready_timeout: args.ready_timeout,
         drain_timeout: args.drain_timeout,
         drain_idle: args.drain_idle,

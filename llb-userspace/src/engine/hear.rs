@@ -76,6 +76,7 @@ impl Engine {
                 let effects = self.lives.queues(id, cookie, waiting, now);
                 self.perform(effects, now);
             }
+            Message::Checked { id, answer } => self.checked(id, answer, now),
             Message::Memory { resident } => self.measured(resident),
             Message::Outside { id, outside } => self.found_outside(id, outside),
             Message::Looked { id, look } => self.looked(id, look, now),

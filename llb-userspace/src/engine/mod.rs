@@ -7,6 +7,7 @@
 mod acceptance;
 mod answers;
 mod awaited;
+mod check;
 mod diagnose;
 mod drain;
 mod effects;
@@ -154,6 +155,8 @@ pub(crate) struct Engine {
     inbox: mpsc::Sender<Message>,
     /// For looking at workers that start.
     lookers: Rc<Semaphore>,
+    /// How workers that start are asked whether they are ready; none if they are not.
+    checker: Option<check::Checker>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     Announce, Engine, RunError,
     acceptance::LOOKERS,
+    check::Checker,
     guard::Guard,
     journal::Journal,
     leftover,
@@ -31,7 +32,7 @@ use crate::{
         Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
-    kernel::{KernelError, Limit, Options, Pins, Steering},
+    kernel::{Checks, KernelError, Limit, Options, Pins, Steering},
     model::{Address, Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
@@ -68,6 +69,7 @@ impl Engine {
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
+            ready_check: config.ready_check.is_some(),
             ready_timeout: config.ready_timeout,
             drain_timeout: config.drain_timeout,
             drain_idle: config.drain_idle,
@@ -82,6 +84,10 @@ impl Engine {
             Some(Left { cgroup, steering, pins, record, workers, gone }) => {
                 (cgroup, steering, Some(pins), Some((record, workers, gone)))
             }
+        };
+        let checker = match &config.ready_check {
+            Some(path) => Some(Checker::new(Checks::attach()?, path)),
+            None => None,
         };
         let notify = notify::open(&config, &lock, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
@@ -107,6 +113,7 @@ impl Engine {
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
+            checker,
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,

@@ -63,6 +63,8 @@ pub struct Rules {
     pub slots: u32,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
+    /// Whether it is also asked.
+    pub ready_check: bool,
     /// How long it may take to become ready.
     pub ready_timeout: Duration,
     /// How long it may take to finish, and then how long to end.
@@ -197,17 +199,17 @@ impl Lives {
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
-                // By the time of a later tick it has been.
-                State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
-                    self.advance(id, now, &mut effects);
+                State::Starting { deadline } => {
+                    // By the time of a later tick it has been started; or the one at which it accepted nothing has been
+                    // closed, or let be for long enough.
+                    if matches!(self.rules.ready_when, ReadyWhen::Started | ReadyWhen::Accepting) {
+                        self.advance(id, now, &mut effects);
+                    }
+                    let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+                    if now >= deadline && self.workers.get(&id).is_some_and(starts) {
+                        self.is_late(id, now, &mut effects);
+                    }
                 }
-                // The one at which it accepted nothing has been closed, or has been let be for long enough.
-                State::Starting { .. }
-                    if self.rules.ready_when == ReadyWhen::Accepting && self.attends(worker, now).is_some() =>
-                {
-                    self.advance(id, now, &mut effects);
-                }
-                State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
                     let sight = sight(worker);
                     self.drain(id, sight, now, &mut effects);
@@ -221,7 +223,7 @@ impl Lives {
                 State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
                     effects.extend(self.succeed(id, now));
                 }
-                State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
+                State::Serving | State::Stopping { .. } | State::Killed => {}
             }
         }
         self.spawn_due(now, &mut effects);
@@ -285,6 +287,10 @@ impl Lives {
         };
         // One that serves has been ready, whatever else it listens on now.
         let cause = match ready {
+            Some(cause) if starting && self.rules.ready_check => match &worker.answer {
+                Some(answer) => format!("{cause}, and answers {answer}"),
+                None => return self.ask(id, effects),
+            },
             Some(cause) if starting => cause,
             _ if serving => String::new(),
             _ => return,

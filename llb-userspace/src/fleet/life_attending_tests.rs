@@ -96,3 +96,22 @@ fn the_next_master_knows_where_nobody_accepts() {
     begins(&mut lives, fifth, at(32_100));
     assert_eq!(joined(&lives.queues(fifth, 51, false, at(32_400))), []);
 }
+
+#[test]
+fn one_that_is_asked_is_ready_when_it_has_answered() {
+    for ready_when in [ReadyWhen::Accepting, ReadyWhen::Listening, ReadyWhen::Started] {
+        let mut lives = Lives::new(Rules { slots: 1, ready_when, ready_check: true, ..RULES }, at(0));
+        tick(&mut lives, at(0), undrained);
+        assert_eq!(tick(&mut lives, at(1), undrained), [], "it is asked where it listens");
+        let mut effects = lives.listens(FIRST, 1, address(80), at(2));
+        effects.extend(lives.accepts(FIRST, 1, at(3)));
+        effects.extend(tick(&mut lives, at(4), undrained));
+        assert_eq!(effects.iter().filter(|effect| **effect == Effect::Check(FIRST)).count(), 1, "{effects:?}");
+        assert!(joined(&effects).is_empty() && !lives.is_up());
+        let mut late = lives.clone();
+        assert_eq!(joined(&lives.answers(FIRST, "/ with 200", at(500))), [(FIRST, 1, Seat(0))]);
+        assert!(lives.take_notes().iter().any(|note| note.kind == Kind::Ready && note.cause.ends_with("/ with 200")));
+        let effects = tick(&mut late, at(30_000), undrained);
+        assert!(effects.contains(&Effect::Fail(Failure::NotReady { id: FIRST })), "{effects:?}");
+    }
+}

@@ -265,6 +265,7 @@ impl World {
                     let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
                 }
+                Effect::Check(id) => assert!(self.alive.contains(&id), "{id} is not there to be asked"),
                 Effect::Watch { id, cookie } => {
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}")
                 }

@@ -20,6 +20,7 @@ mod simulation;
 const RULES: Rules = Rules {
     slots: 2,
     ready_when: ReadyWhen::Listening,
+    ready_check: false,
     ready_timeout: Duration::from_secs(30),
     drain_timeout: Duration::from_secs(10),
     drain_idle: None,

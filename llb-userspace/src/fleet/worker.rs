@@ -124,6 +124,9 @@ pub struct Worker {
     pub(super) held: Vec<Seat>,
     /// Those of its listeners at which it has been seen to accept connections, by cookie.
     pub(super) accepts: BTreeSet<u64>,
+    /// Whether it is asked if it is ready, and what it has answered.
+    pub(super) is_asked: bool,
+    pub(super) answer: Option<String>,
     /// When it was first seen to accept anywhere, and of the listeners where it was not whether connections wait there.
     pub(super) accepts_since: Option<Instant>,
     pub(super) queues: BTreeMap<u64, bool>,
@@ -158,6 +161,8 @@ impl Worker {
             bound: None,
             held: Vec::new(),
             accepts: BTreeSet::new(),
+            is_asked: false,
+            answer: None,
             accepts_since: None,
             queues: BTreeMap::new(),
             said_ready: false,

@@ -55,6 +55,27 @@ impl Lives {
         }
     }
 
+    /// The worker would be ready, but has to be asked; at what it listens on, so not before it does.
+    pub(super) fn ask(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(worker) =
+            self.workers.get_mut(&id).filter(|worker| !worker.listeners.is_empty() && !worker.is_asked)
+        {
+            worker.is_asked = true;
+            effects.push(Effect::Check(id));
+        }
+    }
+
+    /// The worker was asked whether it is ready, and is: what it was asked, and answers.
+    pub fn answers(&mut self, id: WorkerId, answer: &str, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.answer = Some(answer.to_owned());
+            self.advance(id, now, &mut effects);
+        }
+        effects
+    }
+
     /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
     pub fn join_failed(&mut self, cookie: u64, now: Instant) -> bool {
         self.due = AT_ONCE;

@@ -78,7 +78,7 @@ fn each_worker_is_asked_for_itself() {
 #[test]
 fn one_that_stays_sick_fails_the_start() {
     let stage = Stage::new();
-    let ended = launch(&stage, "127.0.0.1", &["--ready-timeout", "4s"]).wait();
+    let ended = launch(&stage, "127.0.0.1", &["--ready-timeout", "8s"]).wait();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("asked for /health (--ready-check), 127.0.0.1:8080 answers 503"), "{}", ended.stderr);
 }

@@ -4,6 +4,7 @@
 //! also what it forks, renames or daemonizes. So nothing is ever killed, counted or recognised by a guess.
 
 pub mod acceptance;
+pub mod canary;
 pub mod cgroup;
 pub mod channel;
 pub mod course;
@@ -35,7 +36,7 @@ mod worker;
 pub(crate) use bound::Bound;
 pub(crate) use bypass::Bypass;
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
-pub use command::{Command, Granted, Refusal, Style};
+pub use command::{Canary, Command, Granted, Refusal, Style};
 pub use effect::{CloseScope, Effect, Failure};
 pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};

@@ -181,6 +181,12 @@ pub(super) struct ReloadArgs {
     /// How many workers there may be more than slots meanwhile; 0: each old one ends first [default: 1]
     #[arg(long, value_name = "N", requires = "rolling")]
     pub max_surge: Option<u32>,
+    /// Start the new code in so many slots first, watch it there, and go back if it does clearly worse than the old
+    #[arg(long, value_name = "SLOTS", requires = "watch", value_parser = workers())]
+    pub canary: Option<u32>,
+    /// For how long
+    #[arg(long, value_name = "TIME", requires = "canary", value_parser = humantime::parse_duration)]
+    pub watch: Option<Duration>,
     #[command(flatten)]
     pub common: FleetCommand,
 }

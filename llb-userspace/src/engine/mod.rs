@@ -7,6 +7,7 @@
 mod acceptance;
 mod answers;
 mod awaited;
+mod canary;
 mod check;
 mod diagnose;
 mod drain;
@@ -149,6 +150,7 @@ pub(crate) struct Engine {
     others: Others,
     rescue: rescue::Rescue,
     recycler: recycle::Recycler,
+    canary: canary::Trial,
     waking: wake::Waking,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
     lines: Option<line::Lines>,
@@ -320,6 +322,7 @@ impl Engine {
         self.tend_lines(now);
         self.look_after_the_silent(now);
         self.recycle(now);
+        self.watch_canary(now);
         self.reap_what_was_hidden();
         self.say_what_is_only_bound(now);
         self.attach_anew_if_bypassed(now);
@@ -350,6 +353,9 @@ impl Engine {
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         if matches!(command, Command::Stop) {
             self.close_lines(now);
+        }
+        if matches!(command, Command::Try(..)) && !self.updater.steering().keeps_books() {
+            return Err(Refusal::NoBooks);
         }
         let (granted, effects) = self.lives.command(command, now)?;
         self.perform(effects, now);

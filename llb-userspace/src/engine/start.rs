@@ -108,6 +108,7 @@ impl Engine {
             bypass: Bypass::default(),
             others: Others::default(),
             rescue: super::rescue::Rescue::default(),
+            canary: super::canary::Trial::default(),
             recycler: super::recycle::Recycler::default(),
             waking: super::wake::Waking::default(),
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,

@@ -40,6 +40,7 @@ impl Engine {
             groups: self.groups(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
+            canary: self.canary.said.clone(),
             slots: self.lives.slots().map(|(slot, standing)| self.slot_status(slot, standing, now)).collect(),
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),

@@ -25,6 +25,7 @@
 
 mod adopt;
 mod attend;
+mod canary;
 mod hear;
 mod leave;
 mod operate;
@@ -43,7 +44,7 @@ pub use self::{
 };
 use self::{leave::scope, place::Place, roll::Roll};
 use super::{
-    command::Style,
+    command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
     pace::Pace,
@@ -98,7 +99,7 @@ pub struct Lives {
     generation: Generation,
     latest: Generation,
     roll: Option<Roll>,
-    queued: Option<Style>,
+    queued: Option<(Style, Option<Canary>)>,
     next: WorkerId,
     /// Addresses at which workers have become ready that were never seen to accept there.
     unattended: BTreeSet<Address>,

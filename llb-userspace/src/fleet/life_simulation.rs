@@ -26,6 +26,8 @@ enum Happening {
     ExitsWell(usize),
     /// Workers reach a limit: those of this number, and of any multiple of it.
     Recycles(usize),
+    /// New code that is watched has passed, or failed.
+    Judges(bool),
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
@@ -140,6 +142,8 @@ impl World {
                 );
                 effects
             }
+            Happening::Judges(true) => self.lives.canary_passes("as good", now),
+            Happening::Judges(false) => self.lives.canary_fails("fails", now),
             Happening::Command(what, number) => self.command(what, number),
             Happening::Stop => {
                 self.stopped = true;
@@ -161,6 +165,8 @@ impl World {
             1 => Command::Reload(Style::Rolling { max_surge: number.max(1) }),
             2 => Command::Scale { workers: number },
             3 => Command::Drain { slot },
+            4 => Command::Try(Style::AtOnce, Canary { slots: number, watch: Duration::from_secs(5) }),
+            5 => Command::Try(Style::Rolling { max_surge: number.max(1) }, Canary { slots: 1, watch: Duration::ZERO }),
             _ => Command::Restart { slot },
         };
         self.commanded = true;
@@ -374,7 +380,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn operated() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => happening(),
-        1 => (0_u8..5, 0_u32..5).prop_map(|(what, number)| Happening::Command(what, number)),
+        1 => any::<bool>().prop_map(Happening::Judges),
+        1 => (0_u8..7, 0_u32..5).prop_map(|(what, number)| Happening::Command(what, number)),
     ]
 }
 
@@ -435,6 +442,7 @@ proptest! {
                 break;
             }
             world.happen(&Happening::Tick(5_000, u64::MAX));
+            world.happen(&Happening::Judges(healthy));
             let states = world.states();
             for (index, (id, state)) in states.iter().enumerate() {
                 match state {

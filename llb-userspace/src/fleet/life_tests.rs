@@ -10,6 +10,8 @@ use crate::model::Address;
 mod adopted;
 #[path = "life_attending_tests.rs"]
 mod attending;
+#[path = "life_canary_tests.rs"]
+mod canary;
 #[path = "life_operated_tests.rs"]
 mod operated;
 #[path = "life_recycled_tests.rs"]

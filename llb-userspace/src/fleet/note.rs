@@ -52,6 +52,8 @@ pub enum Kind {
     Up,
     /// A new generation is being started.
     Reloading,
+    /// The new generation serves in a few slots and is watched, or has been watched and is no worse than the old.
+    Canary,
     /// The new generation serves, and no older one is chosen any more.
     Reloaded,
     /// The new generation did not become ready: the old one serves on.
@@ -91,6 +93,7 @@ impl Kind {
             Kind::Emptied => "emptied",
             Kind::Up => "up",
             Kind::Reloading => "reloading",
+            Kind::Canary => "canary",
             Kind::Reloaded => "reloaded",
             Kind::RolledBack => "rolled_back",
             Kind::Scaled => "scaled",

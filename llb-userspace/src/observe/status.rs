@@ -55,6 +55,9 @@ pub struct Status {
     pub generation: u32,
     /// The generation that is being started, during a reload.
     pub reloading: Option<u32>,
+    /// What is seen of new code that is watched (`llb reload --canary`), or was when that was last done; in words.
+    #[serde(default)]
+    pub canary: Option<String>,
     /// The slots, as many as there are to be workers.
     pub slots: Vec<SlotStatus>,
     /// The workers, by slot and age.

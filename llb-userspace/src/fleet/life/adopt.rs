@@ -110,7 +110,7 @@ impl Lives {
             self.advance(id, now, &mut effects);
         }
         if let Some(generation) = found.reloading.map(Generation) {
-            self.roll = Some(Roll { generation, style: Style::AtOnce });
+            self.roll = Some(Roll { generation, style: Style::AtOnce, trial: None });
             self.roll_back("its master has died", now, &mut effects);
         }
         self.have_one_each(now, &mut effects);

@@ -195,6 +195,7 @@ impl Lives {
         if matches!(worker.state, State::Starting { .. }) || worker.late {
             self.failed(&worker, now, &mut effects);
         }
+        self.exits_on_trial(&worker, now, &mut effects);
         self.fill(&worker, now);
         self.note_if_emptied(worker.slot);
         self.spawn_due(now, &mut effects);

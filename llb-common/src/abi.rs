@@ -305,7 +305,7 @@ pub struct Endpoint {
     pub addr: [u8; 16],
     /// Port, host byte order.
     pub port: u32,
-    /// In `STEERED`, 1: every address of this port. In `ENDPOINTS`: the index of the device that the listeners are bound
+    /// In `CHECKS`: the port that is asked. In `STEERED`, 1: every address of this port. In `ENDPOINTS`: the index of the device that the listeners are bound
     /// to (`SO_BINDTODEVICE`), or 0.
     pub scope: u32,
 }

@@ -23,6 +23,8 @@ pub const INGRESS: &str = "llb_ingress";
 pub const EGRESS: &str = "llb_egress";
 /// `sk_reuseport/migrate`: picks the seat.
 pub const STEER: &str = "llb_steer";
+/// `sk_lookup`: leads a connection of llb's own to one listener.
+pub const CHECK: &str = "llb_check";
 
 /// `REUSEPORT_SOCKARRAY`: `group * MAX_SEATS + seat` to listening socket, and after those the places of the lines.
 pub const SOCKETS: &str = "SOCKETS";
@@ -52,5 +54,7 @@ pub const EVENTS: &str = "EVENTS";
 pub const OWN_PORTS: &str = "OWN_PORTS";
 /// Hash: id of a worker's cgroup to the number of its slot.
 pub const SLOTS: &str = "SLOTS";
+/// Hash of sockets: who asks, and at which port (`scope`), as [`crate::abi::Endpoint`], to the listener that is asked.
+pub const CHECKS: &str = "CHECKS";
 /// Hash of ports that other fleets listen on.
 pub const TAKEN: &str = "TAKEN";

@@ -7,12 +7,14 @@
 //! | `llb_release` | cgroup/sock_release | a worker may bind the socket's address again: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
+//! | `llb_check` | sk_lookup | leads llb's own question to the worker that it is meant for: [`check`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
 
 mod bind;
+mod check;
 mod kernel;
 mod line;
 mod listen;
@@ -25,8 +27,8 @@ use aya_ebpf::{
     bindings::{
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, sk_action::SK_PASS,
     },
-    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sk_reuseport, sock_ops},
-    programs::{SkBuffContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
+    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sk_lookup, sk_reuseport, sock_ops},
+    programs::{SkBuffContext, SkLookupContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
 
 /// What a cgroup program returns to let things go on.
@@ -75,6 +77,12 @@ pub fn llb_ingress(ctx: SkBuffContext) -> i32 {
 pub fn llb_egress(ctx: SkBuffContext) -> i32 {
     track::egress(&ctx);
     ALLOW
+}
+
+#[sk_lookup]
+pub fn llb_check(ctx: SkLookupContext) -> u32 {
+    check::direct(&ctx);
+    SK_PASS
 }
 
 /// `SK_DROP` would answer the client with a reset, so the verdict is always `SK_PASS`: without a selected socket the

@@ -5,7 +5,8 @@ use core::{ffi::c_void, hint::black_box, ptr};
 use aya_ebpf::{
     Global,
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray, RingBuf, SockHash},
+    programs::SkLookupContext,
 };
 use llb_common::{
     abi::{
@@ -82,6 +83,17 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT
 /// Listeners come and go rarely; this holds over a thousand unread events.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+
+/// Workers that are asked at one moment.
+#[map]
+static CHECKS: SockHash<Endpoint> = SockHash::with_max_entries(MAX_SEATS as u32, 0);
+
+/// Leads a connection that is about to be made to the listener that is meant for whoever makes it, if one is.
+#[inline(always)]
+pub fn direct(ctx: &SkLookupContext, from: Endpoint, flags: u64) {
+    // Where none is meant, the lookup goes on.
+    let _ = CHECKS.redirect_sk_lookup(ctx, from, flags);
+}
 
 /// A socket storage map as BTF describes it: the kernel takes these maps in no other form, and `aya_ebpf`'s own type
 /// fixes the flags.

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen}, kernel::{Limit, OwnPorts}};
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling}, kernel::{Limit, OwnPorts}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
@@ -12,8 +12,10 @@
 //!     // The metrics of the worker in slot 3 are on 9103.
 //!     own_ports: vec![OwnPorts { first: 9100, last: 9100, by_slot: true }],
 //!     ready_when: ReadyWhen::Ready,
+//!     ready_check: Some("/health".into()),
 //!     ready_timeout: Duration::from_secs(60),
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
+//!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
 //!     ..Config::new("node", ["server.js"])
 //! };
@@ -25,12 +27,14 @@
 //! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
+mod recycling;
 mod stop;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
+pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
@@ -151,6 +155,8 @@ pub struct Config {
     pub own_ports: Vec<OwnPorts>,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
+    /// The path that a worker is asked for over HTTP, and has to answer with a status below 500, before it counts as ready.
+    pub ready_check: Option<String>,
     /// How long a worker may take to become ready.
     pub ready_timeout: Duration,
     /// How long a worker that is to end may take, before it is killed.
@@ -168,6 +174,8 @@ pub struct Config {
     pub backoff: Duration,
     /// What is done about workers that hang.
     pub hanging: Hanging,
+    /// When workers are replaced although nothing is wrong with them.
+    pub recycling: Recycling,
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
     pub concurrency: Option<u32>,
@@ -196,6 +204,7 @@ impl Config {
             limits: Vec::new(),
             own_ports: Vec::new(),
             ready_when: ReadyWhen::default(),
+            ready_check: None,
             ready_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             drain_idle: None,
@@ -204,6 +213,7 @@ impl Config {
             respawn: Duration::from_secs(1),
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },
+            recycling: Recycling::default(),
             concurrency: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,

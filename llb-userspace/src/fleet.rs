@@ -4,16 +4,19 @@
 //! also what it forks, renames or daemonizes. So nothing is ever killed, counted or recognised by a guess.
 
 pub mod acceptance;
+pub mod canary;
 pub mod cgroup;
 pub mod channel;
 pub mod course;
 pub mod find;
 pub mod hang;
 pub mod lock;
+pub mod memory;
 pub mod name;
 pub mod notify;
 pub mod pace;
 pub mod quiet;
+pub mod recycle;
 pub mod shutdown;
 pub mod spawn;
 pub mod takeover;
@@ -33,7 +36,7 @@ mod worker;
 pub(crate) use bound::Bound;
 pub(crate) use bypass::Bypass;
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
-pub use command::{Command, Granted, Refusal, Style};
+pub use command::{Canary, Command, Granted, Refusal, Style};
 pub use effect::{CloseScope, Effect, Failure};
 pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
 pub use lock::{LockError, RuntimeDir, Secret};

@@ -76,6 +76,9 @@ pub(super) struct RunArgs {
     /// When a worker counts as ready
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = ReadyWhenArg::Accepting)]
     pub ready_when: ReadyWhenArg,
+    /// Ask each new worker for this path over HTTP, until it answers with a status below 500; then it is ready [default path: /]
+    #[arg(long, value_name = "PATH", value_parser = path, num_args = 0..=1, default_missing_value = "/")]
+    pub ready_check: Option<String>,
     /// How long a worker may take to become ready
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s")]
     pub ready_timeout: Duration,
@@ -106,6 +109,15 @@ pub(super) struct RunArgs {
     /// How long a worker may have requests and answer none before it is replaced [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub hang_timeout: Option<Duration>,
+    /// Replace a worker when it has answered so many requests, or up to a quarter fewer; the new one first [default: never]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_requests: Option<u64>,
+    /// Replace a worker when it is so old, or up to a quarter younger; the new one first [default: never]
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    pub max_age: Option<Duration>,
+    /// Replace a worker that has so much memory resident, as 512M; the new one first [default: never]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub max_memory: Option<u64>,
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number or off
     #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
     pub concurrency: Concurrency,
@@ -169,6 +181,12 @@ pub(super) struct ReloadArgs {
     /// How many workers more than slots may run meanwhile; 0: each old one ends first [default: 1]
     #[arg(long, value_name = "N", requires = "rolling")]
     pub max_surge: Option<u32>,
+    /// Start the new code in so many slots first, watch it there, and go back if it does clearly worse than the old
+    #[arg(long, value_name = "SLOTS", requires = "watch", value_parser = workers())]
+    pub canary: Option<u32>,
+    /// For how long
+    #[arg(long, value_name = "TIME", requires = "canary", value_parser = humantime::parse_duration)]
+    pub watch: Option<Duration>,
     #[command(flatten)]
     pub common: FleetCommand,
 }
@@ -373,6 +391,32 @@ fn concurrency(text: &str) -> Result<Concurrency, String> {
     }
 }
 
+/// What stands in the first line of a request.
+fn path(text: &str) -> Result<String, String> {
+    match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text.to_owned()),
+        false => Err("give a path, as /health, with what is not ASCII or a space as %XX".into()),
+    }
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("a worker is older than that when it starts".into()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+/// A number, and the first letter of its unit behind it or none.
+fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: &str = "KMGT";
+    let unit = text.chars().last().and_then(|letter| UNITS.find(letter.to_ascii_uppercase()));
+    let (number, shift) = unit.map_or((text, 0), |unit| (&text[..text.len() - 1], 10 * (unit + 1)));
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)) {
+        Some(bytes @ 1..) => Ok(bytes),
+        _ => Err("give bytes, or a whole number with K, M, G or T behind it, as 512M".into()),
+    }
+}
+
 /// How many workers there can be.
 fn workers() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=MAX_SEATS as i64)
@@ -428,6 +472,20 @@ mod tests {
         for wrong in ["", "+", "0", "9-8", "9100-", "http", "70000", "9100++"] {
             assert!(own_ports(wrong).unwrap_err().contains("9100"), "{wrong}");
         }
+    }
+
+    #[test]
+    fn bytes_are_read_with_and_without_a_unit() {
+        for (text, read) in
+            [("1", 1), ("4096", 4096), ("2K", 2048), ("512M", 512 << 20), ("3g", 3 << 30), ("1T", 1 << 40)]
+        {
+            assert_eq!(bytes(text), Ok(read));
+        }
+        for wrong in ["", "0", "M", "0G", "-1", "1.5G", "512MB", "99999999999T", "1é"] {
+            assert!(bytes(wrong).unwrap_err().contains("512M"), "{wrong}");
+        }
+        assert!(path("health").is_err() && path("/a b").is_err() && path("/\r\n").is_err() && path("/a?b=%20").is_ok());
+        assert!(age("0s").is_err() && age("soon").is_err() && age("1h").is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
-use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand};
+use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand, run::NobodyCounts};
 use crate::{
     config::file::FileError,
     doctor::MachineError,
@@ -43,7 +43,8 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() || error.is::<TooFewFiles>() {
         return Exit::Machine;
     }
-    if error.is::<FileError>() || error.is::<NoCommand>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
+    let is_wrong = error.is::<FileError>() || error.is::<NoCommand>() || error.is::<NobodyCounts>();
+    if is_wrong || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {

@@ -10,7 +10,7 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging},
+    config::{Config, Hanging, Recycling},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -59,9 +59,23 @@ fn concurrency(args: &RunArgs) -> Result<Option<u32>, NobodyIsFree> {
     }
 }
 
+/// Requests are what the kernel counts.
+#[derive(Debug, thiserror::Error)]
+#[error("--max-requests needs --tracking full: without that nobody counts them")]
+pub(super) struct NobodyCounts;
+
+fn recycling(args: &RunArgs) -> Result<Recycling, NobodyCounts> {
+    let RunArgs { max_requests, max_age, max_memory, .. } = *args;
+    match max_requests {
+        Some(_) if !matches!(args.tracking, TrackingArg::Full) => Err(NobodyCounts),
+        _ => Ok(Recycling { max_requests, max_age, max_memory }),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
+    let recycling = recycling(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
@@ -77,6 +91,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         limits: args.ports,
         own_ports: args.own_ports,
         ready_when: args.ready_when.into(),
+        ready_check: args.ready_check,
         ready_timeout: args.ready_timeout,
         drain_timeout: args.drain_timeout,
         drain_idle: args.drain_idle,
@@ -85,6 +100,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         respawn: args.respawn,
         backoff: args.backoff,
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
+        recycling,
         concurrency,
         on_master_exit: args.on_master_exit.into(),
         guard: None,

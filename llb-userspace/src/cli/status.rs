@@ -61,6 +61,13 @@ fn table(status: &Status) -> String {
     text.extend(rows.into_iter().map(|(_, row)| row));
     let outcomes: Vec<String> =
         status.selector.iter().filter(|(_, n)| **n > 0).map(|(outcome, n)| format!("{outcome} {n}")).collect();
+    if let Some(canary) = &status.canary {
+        text += &format!("canary: {canary}\n");
+    }
+    let recycled: u32 = status.slots.iter().map(|slot| slot.recycled).sum();
+    if recycled > 0 {
+        text += &format!("recycled: {recycled} workers\n");
+    }
     text += &format!("chosen: {}\n", outcomes.join(", "));
     if let Some(line) = &status.line {
         let LineStatus { waiting, waited, handed_over, given_up, .. } = line;

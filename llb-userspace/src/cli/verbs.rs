@@ -13,7 +13,9 @@ use crate::{
 };
 
 pub(super) fn reload(args: &ReloadArgs) -> anyhow::Result<ExitCode> {
-    let request = Request::Reload { rolling: args.rolling, max_surge: args.max_surge };
+    let watch_ms = args.watch.map(|watch| u64::try_from(watch.as_millis()).unwrap_or(u64::MAX));
+    let &ReloadArgs { rolling, max_surge, canary, .. } = args;
+    let request = Request::Reload { rolling, max_surge, canary, watch_ms };
     report(&args.common, args.common.fleet.of().command(request)?)
 }
 

@@ -16,7 +16,7 @@
 //!     let before = fleet.status()?;
 //!     println!("{} workers of generation {}", before.workers.len(), before.generation);
 //!
-//!     match fleet.command(Request::Reload { rolling: true, max_surge: Some(2) })? {
+//!     match fleet.command(Request::Reload { rolling: true, max_surge: Some(2), canary: None, watch_ms: None })? {
 //!         Outcome::Done(Done { generation: Some(generation), .. }) => println!("generation {generation} serves"),
 //!         Outcome::Done(_) => {}
 //!         Outcome::Failed(Failed { error, failure: Some(FailureKind::RolledBack) }) => println!("undone: {error}"),
@@ -86,6 +86,12 @@ pub enum Request {
         /// How many at a time.
         #[serde(default)]
         max_surge: Option<u32>,
+        /// Watch the new code in so many slots first, and go back if it does clearly worse than the old.
+        #[serde(default)]
+        canary: Option<u32>,
+        /// For how long, milliseconds.
+        #[serde(default)]
+        watch_ms: Option<u64>,
     },
     /// Have this many slots.
     Scale {

@@ -19,7 +19,7 @@ use tokio::{
 use super::{awaited::Awaited, messages::Message, queues};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
-    fleet::{Command, Granted, Kind, Style},
+    fleet::{Canary, Command, Granted, Kind, Style},
     model::Slot,
     observe::{event::Event, status::Status},
     sys::clock::now,
@@ -78,12 +78,22 @@ async fn answer(
             let is_last = |event: &Event| event.event == Kind::Down.name();
             return follow(lines, past, on.then_some(coming), is_last).await;
         }
-        Request::Reload { rolling: false, max_surge: Some(_) } => {
+        Request::Reload { rolling: false, max_surge: Some(_), .. } => {
             return lines.write(&refused("max_surge is for a rolling reload only")).await;
         }
-        Request::Reload { rolling: false, max_surge: None } => Command::Reload(Style::AtOnce),
-        Request::Reload { rolling: true, max_surge } => {
-            Command::Reload(Style::Rolling { max_surge: max_surge.unwrap_or(MAX_SURGE) })
+        Request::Reload { canary: Some(_), watch_ms: None, .. }
+        | Request::Reload { canary: None, watch_ms: Some(_), .. } => {
+            return lines.write(&refused("canary and watch_ms go together")).await;
+        }
+        Request::Reload { rolling, max_surge, canary, watch_ms } => {
+            let style = match rolling {
+                false => Style::AtOnce,
+                true => Style::Rolling { max_surge: max_surge.unwrap_or(MAX_SURGE) },
+            };
+            match canary.zip(watch_ms) {
+                Some((slots, ms)) => Command::Try(style, Canary { slots, watch: Duration::from_millis(ms) }),
+                None => Command::Reload(style),
+            }
         }
         Request::Scale { workers } => Command::Scale { workers },
         Request::Drain { slot } => Command::Drain { slot: Slot(slot) },

@@ -41,7 +41,7 @@ impl Awaited {
                 let going = status.workers.iter().map(|worker| worker.slot).filter(|slot| *slot >= workers).collect();
                 Awaited::Scale { workers, coming, going }
             }
-            (Command::Reload(_) | Command::Stop, Granted::Done) => Awaited::Nothing,
+            (Command::Reload(_) | Command::Try(..) | Command::Stop, Granted::Done) => Awaited::Nothing,
         }
     }
 

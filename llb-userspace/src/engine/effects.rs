@@ -32,6 +32,7 @@ impl Engine {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
                 Effect::Watch { id, cookie } => self.watch(id, cookie),
+                Effect::Check(id) => self.check(id),
                 Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
                 Effect::Leave { cookie } => {
                     if let Err(error) = self.updater.leave(cookie) {
@@ -210,7 +211,10 @@ impl Engine {
             let slot = self.slot(*id);
             let mut doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
             let listens = self.lives.worker(*id).is_some_and(|worker| !worker.listeners.is_empty());
-            if listens && self.config.ready_when == ReadyWhen::Accepting {
+            let asked = self.running.get(id).and_then(|running| running.check.said.as_ref());
+            if let Some((said, path)) = asked.zip(self.config.ready_check.as_ref()) {
+                doing.push_str(&format!("; asked for {path} (--ready-check), {said}"));
+            } else if listens && self.config.ready_when == ReadyWhen::Accepting {
                 doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
             }
             let timeout = self.config.ready_timeout;

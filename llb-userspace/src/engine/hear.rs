@@ -72,6 +72,12 @@ impl Engine {
                 let effects = self.lives.accepts(id, cookie, now);
                 self.perform(effects, now);
             }
+            Message::Queues { id, cookie, waiting } => {
+                let effects = self.lives.queues(id, cookie, waiting, now);
+                self.perform(effects, now);
+            }
+            Message::Checked { id, answer } => self.checked(id, answer, now),
+            Message::Memory { resident } => self.measured(resident),
             Message::Outside { id, outside } => self.found_outside(id, outside),
             Message::Looked { id, look } => self.looked(id, look, now),
             // Who asked may have gone; what was asked for is done all the same.

@@ -38,6 +38,12 @@ pub(super) enum Message {
     Outside { id: WorkerId, outside: Vec<Outsider> },
     /// A worker has been seen to accept connections at the listener of this cookie.
     Accepts { id: WorkerId, cookie: u64 },
+    /// A worker that starts does not accept connections at the listener of this cookie, and whether some wait there.
+    Queues { id: WorkerId, cookie: u64, waiting: bool },
+    /// A worker was asked whether it is ready: what it was asked and answers, or why it is not.
+    Checked { id: WorkerId, answer: Result<String, String> },
+    /// How much memory workers take, bytes; who has ended takes none.
+    Memory { resident: Vec<(WorkerId, Option<u64>)> },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.

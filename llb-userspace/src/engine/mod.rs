@@ -7,6 +7,8 @@
 mod acceptance;
 mod answers;
 mod awaited;
+mod canary;
+mod check;
 mod diagnose;
 mod drain;
 mod effects;
@@ -25,6 +27,7 @@ mod ports;
 mod publish;
 mod queues;
 mod record;
+mod recycle;
 mod rescue;
 mod rights;
 mod service;
@@ -146,12 +149,16 @@ pub(crate) struct Engine {
     /// What other fleets listen on.
     others: Others,
     rescue: rescue::Rescue,
+    recycler: recycle::Recycler,
+    canary: canary::Trial,
     waking: wake::Waking,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
     lines: Option<line::Lines>,
     inbox: mpsc::Sender<Message>,
     /// For looking at workers that start.
     lookers: Rc<Semaphore>,
+    /// How workers that start are asked whether they are ready; none if they are not.
+    checker: Option<check::Checker>,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
@@ -314,6 +321,8 @@ impl Engine {
         }
         self.tend_lines(now);
         self.look_after_the_silent(now);
+        self.recycle(now);
+        self.watch_canary(now);
         self.reap_what_was_hidden();
         self.say_what_is_only_bound(now);
         self.attach_anew_if_bypassed(now);
@@ -344,6 +353,9 @@ impl Engine {
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         if matches!(command, Command::Stop) {
             self.close_lines(now);
+        }
+        if matches!(command, Command::Try(..)) && !self.updater.steering().keeps_books() {
+            return Err(Refusal::NoBooks);
         }
         let (granted, effects) = self.lives.command(command, now)?;
         self.perform(effects, now);

@@ -62,6 +62,7 @@ impl Engine {
                     State::Stopping { .. } | State::Killed => Stage::Stopping,
                 },
                 asked_to_leave: worker.is_to_leave().map(str::to_owned),
+                is_recycled: worker.is_recycled(),
                 seats: worker.seats().filter_map(baseline).collect(),
             })
         });
@@ -72,6 +73,7 @@ impl Engine {
             worker_level: self.cgroup.worker_level(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
+            unattended: self.lives.unattended().map(|address| address.0).collect(),
             places: self.lives.places().collect(),
             workers: workers.collect(),
         }

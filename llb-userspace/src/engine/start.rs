@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     Announce, Engine, RunError,
     acceptance::LOOKERS,
+    check::Checker,
     guard::Guard,
     journal::Journal,
     leftover,
@@ -31,8 +32,8 @@ use crate::{
         Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
     },
-    kernel::{KernelError, Limit, Options, Pins, Steering},
-    model::{Generation, Instant, Slot},
+    kernel::{Checks, KernelError, Limit, Options, Pins, Steering},
+    model::{Address, Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
     updater::Updater,
@@ -68,6 +69,7 @@ impl Engine {
         let rules = Rules {
             slots: config.workers,
             ready_when: config.ready_when,
+            ready_check: config.ready_check.is_some(),
             ready_timeout: config.ready_timeout,
             drain_timeout: config.drain_timeout,
             drain_idle: config.drain_idle,
@@ -82,6 +84,10 @@ impl Engine {
             Some(Left { cgroup, steering, pins, record, workers, gone }) => {
                 (cgroup, steering, Some(pins), Some((record, workers, gone)))
             }
+        };
+        let checker = match &config.ready_check {
+            Some(path) => Some(Checker::new(Checks::attach()?, path)),
+            None => None,
         };
         let notify = notify::open(&config, &lock, cgroup.path(), lock.secret(notify::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
@@ -102,10 +108,13 @@ impl Engine {
             bypass: Bypass::default(),
             others: Others::default(),
             rescue: super::rescue::Rescue::default(),
+            canary: super::canary::Trial::default(),
+            recycler: super::recycle::Recycler::default(),
             waking: super::wake::Waking::default(),
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
+            checker,
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,
@@ -137,12 +146,14 @@ impl Engine {
             generation: Generation(survivor.record.generation),
             stage: survivor.record.stage,
             asked_to_leave: survivor.record.asked_to_leave.clone(),
+            is_recycled: survivor.record.is_recycled,
             started_at: Instant(survivor.record.started_at).min(now),
             listeners: listeners.clone(),
             seats: seats.keys().copied().collect(),
         });
-        let Record { places, generation, reloading, .. } = record;
-        let found = Adopted { workers: adopted.collect(), places, generation, reloading };
+        let Record { places, generation, reloading, unattended, .. } = record;
+        let unattended = unattended.into_iter().map(Address).collect();
+        let found = Adopted { workers: adopted.collect(), places, generation, reloading, unattended };
         let books = self.updater.steering().books();
         let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {

@@ -40,6 +40,7 @@ impl Engine {
             groups: self.groups(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
+            canary: self.canary.said.clone(),
             slots: self.lives.slots().map(|(slot, standing)| self.slot_status(slot, standing, now)).collect(),
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
@@ -71,6 +72,7 @@ impl Engine {
             state: state.into(),
             starts_in_s: starts_at.map(|at| seconds(at.since(now))),
             restarts: self.lives.restarts(slot),
+            recycled: self.lives.recycled(slot),
             last_exit: self.last_exit(slot),
         }
     }
@@ -127,6 +129,7 @@ impl Engine {
             cost_us: counted.cost_ns as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
+            memory_bytes: running.and_then(|running| running.memory),
             reports: running.map(reports).unwrap_or_default(),
         }
     }

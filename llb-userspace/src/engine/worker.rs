@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{drain::Drain, end::End, messages::Message};
+use super::{check::Check, drain::Drain, end::End, messages::Message};
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
     model::WorkerId,
@@ -66,6 +66,10 @@ pub(super) struct Running {
     pub rescued: u64,
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
+    /// What it answers when it is asked whether it is ready.
+    pub check: Check,
+    /// The memory that it had when that was last measured, bytes.
+    pub memory: Option<u64>,
     pub end: End,
     /// None to one that another master has spawned: its channel has died with that.
     say: Option<UnixStream>,
@@ -110,6 +114,8 @@ impl Running {
                 drain: Drain::default(),
                 number: Some(number),
                 pid_started_at,
+                check: Check::default(),
+                memory: None,
                 end,
                 rescued: 0,
                 say: Some(say),
@@ -161,6 +167,8 @@ impl Running {
             drain: Drain::default(),
             number: record.number,
             pid_started_at: record.pid_started_at,
+            check: Check::default(),
+            memory: None,
             end,
             rescued: 0,
             say: None,

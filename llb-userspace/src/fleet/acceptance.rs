@@ -75,6 +75,14 @@ pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
     }
 }
 
+/// Whether connections wait at `target`; none if that cannot be seen.
+#[must_use]
+pub fn is_waited_at(cgroup: &Path, target: &Target) -> Option<bool> {
+    let pids = cgroup::processes(cgroup).ok()?;
+    let (copy, _) = find::listener(&pids, target.cookie).ok()?;
+    socket::accept_queue(copy).ok().map(|queue| queue.length > 0)
+}
+
 fn identify(listener: BorrowedFd<'_>) -> io::Result<(u64, Option<SocketAddr>)> {
     Ok((fstat(listener)?.st_ino, socket::local_addr(listener)?))
 }

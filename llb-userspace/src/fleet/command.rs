@@ -1,5 +1,7 @@
 //! What an operator may want of a running fleet, and why it may not be had.
 
+use std::time::Duration;
+
 use crate::model::{Generation, Slot};
 
 /// A wish of the operator's.
@@ -7,6 +9,8 @@ use crate::model::{Generation, Slot};
 pub enum Command {
     /// Replace every worker by one of a new generation.
     Reload(Style),
+    /// The same, after the new code has been watched in a few slots.
+    Try(Style, Canary),
     /// Have so many slots.
     Scale {
         /// 1 to [`llb_common::abi::MAX_SEATS`].
@@ -37,6 +41,15 @@ pub enum Style {
         /// before the new one of its slot starts.
         max_surge: u32,
     },
+}
+
+/// How new code is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// In how many slots, the first ones.
+    pub slots: u32,
+    /// For how long it is watched, once all of them serve.
+    pub watch: Duration,
 }
 
 /// What follows from a wish that is granted.
@@ -72,6 +85,15 @@ pub enum Refusal {
         "no other worker serves just now, so connections would be refused; start another one first, or stop the fleet"
     )]
     LastOne,
+    /// Too many slots to try new code in, or none.
+    #[error("new code is tried in some slots beside others: give 1 to {most} of them, as --canary")]
+    BadCanary {
+        /// One less than are filled.
+        most: usize,
+    },
+    /// Nothing is counted by which new code could be compared.
+    #[error("--canary needs a fleet with --tracking full: nothing else counts failures and times")]
+    NoBooks,
     /// A number of workers that cannot be.
     #[error("a fleet has 1 to {} workers", llb_common::abi::MAX_SEATS)]
     BadCount,

@@ -25,6 +25,8 @@ pub enum Effect {
         /// The listener's cookie.
         cookie: u64,
     },
+    /// Ask the worker whether it is ready, again and again until it is.
+    Check(WorkerId),
     /// Put a listener into its group.
     Join {
         /// The worker.

@@ -24,13 +24,19 @@
 //! Every transition leaves a [`Note`] with its cause.
 
 mod adopt;
+mod attend;
+mod canary;
 mod hear;
 mod leave;
 mod operate;
 mod place;
+mod recycle;
 mod roll;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 pub use self::{
     adopt::{Adopted, AdoptedPlace, AdoptedWorker},
@@ -38,7 +44,7 @@ pub use self::{
 };
 use self::{leave::scope, place::Place, roll::Roll};
 use super::{
-    command::Style,
+    command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
     pace::Pace,
@@ -48,7 +54,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    model::{Generation, Instant, Seat, Slot, WorkerId},
+    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
 };
 
 /// What the fleet is to be, as far as its lives are concerned.
@@ -58,6 +64,8 @@ pub struct Rules {
     pub slots: u32,
     /// When a worker counts as ready.
     pub ready_when: ReadyWhen,
+    /// Whether it is also asked.
+    pub ready_check: bool,
     /// How long it may take to become ready.
     pub ready_timeout: Duration,
     /// How long it may take to finish, and then how long to end.
@@ -91,8 +99,10 @@ pub struct Lives {
     generation: Generation,
     latest: Generation,
     roll: Option<Roll>,
-    queued: Option<Style>,
+    queued: Option<(Style, Option<Canary>)>,
     next: WorkerId,
+    /// Addresses at which workers have become ready that were never seen to accept there.
+    unattended: BTreeSet<Address>,
     notes: Vec<Note>,
     /// Before this, time alone changes nothing.
     due: Instant,
@@ -126,6 +136,7 @@ impl Lives {
             roll: None,
             queued: None,
             next: WorkerId(1),
+            unattended: BTreeSet::new(),
             notes: Vec::new(),
             due: AT_ONCE,
         }
@@ -142,10 +153,17 @@ impl Lives {
         self.workers.get(&id)
     }
 
-    /// How often a slot's worker has been replaced.
+    /// How often a slot's worker has been replaced, not counting those that were recycled.
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
-        self.places.get(slot.0 as usize).map_or(0, |place| place.spawned.saturating_sub(1))
+        let restarts = |place: &Place| place.spawned.saturating_sub(1).saturating_sub(place.recycled);
+        self.places.get(slot.0 as usize).map_or(0, restarts)
+    }
+
+    /// How often a slot's worker has been replaced as it had reached a limit.
+    #[must_use]
+    pub fn recycled(&self, slot: Slot) -> u32 {
+        self.places.get(slot.0 as usize).map_or(0, |place| place.recycled)
     }
 
     /// The generation that serves.
@@ -182,17 +200,17 @@ impl Lives {
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
-                // By the time of a later tick it has been.
-                State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => {
-                    self.advance(id, now, &mut effects);
+                State::Starting { deadline } => {
+                    // By the time of a later tick it has been started; or the one at which it accepted nothing has been
+                    // closed, or let be for long enough.
+                    if matches!(self.rules.ready_when, ReadyWhen::Started | ReadyWhen::Accepting) {
+                        self.advance(id, now, &mut effects);
+                    }
+                    let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
+                    if now >= deadline && self.workers.get(&id).is_some_and(starts) {
+                        self.is_late(id, now, &mut effects);
+                    }
                 }
-                // The one at which it accepted nothing has been closed.
-                State::Starting { .. }
-                    if self.rules.ready_when == ReadyWhen::Accepting && worker.accepts_everywhere() =>
-                {
-                    self.advance(id, now, &mut effects);
-                }
-                State::Starting { deadline } if now >= deadline => self.is_late(id, now, &mut effects),
                 State::Draining { .. } => {
                     let sight = sight(worker);
                     self.drain(id, sight, now, &mut effects);
@@ -206,7 +224,7 @@ impl Lives {
                 State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
                     effects.extend(self.succeed(id, now));
                 }
-                State::Starting { .. } | State::Serving | State::Stopping { .. } | State::Killed => {}
+                State::Serving | State::Stopping { .. } | State::Killed => {}
             }
         }
         self.spawn_due(now, &mut effects);
@@ -223,7 +241,7 @@ impl Lives {
         };
         let workers = self.workers.values().filter_map(|worker| match worker.state {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
-            State::Starting { deadline } => Some(deadline),
+            State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
             State::Stopping { relaxed, .. } => Some(relaxed),
             // The books of their seats tell, and those change at any time.
             State::Draining { .. } => Some(AT_ONCE),
@@ -259,18 +277,29 @@ impl Lives {
 
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let Some(worker) = self.workers.get(&id) else { return };
         let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
-        let (ready, cause) = match self.rules.ready_when {
-            ReadyWhen::Accepting => (worker.accepts_everywhere(), "it listens and waits for connections"),
-            ReadyWhen::Listening => (!worker.listeners.is_empty(), "it listens"),
-            ReadyWhen::Ready => (worker.said_ready && !worker.listeners.is_empty(), "it listens and has said so"),
-            ReadyWhen::Started => (true, "it has been started"),
+        let listens = !worker.listeners.is_empty();
+        let ready = match self.rules.ready_when {
+            ReadyWhen::Accepting => self.attends(worker, now),
+            ReadyWhen::Listening => listens.then(|| "it listens".into()),
+            ReadyWhen::Ready => (worker.said_ready && listens).then(|| "it listens and has said so".into()),
+            ReadyWhen::Started => Some("it has been started".into()),
         };
         // One that serves has been ready, whatever else it listens on now.
-        if !(serving || (starting && ready)) {
-            return;
+        let cause = match ready {
+            Some(cause) if starting && self.rules.ready_check => match &worker.answer {
+                Some(answer) => format!("{cause}, and answers {answer}"),
+                None => return self.ask(id, effects),
+            },
+            Some(cause) if starting => cause,
+            _ if serving => String::new(),
+            _ => return,
+        };
+        if starting && self.rules.ready_when == ReadyWhen::Accepting {
+            self.note_unattended(id);
         }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.state = State::Serving;
         worker.was_ready = true;
         join(worker, &mut self.seats, now, effects);
@@ -279,7 +308,7 @@ impl Lives {
             if let Some(place) = self.place(slot) {
                 (place.was_ready, place.failures) = (true, 0);
             }
-            self.note_worker(Kind::Ready, id, cause);
+            self.note_worker(Kind::Ready, id, &cause);
             self.retire_leaving(slot, now, effects);
             self.retire_elders(id, now, effects);
             self.come_up(effects);

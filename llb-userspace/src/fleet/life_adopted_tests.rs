@@ -19,6 +19,7 @@ pub(super) fn left(lives: &Lives) -> Adopted {
                 State::Stopping { .. } | State::Killed => Stage::Stopping,
             },
             asked_to_leave: worker.asked_to_leave.clone(),
+            is_recycled: worker.is_recycled,
             started_at: worker.started_at,
             listeners: worker
                 .listeners
@@ -33,6 +34,7 @@ pub(super) fn left(lives: &Lives) -> Adopted {
         places: lives.places().collect(),
         generation: lives.generation().0,
         reloading: lives.reloading().map(|generation| generation.0),
+        unattended: lives.unattended().collect(),
     }
 }
 

@@ -24,6 +24,10 @@ enum Happening {
     Exits(usize),
     /// It exits with code 0.
     ExitsWell(usize),
+    /// Workers reach a limit: those of this number, and of any multiple of it.
+    Recycles(usize),
+    /// New code that is watched has passed, or failed.
+    Judges(bool),
     /// What it is, and the number of a slot or of workers.
     Command(u8, u32),
     Stop,
@@ -129,6 +133,17 @@ impl World {
                 }
                 self.exit(id)
             }
+            Happening::Recycles(number) => {
+                let due = self.alive.iter().step_by(number % 3 + 1).map(|id| (*id, recycled::reached(1_000)));
+                let effects = self.lives.recycle(due.collect(), now);
+                assert!(
+                    !effects.iter().any(|effect| matches!(effect, Effect::TellToFinish(_))),
+                    "before another serves"
+                );
+                effects
+            }
+            Happening::Judges(true) => self.lives.canary_passes("as good", now),
+            Happening::Judges(false) => self.lives.canary_fails("fails", now),
             Happening::Command(what, number) => self.command(what, number),
             Happening::Stop => {
                 self.stopped = true;
@@ -150,6 +165,8 @@ impl World {
             1 => Command::Reload(Style::Rolling { max_surge: number.max(1) }),
             2 => Command::Scale { workers: number },
             3 => Command::Drain { slot },
+            4 => Command::Try(Style::AtOnce, Canary { slots: number, watch: Duration::from_secs(5) }),
+            5 => Command::Try(Style::Rolling { max_surge: number.max(1) }, Canary { slots: 1, watch: Duration::ZERO }),
             _ => Command::Restart { slot },
         };
         self.commanded = true;
@@ -254,6 +271,7 @@ impl World {
                     let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
                 }
+                Effect::Check(id) => assert!(self.alive.contains(&id), "{id} is not there to be asked"),
                 Effect::Watch { id, cookie } => {
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}")
                 }
@@ -354,6 +372,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         3 => any::<usize>().prop_map(Happening::HangsUp),
         3 => any::<usize>().prop_map(Happening::Exits),
         2 => any::<usize>().prop_map(Happening::ExitsWell),
+        2 => any::<usize>().prop_map(Happening::Recycles),
     ]
 }
 
@@ -361,7 +380,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn operated() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => happening(),
-        1 => (0_u8..5, 0_u32..5).prop_map(|(what, number)| Happening::Command(what, number)),
+        1 => any::<bool>().prop_map(Happening::Judges),
+        1 => (0_u8..7, 0_u32..5).prop_map(|(what, number)| Happening::Command(what, number)),
     ]
 }
 
@@ -422,6 +442,7 @@ proptest! {
                 break;
             }
             world.happen(&Happening::Tick(5_000, u64::MAX));
+            world.happen(&Happening::Judges(healthy));
             let states = world.states();
             for (index, (id, state)) in states.iter().enumerate() {
                 match state {

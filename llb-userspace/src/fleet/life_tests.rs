@@ -8,14 +8,21 @@ use crate::model::Address;
 
 #[path = "life_adopted_tests.rs"]
 mod adopted;
+#[path = "life_attending_tests.rs"]
+mod attending;
+#[path = "life_canary_tests.rs"]
+mod canary;
 #[path = "life_operated_tests.rs"]
 mod operated;
+#[path = "life_recycled_tests.rs"]
+mod recycled;
 #[path = "life_simulation.rs"]
 mod simulation;
 
 const RULES: Rules = Rules {
     slots: 2,
     ready_when: ReadyWhen::Listening,
+    ready_check: false,
     ready_timeout: Duration::from_secs(30),
     drain_timeout: Duration::from_secs(10),
     drain_idle: None,

@@ -32,6 +32,8 @@ pub enum Kind {
     Hung,
     /// A worker that hung answers again.
     Recovered,
+    /// A worker has reached a limit, and is to be replaced.
+    Recycling,
     /// A worker is no longer chosen, has been told to finish, and answers what it holds.
     Draining,
     /// A worker has been sent the signal to end.
@@ -50,6 +52,8 @@ pub enum Kind {
     Up,
     /// A new generation is being started.
     Reloading,
+    /// The new generation serves in a few slots and is watched, or has been watched and is no worse than the old.
+    Canary,
     /// The new generation serves, and no older one is chosen any more.
     Reloaded,
     /// The new generation did not become ready: the old one serves on.
@@ -79,6 +83,7 @@ impl Kind {
             Kind::Rescued => "rescued",
             Kind::Hung => "hung",
             Kind::Recovered => "recovered",
+            Kind::Recycling => "recycling",
             Kind::Draining => "draining",
             Kind::Stopping => "stopping",
             Kind::LeftCgroup => "left_cgroup",
@@ -88,6 +93,7 @@ impl Kind {
             Kind::Emptied => "emptied",
             Kind::Up => "up",
             Kind::Reloading => "reloading",
+            Kind::Canary => "canary",
             Kind::Reloaded => "reloaded",
             Kind::RolledBack => "rolled_back",
             Kind::Scaled => "scaled",

@@ -6,6 +6,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -62,6 +63,9 @@ pub struct Record {
     pub generation: u32,
     /// The one that is being started, during a reload.
     pub reloading: Option<u32>,
+    /// The addresses at which workers were ready and accepted nothing.
+    #[serde(default)]
+    pub unattended: Vec<SocketAddr>,
     /// The slots.
     pub places: Vec<AdoptedPlace>,
     /// The workers.
@@ -90,6 +94,9 @@ pub struct WorkerRecord {
     pub stage: Stage,
     /// Why it is to be replaced, if it is.
     pub asked_to_leave: Option<String>,
+    /// Whether that is as it has reached a limit, and its replacement has not been started.
+    #[serde(default)]
+    pub is_recycled: bool,
     /// The seats that it holds.
     pub seats: Vec<SeatRecord>,
 }
@@ -278,6 +285,7 @@ mod tests {
             worker_level: Some(2),
             generation: 3,
             reloading: None,
+            unattended: Vec::new(),
             places: Vec::new(),
             workers: Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! One worker, as the lives of the fleet know it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
 
@@ -124,6 +124,12 @@ pub struct Worker {
     pub(super) held: Vec<Seat>,
     /// Those of its listeners at which it has been seen to accept connections, by cookie.
     pub(super) accepts: BTreeSet<u64>,
+    /// Whether it is asked if it is ready, and what it has answered.
+    pub(super) is_asked: bool,
+    pub(super) answer: Option<String>,
+    /// When it was first seen to accept anywhere, and of the listeners where it was not whether connections wait there.
+    pub(super) accepts_since: Option<Instant>,
+    pub(super) queues: BTreeMap<u64, bool>,
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
@@ -137,6 +143,8 @@ pub struct Worker {
     pub(super) asked_to_leave: Option<String>,
     /// Whether its replacement has been ordered.
     pub(super) leaving: bool,
+    /// Whether it is to be replaced as it has reached a limit, and its replacement has not been started.
+    pub(super) is_recycled: bool,
     /// Whether it hangs, so that it need not stay if its replacement cannot start beside it.
     pub(super) hangs: bool,
 }
@@ -153,6 +161,10 @@ impl Worker {
             bound: None,
             held: Vec::new(),
             accepts: BTreeSet::new(),
+            is_asked: false,
+            answer: None,
+            accepts_since: None,
+            queues: BTreeMap::new(),
             said_ready: false,
             spoke: false,
             was_ready: false,
@@ -161,6 +173,7 @@ impl Worker {
             late: false,
             asked_to_leave: None,
             leaving: false,
+            is_recycled: false,
             hangs: false,
         }
     }
@@ -181,6 +194,12 @@ impl Worker {
         !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
     }
 
+    /// Its listeners, by cookie and address, at which it has not been seen to accept.
+    pub(super) fn without_accept(&self) -> impl Iterator<Item = (u64, Address)> {
+        let without = self.listeners.iter().filter(|listener| !self.accepts.contains(&listener.cookie));
+        without.map(|listener| (listener.cookie, listener.address))
+    }
+
     /// Whether it is ready and listens, and none of its listeners could be joined so far.
     #[must_use]
     pub fn waits_to_join(&self) -> bool {
@@ -199,6 +218,12 @@ impl Worker {
     #[must_use]
     pub fn is_leaving(&self) -> bool {
         self.asked_to_leave.is_some()
+    }
+
+    /// Whether it is to be replaced as it has reached a limit, and its replacement has not been started.
+    #[must_use]
+    pub fn is_recycled(&self) -> bool {
+        self.is_recycled
     }
 
     /// Whether nobody else is to fill its slot.

@@ -122,7 +122,8 @@ impl Steering {
 
     fn load_all(options: &Options, pins: Option<&Pins>) -> Result<Self, KernelError> {
         let mut ebpf = object(options)?;
-        for name in PROGRAMS.into_iter().filter(|name| options.keeps_books || !KEEP_BOOKS.contains(name)) {
+        let is_needed = |name: &&str| *name != names::CHECK && (options.keeps_books || !KEEP_BOOKS.contains(name));
+        for name in PROGRAMS.into_iter().filter(is_needed) {
             load_program(&mut ebpf, name)?;
         }
         let steered =
@@ -275,8 +276,16 @@ impl Steering {
 }
 
 /// The programs, in the order in which they are loaded.
-pub(super) const PROGRAMS: [&str; 7] =
-    [names::BIND4, names::BIND6, names::RELEASE, names::SOCKOPS, names::INGRESS, names::EGRESS, names::STEER];
+pub(super) const PROGRAMS: [&str; 8] = [
+    names::BIND4,
+    names::BIND6,
+    names::RELEASE,
+    names::SOCKOPS,
+    names::INGRESS,
+    names::EGRESS,
+    names::STEER,
+    names::CHECK,
+];
 
 /// Socket storage of [`Owner`]. Only the programs write to it.
 const OWNER: &str = "OWNER";
@@ -323,6 +332,7 @@ pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), Ke
         Some(Program::SockOps(program)) => program.load(),
         Some(Program::CgroupSkb(program)) => program.load(),
         Some(Program::SkReuseport(program)) => program.load(),
+        Some(Program::SkLookup(program)) => program.load(),
         _ => return Err(KernelError::Missing { what: "program", name }),
     };
     load(name, loaded)

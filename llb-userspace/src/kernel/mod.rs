@@ -121,6 +121,7 @@
 mod attach;
 mod binds;
 mod books;
+mod checks;
 mod connections;
 mod error;
 mod events;
@@ -136,6 +137,7 @@ mod value;
 pub use attach::AttachedBooks;
 pub use binds::OwnPorts;
 pub use books::{Books, Counters, Latencies, Publication};
+pub(crate) use checks::Checks;
 pub(crate) use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};

@@ -55,6 +55,9 @@ pub struct Status {
     pub generation: u32,
     /// The generation that is being started, during a reload.
     pub reloading: Option<u32>,
+    /// What is seen of new code that is watched (`llb reload --canary`), or was when that was last done; in words.
+    #[serde(default)]
+    pub canary: Option<String>,
     /// The slots, as many as there are to be workers.
     pub slots: Vec<SlotStatus>,
     /// The workers, by slot and age.
@@ -158,8 +161,11 @@ pub struct SlotStatus {
     pub state: String,
     /// When a waiting slot gets its worker, seconds from now; none if that depends on another worker's end.
     pub starts_in_s: Option<f64>,
-    /// How often its worker has been replaced.
+    /// How often its worker has been replaced, not counting `recycled`.
     pub restarts: u32,
+    /// How often its worker has been replaced as it had reached `--max-requests`, `--max-age` or `--max-memory`.
+    #[serde(default)]
+    pub recycled: u32,
     /// How its last worker ended.
     pub last_exit: Option<String>,
 }
@@ -210,6 +216,9 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// How the slot's last worker ended.
     pub last_exit: Option<String>,
+    /// The memory that it has resident, bytes; measured where `--max-memory` is given.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Lines understood on its report channel, by kind, and faults in them.
     pub reports: BTreeMap<String, u64>,
 }

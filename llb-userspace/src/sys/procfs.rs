@@ -111,6 +111,18 @@ pub fn started_at(pid: Pid) -> io::Result<u64> {
     ticks.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// The memory that `pid` has resident, bytes; what it shares with others included.
+///
+/// # Errors
+/// `ENOENT` if it has ended.
+pub fn resident(pid: Pid) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    // One that has ended, and has not been waited for, has no such line.
+    let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: Option<u64> = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse().ok());
+    Ok(kib.unwrap_or(0).saturating_mul(1024))
+}
+
 /// The processes that `ancestor` has started, and those that they have, as far as their parents live.
 ///
 /// # Errors

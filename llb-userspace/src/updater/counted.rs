@@ -104,6 +104,11 @@ impl Updater {
         sum(|books| books.opened).saturating_sub(sum(|books| books.closed))
     }
 
+    /// Requests that a worker has answered on these seats: [`Counted::answered`] alone.
+    pub(crate) fn answered(&self, worker: WorkerId, seats: &[Seat]) -> u64 {
+        self.sum(worker, seats, |books| books.answered)
+    }
+
     fn sum(&self, worker: WorkerId, seats: &[Seat], count: fn(&SeatBooks) -> u64) -> u64 {
         let before = |seat| self.baseline(worker, seat).map_or(0, |baseline| count(&baseline.books));
         seats.iter().map(|seat| count(&self.steering.books().seat(*seat)).saturating_sub(before(*seat))).sum()

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AT_ONCE, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker, WorkerId,
+    AT_ONCE, Address, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker,
+    WorkerId,
     place::{Place, Wish},
     roll::Roll,
 };
@@ -28,6 +29,8 @@ pub struct Adopted {
     pub generation: u32,
     /// The generation that was being started, during a reload.
     pub reloading: Option<u32>,
+    /// The addresses at which workers were ready and accepted nothing.
+    pub unattended: Vec<Address>,
 }
 
 /// A slot that was found.
@@ -35,6 +38,9 @@ pub struct Adopted {
 pub struct AdoptedPlace {
     /// How often it has been filled.
     pub spawned: u32,
+    /// Of those, how many came in the place of one that was recycled; not in the record of an llb that recycles none.
+    #[serde(default)]
+    pub recycled: u32,
     /// Whether anybody has ever been ready there.
     pub was_ready: bool,
     /// Whether it was to be left empty.
@@ -52,6 +58,8 @@ pub struct AdoptedWorker {
     pub stage: Stage,
     /// Why it was to be replaced, if it was.
     pub asked_to_leave: Option<String>,
+    /// Whether that was as it had reached a limit, and its replacement had not been started.
+    pub is_recycled: bool,
     /// When it was spawned.
     pub started_at: Instant,
     /// Its listeners; with a seat those that are in their group.
@@ -65,6 +73,7 @@ impl Lives {
     pub fn places(&self) -> impl Iterator<Item = AdoptedPlace> {
         self.places.iter().map(|place| AdoptedPlace {
             spawned: place.spawned,
+            recycled: place.recycled,
             was_ready: place.was_ready,
             drained: place.wish == Wish::Drained,
         })
@@ -82,6 +91,7 @@ impl Lives {
         now: Instant,
     ) -> (Vec<WorkerId>, Vec<Effect>) {
         self.due = AT_ONCE;
+        self.unattended.extend(&found.unattended);
         let mut effects = Vec::new();
         let held: BTreeSet<Seat> = found.workers.iter().flat_map(|worker| &worker.seats).copied().collect();
         self.seats = Seats::held(&held, is_used);
@@ -100,7 +110,7 @@ impl Lives {
             self.advance(id, now, &mut effects);
         }
         if let Some(generation) = found.reloading.map(Generation) {
-            self.roll = Some(Roll { generation, style: Style::AtOnce });
+            self.roll = Some(Roll { generation, style: Style::AtOnce, trial: None });
             self.roll_back("its master has died", now, &mut effects);
         }
         self.have_one_each(now, &mut effects);
@@ -124,7 +134,7 @@ impl Lives {
             self.places.push(Place::due(&self.pace, now));
         }
         for (place, found) in self.places.iter_mut().zip(&found.places) {
-            (place.spawned, place.was_ready) = (found.spawned, found.was_ready);
+            (place.spawned, place.recycled, place.was_ready) = (found.spawned, found.recycled, found.was_ready);
             if found.drained {
                 (place.wish, place.spawn_at) = (Wish::Drained, None);
             }
@@ -149,6 +159,7 @@ impl Lives {
         // The replacement has been ordered, and is there or has to be ordered again.
         worker.leaving = found.asked_to_leave.is_some() && worker.state == State::Serving;
         worker.asked_to_leave = found.asked_to_leave;
+        worker.is_recycled = found.is_recycled;
         let is_current = worker.is_current();
         self.workers.insert(id, worker);
         self.note_worker(Kind::TakenOver, id, "its master has died");

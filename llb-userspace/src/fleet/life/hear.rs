@@ -39,6 +39,9 @@ impl Lives {
             && worker.listeners.iter().any(|listener| listener.cookie == cookie)
         {
             worker.accepts.insert(cookie);
+            worker.accepts_since.get_or_insert(now);
+            let at = worker.listeners.iter().find(|listener| listener.cookie == cookie);
+            self.unattended.retain(|address| at.is_none_or(|listener| listener.address != *address));
             self.advance(id, now, &mut effects);
         }
         effects
@@ -50,6 +53,27 @@ impl Lives {
         if self.rules.ready_when == ReadyWhen::Accepting && self.workers.get(&id).is_some_and(starts) {
             effects.push(Effect::Watch { id, cookie });
         }
+    }
+
+    /// The worker would be ready, but has to be asked; at what it listens on, so not before it does.
+    pub(super) fn ask(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+        if let Some(worker) =
+            self.workers.get_mut(&id).filter(|worker| !worker.listeners.is_empty() && !worker.is_asked)
+        {
+            worker.is_asked = true;
+            effects.push(Effect::Check(id));
+        }
+    }
+
+    /// The worker was asked whether it is ready, and is: what it was asked, and answers.
+    pub fn answers(&mut self, id: WorkerId, answer: &str, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.answer = Some(answer.to_owned());
+            self.advance(id, now, &mut effects);
+        }
+        effects
     }
 
     /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
@@ -171,6 +195,7 @@ impl Lives {
         if matches!(worker.state, State::Starting { .. }) || worker.late {
             self.failed(&worker, now, &mut effects);
         }
+        self.exits_on_trial(&worker, now, &mut effects);
         self.fill(&worker, now);
         self.note_if_emptied(worker.slot);
         self.spawn_due(now, &mut effects);

@@ -76,9 +76,13 @@ impl Lives {
         }
     }
 
-    /// Replaces a worker that has closed its listeners by itself, before it has ended. If it has served for a while, that
-    /// is no failure, and the pace of its slot stays.
+    /// Replaces a worker that has closed its listeners by itself, before it has ended.
     pub(super) fn succeed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+        self.replace_by_design(id, "it has closed its listeners", now)
+    }
+
+    /// Replaces a worker for no fault of it. If it has served for a while, that is no failure, and the pace of its slot stays.
+    pub(super) fn replace_by_design(&mut self, id: WorkerId, cause: &str, now: Instant) -> Vec<Effect> {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.asked_to_leave.is_none()) else {
             return Vec::new();
         };
@@ -86,7 +90,7 @@ impl Lives {
         // What another's life has ordered comes at that one's pace.
         let served = served && self.place(slot).is_some_and(|place| place.spawn_at.is_none());
         let interval = self.place(slot).map(|place| place.interval);
-        let effects = self.replace(id, "it has closed its listeners", served, now);
+        let effects = self.replace(id, cause, served, now);
         if let Some((place, interval)) = self.place(slot).zip(interval).filter(|_| served) {
             place.interval = interval;
         }

@@ -22,7 +22,8 @@ impl Lives {
         }
         let mut effects = Vec::new();
         let granted = match command {
-            Command::Reload(style) => self.reload(style, now, &mut effects)?,
+            Command::Reload(style) => self.reload(style, None, now, &mut effects)?,
+            Command::Try(style, canary) => self.reload(style, Some(canary), now, &mut effects)?,
             Command::Scale { workers } => self.scale(workers, now, &mut effects)?,
             Command::Drain { slot } => self.empty(slot, now, &mut effects)?,
             Command::Restart { slot } => self.restart(slot, now, &mut effects)?,

@@ -48,6 +48,8 @@ pub(super) struct Place {
     /// Workers in a row that ended before they were ready.
     pub failures: u32,
     pub spawned: u32,
+    /// Of those, how many came in the place of one that was recycled.
+    pub recycled: u32,
     pub was_ready: bool,
 }
 
@@ -59,6 +61,7 @@ impl Place {
             spawn_at: Some(at),
             failures: 0,
             spawned: 0,
+            recycled: 0,
             was_ready: false,
         }
     }
@@ -105,13 +108,19 @@ impl Lives {
             return;
         }
         for index in 0..self.places.len() {
-            let place = &mut self.places[index];
-            if place.spawn_at.is_none_or(|at| now < at) {
+            if self.places[index].spawn_at.is_none_or(|at| now < at) {
                 continue;
             }
+            let recycles = self.replaces_recycled(Slot(index as u32));
+            let place = &mut self.places[index];
             place.spawn_at = None;
-            let cause = if place.spawned == 0 { "a new slot" } else { "its turn" };
+            let cause = match place.spawned {
+                0 => "a new slot",
+                _ if recycles => "in place of one that is recycled",
+                _ => "its turn",
+            };
             place.spawned = place.spawned.saturating_add(1);
+            place.recycled = place.recycled.saturating_add(u32::from(recycles));
             // What a worker writes is quoted if it fails once more.
             let capture = place.failures > 0 && !place.was_ready;
             let (id, slot, generation) = (self.next, Slot(index as u32), self.generation_to_spawn());

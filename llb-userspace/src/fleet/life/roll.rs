@@ -12,10 +12,11 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
+    canary::Trial,
     place::{Place, Wish},
 };
 use crate::fleet::{
-    command::{Granted, Refusal, Style},
+    command::{Canary, Granted, Refusal, Style},
     pace::Life,
 };
 
@@ -28,6 +29,8 @@ const BATCH: usize = 16;
 pub(super) struct Roll {
     pub generation: Generation,
     pub style: Style,
+    /// Whether the new code is on trial, in a few slots.
+    pub trial: Option<Trial>,
 }
 
 impl Lives {
@@ -37,13 +40,22 @@ impl Lives {
         self.roll.as_ref().map(|roll| roll.generation)
     }
 
-    pub(super) fn reload(&mut self, style: Style, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+    pub(super) fn reload(
+        &mut self,
+        style: Style,
+        canary: Option<Canary>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Granted, Refusal> {
+        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
+        if canary.is_some_and(|canary| canary.slots == 0 || canary.slots as usize >= wanted) {
+            return Err(Refusal::BadCanary { most: wanted.saturating_sub(1) });
+        }
         if let Some(roll) = &self.roll {
-            self.queued = Some(style);
+            self.queued = Some((style, canary));
             return Ok(Granted::Queued(Generation(roll.generation.0 + 1)));
         }
         let free = self.seats.count_free();
-        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
         let style = match style {
             // Never will there be a seat for each of them beside the old ones.
             Style::AtOnce if 2 * wanted > MAX_SEATS => Style::Rolling { max_surge: free.max(BATCH) as u32 },
@@ -59,15 +71,17 @@ impl Lives {
             return Err(Refusal::NoSeats { free, needed });
         }
         self.latest = Generation(self.latest.0 + 1);
-        self.roll = Some(Roll { generation: self.latest, style });
+        let trial = canary.map(|canary| Trial { canary, since: None });
+        self.roll = Some(Roll { generation: self.latest, style, trial });
         for place in &mut self.places {
             place.failures = 0;
         }
-        let cause = match style {
+        let cause: String = match style {
             Style::AtOnce => "asked for, all at once".into(),
             Style::Rolling { max_surge } => format!("asked for, slot by slot, {max_surge} at a time"),
         };
-        self.note(Kind::Reloading, None, None, self.latest, cause);
+        let first = canary.map_or_else(String::new, |canary| format!(", {} slots first", canary.slots));
+        self.note(Kind::Reloading, None, None, self.latest, cause + &first);
         self.roll_on(now, effects);
         Ok(Granted::Reloading(self.latest))
     }
@@ -78,10 +92,12 @@ impl Lives {
         for index in 0..self.places.len() {
             let (slot, place) = (Slot(index as u32), &self.places[index]);
             let is_begun = place.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
-            if place.wish == Wish::Filled && !is_begun && self.has_room(roll) {
+            if place.wish == Wish::Filled && !is_begun && self.may_begin(roll, slot) && self.has_room(roll) {
                 self.places[index].spawn_at = Some(now);
             }
         }
+        self.begin_to_watch(now);
+        let Some(roll) = self.roll else { return };
         self.make_room(roll, now, effects);
         self.spawn_due(now, effects);
         let serves_anew = |slot: Slot| {
@@ -96,7 +112,8 @@ impl Lives {
 
     /// Slot by slot, an old worker goes when the new one of its slot serves.
     pub(super) fn retire_elders(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(Roll { generation, style: Style::Rolling { .. } }) = self.roll else { return };
+        // Those beside new code on trial stay until it has passed.
+        let Some(Roll { generation, style: Style::Rolling { .. }, trial: None }) = self.roll else { return };
         let worker = &self.workers[&id];
         if worker.generation == generation {
             for elder in self.in_slot(worker.slot) {
@@ -161,9 +178,9 @@ impl Lives {
     }
 
     fn roll_next(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if let Some(style) = self.queued.take()
+        if let Some((style, canary)) = self.queued.take()
             && self.phase == Phase::Up
-            && let Err(refusal) = self.reload(style, now, effects)
+            && let Err(refusal) = self.reload(style, canary, now, effects)
         {
             self.latest = Generation(self.latest.0 + 1);
             self.note(Kind::RolledBack, None, None, self.latest, refusal.to_string());
@@ -174,7 +191,7 @@ impl Lives {
     fn make_room(&mut self, roll: Roll, now: Instant, effects: &mut Vec<Effect>) {
         let all_serve = self.workers.values().all(|worker| worker.state == State::Serving);
         let none_comes = self.places.iter().all(|place| place.spawn_at.is_none());
-        if roll.style != (Style::Rolling { max_surge: 0 }) || !all_serve || !none_comes {
+        if roll.trial.is_some() || roll.style != (Style::Rolling { max_surge: 0 }) || !all_serve || !none_comes {
             return;
         }
         let is_elder = |worker: &&Worker| worker.generation < roll.generation;
@@ -185,7 +202,7 @@ impl Lives {
 
     /// Whether one more worker may be started now.
     fn has_room(&self, roll: Roll) -> bool {
-        let Style::Rolling { max_surge } = roll.style else { return true };
+        let Roll { style: Style::Rolling { max_surge }, trial: None, .. } = roll else { return true };
         let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
         let coming = self.places.iter().filter(|place| place.spawn_at.is_some()).count();
         self.workers.len() + coming < wanted + max_surge as usize

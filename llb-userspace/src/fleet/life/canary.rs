@@ -1,0 +1,81 @@
+//! A reload whose new code serves in a few slots first, beside the old workers there, and is watched.
+
+use super::{
+    AT_ONCE, Effect, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId, place::Wish, roll::Roll,
+};
+use crate::fleet::command::Canary;
+
+/// New code that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trial {
+    pub canary: Canary,
+    /// Since when all of its workers have served.
+    pub since: Option<Instant>,
+}
+
+impl Lives {
+    /// The generation that is being watched, since when, and until when.
+    #[must_use]
+    pub fn watched(&self) -> Option<(Generation, Instant, Instant)> {
+        let roll = self.roll?;
+        let Trial { canary, since } = roll.trial?;
+        since.map(|since| (roll.generation, since, since.after(canary.watch)))
+    }
+
+    /// Whether the new code may come to this slot: while it is tried, to the first ones only.
+    pub(super) fn may_begin(&self, roll: Roll, slot: Slot) -> bool {
+        let Some(Trial { canary, .. }) = roll.trial else { return true };
+        let before = self.places.iter().take(slot.0 as usize).filter(|place| place.wish == Wish::Filled);
+        before.count() < canary.slots as usize
+    }
+
+    /// Begins to watch when all serve.
+    pub(super) fn begin_to_watch(&mut self, now: Instant) {
+        let Some(Roll { generation, trial: Some(Trial { canary, since: None }), .. }) = self.roll else { return };
+        let serves = |worker: &&Worker| worker.generation == generation && worker.state == State::Serving;
+        if self.workers.values().filter(serves).count() < canary.slots as usize {
+            return;
+        }
+        if let Some(trial) = self.roll.as_mut().and_then(|roll| roll.trial.as_mut()) {
+            trial.since = Some(now);
+        }
+        let watch = humantime::format_duration(canary.watch);
+        let cause = format!("{} slots serve the new code, which is watched for {watch}", canary.slots);
+        self.note(Kind::Canary, None, None, generation, cause);
+    }
+
+    /// The new code is worse than the old.
+    pub fn canary_fails(&mut self, figures: &str, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        if self.watched().is_some() {
+            self.roll_back(&format!("the new code {figures}"), now, &mut effects);
+        }
+        effects
+    }
+
+    /// It is not: all others follow.
+    pub fn canary_passes(&mut self, figures: &str, now: Instant) -> Vec<Effect> {
+        self.due = AT_ONCE;
+        let mut effects = Vec::new();
+        let Some(roll) = self.roll.as_mut().filter(|roll| roll.trial.is_some()) else { return effects };
+        roll.trial = None;
+        let generation = roll.generation;
+        self.note(Kind::Canary, None, None, generation, format!("no worse than the old code: {figures}"));
+        let serves = |worker: &&Worker| worker.generation == generation && worker.state == State::Serving;
+        let new: Vec<WorkerId> = self.workers.values().filter(serves).map(|worker| worker.id).collect();
+        for id in new {
+            self.retire_elders(id, now, &mut effects);
+        }
+        self.roll_on(now, &mut effects);
+        effects
+    }
+
+    /// A worker has exited: one that serves new code on trial must not.
+    pub(super) fn exits_on_trial(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+        let is_tried = |roll: Roll| roll.trial.is_some() && roll.generation == worker.generation;
+        if self.roll.is_some_and(is_tried) && worker.state == State::Serving && !worker.is_done {
+            self.roll_back("a new worker has exited while the new code was watched", now, effects);
+        }
+    }
+}

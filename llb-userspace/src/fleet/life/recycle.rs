@@ -1,0 +1,53 @@
+//! Replaces workers that have reached a limit, a few at a time.
+
+use std::cmp::Reverse;
+
+use super::{Effect, Instant, Kind, Lives, Phase, Slot, State, WorkerId, place::Wish};
+use crate::fleet::recycle::Excess;
+
+/// Of so many slots one is recycled at a time, and one in a smaller fleet: new workers that all load their code at once take
+/// the processors from those that serve, and code that fails now is found out by few.
+const ONE_OF: usize = 8;
+
+impl Lives {
+    /// Replaces those of these workers that may be replaced now, the furthest beyond their limit first. The replacement comes
+    /// first, so none serves less meanwhile.
+    pub fn recycle(&mut self, mut due: Vec<(WorkerId, Excess)>, now: Instant) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        // A reload replaces all.
+        if self.phase != Phase::Up || self.roll.is_some() {
+            return effects;
+        }
+        let going =
+            self.workers.values().filter(|worker| worker.state == State::Serving && worker.is_leaving()).count();
+        let room = (self.places.len() / ONE_OF).max(1).saturating_sub(going);
+        due.retain(|(id, _)| self.may_be_recycled(*id));
+        due.sort_by_key(|(_, excess)| Reverse(excess.permille));
+        for (id, Excess { cause, .. }) in due.into_iter().take(room) {
+            self.note_worker(Kind::Recycling, id, &cause);
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.is_recycled = true;
+            }
+            effects.extend(self.replace_by_design(id, &format!("recycled: {cause}"), now));
+        }
+        effects
+    }
+
+    /// Whether a worker is its slot's only one, and serves. Whoever it has replaced has ended by then: with a low limit and a
+    /// long drain time there would be ever more of them.
+    fn may_be_recycled(&self, id: WorkerId) -> bool {
+        let Some(worker) = self.workers.get(&id) else { return false };
+        let place = self.places.get(worker.slot.0 as usize);
+        worker.state == State::Serving
+            && !worker.is_leaving()
+            && place.is_some_and(|place| place.wish == Wish::Filled && place.spawn_at.is_none())
+            && self.in_slot(worker.slot).len() == 1
+    }
+
+    /// Whether the next worker of a slot is the first one in place of one that is recycled. A second one, as the first has
+    /// failed, is a restart.
+    pub(super) fn replaces_recycled(&mut self, slot: Slot) -> bool {
+        let mut recycled = self.workers.values_mut().filter(|worker| worker.slot == slot && worker.is_recycled);
+        recycled.next().is_some_and(|worker| std::mem::take(&mut worker.is_recycled))
+    }
+}

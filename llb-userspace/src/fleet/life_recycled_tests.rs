@@ -1,0 +1,107 @@
+//! Workers that reach a limit, told event by event.
+
+use super::*;
+use crate::fleet::recycle::Excess;
+
+const EIGHT: Rules = Rules { slots: 8, ..RULES };
+
+pub(super) fn reached(permille: u64) -> Excess {
+    Excess { permille, cause: format!("{permille} of 1000") }
+}
+
+/// These workers, each a little further beyond its limit than the one before it.
+fn all(ids: &[WorkerId]) -> Vec<(WorkerId, Excess)> {
+    ids.iter().zip(1_000..).map(|(id, permille)| (*id, reached(permille))).collect()
+}
+
+fn told_to_finish(effects: &[Effect]) -> Vec<WorkerId> {
+    let told = |effect: &Effect| if let Effect::TellToFinish(id) = effect { Some(*id) } else { None };
+    effects.iter().filter_map(told).collect()
+}
+
+#[test]
+fn replacement_serves_before_the_recycled_drains() {
+    let mut lives = up(RULES);
+    lives.take_notes();
+    let effects = lives.recycle(vec![(FIRST, reached(1_000))], at(5_000));
+    assert_eq!((spawned(&effects), told_to_finish(&effects)), (vec![THIRD], vec![]));
+    let notes = lives.take_notes();
+    assert_eq!((notes[0].kind, notes[0].id, notes[0].cause.as_str()), (Kind::Recycling, Some(FIRST), "1000 of 1000"));
+    assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
+    let effects = lives.listens(THIRD, 3, address(80), at(5_100));
+    assert_eq!((joined(&effects).len(), told_to_finish(&effects)), (1, vec![FIRST]));
+    assert_eq!((lives.recycled(Slot(0)), lives.restarts(Slot(0))), (1, 0));
+    assert!(lives.take_notes().iter().any(|note| note.cause == "recycled: 1000 of 1000"));
+}
+
+#[test]
+fn one_of_eight_slots_is_recycled_at_a_time() {
+    let mut lives = up(RULES);
+    assert_eq!(spawned(&lives.recycle(all(&[FIRST, SECOND]), at(5_000))), [THIRD], "in the slot of the second");
+    assert_eq!(lives.worker(THIRD).map(|worker| worker.slot), Some(Slot(1)));
+    assert_eq!(lives.recycle(all(&[FIRST, SECOND]), at(5_050)), [], "the other one waits");
+    lives.listens(THIRD, 3, address(80), at(5_100));
+    assert_eq!(spawned(&lives.recycle(all(&[FIRST]), at(5_150))), [FOURTH]);
+    let ids: Vec<WorkerId> = (1..=24).map(WorkerId).collect();
+    let mut large = up(Rules { slots: 24, ..RULES });
+    assert_eq!(spawned(&large.recycle(all(&ids), at(5_000))).len(), 3);
+}
+
+#[test]
+fn nobody_is_recycled_beside_a_worker_that_still_drains() {
+    let mut lives = up(ONE_SLOT);
+    lives.recycle(all(&[FIRST]), at(5_000));
+    lives.listens(SECOND, 2, address(80), at(5_100));
+    assert_eq!(lives.recycle(all(&[SECOND]), at(7_000)), []);
+    lives.exited(FIRST, at(7_500));
+    assert_eq!(spawned(&lives.recycle(all(&[SECOND]), at(7_600))), [THIRD]);
+}
+
+#[test]
+fn recycling_waits_while_the_fleet_comes_up_or_reloads() {
+    let mut lives = Lives::new(RULES, at(0));
+    tick(&mut lives, at(0), undrained);
+    lives.listens(FIRST, 1, address(80), at(1));
+    assert_eq!(lives.recycle(all(&[FIRST]), at(2)), [], "it comes up");
+    let mut lives = up(RULES);
+    lives.command(Command::Reload(Style::AtOnce), at(5_000)).unwrap();
+    assert_eq!(lives.recycle(all(&[FIRST, SECOND]), at(5_000)), [], "it reloads");
+    let mut lives = up(RULES);
+    lives.command(Command::Drain { slot: Slot(0) }, at(5_000)).unwrap();
+    assert_eq!(lives.recycle(all(&[FIRST]), at(5_000)), [], "it is drained");
+    lives.stop(at(6_000));
+    assert_eq!(lives.recycle(all(&[SECOND]), at(6_000)), [], "it ends");
+}
+
+#[test]
+fn recycled_that_cannot_be_replaced_serves_on() {
+    let mut lives = up(EIGHT);
+    let mut next = spawned(&lives.recycle(all(&[FIRST]), at(5_000)))[0];
+    for second in [6, 8, 12, 20] {
+        assert_eq!(lives.recycle(all(&[SECOND]), at(second * 1_000 - 500)), [], "code that fails is found out by one");
+        lives.exited(next, at(second * 1_000 - 400));
+        let due = spawned(&tick(&mut lives, at(second * 1_000 + 20_000), undrained));
+        assert_eq!(due.len(), 1, "it is tried again");
+        next = due[0];
+    }
+    assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
+    assert_eq!((lives.recycled(Slot(0)), lives.restarts(Slot(0))), (1, 4), "only the first one was no failure");
+}
+
+#[test]
+fn the_slots_pace_is_no_slower_for_a_recycled_worker() {
+    let mut lives = up(ONE_SLOT);
+    let mut serving = FIRST;
+    for round in 1..=5 {
+        let now = round * 2_000;
+        let new = spawned(&lives.recycle(all(&[serving]), at(now)));
+        assert_eq!(new.len(), 1, "at once, round {round}");
+        lives.listens(new[0], new[0].0, address(80), at(now + 10));
+        lives.exited(serving, at(now + 20));
+        serving = new[0];
+    }
+    let mut lives = up(ONE_SLOT);
+    assert_eq!(spawned(&lives.recycle(all(&[FIRST]), at(300))), [], "within the least time between two starts");
+    assert_eq!(spawned(&tick(&mut lives, at(1_000), undrained)), [SECOND]);
+    assert_eq!(lives.recycled(Slot(0)), 1);
+}

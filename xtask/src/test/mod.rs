@@ -3,7 +3,7 @@
 //! A test that does not run has not passed: what the tests need is installed or named, root is had or asked for, and a
 //! runner that says "ignored", or that ran nothing, fails the step.
 
-mod go;
+pub(crate) mod go;
 mod integration;
 pub(crate) mod needs;
 pub(crate) mod results;

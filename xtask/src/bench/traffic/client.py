@@ -14,13 +14,14 @@ import ssl
 import sys
 
 LOAD = json.loads(sys.argv[1])
+random.seed(LOAD["seed"])
 HOST = "127.0.0.1"
 
 # After this a request is given up, s.
 GIVEN_UP = 3
 
 # Between two bytes of a slow upload, and two messages of a one-way client, s.
-EVERY = 0.25
+EVERY = 1
 
 TLS = ssl.create_default_context()
 TLS.check_hostname = False
@@ -132,9 +133,10 @@ async def hold(what):
 
 async def repeat(client, message):
     try:
+        await asyncio.sleep(EVERY * random.random())
         while True:
-            await asyncio.sleep(EVERY)
             client.writer.write(message)
+            await asyncio.sleep(EVERY)
     except OSError:
         pass
 

@@ -25,11 +25,11 @@ use super::{BenchArgs, netns, start, write};
 use crate::bench::quantiles::{Quantiles, sorted};
 use crate::clock::now;
 
-/// What is measured of a cell in a round, s: all cells thrice in six minutes or so.
-const SECONDS: f64 = 3.0;
-const QUICK_SECONDS: f64 = 1.0;
+/// What is measured of a cell in a round, s: all cells twice in six minutes or so.
+const SECONDS: f64 = 4.0;
+const QUICK_SECONDS: f64 = 2.0;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 2;
 
 /// The section of a page that is this set's.
 const HEADING: &str = "## traffic\n";

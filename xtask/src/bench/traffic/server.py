@@ -18,7 +18,7 @@ SLOT = os.environ.get("WORKER_ID", "0")
 HERE = f"{SLOT} {os.getpid()}"
 
 # What a line of a one-way client costs, s.
-LINE_S = 0.004
+LINE_S = 0.015
 
 
 def asked(path, options):

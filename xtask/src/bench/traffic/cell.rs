@@ -43,7 +43,7 @@ pub(super) struct Cell {
     hold: u32,
     held: &'static str,
     gap: f64,
-    /// Whether the requests come on the connections that are held, in turn.
+    /// Whether the requests come on the connections that are held, each on any of them.
     pub(super) over_held: bool,
     /// Requests a second.
     rate: f64,
@@ -220,13 +220,7 @@ pub(super) const ALL: &[Cell] = &[
         ask: "smtp",
         ..BASE
     },
-    Cell {
-        name: "cold-node",
-        about: "Node right after its start",
-        program: Program::Node("http"),
-        warm: 0.0,
-        ..BASE
-    },
+    Cell { name: "cold-node", about: "Node right after its start", program: Program::Node("http"), warm: 0.0, ..BASE },
     Cell {
         name: "threads",
         about: "eight threads a worker; 5% take 500 ms and the others 25",

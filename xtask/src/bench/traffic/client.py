@@ -142,7 +142,7 @@ async def repeat(client, message):
 
 
 def drawn():
-    """Each request: when it is due, what it asks, whether it counts."""
+    """Each request: when it is due, what it asks, whether it counts, and a number that says which held connection is its."""
     draw = random.Random(LOAD["seed"])
     due, paths = -LOAD["warm"], LOAD["paths"]
     while True:
@@ -150,7 +150,7 @@ def drawn():
         if due >= LOAD["seconds"]:
             return
         path, _, counts = draw.choices(paths, [weight for _, weight, _ in paths])[0]
-        yield due, path, counts and due >= 0
+        yield due, path, counts and due >= 0, draw.randrange(1000)
 
 
 async def request(path, due, kept):
@@ -196,7 +196,7 @@ async def main():
     start = loop.time() + LOAD["warm"]
     stopping = asyncio.create_task(stop(start)) if LOAD["stop"] else None
     tasks = []
-    for number, (due, path, counts) in enumerate(drawn()):
+    for due, path, counts, number in drawn():
         await asyncio.sleep(start + due - loop.time())
         kept = over[number % len(over)] if over else None
         tasks.append((counts, asyncio.create_task(request(path, start + due, kept))))

@@ -83,7 +83,7 @@ fn page(machine: &Machine, command: &str, sections: &[Section]) -> String {
     let how = "\
 Requests come on their own (open loop), the same for everybody at the same time; those without a good answer count as 3 s. Workers \
 stand still for what a request takes, except where they are said to compute. The figure is the p99 in ms over all rounds, or the \
-part of the requests without a good answer. The hash is there twice, as if it were two, and what it differs by is noise. Required: at \
+part of the requests without a good answer. The hash is there twice, as if it were two, and what it differs by is noise, as a factor. Required: at \
 most 1.1 of the best policy, and not above both hashes; 1.5 ms, or a hundredth of the requests, are no difference. *busiest* is what \
 the busiest worker has to an even share, under the hash and under least-latency.";
     format!(

@@ -4,7 +4,7 @@ use super::cell::Figure;
 use super::policy::Policy;
 use super::result::{Section, Seen};
 
-const HEADS: [&str; 10] = [
+const HEADS: [&str; 11] = [
     "traffic",
     "hash",
     "again",
@@ -13,6 +13,7 @@ const HEADS: [&str; 10] = [
     "least-latency",
     "to the best",
     "to the hash",
+    "noise",
     "busiest",
     "",
 ];
@@ -36,6 +37,7 @@ pub(super) fn markdown(sections: &[Section]) -> String {
             ours,
             ratio(value, section.best()),
             ratio(value, section.hash()),
+            format!("{:.2}", section.noise()),
             busiest(section),
             verdict,
         ]);
@@ -50,7 +52,7 @@ pub(super) fn markdown(sections: &[Section]) -> String {
     text
 }
 
-fn line(cells: [String; 10]) -> String {
+fn line(cells: [String; 11]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
@@ -80,7 +82,13 @@ mod tests {
     #[test]
     fn a_cell_that_falls_short_says_so() {
         let text = markdown(&[example([90, 110, 20, 21, 22]), example([10, 10, 10, 10, 40])]);
-        assert!(text.contains("| 90.0 | 110.0 | 20.0 | 21.0 | 22.0 | 1.10 | 0.22 | 2.00, 2.00 | holds |"), "{text}");
-        assert!(text.contains("| 4.00 | 4.00 | 2.00, 2.00 | **above 1.1 of the best, above the hash** |"), "{text}");
+        assert!(
+            text.contains("| 90.0 | 110.0 | 20.0 | 21.0 | 22.0 | 1.10 | 0.22 | 1.22 | 2.00, 2.00 | holds |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 4.00 | 4.00 | 1.00 | 2.00, 2.00 | **above 1.1 of the best, above the hash** |"),
+            "{text}"
+        );
     }
 }

@@ -87,7 +87,7 @@ impl Fleet {
         let mut llb = command::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
         let mut fleet =
             Self { addr: (Ipv4Addr::LOCALHOST, port).into(), workers: Vec::new(), processes: Processes::default() };
-        fleet.processes.start(&llb.env("PYTHONDONTWRITEBYTECODE", "1"), Stdio::null(), &log)?;
+        fleet.processes.start(llb.env("PYTHONDONTWRITEBYTECODE", "1"), Stdio::null(), &log)?;
         wait(&mut fleet.processes, &format!("{workers} workers to serve"), || {
             Ok(fs::read_to_string(&log)?.contains("llb: serving "))
         })

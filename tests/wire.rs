@@ -107,28 +107,7 @@ fn tls_1_3_in_node_counts_requests() {
 #[track_caller]
 fn assert_tls(command: &[&str]) {
     let stage = Stage::new();
-    let pem = stage.path().join("cert.pem");
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-        ])
-        .arg("-keyout")
-        .arg(&pem)
-        .arg("-out")
-        .arg(stage.path().join("only.pem"))
-        .output()
-        .expect("openssl");
-    assert!(made.status.success(), "{made:?}");
-    let both = ["cert.pem", "only.pem"].map(|name| std::fs::read_to_string(stage.path().join(name)).expect("PEM"));
-    stage.write("cert.pem", &both.concat());
+    stage.certify();
 
     let fleet = stage.start(&["-n", "2"], command);
     fleet.wait_for_groups(&[ADDRESS], 2);

@@ -194,15 +194,18 @@ pub fn bytes_out(conn: &Conn, now: u64) -> Option<Step> {
 pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
     let age = now.saturating_sub(conn.since);
     let held = u64::from(wire::in_flight(conn));
+    // An answer goes out with the worker's end where Nagle's algorithm holds it back until the client acknowledges the
+    // tickets of TLS 1.3. So the end is taken for an answer.
+    let held_back = matches!(closer, Closer::Worker) && wire::may_hold_back(conn);
     let (ended, settled, blame) = match conn.phase {
         // Whoever ends a handshake by an alert has said why.
         FRESH => (0, settles(conn, now), age < HASTY_NS && conn.state & wire::ALERT == 0),
-        BUSY => (held, 0, !heard::is_excused(conn, age)),
+        BUSY => (held, 0, !held_back && !heard::is_excused(conn, age)),
         IDLE => (0, 0, false),
         _ => return None,
     };
     // What went out was the answer after all.
-    let answered = u64::from(wire::is_ticketless(conn));
+    let answered = u64::from(held_back || wire::is_ticketless(conn));
     let phase = if blame && matches!(closer, Closer::Reset) { Phase::Reset } else { Phase::Closed };
     let failed = u64::from(blame && matches!(closer, Closer::Worker));
     let Conn { ticket, born, .. } = *conn;

@@ -80,11 +80,12 @@ pub mod estimate;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 mod fleet;
 #[cfg(feature = "master")]
-#[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does.
+#[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does, and for the simulation.
 pub mod internals {
     pub use crate::{
         fleet::{FleetCgroup, clear_leftover, find, fleet_path},
         sys::{bpffs, clock, mmap, mounts, pidfd, procfs, socket},
+        updater::publish::{Ledger, Publisher, Seated},
     };
 }
 #[cfg(feature = "master")]

@@ -65,6 +65,19 @@ impl Stage {
         }
     }
 
+    /// Makes a key and its certificate, `cert.pem`.
+    #[track_caller]
+    pub(crate) fn certify(&self) {
+        let (key, certificate) = (self.path().join("key.pem"), self.path().join("only.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        openssl.args(["-subj", "/CN=localhost", "-keyout"]).arg(&key).arg("-out").arg(&certificate);
+        let made = openssl.output().expect("openssl");
+        assert!(made.status.success(), "{made:?}");
+        let both = [key, certificate].map(|path| fs::read_to_string(path).expect("PEM"));
+        self.write("cert.pem", &both.concat());
+    }
+
     /// Writes a file into the test's directory.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);

@@ -258,6 +258,26 @@ fn tls_1_3_with_two_tickets() {
 }
 
 #[test]
+fn tls_1_3_with_an_answer_that_goes_out_with_the_end() {
+    let mut talk = tls13();
+    talk.client(records(&[FINISHED_13[0], FINISHED_13[1]]));
+    talk.server(record(23, 250));
+    talk.client(record(23, 100));
+    talk.server(record(23, 250));
+    // The socket is closed before its last segment is sent.
+    talk.close(Closer::Worker);
+    talk.server(record(23, 190));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.seat.service_ns, 0, "when it was written is not known");
+
+    let mut talk = tls13();
+    talk.client(records(&[FINISHED_13[0], FINISHED_13[1], (23, 100)]));
+    talk.server(records(&[(23, 250), (23, 250)]));
+    talk.close(Closer::Reset);
+    talk.assert(0, 0, 1, 0);
+}
+
+#[test]
 fn tls_1_3_with_two_tickets_one_by_one_and_the_answer_in_one_segment_with_the_second() {
     let mut talk = tls13();
     talk.client(records(&FINISHED_13));

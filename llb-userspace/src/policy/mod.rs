@@ -172,15 +172,18 @@ pub(crate) fn fleet_ns(views: &[View]) -> u64 {
 const NOT_SLOW_NS: u64 = 5_000_000;
 
 /// The seats that have fewer open connections than the level, and the level: that of their mean, and one more than the
-/// fewest at least. One that is far below it may be slower than those that are near, if it is not twice as slow: what lies
-/// unevenly for good costs more than a request that takes a little longer.
+/// fewest at least. One that is not near, if it is not twice as slow, comes first too where it is far below the mean or
+/// another is far above it: what lies unevenly for good costs more than a request that takes a little longer.
 fn fewest(seats: &[(u32, u64, u64)], near: &SeatSet) -> (SeatSet, u64) {
     let not_slow_ns = seats.iter().map(|(_, cost, _)| 2 * *cost).min().unwrap_or(0).max(NOT_SLOW_NS);
     let fit = || seats.iter().filter(|(_, cost, _)| *cost < not_slow_ns);
     let count = fit().count().max(1) as u64;
     let mean = fit().map(|(_, _, open)| *open).sum::<u64>() / count;
+    let far = 1 + mean / 10;
+    let is_uneven = fit().any(|(_, _, open)| *open > mean + far);
     let is_near = |seat: u32| set::contains(near, seat);
-    let may_come_first = |(seat, _, open): &&(u32, u64, u64)| is_near(*seat) || open + 1 + mean / 10 < mean;
+    let may_come_first =
+        |(seat, _, open): &&(u32, u64, u64)| is_near(*seat) || open + far < mean || (is_uneven && *open <= mean);
     let least = fit().filter(may_come_first).map(|(_, _, open)| *open).min().unwrap_or(0);
     let level = mean.max(least + 1);
     let below = fit().filter(may_come_first).filter(|(_, _, open)| *open < level);
@@ -300,6 +303,16 @@ mod tests {
             [open(100, counted(0, 5)), open(9, counted(1, 8)), open(9, counted(2, 50)), open(60, counted(3, 5))];
         let Table { fewest, level, .. } = table(&views, NOW, 0);
         assert_eq!((fewest, level), (set::of([1].into_iter()), 56), "one that has far fewer, and is not much slower");
+    }
+
+    #[test]
+    fn one_that_is_near_alone_does_not_keep_all_connections() {
+        let near = |open| View { open, kernel_ns: Some(MS / 5), ..unknown(0) };
+        let slower = |seat, open| View { open, ..counted(seat, 1) };
+        let table_of = |most| table(&[near(most), slower(1, 8), slower(2, 8), slower(3, 8)], NOW, 0);
+        assert_eq!(table_of(16).near, set::of([0].into_iter()));
+        assert_eq!((table_of(16).fewest, table_of(16).level), (set::of(1..4), 10));
+        assert_eq!((table_of(9).fewest, table_of(9).level), (set::of([0].into_iter()), 10), "no more than a little");
     }
 
     #[test]

@@ -70,7 +70,7 @@
 
 mod counted;
 mod heard;
-mod publish;
+pub(crate) mod publish;
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -28,9 +28,46 @@ const FORGOTTEN_SOON_AFTER: Duration = Duration::from_millis(500);
 /// 15 ms, and 4 later).
 const FRESH_ANSWERS: u64 = 4;
 
+/// The words that the publisher shares with the kernel; in the simulation, with what stands for it.
+pub trait Ledger {
+    /// A seat's books.
+    fn seat(&self, seat: Seat) -> SeatBooks;
+    /// Forgets a seat's service time.
+    fn renew(&self, seat: Seat);
+    /// Publishes at `now`.
+    fn publish(&self, policy: Policy, publication: &Publication<'_>, now: Instant);
+    /// Says which seats have the fewest open connections, until they have `level`.
+    fn prefer(&self, fewest: &SeatSet, level: u64);
+    /// Puts seats among the idle ones.
+    fn rest(&self, idle: &SeatSet);
+}
+
+impl Ledger for Books {
+    fn seat(&self, seat: Seat) -> SeatBooks {
+        self.seat(seat)
+    }
+
+    fn renew(&self, seat: Seat) {
+        self.renew(seat);
+    }
+
+    fn publish(&self, policy: Policy, publication: &Publication<'_>, now: Instant) {
+        self.publish(policy, publication, now);
+    }
+
+    fn prefer(&self, fewest: &SeatSet, level: u64) {
+        self.prefer(fewest, level);
+    }
+
+    fn rest(&self, idle: &SeatSet) {
+        self.rest(idle);
+    }
+}
+
 /// A worker's seat, as the publisher needs to know it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seated<'a> {
+pub struct Seated<'a> {
+    /// The seat.
     pub seat: Seat,
     /// Whether it may be chosen.
     pub joined: bool,
@@ -46,7 +83,7 @@ pub(super) struct Seated<'a> {
 
 /// What was published last, and what it was made of.
 #[derive(Clone, Debug)]
-pub(super) struct Publisher {
+pub struct Publisher {
     policy: Policy,
     views: Vec<View>,
     table: Table,
@@ -56,12 +93,14 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) fn new(policy: Policy) -> Self {
+    /// One that has published nothing.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
         Publisher { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0, fresh: [0; 4] }
     }
 
     /// Publishes what is known of the seats at `now`.
-    pub(super) fn publish<'a>(&mut self, books: &Books, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
+    pub fn publish<'a>(&mut self, books: &impl Ledger, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
         let fleet_ns = policy::fleet_ns(&self.views);
         let Publisher { views, table, fresh, .. } = self;
@@ -88,7 +127,7 @@ impl Publisher {
     }
 }
 
-fn view(books: &Books, seated: Seated<'_>, were_fresh: &SeatSet, left_out_of_ns: u64, now: Instant) -> View {
+fn view(books: &impl Ledger, seated: Seated<'_>, were_fresh: &SeatSet, left_out_of_ns: u64, now: Instant) -> View {
     let Seated { seat, joined, estimate, owed, before, held } = seated;
     let mut counts = books.seat(seat);
     let fresh = is_fresh(&counts, before);

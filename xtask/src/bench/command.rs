@@ -103,6 +103,24 @@ pub(super) fn llb(
     command
 }
 
+/// llb with workers of any program.
+pub(super) fn llb_of(
+    llb: &Path,
+    name: &str,
+    policy: &str,
+    workers: usize,
+    runtime: &Path,
+    port: u16,
+    worker: &Command,
+) -> Command {
+    let mut command = Command::new(llb);
+    command.args(["run", "--name", name, "--workers", &workers.to_string(), "--policy", policy]);
+    command.args(["--port", &format!("127.0.0.1:{port}"), "--drain-timeout", "500ms", "--runtime-dir"]).arg(runtime);
+    command.arg("--").arg(worker.get_program()).args(worker.get_args());
+    command.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
 /// With `one_each` every worker gets one request at a time and the others wait in HAProxy: its best setting for workers
 /// that block.
 pub(super) fn haproxy_config(port: u16, workers: &[u16], one_each: bool) -> String {

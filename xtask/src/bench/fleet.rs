@@ -71,6 +71,35 @@ impl Fleet {
         Self::arranged(bench, "llb", Arrangement::Steered("least-latency"), &spec)
     }
 
+    /// llb under this policy, with so many workers of any program; `worker` says how one is started that listens on a port.
+    /// `number` is one for each fleet that is there at the same time.
+    pub(super) fn of_program(
+        bench: &Bench,
+        number: usize,
+        policy: &str,
+        workers: usize,
+        worker: impl Fn(u16) -> Command,
+    ) -> Result<Self> {
+        let port = free_port()?;
+        let log = bench.scratch.join(format!("traffic-{number}.log"));
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+        let name = format!("traffic-{}-{number}", std::process::id());
+        let mut llb = command::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
+        let mut fleet =
+            Self { addr: (Ipv4Addr::LOCALHOST, port).into(), workers: Vec::new(), processes: Processes::default() };
+        fleet.processes.start(llb.env("PYTHONDONTWRITEBYTECODE", "1"), Stdio::null(), &log)?;
+        wait(&mut fleet.processes, &format!("{workers} workers to serve"), || {
+            Ok(fs::read_to_string(&log)?.contains("llb: serving "))
+        })
+        .with_context(|| format!("llb does not serve; it said:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+        Ok(fleet)
+    }
+
+    /// Asks all that we started of it to end, and does not wait: dropping it does.
+    pub(super) fn end(&self) {
+        self.processes.signal(Signal::SIGTERM);
+    }
+
     fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
         let port = free_port()?;
         let log = bench.scratch.join("peer.log");

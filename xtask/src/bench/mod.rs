@@ -2,7 +2,7 @@
 //!
 //! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`load`], or
 //! [`closed`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`control`] ->
-//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`], [`pictures`].
+//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`], [`pictures`]. Apart from that: [`traffic`].
 
 mod arrivals;
 mod busy;
@@ -33,6 +33,7 @@ mod slices;
 pub(crate) mod spec;
 pub(crate) mod start;
 mod table;
+mod traffic;
 mod verdict;
 mod wire;
 pub(crate) mod worker;
@@ -76,6 +77,12 @@ pub(crate) struct BenchArgs {
     /// Good rounds to measure [default: 3, or 1 with --quick]
     #[arg(long)]
     rounds: Option<usize>,
+    /// What to measure
+    #[arg(long, value_enum, default_value_t = Set::Peers)]
+    set: Set,
+    /// This cell of the traffic set only; repeatable
+    #[arg(long, value_name = "NAME")]
+    cell: Vec<String>,
     /// This scenario only; repeatable
     #[arg(long)]
     scenario: Vec<Scenario>,
@@ -90,11 +97,22 @@ pub(crate) struct BenchArgs {
     plots: Option<PathBuf>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Set {
+    /// Other ways to put workers behind a port, in each scenario
+    Peers,
+    /// What real programs are asked, under each policy
+    Traffic,
+}
+
 /// Runs it as root in a release build, whatever this is.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let lacks_plots = args.plots.is_some() && !cfg!(feature = "plots");
     if start::must_start_over()? || lacks_plots {
         return start::over(if args.plots.is_some() { &["plots"] } else { &[] });
+    }
+    if args.set == Set::Traffic {
+        return traffic::run(args);
     }
     if let Err(error) = needs::provide_for_bench() {
         eprintln!("{error:#}; going on without");

@@ -1,10 +1,16 @@
 //! The kernel's side of a run: the seats' books, kept by `llb_common::track` and read by `llb_common::select`, and
-//! around them what `llb-ebpf/src/{track,select}.rs` do with atomic words. Change one and change the other.
+//! around them what `llb-ebpf/src/{track,select}.rs` do with atomic words. Change one and change the other. llb's own publisher
+//! publishes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
+use llb::{
+    internals::{Ledger, Publisher, Seated},
+    kernel::Publication,
+    model,
+};
 use llb_common::{
-    abi::{Conn, NO_SEAT, Seat, SeatSet},
+    abi::{Conn, MAX_SEATS, NO_SEAT, Seat, SeatSet},
     books,
     policy::Policy,
     select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, in_flight, outstanding},
@@ -13,12 +19,12 @@ use llb_common::{
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
-#[derive(Clone, Debug)]
-pub(super) struct Published {
-    pub(super) at: u64,
-    pub(super) least: u32,
-    pub(super) near: SeatSet,
-    pub(super) cost_ns: Vec<u64>,
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    at: u64,
+    least: u32,
+    near: SeatSet,
+    cost_ns: [u64; MAX_SEATS],
 }
 
 /// One group's books.
@@ -28,9 +34,13 @@ pub(super) struct Books {
     seats: Vec<Cell<Seat>>,
     idle: Cell<SeatSet>,
     last: Cell<u32>,
+    /// Those with the fewest open connections, and how many they are to have.
+    fewest: Cell<SeatSet>,
+    level: Cell<u64>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
-    pub(super) published: Published,
+    published: RefCell<Published>,
+    publisher: RefCell<Publisher>,
     turn: u32,
 }
 
@@ -40,8 +50,11 @@ impl Books {
             seats: vec![Cell::default(); seats],
             idle: Cell::default(),
             last: Cell::new(NO_SEAT),
+            fewest: Cell::default(),
+            level: Cell::default(),
             members: Vec::new(),
-            published: Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: vec![0; seats] },
+            published: RefCell::new(Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: [0; MAX_SEATS] }),
+            publisher: RefCell::new(Publisher::new(Policy::LeastLatency)),
             turn: 0,
         }
     }
@@ -50,9 +63,17 @@ impl Books {
         self.seats[seat as usize].get()
     }
 
-    /// Forgets a seat's service time, as userspace may.
-    pub(super) fn renew(&self, seat: u32) {
-        self.change(seat, |seat| seat.service_ns = 0);
+    /// Publishes what the books say of workers that report nothing.
+    pub(super) fn publish(&self, now: u64) {
+        let seated = self.members.iter().map(|seat| Seated {
+            seat: model::Seat(*seat),
+            joined: true,
+            estimate: None,
+            owed: None,
+            before: (0, 0),
+            held: false,
+        });
+        self.publisher.borrow_mut().publish(self, seated, model::Instant(now));
     }
 
     /// A seat's requests, in flight and charged.
@@ -65,7 +86,8 @@ impl Books {
         let turn = if policy == Policy::RoundRobin { self.turn } else { random };
         self.turn = self.turn.wrapping_add(1);
         let fleet = At { books: self, now };
-        match choose(policy, &fleet, self.members.len() as u32, self.published.least, turn, now) {
+        let least = self.published.borrow().least;
+        match choose(policy, &fleet, self.members.len() as u32, least, turn, now) {
             Choice::Seat { seat, .. } => Some(seat),
             Choice::Hash | Choice::NoSeat => None,
         }
@@ -83,6 +105,13 @@ impl Books {
             }
             seat.charged += 1;
         });
+        // The charge is there, the connection not yet.
+        let books = self.seat(seat);
+        if books.opened - books.closed + outstanding(&books) >= self.level.get() {
+            let mut fewest = self.fewest.get();
+            fewest[seat as usize / 64] &= !set::bit(seat);
+            self.fewest.set(fewest);
+        }
     }
 
     /// Takes a connection's step, if there is one.
@@ -93,15 +122,8 @@ impl Books {
         self.change(conn.seat, |seat| books::apply(seat, &delta, start_ns, now));
         let seat = self.seat(conn.seat);
         if (delta.ended != 0 || delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
-            self.rest(conn.seat);
+            Ledger::rest(self, &set::of([conn.seat].into_iter()));
         }
-    }
-
-    /// Puts a seat among the idle ones.
-    pub(super) fn rest(&self, seat: u32) {
-        let mut idle = self.idle.get();
-        idle[seat as usize / 64] |= set::bit(seat);
-        self.idle.set(idle);
     }
 
     /// Takes a connection's establishment, `handshake_ns` after its SYN.
@@ -113,8 +135,12 @@ impl Books {
 
     /// The published cost of a seat, or 0 where there is none that is fresh.
     fn published_ns(&self, seat: u32, now: u64) -> u64 {
-        let fresh = now.saturating_sub(self.published.at) < STALE_AFTER_NS;
-        if fresh { self.published.cost_ns[seat as usize] } else { 0 }
+        if self.is_fresh(now) { self.published.borrow().cost_ns[seat as usize] } else { 0 }
+    }
+
+    /// Whether what is published counts.
+    fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.published.borrow().at) < STALE_AFTER_NS
     }
 
     fn change(&self, seat: u32, change: impl FnOnce(&mut Seat)) {
@@ -122,6 +148,32 @@ impl Books {
         let mut seat = cell.get();
         change(&mut seat);
         cell.set(seat);
+    }
+}
+
+impl Ledger for Books {
+    fn seat(&self, seat: model::Seat) -> Seat {
+        self.seat(seat.0)
+    }
+
+    fn renew(&self, seat: model::Seat) {
+        self.change(seat.0, |seat| seat.service_ns = 0);
+    }
+
+    fn publish(&self, _policy: Policy, publication: &Publication<'_>, now: model::Instant) {
+        let Publication { least, near, cost_ns } = publication;
+        let least = least.map_or(NO_SEAT, |seat| seat.0);
+        *self.published.borrow_mut() = Published { at: now.0, least, near: *near, cost_ns: **cost_ns };
+    }
+
+    fn prefer(&self, fewest: &SeatSet, level: u64) {
+        self.fewest.set(*fewest);
+        self.level.set(level);
+    }
+
+    fn rest(&self, idle: &SeatSet) {
+        let before = self.idle.get();
+        self.idle.set([0, 1, 2, 3].map(|word| before[word] | idle[word]));
     }
 }
 
@@ -141,19 +193,22 @@ impl Fleet for At<'_> {
     }
 
     fn idle(&self, near_only: bool) -> SeatSet {
-        let published = &self.books.published;
-        if near_only && self.now.saturating_sub(published.at) >= STALE_AFTER_NS {
+        if near_only && !self.books.is_fresh(self.now) {
             return [0; 4];
         }
+        let near = if near_only { self.books.published.borrow().near } else { [u64::MAX; 4] };
         let (idle, members) = (self.books.idle.get(), set::of(self.books.members.iter().copied()));
-        [0, 1, 2, 3].map(|word| idle[word] & members[word] & if near_only { published.near[word] } else { u64::MAX })
+        [0, 1, 2, 3].map(|word| idle[word] & members[word] & near[word])
+    }
+
+    fn fewest(&self) -> SeatSet {
+        if self.books.is_fresh(self.now) { self.books.fewest.get() } else { [0; 4] }
     }
 
     fn last(&self) -> u32 {
-        let (last, published) = (self.books.last.get(), &self.books.published);
-        let fresh = self.now.saturating_sub(published.at) < STALE_AFTER_NS;
-        let eligible = fresh && last != NO_SEAT && set::contains(&published.near, last) && self.has(last);
-        if eligible { last } else { NO_SEAT }
+        let last = self.books.last.get();
+        let is_near = || set::contains(&self.books.published.borrow().near, last);
+        if last != NO_SEAT && self.books.is_fresh(self.now) && is_near() && self.has(last) { last } else { NO_SEAT }
     }
 
     fn claim(&self, seat: u32) -> bool {

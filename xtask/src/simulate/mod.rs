@@ -1,6 +1,6 @@
 //! A discrete-event simulation of a fleet. It drives the very function that the kernel runs,
-//! `llb_common::select::choose`, over books that `llb_common::track` keeps, and compares it with other ways to choose
-//! on the same arrivals. This is how the policy is tuned: what is changed there must gain here in all scenarios
+//! `llb_common::select::choose`, over books that `llb_common::track` keeps and llb's own publisher publishes, and compares it
+//! with other ways to choose on the same arrivals. This is how the policy is tuned: what is changed there must gain here in all scenarios
 //! together.
 //!
 //! ```text
@@ -21,7 +21,6 @@ mod arrivals;
 mod books;
 mod machine;
 mod method;
-mod publisher;
 pub(crate) mod random;
 mod report;
 mod scenario;

@@ -17,7 +17,6 @@ use super::{
     arrivals::{Arrival, Kind},
     books::Books,
     method::{Method, Peak},
-    publisher::publish,
     random::SplitMix64,
     scenario::{Nature, Scenario},
     worker::{Serving, Worker},
@@ -73,7 +72,6 @@ struct World<'a> {
     queue: VecDeque<u32>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     planned: u64,
-    published: usize,
     random: SplitMix64,
 }
 
@@ -100,7 +98,6 @@ pub(super) fn run(scenario: &Scenario, method: Method, arrivals: &[Arrival], see
         queue: VecDeque::new(),
         events: BinaryHeap::new(),
         planned: 0,
-        published: 0,
         random: SplitMix64::stream(seed, 2),
         natures,
     };
@@ -186,9 +183,8 @@ impl World<'_> {
         if self.scenario.master_dies && now >= self.scenario.trouble_at {
             return;
         }
-        self.published += 1;
-        for books in &mut self.groups {
-            publish(books, self.published, now);
+        for books in &self.groups {
+            books.publish(now);
         }
         if now < self.arrivals.last().map_or(0, |last| last.at)
             && let Some(every) = self.method.publishes_every()

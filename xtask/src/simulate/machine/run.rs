@@ -10,7 +10,6 @@ use crate::simulate::{
     SECOND,
     books::Books,
     method::{Method, Peak},
-    publisher::publish,
     random::SplitMix64,
 };
 
@@ -61,7 +60,6 @@ struct World<'a> {
     books: Books,
     peaks: Vec<Peak>,
     connections: Vec<Connection>,
-    published: usize,
     random: SplitMix64,
     work: SplitMix64,
     answered: usize,
@@ -80,7 +78,6 @@ pub(crate) fn run(machine: &Machine, method: Method, seed: u64) -> Asked {
         books,
         peaks: vec![Peak::default(); machine.workers],
         connections: Vec::new(),
-        published: 0,
         random: SplitMix64::stream(seed, 2),
         work: SplitMix64::stream(seed, 1),
         answered: 0,
@@ -135,8 +132,7 @@ impl World<'_> {
             }
             Job::Publish => {
                 if let Some(every) = self.method.publishes_every() {
-                    self.published += 1;
-                    publish(&mut self.books, self.published, now);
+                    self.books.publish(now);
                     self.cores.alarm(now + every, Job::Publish);
                 }
             }

@@ -230,6 +230,7 @@ fn ruby_php() -> Vec<Program> {
         },
         Program {
             name: "php -S",
+            package: "php-cli",
             source: Source::Apt(&["php-cli"]),
             command: "php -q -S 127.0.0.1:8080 index.php",
             // A broken page is answered with 500; the server starts all the same.

@@ -84,8 +84,7 @@ cargo xtask programs --page docs/programs.md
 
 which installs them (pip, npm, Debian's packages, Go, cargo) and drives each for about a minute, four at a time, as root: a quarter of an
 hour in all. With names it
-drives only those, and the page keeps the last figures of the others. Continuous integration drives the ten that are marked (*):
-`cargo xtask programs --few`.
+drives only those, and the page keeps the last figures of the others. `cargo xtask programs --few` drives the ten that are marked (*).
 
 Each is started by `llb run -n 4 -p 8080 --drain-timeout 8s`, and by its line in the second table. Two clients with new connections and
 eight that keep theirs (six with requests of 20 ms, two of 1 s, by POST) ask without a pause, while the program is reloaded three times, a
@@ -99,7 +98,7 @@ times.
 - *crossed*: the request met a kept connection that the program was closing, and was reset before the program read it: its client sends it
   again (RFC 9110, 9.2.2). It is not lost. A kernel resets a connection that is closed with unread bytes, or gets bytes after its close.
 - *late*: the slowest request beyond its work, before the reloads and during them.
-- *alone*: what the program's own end loses. Where it loses none, llb loses none in work.
+- *alone*: what the program's own end loses. Where it loses none, llb should lose none in work.
 
 | program | version | late, ms | lost of new | lost of kept | crossed | `kill -9` | broken code | reload: stream, request | stop: stream, request | recycled, lost | alone: lost | alone: stream, request |
 |---|---|---|---|---|--:|---|---|---|---|---|---|---|

@@ -209,7 +209,7 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, 
 /// Whether an answer may have been written on a connection and wait behind the tickets of TLS 1.3.
 #[must_use]
 #[inline(always)]
-pub fn may_hold_back(conn: &Conn) -> bool {
+pub(crate) fn may_hold_back(conn: &Conn) -> bool {
     conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & (TLS13 | FINISHED | ANSWERED) == TLS13 | FINISHED
 }
 

@@ -46,6 +46,7 @@ pub mod reap;
 pub mod signals;
 #[cfg(feature = "master")]
 mod sock_diag;
+#[cfg(feature = "master")]
 pub mod socket;
 #[cfg(feature = "master")]
 pub(crate) mod waiting;

@@ -1,7 +1,7 @@
 //! `cargo xtask bench --set traffic`: llb's policies beside the kernel's hash on what real programs are asked.
 //!
 //! A round of a cell starts a fleet for each policy, and all of them get the same requests at the same time, each from clients of
-//! its own: what the machine does meanwhile happens to all. The flow: [`cell`] -> [`run`] -> [`result`] -> [`table`].
+//! its own: what the machine does meanwhile happens to all. The flow: [`cell`] -> [`mod@run`] -> [`result`] -> [`table`].
 
 mod cell;
 mod policy;

@@ -137,15 +137,9 @@ pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
 /// # Errors
 /// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
 pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
-    // A living master holds its cgroup's lock, also one whose runtime directory is another than ours.
-    let _lock = match lock(path) {
-        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
-        locked => locked?,
-    };
+    let Some(_lock) = lock_leftover(path)? else { return Ok(0) };
     let left = tree::processes(path)?;
-    tree::kill(path)?;
-    tree::wait_until_empty(path)?;
-    tree::remove(path)?;
+    clear(path)?;
     Ok(left.len())
 }
 
@@ -155,17 +149,28 @@ pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
 /// # Errors
 /// As [`clear_leftover`].
 pub fn end_leftover(path: &Path, signal: Signal, patience: Duration) -> Result<usize, CgroupError> {
-    let locked = match lock(path) {
-        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(0),
-        locked => locked?,
-    };
+    let Some(_lock) = lock_leftover(path)? else { return Ok(0) };
     let left = tree::processes(path)?;
     // A stopped process must run to end in order.
     tree::signal(path, &[signal, Signal::SIGCONT], |_| true)?;
     tree::wait_until_empty_or(path, clock::now().after(patience))?;
-    drop(locked);
-    clear_leftover(path)?;
+    clear(path)?;
     Ok(left.len())
+}
+
+fn clear(path: &Path) -> Result<(), CgroupError> {
+    tree::kill(path)?;
+    tree::wait_until_empty(path)?;
+    tree::remove(path)
+}
+
+/// Locks the cgroup that a dead master has left at `path`; `None` if there is none. A living master holds the lock, also
+/// one whose runtime directory is another than ours.
+fn lock_leftover(path: &Path) -> Result<Option<File>, CgroupError> {
+    match lock(path) {
+        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        locked => locked.map(Some),
+    }
 }
 
 impl FleetCgroup {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::UNIX_EPOCH;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::cpio::Archive;
 use super::suites::{Built, SUITES};
@@ -71,12 +71,12 @@ fn init(built: &Built) -> Result<String> {
     for (suite, runner) in SUITES.iter().zip(&built.runners) {
         let skips: String = suite.left_out.iter().map(|test| format!(" --skip {test}")).collect();
         let skips = if skips.is_empty() { skips } else { format!(" --exact{skips}") };
-        tests += &format!("    suite {} {}{skips}\n", suite.target, printable(runner)?);
+        tests += &format!("    suite {} {}{skips}\n", suite.target, quoted(runner)?);
     }
     Ok(INIT
         .replace("$WORKERS", &verdict::WORKERS.to_string())
         .replace("$REQUESTS", &verdict::REQUESTS.to_string())
-        .replace("$HOME_OF_TESTS", printable(&paths::root().join("llb-userspace"))?)
+        .replace("$HOME_OF_TESTS", &quoted(&paths::root().join("llb-userspace"))?)
         .replace("$COMPILED", &format!("/{COMPILED}"))
         .replace("$SUITES", tests.trim_end()))
 }
@@ -144,11 +144,13 @@ fn inside(path: &Path) -> Result<&str> {
     Ok(printable(path)?.trim_start_matches('/'))
 }
 
-/// A path as a script may have it.
+/// A path as one word of a script.
+fn quoted(path: &Path) -> Result<String> {
+    Ok(format!("'{}'", printable(path)?.replace('\'', r"'\''")))
+}
+
 fn printable(path: &Path) -> Result<&str> {
-    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
-    ensure!(!text.contains(char::is_whitespace), "the path {text:?} has a space in it; move the repository elsewhere");
-    Ok(text)
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
 }
 
 /// A file of this machine under another path, with its age: by that Python tells whether what it has compiled is still
@@ -181,6 +183,15 @@ mod tests {
         for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$SUITES"] {
             assert!(!init.contains(told), "{told}");
         }
-        assert!(init.contains("\n    suite migration /t/migration\n"));
+        assert!(init.contains("\n    suite migration '/t/migration'\n"));
+    }
+
+    #[test]
+    fn any_path_is_one_word_of_the_script() {
+        for path in ["/a b/c", "/it's", "/$HOME/`id`"] {
+            let said =
+                sh::output(Command::new("sh").arg("-c").arg(format!("printf %s {}", quoted(path.as_ref()).unwrap())));
+            assert_eq!(said.unwrap(), path);
+        }
     }
 }

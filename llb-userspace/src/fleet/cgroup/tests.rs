@@ -209,6 +209,30 @@ fn an_adopted_fleet_knows_its_workers_and_numbers_on() {
     assert!(next.path().ends_with("w3.g7.1"), "{}", next.path().display());
 }
 
+/// A child of this process that has not become its program yet holds the descriptor too; what is cleared is locked once
+/// and not again.
+#[test]
+fn a_copy_of_the_lock_keeps_nobody_from_clearing() {
+    let mut scene = Scene::new();
+    let mut fleet = scene.fleet();
+    let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
+    scene.run(&worker, "exec sleep 600");
+    let path = fleet.path().to_owned();
+    drop(worker);
+    abandon(fleet);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !stop.load(Relaxed) {
+                let _ = process::Command::new("true").status();
+            }
+        });
+        let ended = end_leftover(&path, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(60));
+        stop.store(true, Relaxed);
+        assert_eq!(ended.unwrap(), 1);
+    });
+}
+
 #[test]
 fn an_end_is_in_order_as_long_as_there_is_patience() {
     for (script, patience, killed) in [

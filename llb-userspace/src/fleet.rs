@@ -7,6 +7,7 @@ pub mod acceptance;
 pub mod canary;
 pub mod cgroup;
 pub mod channel;
+pub mod closing;
 pub mod course;
 pub mod find;
 pub mod hang;
@@ -21,7 +22,6 @@ pub mod shutdown;
 pub mod spawn;
 pub mod takeover;
 pub mod user;
-pub mod usher;
 
 mod bound;
 mod bypass;

@@ -85,7 +85,7 @@ impl Balancer {
     pub fn leave(&mut self, slot: u32, now: Instant) -> Result<(), BalancerError> {
         let Some(worker) = self.workers.remove(&slot) else { return Ok(()) };
         worker.seats().into_iter().for_each(|seat| self.seats.release(seat));
-        self.updater.bury(worker.id);
+        self.updater.reap(worker.id);
         self.arrange();
         for joined in worker.listeners {
             self.left.push_back(joined.cookie);

@@ -16,7 +16,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{awaited::Awaited, messages::Message, queues};
+use super::{completion::Completion, messages::Message, queues};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
     fleet::{Canary, Command, Granted, Kind, Style},
@@ -110,8 +110,8 @@ async fn answer(
         // The connection closes with llb.
         return std::future::pending().await;
     }
-    let awaited = Awaited::of(command, begun.granted, &status(inbox).await?);
-    lines.write(&outcome_of(inbox, awaited, begun).await?).await
+    let completion = Completion::of(command, begun.granted, &status(inbox).await?);
+    lines.write(&outcome_of(inbox, completion, begun).await?).await
 }
 
 fn refused(why: &str) -> Outcome {
@@ -124,11 +124,11 @@ async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
 }
 
 /// Follows the events until they say how it went.
-async fn outcome_of(inbox: &mpsc::Sender<Message>, mut awaited: Awaited, begun: Begun) -> io::Result<Outcome> {
+async fn outcome_of(inbox: &mpsc::Sender<Message>, mut completion: Completion, begun: Begun) -> io::Result<Outcome> {
     let Begun { before, after, mut coming, .. } = begun;
     // The state just after a change of slots tells all that it has made at once; of the others the events tell.
-    let mut seen = if matches!(awaited, Awaited::Scale { .. }) { after } else { before };
-    if let Some(outcome) = awaited.at_once() {
+    let mut seen = if matches!(completion, Completion::Scale { .. }) { after } else { before };
+    if let Some(outcome) = completion.at_once() {
         return Ok(outcome);
     }
     loop {
@@ -145,7 +145,7 @@ async fn outcome_of(inbox: &mpsc::Sender<Message>, mut awaited: Awaited, begun: 
         let known = seen;
         for event in events.into_iter().filter(|event| event.seq > known) {
             seen = event.seq;
-            if let Some(outcome) = awaited.see(&event) {
+            if let Some(outcome) = completion.see(&event) {
                 return Ok(outcome);
             }
         }
@@ -194,7 +194,7 @@ mod tests {
                 }
             });
             let begun = Begun { granted: Granted::Reloading(Generation(2)), before: 10, after: 10, coming };
-            outcome_of(&inbox, Awaited::Reload { generation: 2 }, begun).await
+            outcome_of(&inbox, Completion::Reload { generation: 2 }, begun).await
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Engine, worker::Epitaph};
+use super::{Engine, worker::ExitRecord};
 use crate::{
     fleet::{State, Worker, WorkerCgroup},
     kernel::{Limit, OwnPorts},
@@ -33,7 +33,7 @@ pub(super) fn wanted_port(worker: &Worker) -> Option<u16> {
 }
 
 /// Why a worker has exited before it was ready; none if llb cannot tell. `held` is whether its port was held.
-pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engine: &Engine) -> Option<String> {
+pub(super) fn exit(worker: &Worker, record: &ExitRecord, held: Option<&Held>, engine: &Engine) -> Option<String> {
     if !matches!(worker.state, State::Starting { .. }) {
         return None;
     }
@@ -47,7 +47,7 @@ pub(super) fn exit(worker: &Worker, epitaph: &Epitaph, held: Option<&Held>, engi
     if let Some(Held { port, holder }) = held {
         return Some(held_by(*port, worker, holder, engine));
     }
-    let background = epitaph.status.is_some_and(|status| status.success()).then(|| {
+    let background = record.status.is_some_and(|status| status.success()).then(|| {
         let left = engine.running.get(&worker.id).and_then(|running| running.cgroup.processes().ok());
         match left.unwrap_or_default().first() {
             Some(daemon) => {

@@ -11,7 +11,7 @@ use super::{Engine, messages::Message, worker::Running};
 use crate::{
     fleet::{
         CloseScope, Holding, Sight, State, Worker,
-        usher::{Look, Subject, Watch},
+        closing::{Look, Subject, Watch},
     },
     model::{Instant, Seat, WorkerId},
     updater::Updater,

@@ -6,7 +6,7 @@ use super::{
     Engine, RunError, Up,
     diagnose::{self, Held},
     error::describe,
-    worker::{self, Epitaph, Running},
+    worker::{self, ExitRecord, Running},
 };
 use crate::{
     config::ReadyWhen,
@@ -53,7 +53,7 @@ impl Engine {
                 }
                 Effect::Terminate(id) => self.terminate(id),
                 Effect::Kill(id) => self.kill(id),
-                Effect::Bury(id) => self.bury(id),
+                Effect::Reap(id) => self.reap(id),
                 // Said by who knows how it ended.
                 Effect::GiveUp { .. } => {}
                 Effect::Up => self.announce(),
@@ -157,24 +157,24 @@ impl Engine {
         }
     }
 
-    pub(super) fn exited(&mut self, epitaph: Epitaph, held: Option<&Held>, now: Instant) {
-        let id = epitaph.id;
-        if self.waits_for_rest(id, &epitaph) {
+    pub(super) fn exited(&mut self, record: ExitRecord, held: Option<&Held>, now: Instant) {
+        let id = record.id;
+        if self.waits_for_rest(id, &record) {
             return;
         }
         let slot = self.slot(id);
-        let pid = epitaph.pid.as_raw();
+        let pid = record.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
-                tracing::warn!(%slot, pid, "worker {}", describe(epitaph.status));
+                tracing::warn!(%slot, pid, "worker {}", describe(record.status));
             }
             // As it was told to.
-            _ => tracing::info!(%slot, pid, "worker {}", describe(epitaph.status)),
+            _ => tracing::info!(%slot, pid, "worker {}", describe(record.status)),
         }
         // What it was trying to do is known only while its life is.
-        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &epitaph, held, self));
+        let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, self));
         self.enter_notes();
-        if epitaph.status.is_some_and(|status| status.success()) {
+        if record.status.is_some_and(|status| status.success()) {
             let answered = self.lives.worker(id).map_or(0, |worker| {
                 let seats: Vec<Seat> = worker.seats().collect();
                 self.updater.counted(id, &seats).answered
@@ -182,7 +182,7 @@ impl Engine {
             self.lives.ends_well(id, answered > 0, now);
         }
         let effects = self.lives.exited(id, now);
-        let Epitaph { status, tail, .. } = &epitaph;
+        let ExitRecord { status, tail, .. } = &record;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
         if effects.contains(&Effect::Fail(Failure::Exited { id })) {
             self.failure.get_or_insert_with(failure);
@@ -192,18 +192,18 @@ impl Engine {
                 failure()
             ));
         }
-        self.epitaphs.insert(slot, epitaph);
+        self.exit_records.insert(slot, record);
         self.perform(effects, now);
     }
 
     /// The first process is gone; its children go too.
-    fn bury(&mut self, id: WorkerId) {
+    fn reap(&mut self, id: WorkerId) {
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
         self.updater.steering_mut().clear_slot(running.cgroup.id());
-        self.updater.bury(id);
-        self.rescue.bury(id);
-        tokio::task::spawn_local(worker::bury(running));
+        self.updater.reap(id);
+        self.rescue.reap(id);
+        tokio::task::spawn_local(worker::reap(running));
     }
 
     fn fail(&mut self, failure: &Failure) {
@@ -235,12 +235,12 @@ impl Engine {
     /// Enters what has come to pass into the journal.
     pub(super) fn enter_notes(&mut self) {
         for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
-            // One that has exited may have been buried since.
-            let epitaph = slot.and_then(|slot| self.epitaphs.get(&slot)).filter(|epitaph| Some(epitaph.id) == id);
+            // One that has exited may have been reaped since.
+            let record = slot.and_then(|slot| self.exit_records.get(&slot)).filter(|record| Some(record.id) == id);
             let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
-            let pid = pid.or(epitaph.map(|epitaph| epitaph.pid)).map(|pid| pid.as_raw().unsigned_abs());
-            let cause = match (kind, epitaph) {
-                (Kind::Exited, Some(epitaph)) => describe(epitaph.status),
+            let pid = pid.or(record.map(|record| record.pid)).map(|pid| pid.as_raw().unsigned_abs());
+            let cause = match (kind, record) {
+                (Kind::Exited, Some(record)) => describe(record.status),
                 _ => cause,
             };
             match kind {

@@ -6,7 +6,7 @@ use std::{path::Path, time::Duration};
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{sync::mpsc::Sender, time::sleep};
 
-use super::{Engine, messages::Message, worker::Epitaph};
+use super::{Engine, messages::Message, worker::ExitRecord};
 use crate::{
     config::StopWhom,
     fleet::{Kind, State, cgroup},
@@ -171,7 +171,7 @@ impl Engine {
 
     /// The first process of a worker that is on its way out has exited, and others of it have not: they are asked to end as
     /// well, and have the time that is left. False if there is nobody to wait for.
-    pub(super) fn waits_for_rest(&mut self, id: WorkerId, epitaph: &Epitaph) -> bool {
+    pub(super) fn waits_for_rest(&mut self, id: WorkerId, record: &ExitRecord) -> bool {
         let leaves = self
             .lives
             .worker(id)
@@ -184,7 +184,7 @@ impl Engine {
         }
         running.end.first_gone = true;
         let (path, killed) = (running.cgroup.path().to_owned(), running.end.killed.clone());
-        let exited = Message::Exited { id, status: epitaph.status, tail: epitaph.tail.clone() };
+        let exited = Message::Exited { id, status: record.status, tail: record.tail.clone() };
         let inbox: Sender<Message> = self.inbox.clone();
         self.signal_rest(id, self.stop_signal());
         tokio::task::spawn_local(async move {

@@ -5,9 +5,9 @@ use std::{ffi::OsString, process::ExitStatus};
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, worker::Epitaph};
+use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, worker::ExitRecord};
 use crate::{
-    fleet::{Command, Refusal, usher::Look},
+    fleet::{Command, Refusal, closing::Look},
     model::WorkerId,
     observe::{event::Event, status::Status},
     report::{Fault, Report},
@@ -31,7 +31,7 @@ pub(super) enum Message {
     /// known of llb's own children.
     Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// A worker has exited, and why is known as far as it can be: its port may be held.
-    Explained { epitaph: Epitaph, held: Option<Held> },
+    Explained { record: ExitRecord, held: Option<Held> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// Processes of a worker that have left its cgroup.

@@ -6,17 +6,17 @@
 
 mod acceptance;
 mod answers;
-mod awaited;
 mod canary;
 mod check;
+mod completion;
 mod diagnose;
+mod dispatch;
 mod drain;
 mod effects;
 mod end;
 mod error;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 pub(crate) mod guard;
-mod hear;
 mod journal;
 mod leftover;
 mod line;
@@ -78,7 +78,7 @@ use journal::Journal;
 use messages::Message;
 use service::Service;
 use signals::{Signals, Wish};
-use worker::{Epitaph, Running};
+use worker::{ExitRecord, Running};
 
 /// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
 const INBOX: usize = 1_024;
@@ -141,7 +141,7 @@ pub(crate) struct Engine {
     running: HashMap<WorkerId, Running>,
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
-    epitaphs: BTreeMap<Slot, Epitaph>,
+    exit_records: BTreeMap<Slot, ExitRecord>,
     /// What workers have bound and do not listen on.
     bound: Bound,
     /// Whether connections come past the selector.

@@ -68,7 +68,7 @@ impl Rescue {
     }
 
     /// A worker is no more.
-    pub(super) fn bury(&mut self, worker: WorkerId) {
+    pub(super) fn reap(&mut self, worker: WorkerId) {
         self.keepers.forget(worker);
     }
 

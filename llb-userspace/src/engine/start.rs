@@ -103,7 +103,7 @@ impl Engine {
             lives: Lives::new(rules, now),
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
-            epitaphs: BTreeMap::new(),
+            exit_records: BTreeMap::new(),
             bound: Bound::default(),
             bypass: Bypass::default(),
             others: Others::default(),

@@ -78,7 +78,7 @@ impl Engine {
     }
 
     fn last_exit(&self, slot: Slot) -> Option<String> {
-        self.epitaphs.get(&slot).map(|epitaph| describe(epitaph.status))
+        self.exit_records.get(&slot).map(|record| describe(record.status))
     }
 
     fn groups(&self) -> Vec<GroupStatus> {

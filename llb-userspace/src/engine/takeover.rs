@@ -78,7 +78,7 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     }
     let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
     for dead in remains {
-        bury(dead);
+        reap(dead);
     }
     // What they tell of has happened, and is found below; what happens from here on is told of.
     steering.discard_events();
@@ -87,7 +87,7 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
 }
 
 /// The first process of a worker has ended while nobody looked: what else it was ends, too.
-fn bury(dead: WorkerCgroup) {
+fn reap(dead: WorkerCgroup) {
     if let Err(error) = dead.clear() {
         tracing::error!(%error, "cannot clear what a dead worker has left");
     }

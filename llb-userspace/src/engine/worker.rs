@@ -88,7 +88,7 @@ struct Listening {
 
 /// How a worker ended.
 #[derive(Debug)]
-pub(super) struct Epitaph {
+pub(super) struct ExitRecord {
     pub id: WorkerId,
     pub pid: Pid,
     /// Of a child only.
@@ -186,7 +186,7 @@ impl Running {
 }
 
 /// Kills what the worker's first process has left behind, and removes its cgroup.
-pub(super) async fn bury(running: Running) {
+pub(super) async fn reap(running: Running) {
     let Running { cgroup, end, .. } = running;
     if let Err(error) = cgroup.kill() {
         tracing::error!(%error, "cannot kill what a worker has left behind");

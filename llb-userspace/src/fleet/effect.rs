@@ -62,7 +62,7 @@ pub enum Effect {
     /// Kill whatever is in the worker's cgroup.
     Kill(WorkerId),
     /// The worker has exited: kill what is left in its cgroup and remove it.
-    Bury(WorkerId),
+    Reap(WorkerId),
     /// Say that this was the last attempt at a slot.
     GiveUp {
         /// The worker.

@@ -11,7 +11,7 @@
 //! and may skip any of them; only its exit ends it. *Starting* lasts until it is ready, and only then do its listeners
 //! join their groups. *Draining* has left the groups and finishes what it holds. *Stopping* has been sent the signal
 //! to end (one that catches it as soon as nobody is on the way to it any more), *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
-//! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is buried.
+//! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is reaped.
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
 //! `operate` what an operator may want. `hear` has what comes from workers, `place` the slots, and when each is filled: again
@@ -26,12 +26,12 @@
 mod adopt;
 mod attend;
 mod canary;
-mod hear;
 mod leave;
 mod operate;
 mod place;
 mod recycle;
 mod roll;
+mod transitions;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,12 +44,12 @@ pub use self::{
 };
 use self::{leave::scope, place::Place, roll::Roll};
 use super::{
+    closing::QUIET,
     command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
     pace::Pace,
     seats::Seats,
-    usher::QUIET,
     worker::{Holding, Listener, Sight, State, Worker},
 };
 use crate::{
@@ -142,7 +142,7 @@ impl Lives {
         }
     }
 
-    /// The workers that have not been buried, by age.
+    /// The workers that have not been reaped, by age.
     pub fn workers(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values()
     }

@@ -41,7 +41,7 @@ struct World {
     rules: Rules,
     now: Instant,
     alive: BTreeSet<WorkerId>,
-    buried: BTreeSet<WorkerId>,
+    reaped: BTreeSet<WorkerId>,
     /// Listeners in their groups, by cookie.
     groups: BTreeMap<u64, (WorkerId, Address, Seat)>,
     open: Vec<(WorkerId, u64)>,
@@ -62,7 +62,7 @@ impl World {
             rules,
             now: at(0),
             alive: BTreeSet::new(),
-            buried: BTreeSet::new(),
+            reaped: BTreeSet::new(),
             groups: BTreeMap::new(),
             open: Vec::new(),
             next_cookie: 1,
@@ -194,7 +194,7 @@ impl World {
         let (ids, effects) = self.lives.adopt(found, |_| true, self.now);
         let renamed: BTreeMap<WorkerId, WorkerId> = before.into_iter().zip(ids.iter().copied()).collect();
         self.alive = ids.iter().copied().collect();
-        self.buried.clear();
+        self.reaped.clear();
         self.open.iter_mut().for_each(|(id, _)| *id = renamed[id]);
         // The kernel's groups are made anew, of those who serve.
         self.groups.clear();
@@ -266,7 +266,7 @@ impl World {
             match effect {
                 Effect::Spawn { id, slot, .. } => {
                     assert!(!self.stopped && self.failures == 0, "{id} is spawned while the fleet ends");
-                    assert!(self.alive.insert(id) && !self.buried.contains(&id), "{id} has lived before");
+                    assert!(self.alive.insert(id) && !self.reaped.contains(&id), "{id} has lived before");
                     let last = self.last_spawn.insert(slot, self.now);
                     let paced = self.commanded || last.is_none_or(|last| self.now >= last.after(self.rules.respawn));
                     assert!(paced, "slot {slot} is filled too soon");
@@ -292,7 +292,7 @@ impl World {
                 Effect::TellToFinish(id) | Effect::CloseIdle { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }
-                Effect::Bury(id) => assert!(!self.alive.contains(&id) && self.buried.insert(id), "{id} is buried"),
+                Effect::Reap(id) => assert!(!self.alive.contains(&id) && self.reaped.insert(id), "{id} is reaped"),
                 Effect::GiveUp { .. } => {}
                 Effect::Up => {
                     self.ups += 1;

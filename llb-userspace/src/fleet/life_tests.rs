@@ -168,7 +168,7 @@ fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
 fn a_death_is_made_good_in_the_same_slot_and_at_most_once_a_second() {
     let mut lives = up(RULES);
     let effects = lives.exited(SECOND, at(400));
-    assert!(effects.contains(&Effect::Bury(SECOND)));
+    assert!(effects.contains(&Effect::Reap(SECOND)));
     assert_eq!((spawned(&effects), lives.restarts(Slot(1))), (vec![], 0));
     assert_eq!(spawned(&tick(&mut lives, at(999), undrained)), []);
     let effects = tick(&mut lives, at(1000), undrained);
@@ -199,9 +199,9 @@ fn two_failures_in_each_slot_end_a_fleet_that_comes_up_and_the_second_is_capture
     let effects = tick(&mut lives, at(1000), undrained);
     let again = |id, slot| Effect::Spawn { id, slot: Slot(slot), generation: Generation(1), capture: true };
     assert_eq!(effects, [again(THIRD, 0), again(FOURTH, 1)]);
-    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Bury(THIRD)]);
+    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Reap(THIRD)]);
     let failure = Effect::Fail(Failure::Exited { id: FOURTH });
-    assert_eq!(lives.exited(FOURTH, at(1020)), [Effect::Bury(FOURTH), failure, Effect::Down]);
+    assert_eq!(lives.exited(FOURTH, at(1020)), [Effect::Reap(FOURTH), failure, Effect::Down]);
 }
 
 #[test]
@@ -211,10 +211,10 @@ fn a_slot_where_nobody_ever_becomes_ready_is_given_up_and_the_others_serve_on() 
     lives.listens(FIRST, 1, address(80), at(1));
     lives.exited(SECOND, at(10));
     assert_eq!(spawned(&tick(&mut lives, at(1000), undrained)), [THIRD]);
-    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Bury(THIRD)]);
+    assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Reap(THIRD)]);
     assert_eq!(spawned(&tick(&mut lives, at(3000), undrained)), [FOURTH]);
     let effects = lives.exited(FOURTH, at(3010));
-    assert_eq!(effects, [Effect::Bury(FOURTH), Effect::GiveUp { id: FOURTH, slot: Slot(1) }, Effect::Up]);
+    assert_eq!(effects, [Effect::Reap(FOURTH), Effect::GiveUp { id: FOURTH, slot: Slot(1) }, Effect::Up]);
     assert!(lives.slots().any(|slot| slot == (Slot(1), Standing::Failed)));
     assert_eq!(tick(&mut lives, at(99_000), undrained), []);
 
@@ -239,7 +239,7 @@ fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other
     assert_eq!(lives.hangs_up(FIRST, at(5000)), [], "not ready, it has nothing to hand over");
     let effects = lives.exited(FIRST, at(5000));
     let again = Effect::Spawn { id: SECOND, slot: Slot(0), generation: Generation(1), capture: true };
-    assert_eq!(effects, [Effect::Bury(FIRST), again]);
+    assert_eq!(effects, [Effect::Reap(FIRST), again]);
     lives.speaks(SECOND);
     lives.hangs_up(SECOND, at(5010));
     assert!(lives.exited(SECOND, at(5010)).contains(&Effect::Fail(Failure::Exited { id: SECOND })));
@@ -281,11 +281,11 @@ fn what_cannot_be_spawned_ends_a_fleet_that_comes_up_and_no_other() {
     tick(&mut lives, at(0), undrained);
     let effects = lives.spawn_failed(FIRST, at(1));
     assert_eq!(effects[0], Effect::Fail(Failure::Spawn { id: FIRST }));
-    assert_eq!(lives.spawn_failed(SECOND, at(1)), [Effect::Bury(SECOND), Effect::Down]);
+    assert_eq!(lives.spawn_failed(SECOND, at(1)), [Effect::Reap(SECOND), Effect::Down]);
 
     let mut lives = up(RULES);
     lives.exited(FIRST, at(60_000));
-    assert_eq!(lives.spawn_failed(THIRD, at(60_000)), [Effect::Bury(THIRD)]);
+    assert_eq!(lives.spawn_failed(THIRD, at(60_000)), [Effect::Reap(THIRD)]);
     assert_eq!(spawned(&tick(&mut lives, at(62_000), undrained)), [WorkerId(4)]);
 }
 
@@ -309,7 +309,7 @@ fn whoever_asks_to_leave_goes_when_its_replacement_is_ready() {
     assert_eq!(tick(&mut lives, at(16_299), undrained), []);
     assert_eq!(tick(&mut lives, at(16_300), undrained), [Effect::Kill(FIRST)]);
     assert_eq!(tick(&mut lives, at(99_000), undrained), [], "once is enough");
-    assert_eq!(lives.exited(FIRST, at(99_000)), [Effect::Bury(FIRST)]);
+    assert_eq!(lives.exited(FIRST, at(99_000)), [Effect::Reap(FIRST)]);
     assert_eq!((lives.restarts(Slot(0)), lives.workers().count()), (1, 2));
 }
 
@@ -377,7 +377,7 @@ fn stopping_lets_all_finish_then_terminates_and_then_kills() {
             Effect::CloseIdle { id: SECOND, scope: CloseScope { pause: QUIET, permille: 1_000 } }
         ]
     );
-    assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Bury(FIRST)));
+    assert_eq!(lives.exited(FIRST, at(1100)).last(), Some(&Effect::Reap(FIRST)));
     assert_eq!(lives.asks_to_leave(SECOND, at(1200)), []);
     assert_eq!(tick(&mut lives, at(11_000), undrained), [Effect::Terminate(SECOND)]);
     assert_eq!(tick(&mut lives, at(21_000), undrained), [Effect::Kill(SECOND)]);

@@ -28,8 +28,8 @@ pub fn take_orphans() -> io::Result<()> {
     prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
-/// Waits for the children that have ended, except for those that `is_awaited`: their own tasks want to know how they ended.
-pub fn orphans(is_awaited: impl Fn(Pid) -> bool) -> Reaped {
+/// Waits for the children that have ended, except for those that `has_its_own_task`: their own tasks want to know how they ended.
+pub fn orphans(has_its_own_task: impl Fn(Pid) -> bool) -> Reaped {
     let mut reaped = Reaped::default();
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
@@ -40,7 +40,7 @@ pub fn orphans(is_awaited: impl Fn(Pid) -> bool) -> Reaped {
             Ok(_) | Err(_) => return reaped,
         };
         // The kernel shows the first one until it has been waited for.
-        if is_awaited(ended) {
+        if has_its_own_task(ended) {
             return Reaped { is_stuck: true, ..reaped };
         }
         if waitpid(ended, Some(WaitPidFlag::WNOHANG)).is_err() {

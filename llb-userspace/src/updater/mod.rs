@@ -38,7 +38,7 @@
 //! updater.arrange([Place { seat, worker, joined: false }]);
 //! updater.update(now());
 //! if updater.is_drained(seat, now()) {
-//!     updater.bury(worker);
+//!     updater.reap(worker);
 //! }
 //! # Ok(()) }
 //! ```
@@ -223,7 +223,7 @@ impl Updater {
     }
 
     /// A worker is no more: what it has said and counted is forgotten.
-    pub fn bury(&mut self, worker: WorkerId) {
+    pub fn reap(&mut self, worker: WorkerId) {
         self.heard.forget(worker);
         self.baselines.remove(&worker);
     }

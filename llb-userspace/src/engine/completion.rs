@@ -10,7 +10,7 @@ use crate::{
 
 /// What a verb that was granted waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
+pub(super) enum Completion {
     /// Nothing: it is done.
     Nothing,
     /// The generation serves, or is given up.
@@ -23,15 +23,15 @@ pub(super) enum Awaited {
     Scale { workers: u32, coming: BTreeSet<u32>, going: BTreeSet<u32> },
 }
 
-impl Awaited {
+impl Completion {
     /// What `command` waits for in the fleet as it is just after.
     pub(super) fn of(command: Command, granted: Granted, status: &Status) -> Self {
         match (command, granted) {
             (_, Granted::Reloading(generation) | Granted::Queued(generation)) => {
-                Awaited::Reload { generation: generation.0 }
+                Completion::Reload { generation: generation.0 }
             }
-            (Command::Restart { slot }, _) => Awaited::Restart { slot: slot.0, fresh: None },
-            (Command::Drain { slot }, _) => Awaited::Drain { slot: slot.0 },
+            (Command::Restart { slot }, _) => Completion::Restart { slot: slot.0, fresh: None },
+            (Command::Drain { slot }, _) => Completion::Drain { slot: slot.0 },
             (Command::Scale { workers }, _) => {
                 // One that hangs serves as well: it will not become ready once more.
                 let is_ready = |state: &str| ["serving", "hung"].contains(&state);
@@ -39,17 +39,17 @@ impl Awaited {
                 let wanted = status.slots.iter().filter(|slot| ["filled", "waiting"].contains(&slot.state.as_str()));
                 let coming = wanted.map(|slot| slot.slot).filter(|slot| !serves(*slot)).collect();
                 let going = status.workers.iter().map(|worker| worker.slot).filter(|slot| *slot >= workers).collect();
-                Awaited::Scale { workers, coming, going }
+                Completion::Scale { workers, coming, going }
             }
-            (Command::Reload(_) | Command::Try(..) | Command::Stop, Granted::Done) => Awaited::Nothing,
+            (Command::Reload(_) | Command::Try(..) | Command::Stop, Granted::Done) => Completion::Nothing,
         }
     }
 
     /// How it went, if that is known without waiting.
     pub(super) fn at_once(&self) -> Option<Outcome> {
         match self {
-            Awaited::Nothing => Some(Outcome::Done(Done { ok: true, ..Done::default() })),
-            Awaited::Scale { workers, coming, going } if coming.is_empty() && going.is_empty() => {
+            Completion::Nothing => Some(Outcome::Done(Done { ok: true, ..Done::default() })),
+            Completion::Scale { workers, coming, going } if coming.is_empty() && going.is_empty() => {
                 Some(Outcome::Done(Done { ok: true, workers: Some(*workers), ..Done::default() }))
             }
             _ => None,
@@ -65,13 +65,13 @@ impl Awaited {
             return failed(FailureKind::Failed, format!("the fleet is ending: {}", event.cause));
         }
         match self {
-            Awaited::Reload { generation } if event.generation == *generation && event.slot.is_none() => {
+            Completion::Reload { generation } if event.generation == *generation && event.slot.is_none() => {
                 if is(Kind::RolledBack) {
                     return failed(FailureKind::RolledBack, event.cause.clone());
                 }
                 is(Kind::Reloaded).then_some(Outcome::Done(Done { generation: Some(*generation), ..done }))
             }
-            Awaited::Restart { slot, fresh } if here(slot) => {
+            Completion::Restart { slot, fresh } if here(slot) => {
                 if is(Kind::Spawned) {
                     *fresh = event.pid;
                 }
@@ -84,13 +84,13 @@ impl Awaited {
                 }
                 None
             }
-            Awaited::Drain { slot } if here(slot) => {
+            Completion::Drain { slot } if here(slot) => {
                 if is(Kind::Spawned) {
                     return failed(FailureKind::Failed, format!("slot {slot} is filled again: {}", event.cause));
                 }
                 is(Kind::Emptied).then_some(Outcome::Done(Done { slot: Some(*slot), ..done }))
             }
-            Awaited::Scale { coming, going, .. } => {
+            Completion::Scale { coming, going, .. } => {
                 if is(Kind::Scaled) {
                     return failed(FailureKind::Failed, format!("scaled once more meanwhile: {}", event.cause));
                 }
@@ -118,8 +118,8 @@ mod tests {
         Event { seq: 1, at_ms: 0, event: kind.name().into(), slot, pid, generation, cause: "a cause".into() }
     }
 
-    fn see(awaited: &mut Awaited, events: &[(Kind, u32, u32)]) -> Option<Outcome> {
-        let told = |(kind, slot, pid): &(Kind, u32, u32)| awaited.see(&event(*kind, Some(*slot), Some(*pid), 1));
+    fn see(completion: &mut Completion, events: &[(Kind, u32, u32)]) -> Option<Outcome> {
+        let told = |(kind, slot, pid): &(Kind, u32, u32)| completion.see(&event(*kind, Some(*slot), Some(*pid), 1));
         let mut outcomes: Vec<_> = events.iter().map(told).collect();
         let last = outcomes.pop();
         assert!(outcomes.iter().all(Option::is_none), "only the last one tells");
@@ -135,23 +135,23 @@ mod tests {
 
     #[test]
     fn a_reload_waits_for_its_own_generation() {
-        let mut awaited = Awaited::Reload { generation: 3 };
+        let mut completion = Completion::Reload { generation: 3 };
         for (kind, slot, generation) in
             [(Kind::Reloaded, None, 2), (Kind::RolledBack, None, 2), (Kind::Ready, Some(0), 3), (Kind::Up, None, 3)]
         {
-            assert_eq!(awaited.see(&event(kind, slot, None, generation)), None, "{kind:?}");
+            assert_eq!(completion.see(&event(kind, slot, None, generation)), None, "{kind:?}");
         }
-        let rolled_back = awaited.clone().see(&event(Kind::RolledBack, None, None, 3));
+        let rolled_back = completion.clone().see(&event(Kind::RolledBack, None, None, 3));
         assert_eq!(kind_of(rolled_back), Some(FailureKind::RolledBack));
-        let ending = awaited.clone().see(&event(Kind::Ending, None, None, 2));
+        let ending = completion.clone().see(&event(Kind::Ending, None, None, 2));
         assert_eq!(kind_of(ending), Some(FailureKind::Failed));
         let done = Done { ok: true, generation: Some(3), ..Done::default() };
-        assert_eq!(awaited.see(&event(Kind::Reloaded, None, None, 3)), Some(Outcome::Done(done)));
+        assert_eq!(completion.see(&event(Kind::Reloaded, None, None, 3)), Some(Outcome::Done(done)));
     }
 
     #[test]
     fn a_restart_waits_for_the_new_worker_and_not_for_the_old_one() {
-        let fresh = || Awaited::Restart { slot: 1, fresh: None };
+        let fresh = || Completion::Restart { slot: 1, fresh: None };
         // Of another slot, of the old worker, and then its own.
         let before = [(Kind::Ready, 0, 9), (Kind::Exited, 1, 7), (Kind::Spawned, 1, 8), (Kind::Draining, 1, 7)];
         let done = Done { ok: true, slot: Some(1), pid: Some(8), ..Done::default() };
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_drain_waits_until_the_slot_is_empty() {
-        let fresh = || Awaited::Drain { slot: 1 };
+        let fresh = || Completion::Drain { slot: 1 };
         let before = [(Kind::Draining, 1, 7), (Kind::Spawned, 0, 8), (Kind::Exited, 1, 7), (Kind::Emptied, 0, 0)];
         let done = Done { ok: true, slot: Some(1), ..Done::default() };
         let emptied = see(&mut fresh(), &[&before[..], &[(Kind::Emptied, 1, 0)]].concat());
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn scaling_waits_for_all_that_come_and_all_that_go() {
-        let scale = |coming: &[u32], going: &[u32]| Awaited::Scale {
+        let scale = |coming: &[u32], going: &[u32]| Completion::Scale {
             workers: 4,
             coming: coming.iter().copied().collect(),
             going: going.iter().copied().collect(),

@@ -1,4 +1,4 @@
-//! What is heard of a worker: its sockets, its words, its end.
+//! What happens to a worker: its sockets, its reports, its end.
 
 use super::{
     AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, RETRY_AFTER, RETRY_AT_MOST, State, Worker,
@@ -184,7 +184,7 @@ impl Lives {
         for seat in worker.seats() {
             self.seats.release(seat);
         }
-        effects.push(Effect::Bury(id));
+        effects.push(Effect::Reap(id));
         if self.phase == Phase::Ending {
             if self.workers.is_empty() {
                 self.go_down(&mut effects);

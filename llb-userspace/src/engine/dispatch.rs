@@ -7,7 +7,7 @@ use super::{
     answers::Begun,
     diagnose::{self, Held},
     messages::Message,
-    worker::Epitaph,
+    worker::ExitRecord,
 };
 use crate::{
     kernel::{Event, EventKind},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Engine {
-    /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just buried.
+    /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just reaped.
     pub(super) fn socket_event(&mut self, event: Event, now: Instant) {
         if self.rescue.takes(&event) {
             return;
@@ -64,9 +64,9 @@ impl Engine {
             }
             Message::Exited { id, status, tail } => {
                 let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
-                self.ends(Epitaph { id, pid, status, tail }, now);
+                self.ends(ExitRecord { id, pid, status, tail }, now);
             }
-            Message::Explained { epitaph, held } => self.exited(epitaph, held.as_ref(), now),
+            Message::Explained { record, held } => self.exited(record, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
             Message::Accepts { id, cookie } => {
                 let effects = self.lives.accepts(id, cookie, now);
@@ -98,9 +98,9 @@ impl Engine {
 
     /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and
     /// descriptors to look through.
-    fn ends(&mut self, epitaph: Epitaph, now: Instant) {
-        let Some(port) = self.lives.worker(epitaph.id).and_then(diagnose::wanted_port) else {
-            return self.exited(epitaph, None, now);
+    fn ends(&mut self, record: ExitRecord, now: Instant) {
+        let Some(port) = self.lives.worker(record.id).and_then(diagnose::wanted_port) else {
+            return self.exited(record, None, now);
         };
         let holder = tokio::task::spawn_blocking(move || procfs::port_holder(port));
         let inbox = self.inbox.clone();
@@ -108,7 +108,7 @@ impl Engine {
             let holder = holder.await.ok().and_then(|found| found.ok().flatten());
             let held = holder.map(|holder| Held { port, holder });
             // A closed inbox is the end of the engine.
-            let _ = inbox.send(Message::Explained { epitaph, held }).await;
+            let _ = inbox.send(Message::Explained { record, held }).await;
         });
     }
 

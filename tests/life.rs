@@ -69,7 +69,7 @@ fn each_way_to_be_told_to_end_ends_everything_in_order() {
 fn whoever_ignores_sigterm_is_killed_when_its_time_is_over_and_its_offspring_too() {
     let stage = Stage::new();
     let deaf = format!(
-        "trap '' TERM INT HUP; (setsid sleep 600 &); sleep 600 & exec python3 {} 127.0.0.1 8080",
+        "trap '' TERM INT HUP; (setsid sleep 600 &); sleep 600 & exec python3 '{}' 127.0.0.1 8080",
         fixture("asyncio_server.py")
     );
     let fleet = stage.start(&["-n", "2", "--drain-timeout", "700ms"], &["sh", "-c", &deaf]);
@@ -126,7 +126,7 @@ fn a_worker_that_dies_again_and_again_is_started_ever_more_slowly() {
     let stage = Stage::new();
     let serve = format!(
         "[ -e $STAGE/broken ] && {{ cut -d' ' -f1 /proc/uptime >> $STAGE/starts; exit 7; }}; \
-         exec python3 {} 127.0.0.1 8080",
+         exec python3 '{}' 127.0.0.1 8080",
         fixture("asyncio_server.py")
     );
     let fleet = stage.start(&["-n", "1", "--respawn", "200ms"], &["sh", "-c", &serve]);
@@ -207,7 +207,7 @@ fn the_terminals_interrupt_reaches_llb_alone() {
     );
     let (runtime, name) = (stage.path().join("run"), format!("terminal-{}", std::process::id()));
     let line = format!(
-        "exec {LLB} run -n 1 --name {name} --runtime-dir {} -- python3 {}",
+        "exec '{LLB}' run -n 1 --name {name} --runtime-dir {} -- python3 '{}'",
         runtime.display(),
         worker.display()
     );

@@ -52,7 +52,7 @@ fn who_exits_at_once_is_replaced_at_once() {
 fn an_end_right_after_the_start_is_paced() {
     let stage = Stage::new();
     let script = format!(
-        "cut -d' ' -f1 /proc/uptime >> $STAGE/starts; timeout -s KILL 0.3 python3 {} 127.0.0.1 8080; exit 0",
+        "cut -d' ' -f1 /proc/uptime >> $STAGE/starts; timeout -s KILL 0.3 python3 '{}' 127.0.0.1 8080; exit 0",
         fixture("asyncio_server.py")
     );
     // Longer than the life of a shell on a machine that has a bad minute.

@@ -62,7 +62,7 @@ fn every_kind_of_line_is_counted_and_a_fault_is_told_of_once() {
 /// A worker that writes raw bytes to its channel before it serves.
 fn writes(bytes: &str) -> String {
     format!(
-        "python3 -c 'import os; os.write(3, {bytes})' && exec python3 {} 127.0.0.1 8080",
+        "python3 -c 'import os; os.write(3, {bytes})' && exec python3 '{}' 127.0.0.1 8080",
         fixture("asyncio_server.py")
     )
 }
@@ -152,9 +152,9 @@ fn a_flood_drowns_nobody_else() {
         let program = stage.write("flood.py", flood);
         // The flood comes from slot 0's own children; its server serves.
         let serve = format!(
-            "[ $WORKER_ID = 1 ] && exec python3 {} 127.0.0.1 8080; \
-             [ -e $STAGE/begun ] || {{ touch $STAGE/begun; python3 {} '{line}' & }}; \
-             exec python3 {} 127.0.0.1 8080",
+            "[ $WORKER_ID = 1 ] && exec python3 '{}' 127.0.0.1 8080; \
+             [ -e $STAGE/begun ] || {{ touch $STAGE/begun; python3 '{}' '{line}' & }}; \
+             exec python3 '{}' 127.0.0.1 8080",
             fixture("report.py"),
             program.display(),
             fixture("asyncio_server.py")

@@ -28,7 +28,7 @@ fn workers_end_with_their_master_if_that_is_asked_for() {
     let stage = Stage::new();
     let polite = format!(
         "trap 'touch $STAGE/told.$WORKER_ID; kill $server; exit' TERM; (setsid sleep 600 &); \
-         python3 {} 127.0.0.1 8080 & server=$!; wait",
+         python3 '{}' 127.0.0.1 8080 & server=$!; wait",
         fixture("asyncio_server.py")
     );
     let mut fleet = stage.start(&["-n", "2", "--on-master-exit", "stop"], &["sh", "-c", &polite]);

@@ -109,9 +109,10 @@ fn run_in_lanes(runners: Vec<Runner>, lanes: usize, prefix: &[&str], bpffs: BpfF
     Ok(ended.into_iter().collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// As cargo would run it: in the directory of its package.
+/// As cargo would run it: in the directory of its package. With the signals as a terminal leaves them: llb heeds it if one
+/// is ignored when it starts, as under nohup.
 fn command(runner: &Runner, prefix: &[&str], bpffs: BpfFs) -> Command {
-    let words = [prefix, &["unshare", "--mount", "sh", "-c", bpffs.script(), "sh"]].concat();
+    let words = [prefix, &["env", "--default-signal", "unshare", "--mount", "sh", "-c", bpffs.script(), "sh"]].concat();
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).arg(&runner.path).current_dir(paths::root().join("llb-userspace"));
     command

@@ -187,7 +187,7 @@ fn in_own_mounts(stage: &Stage, script: &str) -> Output {
 fn no_cgroup_v2() {
     let stage = Stage::new();
     let script = "awk '$3 ~ /^cgroup/ { print $2 }' /proc/mounts | sort -r | while read m; do umount -l $m; done
-        exec $LLB run --name none --runtime-dir $STAGE/run -- true";
+        exec \"$LLB\" run --name none --runtime-dir $STAGE/run -- true";
     assert_output(&in_own_mounts(&stage, script), 3, &["cgroup v2"]);
 }
 
@@ -203,10 +203,10 @@ fn a_runtime_directory_that_cannot_be_used() {
     assert_output(&run_in(&file.join("below")).unwrap(), 1, &says);
 
     let full = "mkdir $STAGE/full && mount -t tmpfs -o size=4k,nr_inodes=4 none $STAGE/full
-        exec $LLB run --name full --runtime-dir $STAGE/full -- true";
+        exec \"$LLB\" run --name full --runtime-dir $STAGE/full -- true";
     assert_output(&in_own_mounts(&stage, full), 1, &["/full", "No space left"]);
     let read_only = "mkdir $STAGE/ro && mount -t tmpfs -o ro none $STAGE/ro
-        exec $LLB run --name ro --runtime-dir $STAGE/ro -- true";
+        exec \"$LLB\" run --name ro --runtime-dir $STAGE/ro -- true";
     assert_output(&in_own_mounts(&stage, read_only), 1, &["/ro", "Read-only"]);
 }
 
@@ -216,7 +216,7 @@ fn missing_rights() {
     let mut command = Command::new("capsh");
     command
         .args(["--drop=cap_bpf,cap_sys_admin", "--", "-c"])
-        .arg("exec $0 run --name caps --runtime-dir $1/run -- true");
+        .arg("exec \"$0\" run --name caps --runtime-dir $1/run -- true");
     command.arg(LLB).arg(stage.path());
     assert_output(&command.output().expect("capsh"), 3, &["llb doctor"]);
 }

@@ -60,7 +60,7 @@ fn who_came_first_is_served_first() {
     let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
     wait_for_line(&fleet);
     let mut busy = occupy(&fleet, 1);
-    let waiting = line_up(&fleet, 12, "/ms/20");
+    let waiting = line_up(&fleet, 12, "/ms/100");
     let status = fleet.status();
     assert_eq!((status.workers[0].queued, status.workers[0].open), (Some(0), Some(1)), "nobody waits at the worker");
     let served = AtomicU32::new(0);
@@ -69,7 +69,7 @@ fn who_came_first_is_served_first() {
             let served = &served;
             scope.spawn(move || {
                 client.await_byte().expect("an answer");
-                // Twenty milliseconds lie between two answers.
+                // A tenth of a second lies between two answers.
                 assert_eq!(served.fetch_add(1, SeqCst), place as u32);
             });
         }

@@ -117,7 +117,7 @@ fn a_shell_script_says_it_by_systemd_notify() {
 #[test]
 fn who_is_ready_when_started_is_chosen_as_soon_as_it_listens() {
     let stage = Stage::new();
-    let script = "until [ -e $STAGE/go ]; do sleep 0.02; done; exec python3 $0 127.0.0.1 8080";
+    let script = "until [ -e $STAGE/go ]; do sleep 0.02; done; exec python3 \"$0\" 127.0.0.1 8080";
     let args = ["-n", "2", "--ready-when", "started", "--ready-timeout", "100ms"];
     let fleet = stage.start(&args, &["sh", "-c", script, &fixture("asyncio_server.py")]);
     assert!(!holds_within(QUIET, || fleet.status().workers.iter().any(|worker| worker.restarts > 0)));

@@ -179,6 +179,9 @@ pub struct Config {
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
     pub concurrency: Option<u32>,
+    /// How long connections wait at an address where no worker listens, while workers are restarted, before they are refused;
+    /// zero: not at all. Not with [`Policy::Hash`].
+    pub queue_timeout: Duration,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -215,6 +218,7 @@ impl Config {
             hanging: Hanging { rescue: true, timeout: None },
             recycling: Recycling::default(),
             concurrency: None,
+            queue_timeout: Duration::from_secs(5),
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

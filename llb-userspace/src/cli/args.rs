@@ -121,6 +121,9 @@ pub(super) struct RunArgs {
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number or off
     #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
     pub concurrency: Concurrency,
+    /// How long connections wait while no worker listens, as when all have crashed, before they are refused; 0s: not at all
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
+    pub queue_timeout: Duration,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

@@ -102,6 +102,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         hanging: Hanging { rescue: args.rescue.into(), timeout: args.hang_timeout },
         recycling,
         concurrency,
+        queue_timeout: args.queue_timeout,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

@@ -69,6 +69,9 @@ fn table(status: &Status) -> String {
         text += &format!("recycled: {recycled} workers\n");
     }
     text += &format!("chosen: {}\n", outcomes.join(", "));
+    if status.waiting_for_worker > 0 {
+        text += &format!("{} connections wait until a worker listens\n", status.waiting_for_worker);
+    }
     if let Some(line) = &status.line {
         let LineStatus { waiting, waited, handed_over, given_up, .. } = line;
         text += &format!("line: {waiting} wait, {waited} waited, {handed_over} handed over, {given_up} given up\n");

@@ -21,7 +21,7 @@ use socket2::Socket;
 use super::Engine;
 use crate::{
     fleet::Listener,
-    line::{Candidate, Rules, Standing, Step, Waiter, decide},
+    line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, decide},
     model::{Address, Instant, Seat, WorkerId},
     observe::status::LineStatus,
     sys::{born, epoll::Epoll, readable::Readable, socket},
@@ -144,7 +144,7 @@ impl Engine {
         }
     }
 
-    fn owner_of(&self, cookie: u64) -> Option<WorkerId> {
+    pub(super) fn owner_of(&self, cookie: u64) -> Option<WorkerId> {
         let holds = |listener: &Listener| listener.cookie == cookie;
         self.lives.workers().find(|worker| worker.listeners.iter().any(holds)).map(|worker| worker.id)
     }
@@ -155,7 +155,7 @@ impl Engine {
         };
         let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let owner = self.config.identity.as_ref().map(|identity| identity.uid);
-        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, PLACES as usize)?;
+        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, STANDBY as usize)?;
         let open = lines.open.entry(address).or_insert(Open { group, sockets: Vec::new(), arrived: 0 });
         open.sockets = made.into_iter().map(Socket::from).collect();
         for (listener, place) in open.sockets.iter().zip(0..) {
@@ -171,28 +171,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Closes a line: the kernel gives who waits there to the workers, by the selector. Who is given some is not idle, and not
-    /// to be ended, before these are answered.
+    /// Closes a line: the kernel gives who waits there to the workers, by the selector.
     fn close_line(&mut self, address: Address, now: Instant) {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
-        let charges = |engine: &Self| -> Vec<(Seat, u64)> {
-            let (members, books) = (engine.updater.steering().members(address), engine.updater.steering().books());
-            members.iter().map(|member| (member.seat, books.seat(member.seat).charged)).collect()
-        };
-        let before = charges(self);
-        self.updater.steering().books().close_line(open.group);
-        for listener in open.sockets {
-            let cookie = socket::cookie(&listener);
-            drop(listener);
-            if let Ok(cookie) = cookie {
-                self.updater.steering_mut().forget(cookie);
+        self.moving(address, now, |engine| {
+            engine.updater.steering().books().close_line(open.group);
+            for listener in open.sockets {
+                let cookie = socket::cookie(&listener);
+                drop(listener);
+                if let Ok(cookie) = cookie {
+                    engine.updater.steering_mut().forget(cookie);
+                }
             }
-        }
-        let after = charges(self);
-        for ((seat, _), _) in after.iter().zip(&before).filter(|(after, before)| after != before) {
-            self.updater.steering().books().hold(*seat, now.after(self.config.drain_timeout));
-            self.wake(address, *seat);
-        }
+        });
     }
 
     /// For the end of the fleet: while there are still workers.
@@ -256,7 +247,7 @@ impl Engine {
             };
             let free = books.free_places(open.group);
             let taken = !free | open.arrived;
-            for place in (0..PLACES).filter(|place| taken >> place & 1 == 1) {
+            for place in (0..STANDBY).filter(|place| taken >> place & 1 == 1) {
                 let bit = 1 << place;
                 if free & bit != 0 {
                     // By the kernel's hash, or late.
@@ -329,7 +320,7 @@ impl Engine {
     }
 
     /// Some kernels wake nobody for a connection that moves: see [`super::wake`].
-    fn wake(&mut self, address: Address, seat: Seat) {
+    pub(super) fn wake(&mut self, address: Address, seat: Seat) {
         let member = self.updater.steering().members(address).iter().find(|member| member.seat == seat).copied();
         let Some(cookie) = member.map(|member| member.cookie) else { return };
         // One that has closed by now has handed on what it held.

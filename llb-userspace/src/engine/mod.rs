@@ -32,6 +32,7 @@ mod rescue;
 mod rights;
 mod service;
 mod signals;
+mod standby;
 mod start;
 mod status;
 mod takeover;
@@ -152,6 +153,8 @@ pub(crate) struct Engine {
     recycler: recycle::Recycler,
     canary: canary::Trial,
     waking: wake::Waking,
+    /// Where connections wait while no worker listens.
+    standby: standby::Standby,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
     lines: Option<line::Lines>,
     inbox: mpsc::Sender<Message>,
@@ -320,6 +323,7 @@ impl Engine {
             self.rescue.forget(cookie);
         }
         self.tend_lines(now);
+        self.tend_standby(now);
         self.look_after_the_silent(now);
         self.recycle(now);
         self.watch_canary(now);
@@ -331,6 +335,7 @@ impl Engine {
 
     fn stop(&mut self, now: Instant) {
         self.close_lines(now);
+        self.end_standby(now);
         let effects = self.lives.stop(now);
         self.perform(effects, now);
     }
@@ -353,6 +358,7 @@ impl Engine {
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         if matches!(command, Command::Stop) {
             self.close_lines(now);
+            self.end_standby(now);
         }
         if matches!(command, Command::Try(..)) && !self.updater.steering().keeps_books() {
             return Err(Refusal::NoBooks);

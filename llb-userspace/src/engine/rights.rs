@@ -36,7 +36,7 @@ pub(super) fn shed(config: &Config, cgroup: &Path, pins: Option<&Pins>) {
     let kept: Capabilities = FOR_OTHERS
         .into_iter()
         // To listen where they do.
-        .chain(config.concurrency.is_some().then_some(Capability::NetBindService))
+        .chain((config.concurrency.is_some() || !config.queue_timeout.is_zero()).then_some(Capability::NetBindService))
         .chain(FOR_USER.into_iter().filter(|_| identity.is_some()))
         .chain(closed.then_some(Capability::DacOverride))
         // What was mounted for the pins is to be unmounted at the end.

@@ -112,6 +112,7 @@ impl Engine {
             recycler: super::recycle::Recycler::default(),
             waking: super::wake::Waking::default(),
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
+            standby: super::standby::Standby::new(&config),
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
             checker,

@@ -48,6 +48,8 @@ impl Engine {
             notify_strangers: self.strangers,
             loop_max_ms: self.turns.longest_ms(),
             line: self.line_status(|outcome| counters.get(outcome)),
+            waiting_for_worker: self.standby.waiting(),
+            waited_for_worker: self.standby.given,
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })

@@ -17,9 +17,13 @@ use llb_common::{
 
 use super::{Books, KernelError, Steering, load::map_error, value::Value};
 use crate::{
+    line::STANDBY,
     model::{Address, Instant, Seat},
     sys::socket,
 };
+
+/// The standby listener's bit among the free places.
+const NOT_CLAIMED: u64 = 1 << STANDBY;
 
 const LINE_WORDS: usize = size_of::<Line>() / 8;
 const PLACE_WORDS: usize = size_of::<Place>() / 8;
@@ -108,13 +112,13 @@ impl Books {
         for word in &self.line(group)[1..] {
             word.store(0, Relaxed);
         }
-        self.line(group)[0].store(u64::MAX, Release);
+        self.line(group)[0].store(!NOT_CLAIMED, Release);
     }
 
     /// Closes a line: nobody comes any more.
     pub(crate) fn close_line(&self, group: u32) {
         let free = self.line(group)[0].swap(0, AcqRel);
-        self.waiting().fetch_sub(u64::from(free.count_zeros()), Relaxed);
+        self.waiting().fetch_sub(u64::from((free | NOT_CLAIMED).count_zeros()), Relaxed);
     }
 
     /// Names who gets what waits in a place when its listener ends.

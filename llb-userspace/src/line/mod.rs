@@ -2,11 +2,15 @@
 //! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
 
 use llb_common::{
-    line::is_free,
+    line::{PLACES, is_free},
     select::{Load, clearly_better, expected_ns},
 };
 
 use crate::model::{Instant, Seat};
+
+/// The place of a group's line that the selector never claims, and the number of those that it does. It is a listener in which
+/// connections wait while no worker listens.
+pub(crate) const STANDBY: u32 = PLACES - 1;
 
 /// A place that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

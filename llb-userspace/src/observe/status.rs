@@ -74,6 +74,12 @@ pub struct Status {
     /// Those who wait in line because no worker is free; none without `--concurrency`.
     #[serde(default)]
     pub line: Option<LineStatus>,
+    /// Connections that wait now because no worker listens.
+    #[serde(default)]
+    pub waiting_for_worker: u64,
+    /// Connections that have waited for that reason, and went to a worker.
+    #[serde(default)]
+    pub waited_for_worker: u64,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,

@@ -61,18 +61,30 @@ fn nobody_is_refused_while_all_restart() {
         (&["-n", "4"], "0.0.0.0", ADDRESS),
         (&["-n", "2"], "::", v6),
         (&["-n", "1", "--concurrency", "1"], "127.0.0.1", ADDRESS),
-        (&["-n", "1", "--user", "nobody"], "::", v6),
         (&["-n", "2", "--tracking", "reports"], "127.0.0.1", ADDRESS),
     ] {
-        let stage = Stage::new();
-        stage.open_to_all();
-        let fleet = start(&stage, &[args, &["--respawn", "500ms"]].concat(), host);
-        kill_all(&fleet);
-        let waiting = ask(address);
-        waiting.into_iter().for_each(|mut client| assert!(client.receive().slot() < 4));
-        if !args.contains(&"reports") {
-            fleet.wait_until_quiet();
-        }
+        nobody_is_refused(args, host, address);
+    }
+}
+
+#[test]
+fn nobody_is_refused_while_workers_of_another_user_restart() {
+    nobody_is_refused(&["-n", "1", "--user", "nobody"], "::", "[::1]:8080");
+}
+
+#[track_caller]
+fn nobody_is_refused(args: &[&str], host: &str, address: &str) {
+    let stage = Stage::new();
+    stage.open_to_all();
+    let fleet = start(&stage, &[args, &["--respawn", "500ms", "--queue-timeout", "60s"]].concat(), host);
+    kill_all(&fleet);
+    let waiting = ask(address);
+    let shown = fleet.status();
+    assert_eq!(shown.waiting_for_worker + shown.waited_for_worker, CLIENTS as u64);
+    waiting.into_iter().for_each(|mut client| assert!(client.receive().slot() < 4));
+    assert_eq!(fleet.status().waited_for_worker, CLIENTS as u64);
+    if !args.contains(&"reports") {
+        fleet.wait_until_quiet();
     }
 }
 
@@ -90,7 +102,8 @@ fn without_waiting_they_are_refused() {
 #[test]
 fn what_waits_at_the_only_worker_outlives_it() {
     let stage = Stage::new();
-    let fleet = start(&stage, &["-n", "1", "--respawn", "100ms", "--rescue", "off"], "127.0.0.1");
+    let fleet =
+        start(&stage, &["-n", "1", "--respawn", "100ms", "--rescue", "off", "--queue-timeout", "60s"], "127.0.0.1");
     let pid = Pid::from_raw(fleet.worker(0).pid.cast_signed());
     let stopped = Stopped::stop(pid);
     let waiting = ask(ADDRESS);

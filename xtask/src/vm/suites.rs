@@ -24,11 +24,21 @@ impl Suite {
 
 /// What runs. Left out are tests of llb alone, which no kernel changes, those of which others try the same, and what takes
 /// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
-pub(super) const SUITES: [Suite; 13] = [
+pub(super) const SUITES: [Suite; 14] = [
     Suite::whole("migration"),
     Suite::whole("waking"),
     Suite::whole("steering"),
     Suite::whole("hanging"),
+    Suite {
+        target: "standby",
+        left_out: &[
+            // There are no other users, and the load is for a machine of two real processors.
+            "nobody_is_refused_while_workers_of_another_user_restart",
+            "replacing_the_old_first_refuses_nobody",
+            "the_end_of_a_fleet_keeps_nobody_waiting",
+            "without_waiting_they_are_refused",
+        ],
+    },
     Suite {
         target: "failing",
         left_out: &[

@@ -21,7 +21,7 @@ const LONG: &str = "/ms/3000";
 const MANY: u64 = 60;
 
 fn line(status: &Status) -> LineStatus {
-    status.line.expect("a line")
+    status.line.clone().expect("a line")
 }
 
 /// Has every worker serve a long request.
@@ -77,6 +77,10 @@ fn who_came_first_is_served_first() {
     assert_eq!(busy[0].receive().slot(), 0);
     let line = line(&fleet.status());
     assert_eq!((line.waiting, line.waited, line.handed_over, line.given_up), (0, 12, 12, 0));
+    // The last has waited for the long one and eleven of a tenth of a second.
+    let longest = line.wait_histogram.last().expect("some have waited").0;
+    assert!(longest > 2e6, "{longest} µs");
+    assert_eq!(line.wait_histogram.iter().map(|(_, count)| count).sum::<u64>(), 12);
     fleet.wait_until_quiet();
 }
 
@@ -202,7 +206,7 @@ fn a_line_that_is_full_turns_nobody_away() {
         client
     };
     let all: Vec<Client> = (0..100).map(come).collect();
-    assert_eq!(line(&fleet.status()).waiting, 64);
+    assert_eq!(line(&fleet.status()).waiting, 63);
     for mut client in all.into_iter().chain(busy) {
         assert_eq!(client.receive().status, 200);
     }

@@ -10,6 +10,8 @@ use std::{
 };
 
 use llb_common::{
+    abi::BUCKETS,
+    histogram::bucket,
     line::PLACES,
     outcome::Outcome,
     select::{Load, given, in_flight},
@@ -23,7 +25,7 @@ use crate::{
     fleet::Listener,
     line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, decide},
     model::{Address, Instant, Seat, WorkerId},
-    observe::status::LineStatus,
+    observe::status::{LatencyStatus, LineStatus, histogram},
     sys::{born, epoll::Epoll, readable::Readable, socket},
 };
 
@@ -53,6 +55,8 @@ pub(super) struct Lines {
     handed: BTreeMap<Seat, Vec<Handed>>,
     turn: usize,
     given_up: u64,
+    /// How long who was handed over has waited, by bucket.
+    waits: [u64; BUCKETS],
 }
 
 /// One group's.
@@ -81,6 +85,7 @@ impl Lines {
             handed: BTreeMap::new(),
             turn: 0,
             given_up: 0,
+            waits: [0; BUCKETS],
         })
     }
 
@@ -314,6 +319,7 @@ impl Engine {
         }
         self.updater.steering().books().free_place(group, place);
         if let Some(lines) = &mut self.lines {
+            lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
             lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
         }
         self.wake(address, seat);
@@ -351,6 +357,8 @@ impl Engine {
             waited: counted(Outcome::Waits),
             handed_over: counted(Outcome::HandedOver),
             given_up: lines.given_up,
+            wait_us: LatencyStatus::of(&lines.waits),
+            wait_histogram: histogram(&lines.waits),
         })
     }
 }

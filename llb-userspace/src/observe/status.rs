@@ -130,7 +130,7 @@ fn us(ns: u64) -> f64 {
 }
 
 /// Those who wait in line. An example is [above](self).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LineStatus {
     /// How many requests a worker serves at once.
@@ -145,6 +145,12 @@ pub struct LineStatus {
     pub handed_over: u64,
     /// Connections whose clients had gone before.
     pub given_up: u64,
+    /// How long those that were handed over have waited; none before the first.
+    #[serde(default)]
+    pub wait_us: Option<LatencyStatus>,
+    /// The same by what they waited: where each bucket that is not empty ends, microseconds, and how many it holds.
+    #[serde(default)]
+    pub wait_histogram: Vec<(f64, u64)>,
 }
 
 /// One address. An example is [above](self).

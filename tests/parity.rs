@@ -110,7 +110,7 @@ fn usr2_reloads_and_broken_code_leaves_the_old_ones_serving() {
 #[test]
 fn without_a_worker_a_client_is_refused_at_once() {
     let stage = Stage::new();
-    let args = ["-n", "1", "--respawn", "1h", "--backoff", "1h"];
+    let args = ["-n", "1", "--respawn", "1h", "--backoff", "1h", "--queue-timeout", "0s"];
     let fleet = stage.start(&args, &["node", &fixture("server.js"), "8080"]);
     let pid = Pid::from_raw(only(&fleet, 0).expect("one worker").cast_signed());
     kill(pid, Signal::SIGKILL).expect("a worker");

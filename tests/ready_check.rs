@@ -65,8 +65,8 @@ fn each_worker_is_asked_for_itself() {
         stage.write("healthy.0", "");
         let fleet = launch(&stage, address, &[]);
         until("the sick one has been asked many times", || asked(&stage, 1, 1).len() > 8);
-        let states: Vec<String> = fleet.status().workers.into_iter().map(|worker| worker.state).collect();
-        assert_eq!(states, ["serving", "starting"], "{address}");
+        let states = || fleet.status().workers.into_iter().map(|worker| worker.state).collect::<Vec<String>>();
+        until("the healthy one serves alone", || states() == ["serving", "starting"]);
         assert_eq!(asked(&stage, 0, 1), ["/health"], "once, and nobody else's question came there");
         (0..20).for_each(|_| assert_eq!(get(loopback, "/").body, "0 1"));
         stage.write("healthy.1", "");

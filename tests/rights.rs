@@ -39,6 +39,8 @@ const TO_LOAD: [&str; 3] = ["bpf", "net_admin", "perfmon"];
 
 /// What other users' workers take beside that.
 const FOR_OTHERS: [&str; 3] = ["sys_ptrace", "dac_read_search", "kill"];
+/// Where workers do, on any port.
+const TO_LISTEN: [&str; 1] = ["net_bind_service"];
 const FOR_USER: [&str; 2] = ["setuid", "setgid"];
 
 fn pid(fleet: &Fleet, slot: u32) -> Pid {
@@ -227,7 +229,7 @@ fn the_master_keeps_what_it_needs_and_nothing_else() {
     let stage = stage();
     // With that much to say its log is at work before the rights are given up.
     let fleet = stage.start(&["-n", "2", "--policy", "round-robin", "--log", "debug"], &SERVER);
-    let kept = kept_of_root(&FOR_OTHERS);
+    let kept = kept_of_root(&[&FOR_OTHERS[..], &TO_LISTEN].concat());
     assert_keeps(fleet.pid(), kept);
     let whole = status(Pid::this()).mask("CapBnd");
     assert_eq!(status(pid(&fleet, 0)).mask("CapEff"), whole, "root's workers are what they were without llb");
@@ -242,7 +244,7 @@ fn the_master_keeps_what_it_needs_and_nothing_else() {
 fn the_master_of_a_named_user_can_still_become_that_user() {
     let stage = stage();
     let fleet = stage.start(&["-n", "2", "--policy", "round-robin", "--user", "nobody"], &SERVER);
-    let kept = kept_of_root(&[&FOR_OTHERS[..], &FOR_USER].concat());
+    let kept = kept_of_root(&[&FOR_OTHERS[..], &FOR_USER, &TO_LISTEN].concat());
     assert_keeps(fleet.pid(), kept);
     replace(&fleet, 1);
     reload(&fleet);
@@ -389,7 +391,7 @@ fn the_units_capabilities_are_enough() {
     assert_steered(&fleet);
     reload(&fleet);
     replace(&fleet, 1);
-    assert_keeps(fleet.pid(), mask_of(&[&FOR_OTHERS[..], &FOR_USER].concat()));
+    assert_keeps(fleet.pid(), mask_of(&[&FOR_OTHERS[..], &FOR_USER, &TO_LISTEN].concat()));
     assert_eq!(fleet.stop().code, Some(0));
 }
 

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, fs};
 use nix::unistd::Pid;
 
 /// The capabilities that the tests name, by their numbers (capability.h).
-pub(crate) const CAPABILITIES: [(&str, u32); 10] = [
+pub(crate) const CAPABILITIES: [(&str, u32); 11] = [
     ("dac_override", 1),
     ("dac_read_search", 2),
     ("kill", 5),
     ("setgid", 6),
     ("setuid", 7),
+    ("net_bind_service", 10),
     ("net_admin", 12),
     ("sys_ptrace", 19),
     ("sys_admin", 21),

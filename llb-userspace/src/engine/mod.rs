@@ -68,7 +68,7 @@ use crate::{
         Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style,
         Worker,
     },
-    kernel::{Connections, Event, Pins},
+    kernel::{Connections, Event, EventKind, Pins},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     report::say,
@@ -283,7 +283,12 @@ impl Engine {
                 batch = next(&mut events) => {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
                     let now = self.turns.begin();
+                    let closed = batch.iter().any(|event| event.kind == EventKind::Close);
                     batch.into_iter().for_each(|event| self.socket_event(event, now));
+                    if closed {
+                        // It may have been the last.
+                        self.tend_standby(now);
+                    }
                     self.serve_lines(now);
                 }
                 arrived = line::arrival(&mut self.lines) => {

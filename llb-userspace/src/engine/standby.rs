@@ -1,9 +1,11 @@
 //! Listeners of llb's own, one for each address, in which connections wait while no worker listens there: all have crashed, or
 //! the only one is being replaced. When a worker has joined, llb ends such a listener and the kernel gives who waits there to
-//! the worker; llb accepts nobody. The selector never chooses one: the kernel's hash comes to it when there is no worker.
+//! the worker; llb accepts nobody. The selector never chooses one: the kernel's hash comes to it when there is no worker. So that
+//! nothing is lost at the moment in which the last worker dies, it listens already beside that one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Shutdown,
     os::fd::{AsFd, OwnedFd},
     time::Duration,
 };
@@ -38,7 +40,9 @@ pub(super) struct Standby {
 
 #[derive(Debug)]
 struct Open {
-    listener: Socket,
+    /// Bound at all times, so that it can listen at once.
+    socket: Socket,
+    listens: bool,
     /// Since when no worker has listened there.
     deserted_since: Option<Instant>,
 }
@@ -46,36 +50,19 @@ struct Open {
 /// What is seen of an address.
 #[derive(Clone, Copy, Debug)]
 struct Sight {
-    /// Whether a worker listens there.
-    is_served: bool,
+    /// Workers that listen there.
+    workers: usize,
     /// Whether a worker that serves has its listeners elsewhere: then the address has been given up on purpose.
     is_served_elsewhere: bool,
-    /// Connections in the queue.
-    waiting: u32,
     deserted_since: Option<Instant>,
 }
 
-/// What is done about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Nothing,
-    /// Who waits is given to the workers.
-    GiveOn,
-    /// Nobody is to wait there any longer.
-    Close,
-}
-
-fn waiting(listener: &Socket) -> u32 {
-    socket::accept_queue(listener).map_or(0, |queue| queue.length)
-}
-
-fn step(sight: Sight, timeout: Duration, now: Instant) -> Step {
-    match sight.deserted_since {
-        _ if sight.is_served && sight.waiting > 0 => Step::GiveOn,
-        _ if sight.is_served => Step::Nothing,
-        _ if sight.is_served_elsewhere => Step::Close,
-        Some(since) if now >= since.after(timeout) => Step::Close,
-        _ => Step::Nothing,
+/// Whether to listen. Beside several workers not: the kernel's hash would choose this listener too where the selector fails,
+/// and they do not all end in one moment.
+fn is_wanted(sight: Sight, timeout: Duration, now: Instant) -> bool {
+    match sight.workers {
+        0 => !sight.is_served_elsewhere && sight.deserted_since.is_none_or(|since| now < since.after(timeout)),
+        workers => workers == 1,
     }
 }
 
@@ -88,20 +75,26 @@ impl Standby {
 
     /// How many wait now.
     pub(super) fn waiting(&self) -> u64 {
-        self.open.values().map(|open| u64::from(waiting(&open.listener))).sum()
+        self.open.values().map(|open| u64::from(open.waiting())).sum()
+    }
+}
+
+impl Open {
+    fn waiting(&self) -> u32 {
+        if self.listens { socket::accept_queue(&self.socket).map_or(0, |queue| queue.length) } else { 0 }
     }
 }
 
 impl Engine {
-    /// What is done with every tick.
+    /// What is done with every tick, and when a listener has closed.
     pub(super) fn tend_standby(&mut self, now: Instant) {
         if self.standby.timeout.is_zero() {
             return;
         }
         let groups = self.updater.steering().groups();
-        let served: BTreeMap<Address, u64> =
-            groups.filter_map(|(address, members)| Some((address, members.first()?.cookie))).collect();
-        for (address, cookie) in &served {
+        let served: BTreeMap<Address, (u64, usize)> =
+            groups.filter_map(|(address, members)| Some((address, (members.first()?.cookie, members.len())))).collect();
+        for (address, (cookie, _)) in &served {
             if !self.standby.open.contains_key(address) && !self.standby.without.contains(address) {
                 self.open_standby(*address, *cookie);
             }
@@ -109,20 +102,45 @@ impl Engine {
         let is_served_elsewhere = self.lives.workers().any(|worker| {
             worker.state == State::Serving && worker.listeners.iter().any(|listener| listener.seat.is_some())
         });
-        let mut steps = Vec::new();
+        let timeout = self.standby.timeout;
+        let mut due = Vec::new();
         for (address, open) in &mut self.standby.open {
-            let is_served = served.contains_key(address);
-            open.deserted_since = if is_served { None } else { open.deserted_since.or(Some(now)) };
-            let (waiting, deserted_since) = (waiting(&open.listener), open.deserted_since);
-            let sight = Sight { is_served, is_served_elsewhere, waiting, deserted_since };
-            steps.push((*address, step(sight, self.standby.timeout, now)));
-        }
-        for (address, step) in steps {
-            match step {
-                Step::Nothing => {}
-                Step::GiveOn => self.give_on(address, now),
-                Step::Close => self.close_standby(address, now),
+            let workers = served.get(address).map_or(0, |(_, workers)| *workers);
+            open.deserted_since = if workers > 0 { None } else { open.deserted_since.or(Some(now)) };
+            let sight = Sight { workers, is_served_elsewhere, deserted_since: open.deserted_since };
+            let is_wanted = is_wanted(sight, timeout, now);
+            if is_wanted != open.listens || workers > 0 && open.waiting() > 0 {
+                due.push((*address, is_wanted));
             }
+        }
+        for (address, is_wanted) in due {
+            self.stand_by(address, is_wanted, now);
+        }
+    }
+
+    /// Listens, or does not. What waits there goes to the workers; without any it is reset.
+    fn stand_by(&mut self, address: Address, is_wanted: bool, now: Instant) {
+        let mut given = 0;
+        let mut failed = None;
+        self.moving(address, now, |engine| {
+            let Some(open) = engine.standby.open.get_mut(&address) else { return };
+            given = open.waiting();
+            if open.listens {
+                failed = open.socket.shutdown(Shutdown::Read).err();
+            }
+            if is_wanted && failed.is_none() {
+                failed = open.socket.listen(BACKLOG).err();
+            }
+            open.listens = is_wanted;
+        });
+        if given > 0 && !self.updater.steering().members(address).is_empty() {
+            self.standby.given += u64::from(given);
+            tracing::debug!(%address, given, "connections that waited for a worker have one");
+        }
+        if let Some(error) = failed {
+            tracing::info!(%address, %error, "connections are refused while no worker listens there");
+            self.close_standby(address, now);
+            self.standby.without.insert(address);
         }
     }
 
@@ -136,9 +154,9 @@ impl Engine {
     fn open_standby(&mut self, address: Address, cookie: u64) {
         // One that is just going is no pattern; there may be another with the next tick.
         let Some(pattern) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) else { return };
-        match self.listen_on_standby(address, &pattern) {
-            Ok(listener) => {
-                self.standby.open.insert(address, Open { listener, deserted_since: None });
+        match self.bind_standby(address, &pattern) {
+            Ok(socket) => {
+                self.standby.open.insert(address, Open { socket, listens: false, deserted_since: None });
             }
             Err(error) => {
                 tracing::info!(%address, "connections are refused while no worker listens there: {error:#}");
@@ -147,42 +165,24 @@ impl Engine {
         }
     }
 
-    fn listen_on_standby(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<Socket> {
+    fn bind_standby(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<Socket> {
         let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let owner = self.config.identity.as_ref().map(|identity| identity.uid);
         let mut made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, 1)?;
-        let listener = Socket::from(made.remove(0));
-        listener.set_reuse_port(true)?;
-        socket::inherit(pattern, &listener);
-        listener.bind(&address.0.into())?;
-        self.updater.steering_mut().disown(&listener);
-        listener.listen(BACKLOG)?;
-        self.updater.steering_mut().enter_line(address, STANDBY, &listener)?;
-        Ok(listener)
-    }
-
-    /// Has the kernel give who waits to the workers, and listens again.
-    fn give_on(&mut self, address: Address, now: Instant) {
-        let mut given = None;
-        self.moving(address, now, |engine| {
-            let open = engine.standby.open.get(&address);
-            given = open.and_then(|open| socket::relisten(&open.listener).ok());
-        });
-        match given {
-            Some(given) => {
-                self.standby.given += u64::from(given);
-                tracing::debug!(%address, given, "connections that waited for a worker have one");
-            }
-            // It does not listen any more.
-            None => self.close_standby(address, now),
-        }
+        let socket = Socket::from(made.remove(0));
+        socket.set_reuse_port(true)?;
+        socket::inherit(pattern, &socket);
+        socket.bind(&address.0.into())?;
+        self.updater.steering_mut().disown(&socket);
+        self.updater.steering_mut().own_line(address, STANDBY, &socket)?;
+        Ok(socket)
     }
 
     fn close_standby(&mut self, address: Address, now: Instant) {
         self.moving(address, now, |engine| {
-            let Some(Open { listener, .. }) = engine.standby.open.remove(&address) else { return };
-            let cookie = socket::cookie(&listener);
-            drop(listener);
+            let Some(Open { socket, .. }) = engine.standby.open.remove(&address) else { return };
+            let cookie = socket::cookie(&socket);
+            drop(socket);
             if let Ok(cookie) = cookie {
                 engine.updater.steering_mut().forget(cookie);
             }
@@ -217,25 +217,23 @@ mod tests {
     }
 
     fn deserted(since_ms: u64) -> Sight {
-        Sight { is_served: false, is_served_elsewhere: false, waiting: 3, deserted_since: Some(at(since_ms)) }
+        Sight { workers: 0, is_served_elsewhere: false, deserted_since: Some(at(since_ms)) }
     }
 
     #[test]
-    fn who_waits_is_given_to_the_first_worker() {
-        let sight = Sight { is_served: true, deserted_since: None, ..deserted(0) };
-        assert_eq!(step(sight, TIMEOUT, at(9)), Step::GiveOn);
-        assert_eq!(step(Sight { waiting: 0, ..sight }, TIMEOUT, at(9)), Step::Nothing);
+    fn llb_stands_by_while_at_most_one_worker_listens() {
+        let with = |workers| is_wanted(Sight { workers, deserted_since: None, ..deserted(0) }, TIMEOUT, at(9));
+        assert_eq!([0, 1, 2, 256].map(with), [true, true, false, false]);
     }
 
     #[test]
     fn an_address_is_kept_for_as_long_as_is_asked_for() {
-        assert_eq!(step(deserted(1_000), TIMEOUT, at(5_999)), Step::Nothing);
-        assert_eq!(step(deserted(1_000), TIMEOUT, at(6_000)), Step::Close);
+        assert!(is_wanted(deserted(1_000), TIMEOUT, at(5_999)));
+        assert!(!is_wanted(deserted(1_000), TIMEOUT, at(6_000)));
     }
 
     #[test]
     fn an_address_that_was_given_up_is_not_kept() {
-        let sight = Sight { is_served_elsewhere: true, ..deserted(1_000) };
-        assert_eq!(step(sight, TIMEOUT, at(1_001)), Step::Close);
+        assert!(!is_wanted(Sight { is_served_elsewhere: true, ..deserted(1_000) }, TIMEOUT, at(1_001)));
     }
 }

@@ -10,12 +10,13 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::name::Name;
+use super::{lock::LAST_CHILD, name::Name};
 use crate::{
     model::{Generation, Slot},
     sys::{
@@ -167,9 +168,20 @@ fn clear(path: &Path) -> Result<(), CgroupError> {
 /// Locks the cgroup that a dead master has left at `path`; `None` if there is none. A living master holds the lock, also
 /// one whose runtime directory is another than ours.
 fn lock_leftover(path: &Path) -> Result<Option<File>, CgroupError> {
-    match lock(path) {
+    match lock_of_the_dead(path) {
         Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         locked => locked.map(Some),
+    }
+}
+
+/// Locks what a dead master has left. A child that it was just about to start holds the lock for a moment longer.
+fn lock_of_the_dead(path: &Path) -> Result<File, CgroupError> {
+    let deadline = clock::now().after(LAST_CHILD);
+    loop {
+        match lock(path) {
+            Err(CgroupError::Alive { .. }) if clock::now() < deadline => thread::sleep(Duration::from_millis(5)),
+            locked => return locked,
+        }
     }
 }
 
@@ -204,7 +216,7 @@ impl FleetCgroup {
         if path.file_name() != Some(directory_name(name).as_ref()) {
             return Err(failed(io::ErrorKind::InvalidInput.into()));
         }
-        let lock = lock(path)?;
+        let lock = lock_of_the_dead(path)?;
         let id = lock.metadata().map_err(failed)?.ino();
         let level = worker_level.and_then(|level| level.checked_sub(1));
         let mut adopted = Self { path: path.to_owned(), id, level, made: 0, _lock: lock };

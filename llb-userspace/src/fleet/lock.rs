@@ -6,19 +6,24 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
-    process,
+    process, thread,
+    time::Duration,
 };
 
 use nix::unistd::geteuid;
 
 use super::name::Name;
-use crate::sys::procfs::Process;
+use crate::sys::{clock, procfs::Process};
 
 /// Only llb's own user gets at its sockets and files.
 const PRIVATE: u32 = 0o700;
 
 /// How often a directory may vanish under our hands, as that of a fleet which is just ending does.
 const ATTEMPTS: u32 = 10;
+
+/// A process that a master has begun to start has its descriptors until it has become its program. It becomes that, or ends, in
+/// less than this if the master dies meanwhile.
+pub(super) const LAST_CHILD: Duration = Duration::from_secs(1);
 
 /// What only llb and its workers know: as many bytes as nobody tries out.
 pub type Secret = [u8; 16];
@@ -88,9 +93,15 @@ impl RuntimeDir {
     /// [`LockError::Held`] if an llb of this name runs, otherwise if the file system refuses.
     pub fn take(root: &Path, name: &Name) -> Result<Self, LockError> {
         let path = root.join(name.as_str());
-        for _ in 0..ATTEMPTS {
+        let deadline = clock::now().after(LAST_CHILD);
+        let mut attempts = 0..ATTEMPTS;
+        while attempts.next().is_some() {
             make(root, &path)?;
             match lock(&path, name) {
+                Err(LockError::Held { .. }) if is_left_behind(&path) && clock::now() < deadline => {
+                    thread::sleep(Duration::from_millis(5));
+                    attempts = 0..ATTEMPTS;
+                }
                 Ok(Some(lock)) => return Ok(Self { path, name: name.clone(), _lock: lock }),
                 Err(LockError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Ok(None) => {}
@@ -208,11 +219,21 @@ fn is_still_there(file: &File, path: &Path) -> bool {
     }
 }
 
+/// Whether who has locked it is dead: a child that it was just about to start holds the lock for a moment longer.
+fn is_left_behind(directory: &Path) -> bool {
+    let holder = File::open(directory.join("lock")).ok().and_then(|mut file| holder(&mut file));
+    holder.is_some_and(|holder| holder.name.is_empty())
+}
+
 fn read_holder(file: &mut File) -> Option<String> {
+    holder(file).map(|holder| holder.to_string())
+}
+
+fn holder(file: &mut File) -> Option<Process> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     let pid = text.trim_end().parse().ok()?;
-    Some(Process::of(nix::unistd::Pid::from_raw(pid)).to_string())
+    Some(Process::of(nix::unistd::Pid::from_raw(pid)))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LockError {

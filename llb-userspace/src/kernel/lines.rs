@@ -48,6 +48,16 @@ impl Steering {
     /// [`KernelError`].
     pub(crate) fn enter_line(&mut self, address: Address, place: u32, socket: impl AsFd) -> Result<(), KernelError> {
         let Some(group) = self.group_index(address) else { return Ok(()) };
+        self.own_line(address, place, &socket)?;
+        self.listen_in_line(group, place, socket)
+    }
+
+    /// Has what comes to a socket of our own counted at a place of a group's line, wherever it goes from there.
+    ///
+    /// # Errors
+    /// [`KernelError`].
+    pub(crate) fn own_line(&mut self, address: Address, place: u32, socket: impl AsFd) -> Result<(), KernelError> {
+        let Some(group) = self.group_index(address) else { return Ok(()) };
         let socket = socket.as_fd();
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
         let seat = number(group, place);
@@ -56,7 +66,7 @@ impl Steering {
             let conn = Conn { seat, phase: Phase::Closed as u32, ..Conn::default() };
             storage.insert(&socket.as_raw_fd(), Value(conn), 0).map_err(map_error(names::CONN))?;
         }
-        self.listen_in_line(group, place, socket)
+        Ok(())
     }
 
     /// Has the selector find a place's listener, which has just begun to listen: the kernel clears its place when it ends.

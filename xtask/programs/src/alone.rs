@@ -1,9 +1,10 @@
 //! A program without llb: what its own end loses.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     net::TcpStream,
     os::unix::process::CommandExt,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     str::FromStr,
     thread,
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One copy; dropping it kills it and its children.
 pub(crate) struct Alone {
     first: Child,
+    dir: PathBuf,
     signal: Signal,
 }
 
@@ -37,7 +39,7 @@ impl Alone {
         run.env("STAGE", &dir).env("PORT", "8080").env("NODE_PATH", &installed.node_modules);
         run.env("LLB_SLOT", "0").env("LLB_GENERATION", "1");
         run.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut alone = Self { first: run.spawn()?, signal: signal(program)? };
+        let mut alone = Self { first: run.spawn()?, dir, signal: signal(program)? };
         let deadline = now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
             ensure!(alone.first.try_wait()?.is_none(), "it ends when it is started without llb");
@@ -67,7 +69,23 @@ impl Drop for Alone {
         // Its group is left to kill as long as one of its processes lives.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.first.wait();
+        // Some leave it (php-fpm), and keep what they were started with.
+        for pid in started_in(&self.dir) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
     }
+}
+
+/// The processes that were started with this directory as their `STAGE`.
+fn started_in(dir: &Path) -> Vec<Pid> {
+    let stage = format!("STAGE={}", dir.display());
+    let is_of_it = |pid: &i32| {
+        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ.split(|byte| *byte == 0).any(|variable| variable == stage.as_bytes())
+    };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(is_of_it).map(Pid::from_raw).collect()
 }
 
 fn signal(program: &Program) -> Result<Signal> {

@@ -69,23 +69,22 @@ impl Drop for Alone {
         // Its group is left to kill as long as one of its processes lives.
         let _ = killpg(self.pid(), Signal::SIGKILL);
         let _ = self.first.wait();
-        // Some leave it (php-fpm), and keep what they were started with.
+        // Some leave it (php-fpm), and stay where they were started.
         for pid in started_in(&self.dir) {
             let _ = kill(pid, Signal::SIGKILL);
         }
     }
 }
 
-/// The processes that were started with this directory as their `STAGE`.
+/// The processes that work in this directory, as long as it is there or was.
 fn started_in(dir: &Path) -> Vec<Pid> {
-    let stage = format!("STAGE={}", dir.display());
-    let is_of_it = |pid: &i32| {
-        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environ.split(|byte| *byte == 0).any(|variable| variable == stage.as_bytes())
+    let is_there = |pid: &i32| {
+        let place = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        place.to_string_lossy().trim_end_matches(" (deleted)") == dir.to_string_lossy()
     };
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(is_of_it).map(Pid::from_raw).collect()
+    pids.filter(is_there).map(Pid::from_raw).collect()
 }
 
 fn signal(program: &Program) -> Result<Signal> {

@@ -55,6 +55,8 @@ mod lines;
 mod server;
 
 pub use client::{ControlError, Events, Fleet, Told};
+#[cfg(feature = "top")]
+pub(crate) use client::names;
 pub use lines::Missed;
 pub(crate) use lines::{Lines, follow};
 pub(crate) use server::Server;

@@ -20,9 +20,9 @@ mod verbs;
 use std::process::ExitCode;
 
 use args::Command;
+use merge::{MergeError, Merged, at_its_line, merge};
 #[cfg(feature = "top")]
 pub(crate) use status::age;
-use merge::{MergeError, Merged, at_its_line, merge};
 
 use crate::observe::stderr;
 

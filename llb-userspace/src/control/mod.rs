@@ -54,9 +54,9 @@ mod client;
 mod lines;
 mod server;
 
-pub use client::{ControlError, Events, Fleet, Told};
 #[cfg(feature = "top")]
 pub(crate) use client::names;
+pub use client::{ControlError, Events, Fleet, Told};
 pub use lines::Missed;
 pub(crate) use lines::{Lines, follow};
 pub(crate) use server::Server;

@@ -24,9 +24,8 @@ pub(super) fn draw(fleet: &Fleet, row: &Row, theme: Theme, canvas: &mut Canvas<'
         (row.state.as_str(), theme.state(&row.state)),
     ]);
     let status = fleet.status();
-    let worker = status.and_then(|status| {
-        status.workers.iter().find(|worker| (worker.slot, Some(worker.pid)) == (row.slot, row.pid))
-    });
+    let worker = status
+        .and_then(|status| status.workers.iter().find(|worker| (worker.slot, Some(worker.pid)) == (row.slot, row.pid)));
     if let Some(worker) = worker {
         for line in facts(worker, row) {
             canvas.line([("  ", Style::new()), (line.as_str(), Style::new())]);

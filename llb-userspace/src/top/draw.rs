@@ -176,7 +176,8 @@ fn table(view: &View, rows: &[&Row], theme: Theme, canvas: &mut Canvas<'_>, bott
     let first = (cursor + 1).saturating_sub(room);
     let scale = Scale::of(rows);
     for (at, row) in rows.iter().enumerate().skip(first).take(room) {
-        let cells: Vec<(String, Style)> = columns.iter().map(|(column, width)| cell(row, *column, *width, &scale, theme)).collect();
+        let cells: Vec<(String, Style)> =
+            columns.iter().map(|(column, width)| cell(row, *column, *width, &scale, theme)).collect();
         canvas.line(cells.iter().map(|(cell, style)| (cell.as_str(), *style)));
         if at == cursor && view.focus != Focus::Help && !view.shown.is_empty() {
             canvas.restyle(theme.chosen());
@@ -245,7 +246,11 @@ pub(super) fn events<'a>(
     latest.reverse();
     for event in latest {
         let [when, what, why] = text::event(event);
-        canvas.line([(when.as_str(), theme.quiet()), (what.as_str(), theme.state(&event.event)), (why.as_str(), Style::new())]);
+        canvas.line([
+            (when.as_str(), theme.quiet()),
+            (what.as_str(), theme.state(&event.event)),
+            (why.as_str(), Style::new()),
+        ]);
     }
 }
 
@@ -260,11 +265,25 @@ fn footer(view: &View, theme: Theme, canvas: &mut Canvas<'_>) {
         Focus::Question(question) => {
             canvas.line([(question.text.as_str(), theme.chosen()), (" y: yes, any other key: no", theme.chosen())]);
         }
-        Focus::Filter => canvas.line([("filter: ", theme.title()), (view.filter.as_str(), Style::new()), ("_", theme.title())]),
+        Focus::Filter => {
+            canvas.line([("filter: ", theme.title()), (view.filter.as_str(), Style::new()), ("_", theme.title())])
+        }
         Focus::Help => canvas.line([("any key: back", theme.quiet())]),
         Focus::Rows => {
-            let filter = if view.filter.is_empty() { String::new() } else { format!("filter: {} (Esc: all)", view.filter) };
-            let keys = ["? help", "q quit", "s sort", "/ filter", "f freeze", "Enter detail", "r reload", "d drain", "x restart", "Tab fleet"];
+            let filter =
+                if view.filter.is_empty() { String::new() } else { format!("filter: {} (Esc: all)", view.filter) };
+            let keys = [
+                "? help",
+                "q quit",
+                "s sort",
+                "/ filter",
+                "f freeze",
+                "Enter detail",
+                "r reload",
+                "d drain",
+                "x restart",
+                "Tab fleet",
+            ];
             let said = view.said.clone().unwrap_or_default();
             let parts: Vec<String> = [said, filter].into_iter().chain(keys.map(str::to_owned)).collect();
             canvas.parts(&parts, theme.quiet());

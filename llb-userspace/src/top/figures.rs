@@ -162,7 +162,10 @@ mod tests {
         let (before, after) = ([(1.0, 5), (2.0, 5)], [(1.0, 5), (2.0, 55), (4.0, 50), (8.0, 1)]);
         let answers = between(Some(&before), Some(&after));
         assert_eq!(answers, [(2.0, 50), (4.0, 50), (8.0, 1)]);
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|part| quantile(&answers, part)), [Some(2.0), Some(4.0), Some(4.0), Some(8.0)]);
+        assert_eq!(
+            [0.0, 0.5, 0.99, 1.0].map(|part| quantile(&answers, part)),
+            [Some(2.0), Some(4.0), Some(4.0), Some(8.0)]
+        );
         assert_eq!(quantile(&[], 0.5), None);
         assert_eq!(between(None, None), []);
     }

@@ -107,7 +107,10 @@ pub(super) enum Effect {
     Quit,
     /// Look at another fleet.
     Watch(String),
-    Command { fleet: String, verb: Request },
+    Command {
+        fleet: String,
+        verb: Request,
+    },
 }
 
 /// What is shown.

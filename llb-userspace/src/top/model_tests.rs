@@ -130,7 +130,11 @@ fn the_chosen_row_stays_chosen_when_others_move() {
 #[test]
 fn many_rows_scroll_with_the_chosen_one() {
     let mut view = View::new("web".into());
-    look(&mut view, "web", Ok(status("web", 1.0, std::array::from_fn::<_, 64, _>(|slot| worker(slot as u32, 1000 + slot as u32)))));
+    look(
+        &mut view,
+        "web",
+        Ok(status("web", 1.0, std::array::from_fn::<_, 64, _>(|slot| worker(slot as u32, 1000 + slot as u32)))),
+    );
     press(&mut view, "G");
     let shown = shown(&view, 80, 24);
     assert!(shown.contains(" 1063 ") && !shown.contains(" 1000 "), "{shown}");
@@ -218,7 +222,13 @@ fn a_worker_is_shown_with_latencies_and_its_own_events() {
     press(&mut view, "G");
     key(&mut view, Key::Enter);
     let detail = shown(&view, 100, 30);
-    for words in ["slot 2, pid 102: hung", "generation 1", "<     1.05 ms      3 ██", "<     4.19 ms      9 ██████", "hung        as it is"] {
+    for words in [
+        "slot 2, pid 102: hung",
+        "generation 1",
+        "<     1.05 ms      3 ██",
+        "<     4.19 ms      9 ██████",
+        "hung        as it is",
+    ] {
         assert!(detail.contains(words), "{words:?} is not in {detail}");
     }
     assert!(!detail.contains("of another"), "{detail}");

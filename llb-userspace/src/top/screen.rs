@@ -32,7 +32,8 @@ impl Screen {
         leave_on_panic();
         enable_raw_mode()?;
         let mut out = BufWriter::new(io::stdout());
-        let entered = execute!(out, EnterAlternateScreen, Hide).and_then(|()| Terminal::new(CrosstermBackend::new(out)));
+        let entered =
+            execute!(out, EnterAlternateScreen, Hide).and_then(|()| Terminal::new(CrosstermBackend::new(out)));
         entered.map(|terminal| Screen { terminal, theme }).inspect_err(|_| leave())
     }
 

@@ -24,7 +24,7 @@ pub(super) fn status<const N: usize>(name: &str, uptime_s: f64, workers: [Worker
     serde_json::from_value(serde_json::json!({
         "name": name, "pid": 99, "policy": "least-latency", "tracking": "full", "up": true, "uptime_s": uptime_s,
         "least_slot": null, "groups": [{ "address": "127.0.0.1:8080", "slots": [] }], "generation": 1, "reloading": null,
-        "slots": slots.collect::<Vec<_>>(), "workers": workers, "selector": {}, "connections": 0, "notify_strangers": 0,
+        "slots": slots.collect::<Vec<_>>(), "workers": workers.to_vec(), "selector": {}, "connections": 0, "notify_strangers": 0,
         "latency_us": null, "latency_histogram": [],
     }))
     .unwrap()
@@ -33,5 +33,13 @@ pub(super) fn status<const N: usize>(name: &str, uptime_s: f64, workers: [Worker
 /// One of the master's events.
 pub(super) fn event(seq: u64, slot: u32, kind: &str, cause: &str) -> Event {
     let at_ms = 1_000_000_000_000 + seq;
-    Event { seq, at_ms, event: kind.into(), slot: Some(slot), pid: Some(100 + slot), generation: 1, cause: cause.into() }
+    Event {
+        seq,
+        at_ms,
+        event: kind.into(),
+        slot: Some(slot),
+        pid: Some(100 + slot),
+        generation: 1,
+        cause: cause.into(),
+    }
 }

@@ -21,10 +21,7 @@ impl Theme {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
         let locale = locale.to_string_lossy().to_ascii_lowercase();
-        Theme {
-            is_colored: set("NO_COLOR").is_none(),
-            has_blocks: locale.contains("utf-8") || locale.contains("utf8"),
-        }
+        Theme { is_colored: set("NO_COLOR").is_none(), has_blocks: locale.contains("utf-8") || locale.contains("utf8") }
     }
 
     fn color(self, color: Color) -> Style {
@@ -61,7 +58,9 @@ impl Theme {
     pub(super) fn state(self, state: &str) -> Style {
         match state {
             "serving" | "ready" | "up" | "reloaded" | "recovered" => self.color(Color::Green),
-            "hung" | "failed" | "exited" | "killed" | "warning" | "rolled_back" | "spawn_failed" => self.color(Color::Red),
+            "hung" | "failed" | "exited" | "killed" | "warning" | "rolled_back" | "spawn_failed" => {
+                self.color(Color::Red)
+            }
             "drained" | "filled" | "listening" => Style::new(),
             _ => self.color(Color::Yellow),
         }

@@ -323,6 +323,25 @@ fn every_field_of_the_status_is_explained() {
 }
 
 #[test]
+fn every_column_of_top_is_explained() {
+    let run = |stage: &Stage, _: &Block| {
+        let fleet = stage.fleet("llb run -n 1 -- node server.js");
+        let frame = String::from_utf8(stage.shell("COLUMNS=300 llb top --once").output().unwrap().stdout).unwrap();
+        let page = read("docs/top.md");
+        let head = frame.lines().find(|line| line.contains("slot ")).unwrap_or_else(|| panic!("no table: {frame}"));
+        let columns: Vec<&str> = head.split_whitespace().filter(|word| *word != "ms").collect();
+        assert!(columns.len() > 10, "{frame}");
+        for column in columns {
+            let column = column.trim_start_matches(['*', '▾']);
+            let is_there = page.contains(&format!("`{column}`")) || page.contains(&format!("`{column} ms`"));
+            assert!(is_there, "docs/top.md does not explain {column}");
+        }
+        fleet.stop();
+    };
+    each(vec![Block { page: "docs/top.md".into(), info: vec!["top".into()], text: String::new() }], run);
+}
+
+#[test]
 fn the_options_of_run_are_those_of_its_help() {
     let Output { stdout, .. } = Command::new(LLB).args(["run", "--help"]).output().unwrap();
     let help = String::from_utf8(stdout).unwrap();

@@ -8,6 +8,7 @@ use std::{
 };
 
 use harness::{Fleet, Stage, fleet::LLB, get, process::Stopped, until};
+use llb::now;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -291,4 +292,28 @@ fn whatever_ends_it_the_terminal_is_given_back() {
     assert_eq!(before, after);
     let flags = tmux.run(&["display-message", "-p", "#{alternate_on} #{cursor_flag}"]);
     assert_eq!(String::from_utf8_lossy(&flags.stdout).trim(), "0 1");
+}
+
+/// Of a core: what a debug build takes on a machine that others use, and twice that.
+const LITTLE: f64 = 0.03;
+
+#[test]
+fn sixty_four_workers_cost_little_to_watch() {
+    let stage = Stage::new();
+    let fleet = start(&stage, "64");
+    let tmux = Tmux::start(&stage, (160, 80), &[], &format!("exec {}", top(&fleet)));
+    tmux.until("all slots are shown", |screen| slots(screen).len() == 64);
+    let pid = String::from_utf8_lossy(&tmux.run(&["list-panes", "-F", "#{pane_pid}"]).stdout).trim().to_owned();
+    let (before, begun) = (cpu_seconds(&pid), now());
+    until("ten looks are over", || now().since(begun) > 10_000_000_000);
+    let part = (cpu_seconds(&pid) - before) / (now().since(begun) as f64 / 1e9);
+    println!("llb top takes {:.2}% of a core with 64 workers", 100.0 * part);
+    assert!(part < LITTLE, "llb top takes {:.2}% of a core with 64 workers", 100.0 * part);
+}
+
+/// What a process has had of the processors: the 14th and 15th field of its stat, in hundredths of a second.
+fn cpu_seconds(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("a count") / 100.0).sum()
 }

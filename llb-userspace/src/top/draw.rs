@@ -124,7 +124,6 @@ fn head(view: &View, theme: Theme, canvas: &mut Canvas<'_>) {
     match fleet {
         Some(Fleet { trouble: Some(trouble), .. }) => {
             canvas.line([(trouble.as_str(), theme.trouble()), ("; trying again every second", theme.trouble())]);
-            // What is below is not so any more.
         }
         Some(fleet) => canvas.parts(&sums(&fleet.totals, fleet.status()), Style::new()),
         None => canvas.line([("asking ...", theme.quiet())]),
@@ -179,7 +178,7 @@ fn table(view: &View, rows: &[&Row], theme: Theme, canvas: &mut Canvas<'_>, bott
         let cells: Vec<(String, Style)> =
             columns.iter().map(|(column, width)| cell(row, *column, *width, &scale, theme)).collect();
         canvas.line(cells.iter().map(|(cell, style)| (cell.as_str(), *style)));
-        if at == cursor && view.focus != Focus::Help && !view.shown.is_empty() {
+        if at == cursor {
             canvas.restyle(theme.chosen());
         }
     }

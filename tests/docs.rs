@@ -125,7 +125,7 @@ impl Stage {
         let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
         let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
         let llb = format!(
-            "case $1 in run|status|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
+            "case $1 in run|status|top|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
         );
         stage.program("llb", &llb);
         stage.program("sudo", "exec \"$@\"");
@@ -320,6 +320,25 @@ fn every_field_of_the_status_is_explained() {
         fleet.stop();
     };
     each(vec![Block { page: "docs/metrics.md".into(), info: vec!["status".into()], text: String::new() }], run);
+}
+
+#[test]
+fn every_column_of_top_is_explained() {
+    let run = |stage: &Stage, _: &Block| {
+        let fleet = stage.fleet("llb run -n 1 -- node server.js");
+        let frame = String::from_utf8(stage.shell("COLUMNS=300 llb top --once").output().unwrap().stdout).unwrap();
+        let page = read("docs/top.md");
+        let head = frame.lines().find(|line| line.contains("slot ")).unwrap_or_else(|| panic!("no table: {frame}"));
+        let columns: Vec<&str> = head.split_whitespace().filter(|word| *word != "ms").collect();
+        assert!(columns.len() > 10, "{frame}");
+        for column in columns {
+            let column = column.trim_start_matches(['*', '▾']);
+            let is_there = page.contains(&format!("`{column}`")) || page.contains(&format!("`{column} ms`"));
+            assert!(is_there, "docs/top.md does not explain {column}");
+        }
+        fleet.stop();
+    };
+    each(vec![Block { page: "docs/top.md".into(), info: vec!["top".into()], text: String::new() }], run);
 }
 
 #[test]

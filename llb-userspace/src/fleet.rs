@@ -9,6 +9,7 @@ pub mod cgroup;
 pub mod channel;
 pub mod closing;
 pub mod course;
+pub mod cpu;
 pub mod find;
 pub mod hang;
 pub mod lock;

@@ -50,6 +50,7 @@
 //! | feature | |
 //! |---|---|
 //! | `master` | all but [`worker`], and the binary |
+//! | `top` | `llb top`, in the binary |
 //! | `worker` | [`worker`], and no eBPF |
 //! | `tokio`, `tower` | [`worker`] for programs on tokio, and a layer of tower's that reports |
 //!
@@ -103,6 +104,8 @@ pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 mod sys;
+#[cfg(feature = "top")]
+mod top;
 #[cfg(feature = "master")]
 pub mod updater;
 #[cfg(feature = "worker")]

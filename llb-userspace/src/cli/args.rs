@@ -39,6 +39,9 @@ pub(super) enum Command {
     Status(FleetCommand),
     /// Show the events of a running fleet
     Events(EventsArgs),
+    /// Watch running fleets, live in the terminal
+    #[cfg(feature = "top")]
+    Top(TopArgs),
     /// Replace all workers by new ones of the same command. Waits until these serve, or the reload is rolled back
     Reload(ReloadArgs),
     /// Set the number of workers. Waits until the new ones serve and the old ones have exited
@@ -174,6 +177,20 @@ pub(super) struct EventsArgs {
     pub follow: bool,
     #[command(flatten)]
     pub common: FleetCommand,
+}
+
+#[cfg(feature = "top")]
+#[derive(Debug, Args)]
+pub(super) struct TopArgs {
+    /// Print one frame as plain text, after a second of looking, and exit
+    #[arg(long)]
+    pub once: bool,
+    /// The fleet to show first [default: main if it is there, or else the first by name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Name>,
+    /// Directory of the fleets' locks and control sockets
+    #[arg(long, value_name = "DIR", default_value = "/run/llb")]
+    pub runtime_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use std::{
 use super::{args::EventsArgs, output};
 use crate::{
     control::{Missed, Told},
-    observe::event::Event,
+    observe::event::{Event, printable},
 };
 
 /// Follows until the fleet ends, or the reader.
@@ -39,12 +39,6 @@ fn text(told: &Told) -> String {
     format!("{at}  {slot:<8} {pid:<11} gen {generation:<3} {event:<12} {cause}").trim_end().to_owned()
 }
 
-/// What workers write is shown, and does nothing to the terminal.
-fn printable(text: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    text.chars().map(escaped).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,7 +58,6 @@ mod tests {
         assert_eq!(line, "2001-09-09T01:46:40.123Z  slot 3   pid 4121    gen 2   exited       was killed by SIGKILL");
         let fleet = Event { slot: None, pid: None, event: "reloaded".into(), cause: String::new(), ..event };
         assert_eq!(text(&Told::Event(fleet)), "2001-09-09T01:46:40.123Z  fleet                gen 2   reloaded");
-        assert_eq!(printable("\u{1b}[2J\n\u{9b}ö"), r"\u{1b}[2J\n\u{9b}ö");
         assert!(text(&Told::Missed(Missed { missed: 12 })).contains("12 events"));
     }
 }

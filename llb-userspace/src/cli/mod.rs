@@ -13,12 +13,16 @@ mod output;
 mod process;
 mod run;
 mod status;
+#[cfg(feature = "top")]
+mod top;
 mod verbs;
 
 use std::process::ExitCode;
 
 use args::Command;
 use merge::{MergeError, Merged, at_its_line, merge};
+#[cfg(feature = "top")]
+pub(crate) use status::age;
 
 use crate::observe::stderr;
 
@@ -49,6 +53,8 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
         Command::Events(args) => events::run(&args),
+        #[cfg(feature = "top")]
+        Command::Top(args) => top::run(args),
         Command::Reload(args) => verbs::reload(&args),
         Command::Scale(args) => verbs::scale(&args),
         Command::Drain(args) => verbs::drain(&args),

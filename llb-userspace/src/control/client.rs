@@ -173,6 +173,16 @@ impl<'a> Fleet<'a> {
     }
 }
 
+/// The names of the fleets that have a control socket in `runtime_dir`, in order; a master that was killed has left its own.
+#[cfg(feature = "top")]
+pub(crate) fn names(runtime_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(runtime_dir).into_iter().flatten().flatten();
+    let fleets = entries.filter(|entry| entry.path().join(SOCKET).exists());
+    let mut names: Vec<String> = fleets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
 /// The process that listens there.
 fn master_of(stream: &UnixStream) -> Option<i32> {
     getsockopt(stream, PeerCredentials).ok().map(|peer| peer.pid())

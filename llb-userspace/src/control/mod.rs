@@ -54,6 +54,8 @@ mod client;
 mod lines;
 mod server;
 
+#[cfg(feature = "top")]
+pub(crate) use client::names;
 pub use client::{ControlError, Events, Fleet, Told};
 pub use lines::Missed;
 pub(crate) use lines::{Lines, follow};

@@ -58,8 +58,10 @@ async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io:
     let deadline = now().after(LOOK);
     let _looker = lookers.acquire().await;
     let (mut status, queues) = ask(inbox, |reply| Message::Ask { reply }).await?;
-    let lengths = spawn_blocking(move || queues::lengths(&queues, deadline)).await.unwrap_or_default();
-    for (worker, length) in status.workers.iter_mut().zip(lengths) {
+    let look = move || (queues::usages(&queues, deadline), queues::lengths(&queues, deadline));
+    let (usages, lengths) = spawn_blocking(look).await.unwrap_or_default();
+    for ((worker, usage), length) in status.workers.iter_mut().zip(usages).zip(lengths) {
+        (worker.cpu_seconds, worker.memory_bytes) = (usage.cpu_seconds, usage.memory_bytes);
         worker.queued = length;
     }
     Ok(status)

@@ -131,7 +131,9 @@ impl Engine {
             cost_us: counted.cost_ns as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
-            memory_bytes: running.and_then(|running| running.memory),
+            // Seen by who asks for it, too.
+            cpu_seconds: None,
+            memory_bytes: None,
             reports: running.map(reports).unwrap_or_default(),
         }
     }

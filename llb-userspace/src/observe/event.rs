@@ -33,3 +33,20 @@ pub struct Event {
     /// Why.
     pub cause: String,
 }
+
+/// What workers write is shown, and does nothing to the terminal.
+#[must_use]
+pub(crate) fn printable(text: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("\u{1b}[2J\n\u{9b}ö"), r"\u{1b}[2J\n\u{9b}ö");
+    }
+}

@@ -228,7 +228,10 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// How the slot's last worker ended.
     pub last_exit: Option<String>,
-    /// The memory that it has resident, bytes; measured where `--max-memory` is given.
+    /// The processor time that its processes have taken, those that have ended too; none if that cannot be seen.
+    #[serde(default)]
+    pub cpu_seconds: Option<f64>,
+    /// The memory that it has resident, bytes; none if that cannot be seen.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
     /// Lines understood on its report channel, by kind, and faults in them.

@@ -18,12 +18,13 @@ impl Need {
     }
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need::new("python3", &["python3"]),
     Need::new("node", &["nodejs"]),
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
     Need::new("ip", &["iproute2"]),
     Need::new("systemd-notify", &["systemd"]),
+    Need::new("tmux", &["tmux"]),
     // libc6-dev has the archives that a statically linked worker is made of.
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];

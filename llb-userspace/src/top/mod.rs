@@ -1,0 +1,27 @@
+//! `llb top`: fleets, as they live, in a terminal.
+//!
+//! [`figures`] makes rates of two looks at a fleet, [`fleet`] keeps what is known of one, [`model`] turns what comes (a look,
+//! an event, a key) into what is shown and what is asked for, and [`draw`] puts that into cells: none of them knows a clock, a
+//! socket or a terminal. [`live`] and [`once`] are the edge.
+
+mod columns;
+mod detail;
+mod draw;
+mod figures;
+mod fleet;
+mod keys;
+mod live;
+mod model;
+mod once;
+mod screen;
+mod sources;
+mod text;
+mod theme;
+
+pub(crate) use live::run as live;
+pub(crate) use once::frame;
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod testing;

@@ -27,6 +27,7 @@
 //! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
+mod metrics;
 mod recycling;
 mod stop;
 
@@ -34,6 +35,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
+pub use metrics::MetricsAddress;
 pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
@@ -179,6 +181,8 @@ pub struct Config {
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
     pub concurrency: Option<u32>,
+    /// Where metrics are served; none: nowhere.
+    pub metrics: Option<MetricsAddress>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -215,6 +219,7 @@ impl Config {
             hanging: Hanging { rescue: true, timeout: None },
             recycling: Recycling::default(),
             concurrency: None,
+            metrics: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

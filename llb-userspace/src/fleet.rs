@@ -18,9 +18,12 @@ pub mod notify;
 pub mod pace;
 pub mod quiet;
 pub mod recycle;
+pub mod restarts;
 pub mod shutdown;
 pub mod spawn;
 pub mod takeover;
+pub mod totals;
+pub mod usage;
 pub mod user;
 
 mod bound;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
+    config::{MetricsAddress, OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
     kernel::{Limit, OwnPorts},
@@ -121,6 +121,9 @@ pub(super) struct RunArgs {
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number or off
     #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
     pub concurrency: Concurrency,
+    /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<MetricsAddress>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

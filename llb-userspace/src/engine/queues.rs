@@ -14,7 +14,7 @@ use crate::{
 /// Where the queues of one worker are.
 #[derive(Clone, Debug)]
 pub(super) struct Queues {
-    cgroup: PathBuf,
+    pub cgroup: PathBuf,
     listeners: Vec<u64>,
 }
 

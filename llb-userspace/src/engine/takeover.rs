@@ -17,6 +17,7 @@ use crate::{
     fleet::{
         CgroupError, FleetCgroup, Listener, RuntimeDir, WorkerCgroup, find,
         takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms, WorkerRecord},
+        usage,
     },
     kernel::{Member, Pins, Steering},
     model::{Address, Seat},
@@ -30,6 +31,8 @@ pub(super) struct Left {
     pub pins: Pins,
     pub record: Record,
     pub workers: Vec<Found>,
+    /// Workers that have ended since.
+    pub ended: Vec<Gone>,
     /// Cookies of listeners that are no more.
     pub gone: Vec<u64>,
 }
@@ -41,6 +44,14 @@ pub(super) struct Found {
     pub listeners: Vec<Listener>,
     /// The seats that it holds, and what they had counted before it took them.
     pub seats: BTreeMap<Seat, Baseline>,
+}
+
+/// A worker that has ended while no master was there.
+pub(super) struct Gone {
+    pub record: WorkerRecord,
+    /// The seats that it held, and what they had counted before it took them.
+    pub seats: Vec<(Seat, Baseline)>,
+    pub cpu_us: u64,
 }
 
 /// Why a fleet is not gone on with.
@@ -77,13 +88,30 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
         return Ok(None);
     }
     let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
+    let ended = ended(&record, &survivors, &remains);
     for dead in remains {
         reap(dead);
     }
     // What they tell of has happened, and is found below; what happens from here on is told of.
     steering.discard_events();
     let (workers, gone) = sit_down(&mut steering, survivors).map_err(failed)?;
-    Ok(Some(Left { cgroup, steering, pins, record, workers, gone }))
+    Ok(Some(Left { cgroup, steering, pins, record, workers, ended, gone }))
+}
+
+/// Those that were written down and do not live; what is left of them is still there.
+fn ended(record: &Record, survivors: &[Survivor], remains: &[WorkerCgroup]) -> Vec<Gone> {
+    let lives = |worker: &&WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
+    let dead = record.workers.iter().filter(|worker| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
+    dead.map(|worker| {
+        let left = remains.iter().find(|left| left.path().file_name() == Some(worker.cgroup.as_ref()));
+        let seats = worker.seats.iter().filter(|seat| (seat.seat as usize) < MAX_SEATS);
+        Gone {
+            record: worker.clone(),
+            seats: seats.map(|recorded| (Seat(recorded.seat), baseline(recorded))).collect(),
+            cpu_us: left.and_then(|left| usage::cpu_us(left.path())).unwrap_or(0),
+        }
+    })
+    .collect()
 }
 
 /// The first process of a worker has ended while nobody looked: what else it was ends, too.

@@ -18,12 +18,14 @@ impl Need {
     }
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need::new("python3", &["python3"]),
     Need::new("node", &["nodejs"]),
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
     Need::new("ip", &["iproute2"]),
     Need::new("systemd-notify", &["systemd"]),
+    // With promtool. What it scrapes here is a test's own, and so is its configuration.
+    Need { program: "prometheus", packages: &["prometheus"], service: Some("prometheus") },
     // libc6-dev has the archives that a statically linked worker is made of.
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];

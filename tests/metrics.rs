@@ -88,12 +88,12 @@ fn metrics_are_sound_and_count_requests() {
     let checked = promtool(&["check", "metrics"], &text);
     assert!(checked.status.success(), "{checked:?}\n{text}");
     let found = series(&text);
-    for metric in ["llb_worker_responses_total", "llb_worker_connections_chosen_total", "llb_connections_total"] {
+    for metric in ["llb_worker_responses_total", "llb_worker_response_latency_seconds_count", "llb_connections_total"] {
         assert_eq!(sum(&found, metric), f64::from(REQUESTS), "{metric}");
     }
-    for metric in ["llb_worker_connections_opened_total", "llb_worker_response_latency_seconds_count"] {
-        assert_eq!(sum(&found, metric), f64::from(REQUESTS), "{metric}");
-    }
+    // One that waited in a queue may have been moved, on a machine that has a bad minute.
+    let moved = sum(&found, "llb_worker_connections_rescued_total");
+    assert_eq!(sum(&found, "llb_worker_connections_chosen_total"), f64::from(REQUESTS) + moved);
     for metric in ["llb_worker_cpu_seconds_total", "llb_worker_resident_memory_bytes", "llb_master_cpu_seconds_total"] {
         assert!(sum(&found, metric) > 0.0, "{metric}");
     }

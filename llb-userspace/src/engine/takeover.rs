@@ -78,6 +78,9 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     // Whose name they bear has been a fleet of ours, whatever else the record says.
     let pins = Pins::find(runtime.path(), &leftover::key(&config.name, record.cgroup_id)).ok_or(Obstacle::NoPins)?;
     let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
+    // Before the cgroups of those that have ended go.
+    let spent = record.workers.iter().map(|worker| usage::cpu_us(&record.cgroup.join(&worker.cgroup)).unwrap_or(0));
+    let spent: Vec<u64> = spent.collect();
     let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level);
     let cgroup = cgroup.map_err(|error| match error {
         CgroupError::Alive { .. } => Refusal::Alive(error),
@@ -88,7 +91,7 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
         return Ok(None);
     }
     let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
-    let ended = ended(&record, &survivors, &remains);
+    let ended = ended(&record, &spent, &survivors);
     for dead in remains {
         reap(dead);
     }
@@ -98,17 +101,17 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     Ok(Some(Left { cgroup, steering, pins, record, workers, ended, gone }))
 }
 
-/// Those that were written down and do not live; what is left of them is still there.
-fn ended(record: &Record, survivors: &[Survivor], remains: &[WorkerCgroup]) -> Vec<Gone> {
-    let lives = |worker: &&WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
-    let dead = record.workers.iter().filter(|worker| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
-    dead.map(|worker| {
-        let left = remains.iter().find(|left| left.path().file_name() == Some(worker.cgroup.as_ref()));
+/// Those that were written down and do not live; `spent` is the CPU time of each that was, in µs.
+fn ended(record: &Record, spent: &[u64], survivors: &[Survivor]) -> Vec<Gone> {
+    let lives = |worker: &WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
+    let dead = record.workers.iter().zip(spent);
+    let dead = dead.filter(|(worker, _)| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
+    dead.map(|(worker, spent)| {
         let seats = worker.seats.iter().filter(|seat| (seat.seat as usize) < MAX_SEATS);
         Gone {
             record: worker.clone(),
             seats: seats.map(|recorded| (Seat(recorded.seat), baseline(recorded))).collect(),
-            cpu_us: left.and_then(|left| usage::cpu_us(left.path())).unwrap_or(0),
+            cpu_us: *spent,
         }
     })
     .collect()

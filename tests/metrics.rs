@@ -250,6 +250,31 @@ fn idle_connections_hold_up_nobody() {
     assert_eq!(get(METRICS, "/ready").status, 200);
 }
 
+#[test]
+fn fleets_of_a_machine_print_their_metrics() {
+    let stage = Stage::new();
+    let fleets: Vec<Fleet> =
+        ["8080", "8081"].map(|port| stage.start(&["-n", "1"], &["node", &fixture("server.js"), port])).into();
+    // Each has a runtime directory of its own here, so one is shown at a time.
+    for fleet in &fleets {
+        let runtime_dir = fleet.runtime_dir().to_str().expect("a path in UTF-8");
+        // What is no fleet's, or a dead one's, is in nobody's way.
+        fs::create_dir(fleet.runtime_dir().join("gone")).expect("a directory");
+        let llb = |args: &[&str]| {
+            let all = [&["metrics", "--runtime-dir", runtime_dir], args].concat();
+            Command::new(harness::fleet::LLB).args(all).output().expect("the llb binary")
+        };
+        let printed = String::from_utf8(llb(&[]).stdout).expect("UTF-8");
+        let labels = format!("{{fleet=\"{}\"}}", fleet.name());
+        assert_eq!(series(&printed).get(&format!("llb_ready{labels}")), Some(&1.0), "{printed}");
+        assert!(promtool(&["check", "metrics"], &printed).status.success());
+        assert!(llb(&["--fleet", fleet.name()]).status.success());
+        let none = llb(&["--fleet", "gone"]);
+        assert!(!none.status.success() && String::from_utf8_lossy(&none.stderr).contains("no llb named gone"));
+        fs::remove_dir(fleet.runtime_dir().join("gone")).expect("a directory of our own");
+    }
+}
+
 /// A program that is killed when dropped.
 struct Running(Child);
 

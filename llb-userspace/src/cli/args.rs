@@ -37,6 +37,8 @@ pub(super) enum Command {
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
     Status(FleetCommand),
+    /// Print the metrics of running fleets, in Prometheus' text format
+    Metrics(MetricsArgs),
     /// Show the events of a running fleet
     Events(EventsArgs),
     /// Replace all workers by new ones of the same command. Waits until these serve, or the reload is rolled back
@@ -165,6 +167,16 @@ pub(super) struct FleetCommand {
     /// Answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsArgs {
+    /// Of this fleet; repeatable [default: all that run]
+    #[arg(long = "fleet", value_name = "NAME")]
+    pub fleets: Vec<Name>,
+    /// Directory of the fleets' control sockets
+    #[arg(long, value_name = "DIR", default_value = "/run/llb")]
+    pub runtime_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

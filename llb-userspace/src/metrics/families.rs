@@ -58,3 +58,6 @@ fn labels(fleet: &Status) -> Labels {
 fn with(fleet: &Status, key: &'static str, value: impl ToString) -> Labels {
     [labels(fleet), vec![(key, value.to_string())]].concat()
 }
+
+#[cfg(test)]
+mod tests;

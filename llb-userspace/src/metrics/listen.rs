@@ -104,7 +104,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, mem, net::TcpListener, os::unix::net::UnixListener};
+    use std::{fs, net::TcpListener, os::unix::net::UnixListener};
 
     use super::Listener;
     use crate::config::MetricsAddress;
@@ -129,7 +129,7 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         fs::write(&path, "not a socket").unwrap();
-        mem::drop(Listener::open(&address).unwrap_err());
+        drop(Listener::open(&address).unwrap_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "not a socket");
     }
 }

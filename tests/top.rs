@@ -112,7 +112,7 @@ fn one_frame_is_printed_as_plain_text() {
         let worker = fleet.worker(slot);
         assert_eq!(cell(&frame, slot, "pid"), Some(worker.pid.to_string()), "{frame}");
         assert_eq!(cell(&frame, slot, "state").as_deref(), Some("serving"), "{frame}");
-        assert!(worker.cpu_seconds.is_some_and(|seconds| seconds < 60.0), "{worker:?}");
+        assert!(worker.cpu_s.is_some_and(|seconds| seconds < 60.0), "{worker:?}");
         assert!(worker.memory_bytes.is_some_and(|bytes| bytes > 1 << 12), "{worker:?}");
         let cpu = cell(&frame, slot, "cpu%").expect("a column");
         assert!(cpu.parse::<f64>().is_ok(), "{cpu:?} is no percents: {frame}");

@@ -27,6 +27,7 @@
 //! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
+mod metrics;
 mod recycling;
 mod stop;
 
@@ -34,6 +35,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
+pub use metrics::MetricsAddress;
 pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
@@ -182,6 +184,8 @@ pub struct Config {
     /// How long connections wait at an address where no worker listens, while workers are restarted, before they are refused;
     /// zero: not at all. Not with [`Policy::Hash`].
     pub queue_timeout: Duration,
+    /// Where metrics are served; none: nowhere.
+    pub metrics: Option<MetricsAddress>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -219,6 +223,7 @@ impl Config {
             recycling: Recycling::default(),
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
+            metrics: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

@@ -94,6 +94,8 @@ pub mod kernel;
 #[cfg(feature = "master")]
 mod line;
 #[cfg(feature = "master")]
+mod metrics;
+#[cfg(feature = "master")]
 pub mod model;
 #[cfg(feature = "master")]
 pub mod observe;

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
+    config::{MetricsAddress, OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
     kernel::{Limit, OwnPorts},
@@ -37,6 +37,8 @@ pub(super) enum Command {
     DoctorWorker(DoctorWorkerArgs),
     /// Show a running fleet
     Status(FleetCommand),
+    /// Print the metrics of running fleets, in Prometheus' text format
+    Metrics(MetricsArgs),
     /// Show the events of a running fleet
     Events(EventsArgs),
     /// Watch running fleets, live in the terminal
@@ -127,6 +129,9 @@ pub(super) struct RunArgs {
     /// How long connections wait while no worker listens, as when all have crashed, before they are refused; 0s: not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
     pub queue_timeout: Duration,
+    /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<MetricsAddress>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -168,6 +173,16 @@ pub(super) struct FleetCommand {
     /// Answer as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MetricsArgs {
+    /// Of this fleet; repeatable [default: all that run]
+    #[arg(long = "fleet", value_name = "NAME")]
+    pub fleets: Vec<Name>,
+    /// Directory of the fleets' control sockets
+    #[arg(long, value_name = "DIR", default_value = "/run/llb")]
+    pub runtime_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
-use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand, run::NobodyCounts};
+use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand, run::NobodyCounts, run::PortOfWorkers};
 use crate::{
     config::file::FileError,
     doctor::MachineError,
@@ -44,7 +44,7 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
         return Exit::Machine;
     }
     let is_wrong = error.is::<FileError>() || error.is::<NoCommand>() || error.is::<NobodyCounts>();
-    if is_wrong || error.is::<WrongCommand>() || error.is::<IdentityError>() {
+    if is_wrong || error.is::<PortOfWorkers>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }
     match error.downcast_ref::<RunError>() {
@@ -57,6 +57,8 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             SpawnError::NotExecutable { .. } | SpawnError::NoInterpreter { .. } => Exit::NotExecutable,
             _ => Exit::Failure,
         },
-        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Loop { .. }) | None => Exit::Failure,
+        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Metrics(_) | RunError::Loop { .. }) | None => {
+            Exit::Failure
+        }
     }
 }

@@ -9,6 +9,7 @@ mod exit;
 mod file;
 mod guard;
 mod merge;
+mod metrics;
 mod output;
 mod process;
 mod run;
@@ -52,6 +53,7 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args),
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
+        Command::Metrics(args) => metrics::run(&args),
         Command::Events(args) => events::run(&args),
         #[cfg(feature = "top")]
         Command::Top(args) => top::run(args),

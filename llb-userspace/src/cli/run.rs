@@ -10,7 +10,7 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging, Recycling},
+    config::{Config, Hanging, MetricsAddress, Recycling},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -72,10 +72,25 @@ fn recycling(args: &RunArgs) -> Result<Recycling, NobodyCounts> {
     }
 }
 
+/// What workers listen on is not llb's own.
+#[derive(Debug, thiserror::Error)]
+#[error("--metrics {address} is a port that -p or --own-port gives to the workers: give another one")]
+pub(super) struct PortOfWorkers {
+    address: MetricsAddress,
+}
+
+fn metrics(args: &RunArgs) -> Result<Option<MetricsAddress>, PortOfWorkers> {
+    match args.metrics.clone() {
+        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => Err(PortOfWorkers { address }),
+        address => Ok(address),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
     let recycling = recycling(&args)?;
+    let metrics = metrics(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
@@ -103,6 +118,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         recycling,
         concurrency,
         queue_timeout: args.queue_timeout,
+        metrics,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, ErrorKind},
+    path::PathBuf,
     rc::Rc,
     time::Duration,
 };
@@ -16,7 +17,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{completion::Completion, messages::Message, queues};
+use super::{completion::Completion, messages::Message, queues, totals};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
     fleet::{Canary, Command, Granted, Kind, Style},
@@ -45,23 +46,33 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Threads that look for accept queues: many may ask for the status at once.
 const LOOKERS: usize = 2;
 
+/// Their places.
+pub(super) type Lookers = Rc<Semaphore>;
+
+pub(super) fn lookers() -> Lookers {
+    Rc::new(Semaphore::new(LOOKERS))
+}
+
 /// What the control socket answers.
 pub(super) fn answers(
     inbox: mpsc::Sender<Message>,
+    lookers: Lookers,
 ) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
-    let lookers = Rc::new(Semaphore::new(LOOKERS));
     async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, request, lines).await
 }
 
 /// The status with all that there is to know.
-async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io::Result<Status> {
+pub(super) async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io::Result<Status> {
     let deadline = now().after(LOOK);
     let _looker = lookers.acquire().await;
     let (mut status, queues) = ask(inbox, |reply| Message::Ask { reply }).await?;
-    let look = move || (queues::usages(&queues, deadline), queues::lengths(&queues, deadline));
-    let (usages, lengths) = spawn_blocking(look).await.unwrap_or_default();
-    for ((worker, usage), length) in status.workers.iter_mut().zip(usages).zip(lengths) {
-        (worker.cpu_seconds, worker.memory_bytes) = (usage.cpu_seconds, usage.memory_bytes);
+    let look = spawn_blocking(move || {
+        let cgroups: Vec<PathBuf> = queues.iter().map(|queues| queues.cgroup.clone()).collect();
+        (totals::usage(&cgroups, deadline), queues::lengths(&queues, deadline))
+    });
+    let (usage, lengths) = look.await.unwrap_or_default();
+    totals::add_usage(&mut status, &usage);
+    for (worker, length) in status.workers.iter_mut().zip(lengths) {
         worker.queued = length;
     }
     Ok(status)

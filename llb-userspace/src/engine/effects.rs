@@ -181,6 +181,7 @@ impl Engine {
             });
             self.lives.ends_well(id, answered > 0, now);
         }
+        self.keep_totals(id);
         let effects = self.lives.exited(id, now);
         let ExitRecord { status, tail, .. } = &record;
         let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
@@ -245,7 +246,14 @@ impl Engine {
             };
             match kind {
                 Kind::Reloading => self.service.reloading(clock::now()),
-                Kind::Reloaded | Kind::RolledBack => self.service.ready(),
+                Kind::Reloaded => {
+                    self.reloads.succeeded += 1;
+                    self.service.ready();
+                }
+                Kind::RolledBack => {
+                    self.reloads.rolled_back += 1;
+                    self.service.ready();
+                }
                 Kind::Ending => self.service.stopping(),
                 _ => {}
             }

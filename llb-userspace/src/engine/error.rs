@@ -6,6 +6,7 @@ use crate::{
     control::ServerError,
     fleet::{CgroupError, LockError, SpawnError},
     kernel::KernelError,
+    metrics::MetricsError,
     model::Slot,
 };
 
@@ -25,6 +26,9 @@ pub enum RunError {
     /// The control socket could not be opened.
     #[error(transparent)]
     Control(#[from] ServerError),
+    /// Metrics cannot be served where they are to be.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A worker could not be started at all.
     #[error("cannot start worker {slot}")]
     Spawn {

@@ -21,6 +21,7 @@ mod journal;
 mod leftover;
 mod line;
 mod messages;
+mod metrics;
 mod notify;
 mod orphans;
 mod ports;
@@ -36,6 +37,7 @@ mod standby;
 mod start;
 mod status;
 mod takeover;
+mod totals;
 mod turns;
 mod wake;
 mod worker;
@@ -50,7 +52,7 @@ use std::{
 use nix::sys::signal::Signal;
 use tokio::{
     sync::{Semaphore, mpsc},
-    task::LocalSet,
+    task::{JoinSet, LocalSet},
     time::{MissedTickBehavior, interval},
 };
 
@@ -58,6 +60,7 @@ pub use error::RunError;
 
 pub use crate::{
     fleet::{CgroupError, LockError, SpawnError},
+    metrics::MetricsError,
     sys::mounts::MountsError,
 };
 
@@ -66,9 +69,10 @@ use crate::{
     control,
     fleet::{
         Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style,
-        Worker,
+        Worker, totals::Totals,
     },
     kernel::{Connections, Event, EventKind, Pins},
+    metrics::{Answer, Listener, Question, serve},
     model::{Address, Instant, Slot, WorkerId},
     observe::stderr,
     report::say,
@@ -130,6 +134,13 @@ fn announce(up: &Up) {
     ));
 }
 
+/// How reloads have ended since the master started.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reloads {
+    succeeded: u64,
+    rolled_back: u64,
+}
+
 /// A running fleet.
 pub(crate) struct Engine {
     config: Config,
@@ -167,6 +178,11 @@ pub(crate) struct Engine {
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     strangers: u64,
+    /// What workers that are gone have counted.
+    totals: Totals,
+    reloads: Reloads,
+    /// Where metrics are served; none if they are not, or once they are.
+    metrics: Option<Listener>,
     orphans: orphans::Orphans,
     turns: turns::Turns,
     service: Service,
@@ -257,7 +273,15 @@ impl Engine {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
         let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
         let mut signals = signals.map_err(failed("wait for signals"))?;
-        let control = control::Server::open(self.lock.path())?.run(answers::answers(self.inbox.clone()));
+        let lookers = answers::lookers();
+        let answers = answers::answers(self.inbox.clone(), lookers.clone());
+        let control = control::Server::open(self.lock.path())?.run(answers);
+        // Ends with this.
+        let mut beside = JoinSet::new();
+        if let Some(listener) = self.metrics.take() {
+            let answers = metrics::answers(self.inbox.clone(), lookers);
+            beside.spawn_local(serve_metrics(listener, answers));
+        }
         tokio::pin!(control);
         let socket = self.notify.clone();
         let notified = notify::listen(&socket, self.inbox.clone());
@@ -376,6 +400,11 @@ impl Engine {
     fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
     }
+}
+
+async fn serve_metrics(listener: Listener, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
+    let error = serve(listener, answers).await;
+    tracing::error!(%error, "cannot serve metrics");
 }
 
 async fn next_wish(signals: &mut Option<Signals>) -> Wish {

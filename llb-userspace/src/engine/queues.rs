@@ -1,12 +1,12 @@
 //! How many connections wait to be accepted: the kernel tells who holds the listener. A copy of each is taken, asked and
 //! closed again, on a thread of its own, as a worker may have thousands of descriptors to look through; and only when
-//! somebody wants to know. So is what the worker takes of the machine.
+//! somebody wants to know.
 
 use std::path::PathBuf;
 
 use super::Engine;
 use crate::{
-    fleet::{cgroup, cpu, find, memory},
+    fleet::{cgroup, find},
     model::Instant,
     sys::{clock, socket},
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Where the queues of one worker are.
 #[derive(Clone, Debug)]
 pub(super) struct Queues {
-    cgroup: PathBuf,
+    pub cgroup: PathBuf,
     listeners: Vec<u64>,
 }
 
@@ -27,22 +27,6 @@ impl Engine {
         };
         self.by_slot().into_iter().map(queues).collect()
     }
-}
-
-/// What a worker takes of the machine.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Usage {
-    pub cpu_seconds: Option<f64>,
-    pub memory_bytes: Option<u64>,
-}
-
-/// What each takes; none where that cannot be seen, or not before `deadline`.
-pub(super) fn usages(all: &[Queues], deadline: Instant) -> Vec<Usage> {
-    let usage = |Queues { cgroup, .. }: &Queues| match clock::now() < deadline {
-        true => Usage { cpu_seconds: cpu::used(cgroup), memory_bytes: memory::resident(cgroup) },
-        false => Usage::default(),
-    };
-    all.iter().map(usage).collect()
 }
 
 /// How many connections wait on each; none where that cannot be seen, or not before `deadline`.

@@ -75,6 +75,7 @@ impl Engine {
             reloading: self.lives.reloading().map(|generation| generation.0),
             unattended: self.lives.unattended().map(|address| address.0).collect(),
             places: self.lives.places().collect(),
+            totals: self.totals.clone(),
             workers: workers.collect(),
         }
     }

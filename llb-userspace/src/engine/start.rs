@@ -13,7 +13,7 @@ use nix::unistd::geteuid;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    Announce, Engine, RunError,
+    Announce, Engine, Reloads, RunError,
     acceptance::LOOKERS,
     check::Checker,
     guard::Guard,
@@ -31,8 +31,10 @@ use crate::{
     fleet::{
         Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
         takeover::{FORMAT, Record, Terms},
+        totals::Totals,
     },
     kernel::{Checks, KernelError, Limit, Options, Pins, Steering},
+    metrics::Listener,
     model::{Address, Generation, Instant, Slot},
     observe::stderr,
     sys::{clock::now, procfs},
@@ -47,6 +49,8 @@ impl Engine {
             return Err(RunError::Loop { attempt: "have so many workers", source });
         }
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
+        // While nothing has been done yet that would have to be undone.
+        let metrics = config.metrics.as_ref().map(Listener::open).transpose()?;
         let guard = match config.on_master_exit {
             OnMasterExit::Keep => None,
             OnMasterExit::Stop => Some(Guard::start(&config)),
@@ -81,8 +85,8 @@ impl Engine {
                 let (cgroup, steering, pins) = afresh(&config, &lock)?;
                 (cgroup, steering, pins, None)
             }
-            Some(Left { cgroup, steering, pins, record, workers, gone }) => {
-                (cgroup, steering, Some(pins), Some((record, workers, gone)))
+            Some(Left { cgroup, steering, pins, record, workers, ended, gone }) => {
+                (cgroup, steering, Some(pins), Some((record, workers, ended, gone)))
             }
         };
         let checker = match &config.ready_check {
@@ -119,6 +123,9 @@ impl Engine {
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,
+            totals: Totals::default(),
+            reloads: Reloads::default(),
+            metrics,
             orphans: super::orphans::Orphans::default(),
             turns: super::turns::Turns::default(),
             service,
@@ -132,9 +139,11 @@ impl Engine {
             lock,
             config,
         };
-        if let Some((record, workers, gone)) = adopt {
+        if let Some((record, workers, ended, gone)) = adopt {
             stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
             gone.into_iter().for_each(|cookie| engine.updater.forget(cookie, now));
+            engine.totals = record.totals.clone();
+            engine.keep_totals_of(&ended);
             engine.adopt(record, workers, now)?;
         }
         Ok(engine)

@@ -32,6 +32,7 @@ impl Engine {
         Ok(Status {
             name: self.config.name.to_string(),
             pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").into(),
             policy: self.config.policy.name().into(),
             tracking: self.config.tracking.name().into(),
             up: self.lives.is_up(),
@@ -40,6 +41,8 @@ impl Engine {
             groups: self.groups(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
+            reloaded: self.reloads.succeeded,
+            rolled_back: self.reloads.rolled_back,
             canary: self.canary.said.clone(),
             slots: self.lives.slots().map(|(slot, standing)| self.slot_status(slot, standing, now)).collect(),
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
@@ -47,6 +50,9 @@ impl Engine {
             connections,
             notify_strangers: self.strangers,
             loop_max_ms: self.turns.longest_ms(),
+            // Seen by who asks for it, as what workers take.
+            cpu_s: None,
+            memory_bytes: None,
             line: self.line_status(|outcome| counters.get(outcome)),
             waiting_for_worker: self.standby.waiting(),
             waited_for_worker: self.standby.given,
@@ -75,8 +81,14 @@ impl Engine {
             starts_in_s: starts_at.map(|at| seconds(at.since(now))),
             restarts: self.lives.restarts(slot),
             recycled: self.lives.recycled(slot),
+            restart_causes: self.restart_causes(slot),
+            totals: self.slot_totals(slot),
             last_exit: self.last_exit(slot),
         }
+    }
+
+    fn restart_causes(&self, slot: Slot) -> BTreeMap<String, u32> {
+        self.lives.restart_causes(slot).each().map(|(cause, count)| (cause.name().to_owned(), count)).collect()
     }
 
     fn last_exit(&self, slot: Slot) -> Option<String> {
@@ -131,9 +143,8 @@ impl Engine {
             cost_us: counted.cost_ns as f64 / 1e3,
             restarts: self.lives.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
-            // Seen by who asks for it, too.
-            cpu_seconds: None,
-            memory_bytes: None,
+            memory_bytes: running.and_then(|running| running.memory),
+            cpu_s: None,
             reports: running.map(reports).unwrap_or_default(),
         }
     }

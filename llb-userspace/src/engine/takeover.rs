@@ -17,6 +17,7 @@ use crate::{
     fleet::{
         CgroupError, FleetCgroup, Listener, RuntimeDir, WorkerCgroup, find,
         takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms, WorkerRecord},
+        usage,
     },
     kernel::{Member, Pins, Steering},
     model::{Address, Seat},
@@ -30,6 +31,8 @@ pub(super) struct Left {
     pub pins: Pins,
     pub record: Record,
     pub workers: Vec<Found>,
+    /// Workers that have ended since.
+    pub ended: Vec<Gone>,
     /// Cookies of listeners that are no more.
     pub gone: Vec<u64>,
 }
@@ -41,6 +44,14 @@ pub(super) struct Found {
     pub listeners: Vec<Listener>,
     /// The seats that it holds, and what they had counted before it took them.
     pub seats: BTreeMap<Seat, Baseline>,
+}
+
+/// A worker that has ended while no master was there.
+pub(super) struct Gone {
+    pub record: WorkerRecord,
+    /// The seats that it held, and what they had counted before it took them.
+    pub seats: Vec<(Seat, Baseline)>,
+    pub cpu_us: u64,
 }
 
 /// Why a fleet is not gone on with.
@@ -67,6 +78,9 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     // Whose name they bear has been a fleet of ours, whatever else the record says.
     let pins = Pins::find(runtime.path(), &leftover::key(&config.name, record.cgroup_id)).ok_or(Obstacle::NoPins)?;
     let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
+    // Before the cgroups of those that have ended go.
+    let spent = record.workers.iter().map(|worker| usage::cpu_us(&record.cgroup.join(&worker.cgroup)).unwrap_or(0));
+    let spent: Vec<u64> = spent.collect();
     let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level);
     let cgroup = cgroup.map_err(|error| match error {
         CgroupError::Alive { .. } => Refusal::Alive(error),
@@ -77,13 +91,30 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
         return Ok(None);
     }
     let mut steering = Steering::reopen(&pins, config.tracking.keeps_books()).map_err(|error| failed(error.into()))?;
+    let ended = ended(&record, &spent, &survivors);
     for dead in remains {
         reap(dead);
     }
     // What they tell of has happened, and is found below; what happens from here on is told of.
     steering.discard_events();
     let (workers, gone) = sit_down(&mut steering, survivors).map_err(failed)?;
-    Ok(Some(Left { cgroup, steering, pins, record, workers, gone }))
+    Ok(Some(Left { cgroup, steering, pins, record, workers, ended, gone }))
+}
+
+/// Those that were written down and do not live; `spent` is the CPU time of each that was, in µs.
+fn ended(record: &Record, spent: &[u64], survivors: &[Survivor]) -> Vec<Gone> {
+    let lives = |worker: &WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
+    let dead = record.workers.iter().zip(spent);
+    let dead = dead.filter(|(worker, _)| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
+    dead.map(|(worker, spent)| {
+        let seats = worker.seats.iter().filter(|seat| (seat.seat as usize) < MAX_SEATS);
+        Gone {
+            record: worker.clone(),
+            seats: seats.map(|recorded| (Seat(recorded.seat), baseline(recorded))).collect(),
+            cpu_us: *spent,
+        }
+    })
+    .collect()
 }
 
 /// The first process of a worker has ended while nobody looked: what else it was ends, too.

@@ -49,6 +49,7 @@ use super::{
     effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
     pace::Pace,
+    restarts::RestartCauses,
     seats::Seats,
     worker::{Holding, Listener, Sight, State, Worker},
 };
@@ -164,6 +165,12 @@ impl Lives {
     #[must_use]
     pub fn recycled(&self, slot: Slot) -> u32 {
         self.places.get(slot.0 as usize).map_or(0, |place| place.recycled)
+    }
+
+    /// How often a slot's worker has been replaced, by cause.
+    #[must_use]
+    pub fn restart_causes(&self, slot: Slot) -> RestartCauses {
+        self.places.get(slot.0 as usize).map_or_else(RestartCauses::default, |place| place.causes)
     }
 
     /// The generation that serves.

@@ -14,7 +14,7 @@ use llb_common::abi::MAX_SEATS;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::{AdoptedPlace, FleetCgroup, WorkerCgroup};
+use super::{AdoptedPlace, FleetCgroup, WorkerCgroup, totals::Totals};
 use crate::{
     model::{Generation, Slot},
     sys::{pidfd::PidFd, procfs},
@@ -68,6 +68,9 @@ pub struct Record {
     pub unattended: Vec<SocketAddr>,
     /// The slots.
     pub places: Vec<AdoptedPlace>,
+    /// What workers that are gone had counted; not in the record of an llb that does not keep that.
+    #[serde(default)]
+    pub totals: Totals,
     /// The workers.
     pub workers: Vec<WorkerRecord>,
 }
@@ -271,7 +274,7 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-    use super::{FORMAT, Obstacle, Record, Terms};
+    use super::{FORMAT, Obstacle, Record, Terms, Totals};
 
     fn terms() -> Terms {
         Terms { format: FORMAT, abi: "A".into(), boot: "now".into(), tracking: "full".into(), ..Terms::default() }
@@ -287,6 +290,7 @@ mod tests {
             reloading: None,
             unattended: Vec::new(),
             places: Vec::new(),
+            totals: Totals::default(),
             workers: Vec::new(),
         }
     }

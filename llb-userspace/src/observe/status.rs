@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus}};
+//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, Status, WorkerStatus}};
 //!
 //! # fn main() -> Result<(), llb::control::ControlError> {
 //! let status: Status = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
@@ -18,6 +18,9 @@
 //! }
 //! for SlotStatus { slot, last_exit, .. } in status.slots.iter().filter(|slot| slot.state == "failed") {
 //!     println!("slot {slot} was given up: {}", last_exit.as_deref().unwrap_or("it never ended"));
+//! }
+//! for SlotStatus { slot, totals: SlotTotals { chosen, .. }, .. } in &status.slots {
+//!     println!("all workers of slot {slot} have been given {chosen} connections");
 //! }
 //! # Ok(())
 //! # }
@@ -39,6 +42,9 @@ pub struct Status {
     pub name: String,
     /// The master's process id.
     pub pid: u32,
+    /// The version of llb that it runs.
+    #[serde(default)]
+    pub version: String,
     /// The policy's name.
     pub policy: String,
     /// What the policy goes by: `full`, `reports` or `off`.
@@ -55,6 +61,12 @@ pub struct Status {
     pub generation: u32,
     /// The generation that is being started, during a reload.
     pub reloading: Option<u32>,
+    /// Reloads that have succeeded since the master started.
+    #[serde(default)]
+    pub reloaded: u64,
+    /// Reloads that were rolled back since then.
+    #[serde(default)]
+    pub rolled_back: u64,
     /// What is seen of new code that is watched (`llb reload --canary`), or was when that was last done; in words.
     #[serde(default)]
     pub canary: Option<String>,
@@ -71,6 +83,12 @@ pub struct Status {
     /// The longest turn of llb's loop since the master started, ms: for so long it has heard of nothing else.
     #[serde(default)]
     pub loop_max_ms: f64,
+    /// CPU time of the master's own process, seconds.
+    #[serde(default)]
+    pub cpu_s: Option<f64>,
+    /// The memory that it has resident, bytes.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
     /// Those who wait in line because no worker is free; none without `--concurrency`.
     #[serde(default)]
     pub line: Option<LineStatus>,
@@ -178,8 +196,38 @@ pub struct SlotStatus {
     /// How often its worker has been replaced as it had reached `--max-requests`, `--max-age` or `--max-memory`.
     #[serde(default)]
     pub recycled: u32,
+    /// How often its worker has been replaced, by cause.
+    #[serde(default)]
+    pub restart_causes: BTreeMap<String, u32>,
     /// How its last worker ended.
     pub last_exit: Option<String>,
+    /// What all of its workers have counted, those since replaced too.
+    #[serde(default)]
+    pub totals: SlotTotals,
+}
+
+/// What all workers that a slot has had have counted since the fleet began, under earlier masters too: it only grows. What the
+/// kernel's books make is none where it keeps no books. An example is [above](self).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct SlotTotals {
+    /// Connections that the selector gave to them.
+    pub chosen: u64,
+    /// Connections established.
+    pub opened: Option<u64>,
+    /// Requests answered.
+    pub answered: Option<u64>,
+    /// Connections that they closed without an answer.
+    pub failed: Option<u64>,
+    /// Answers that called themselves errors: "HTTP/1.x 5".
+    pub errors: Option<u64>,
+    /// Connections that waited for one of them and were given to others.
+    pub rescued: u64,
+    /// CPU time of their processes, seconds; none if that of a living one cannot be read.
+    pub cpu_s: Option<f64>,
+    /// Their answers by what they took, as [`WorkerStatus::latency_histogram`].
+    pub latency_histogram: Option<Vec<(f64, u64)>>,
 }
 
 /// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is
@@ -228,12 +276,12 @@ pub struct WorkerStatus {
     pub restarts: u32,
     /// How the slot's last worker ended.
     pub last_exit: Option<String>,
-    /// The processor time that its processes have taken, those that have ended too; none if that cannot be seen.
-    #[serde(default)]
-    pub cpu_seconds: Option<f64>,
-    /// The memory that it has resident, bytes; none if that cannot be seen.
+    /// The memory that it has resident, bytes.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// CPU time of its processes, seconds.
+    #[serde(default)]
+    pub cpu_s: Option<f64>,
     /// Lines understood on its report channel, by kind, and faults in them.
     pub reports: BTreeMap<String, u64>,
 }

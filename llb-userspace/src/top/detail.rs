@@ -52,7 +52,7 @@ fn facts(worker: &WorkerStatus, row: &Row) -> Vec<String> {
             worker.generation,
             age(worker.uptime_s),
             text::cpu(row.cpu),
-            worker.cpu_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
+            worker.cpu_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
             text::bytes(worker.memory_bytes),
             worker.restarts,
         ),

@@ -59,7 +59,7 @@ impl Row {
             let seconds = later.uptime_s - earlier.uptime_s;
             if seconds > 0.0 {
                 row.rates.push(grown(before.chosen, after.chosen) as f64 / seconds);
-                row.cpu = before.cpu_seconds.zip(after.cpu_seconds).map(|(a, b)| 100.0 * (b - a).max(0.0) / seconds);
+                row.cpu = before.cpu_s.zip(after.cpu_s).map(|(a, b)| 100.0 * (b - a).max(0.0) / seconds);
             }
         }
         let window = &seen[seen.len().saturating_sub(WINDOW + 1)..];
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn rates_and_percents_are_of_the_time_between_two_looks() {
         let mut before = status("web", 1.0, [worker(0, 100), worker(1, 101)]);
-        before.workers[0].cpu_seconds = Some(1.0);
+        before.workers[0].cpu_s = Some(1.0);
         let mut after = status("web", 3.0, [worker(0, 100), worker(1, 102)]);
         (after.connections, after.workers[0].chosen) = (8, 6);
-        after.workers[0].cpu_seconds = Some(1.5);
+        after.workers[0].cpu_s = Some(1.5);
         let row = Row::of_worker(&after.workers[0], [&before, &after].into_iter());
         assert_eq!((row.cpu, row.share, row.rates.as_slice()), (Some(25.0), Some(0.75), &[3.0][..]));
         // Another process in the slot has no past.

@@ -19,7 +19,7 @@ fn fleet(uptime_s: f64) -> Status {
     let mut status = status("web", uptime_s, [worker(0, 100), worker(1, 101), worker(2, 102)]);
     status.workers[1].in_flight = Some(4);
     status.workers[1].chosen = 10 * uptime_s as u64;
-    status.workers[1].cpu_seconds = Some(uptime_s / 2.0);
+    status.workers[1].cpu_s = Some(uptime_s / 2.0);
     status.workers[2].state = "hung".into();
     status.connections = 10 * uptime_s as u64;
     status

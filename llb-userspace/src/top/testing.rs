@@ -11,7 +11,7 @@ pub(super) fn worker(slot: u32, pid: u32) -> WorkerStatus {
         "slot": slot, "pid": pid, "state": "serving", "generation": 1, "uptime_s": 5.0, "seats": [slot], "chosen": 0,
         "share": 0.0, "open": 0, "queued": 0, "in_flight": 0, "answered": 0, "failed": 0, "errors": 0, "rescued": 0,
         "latency_us": null, "latency_histogram": [], "cost_us": 0.0, "restarts": 0, "last_exit": null,
-        "cpu_seconds": 0.0, "memory_bytes": 10_u64 << 20, "reports": {},
+        "cpu_s": 0.0, "memory_bytes": 10_u64 << 20, "reports": {},
     }))
     .unwrap()
 }

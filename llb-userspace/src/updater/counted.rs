@@ -58,6 +58,8 @@ impl Baselines {
 pub struct Counted {
     /// Connections that the selector gave to it.
     pub chosen: u64,
+    /// Connections established.
+    pub opened: u64,
     /// Connections open.
     pub open: u64,
     /// Requests begun and not yet answered.
@@ -84,6 +86,7 @@ impl Updater {
         let sum = |count| self.sum(worker, seats, count);
         Counted {
             chosen: sum(|books| books.charged),
+            opened: sum(|books| books.opened),
             open: self.open(worker, seats),
             // What others had there in flight is answered, or given up.
             in_flight: seats.iter().map(|seat| select::in_flight(&books.seat(*seat))).sum(),

@@ -18,13 +18,15 @@ impl Need {
     }
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need::new("python3", &["python3"]),
     Need::new("node", &["nodejs"]),
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
     Need::new("ip", &["iproute2"]),
     Need::new("systemd-notify", &["systemd"]),
     Need::new("tmux", &["tmux"]),
+    // With promtool. What it scrapes here is a test's own, and so is its configuration.
+    Need { program: "prometheus", packages: &["prometheus"], service: Some("prometheus") },
     // libc6-dev has the archives that a statically linked worker is made of.
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];

@@ -107,6 +107,7 @@ impl Engine {
                 if let Some(running) = self.running.get_mut(&id) {
                     running.rescued += u64::from(moved);
                 }
+                self.keep_rescued(id, moved);
                 tracing::debug!(slot = %self.slot(id), moved, silent_ms = ms(silent_ns), "rescued");
                 if let Some(watch) = self.rescue.watches.get_mut(&seat) {
                     watch.relieved(moved);

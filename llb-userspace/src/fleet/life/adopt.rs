@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    fleet::{command::Style, takeover::Stage},
+    fleet::{command::Style, restarts::RestartCauses, takeover::Stage},
 };
 
 /// Whatever was written down, there is room for generations to come.
@@ -41,6 +41,9 @@ pub struct AdoptedPlace {
     /// Of those, how many came in the place of one that was recycled; not in the record of an llb that recycles none.
     #[serde(default)]
     pub recycled: u32,
+    /// And why each came; not in the record of an llb that does not count that.
+    #[serde(default)]
+    pub causes: RestartCauses,
     /// Whether anybody has ever been ready there.
     pub was_ready: bool,
     /// Whether it was to be left empty.
@@ -74,6 +77,7 @@ impl Lives {
         self.places.iter().map(|place| AdoptedPlace {
             spawned: place.spawned,
             recycled: place.recycled,
+            causes: place.causes,
             was_ready: place.was_ready,
             drained: place.wish == Wish::Drained,
         })
@@ -135,6 +139,7 @@ impl Lives {
         }
         for (place, found) in self.places.iter_mut().zip(&found.places) {
             (place.spawned, place.recycled, place.was_ready) = (found.spawned, found.recycled, found.was_ready);
+            place.causes = found.causes;
             if found.drained {
                 (place.wish, place.spawn_at) = (Wish::Drained, None);
             }

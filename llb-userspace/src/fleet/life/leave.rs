@@ -6,6 +6,7 @@ use super::{
     AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Lives, Phase, QUIET, Rules, Sight, Slot, State, Worker,
     WorkerId, place::TRIES,
 };
+use crate::fleet::restarts::RestartCause;
 
 /// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
 /// to hear it, to close what it keeps alive, and to exit by itself.
@@ -103,6 +104,7 @@ impl Lives {
         let serves = worker.state == State::Serving && self.phase != Phase::Ending;
         let Some(cause) = worker.asked_to_leave.clone().filter(|_| serves && !worker.leaving) else { return };
         worker.leaving = true;
+        let why = if worker.hangs { RestartCause::Hung } else { RestartCause::Left };
         let (slot, life) = (worker.slot, Self::life_of(worker, now));
         if self.workers.values().any(|other| other.slot == slot && other.is_current() && other.state == State::Serving)
         {
@@ -110,6 +112,9 @@ impl Lives {
             self.retire(id, &cause, now, effects);
         } else if !self.has_current(slot) && self.places.get(slot.0 as usize).is_some_and(|p| p.spawn_at.is_none()) {
             self.schedule(slot, life);
+            if let Some(place) = self.place(slot) {
+                place.why.get_or_insert(why);
+            }
         }
     }
 

@@ -6,7 +6,10 @@ use super::{
     AT_ONCE, Effect, Instant, Kind, Lives, Phase, Slot, State,
     place::{Place, Wish},
 };
-use crate::fleet::command::{Command, Granted, Refusal};
+use crate::fleet::{
+    command::{Command, Granted, Refusal},
+    restarts::RestartCause,
+};
 
 impl Lives {
     /// Grants a wish, or says why not; then nothing has changed.
@@ -79,7 +82,7 @@ impl Lives {
     fn restart(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
         self.check(slot)?;
         if let Some(place) = self.place(slot) {
-            (place.wish, place.failures) = (Wish::Filled, 0);
+            (place.wish, place.failures, place.why) = (Wish::Filled, 0, Some(RestartCause::Restarted));
         }
         for id in self.in_slot(slot) {
             match self.workers[&id].state {

@@ -4,6 +4,7 @@ use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker
 use crate::fleet::{
     effect::Failure,
     pace::{Interval, Life, Pace},
+    restarts::{RestartCause, RestartCauses},
 };
 
 /// Failures in each slot that end a fleet of which nobody has ever been ready: the second time shows what the worker
@@ -50,6 +51,9 @@ pub(super) struct Place {
     pub spawned: u32,
     /// Of those, how many came in the place of one that was recycled.
     pub recycled: u32,
+    /// Why the next worker comes, if not as the last one has ended.
+    pub why: Option<RestartCause>,
+    pub causes: RestartCauses,
     pub was_ready: bool,
 }
 
@@ -62,6 +66,8 @@ impl Place {
             failures: 0,
             spawned: 0,
             recycled: 0,
+            why: None,
+            causes: RestartCauses::default(),
             was_ready: false,
         }
     }
@@ -119,6 +125,12 @@ impl Lives {
                 _ if recycles => "in place of one that is recycled",
                 _ => "its turn",
             };
+            let why = place.why.take().unwrap_or(RestartCause::Exited);
+            match place.spawned {
+                0 => {}
+                _ if recycles => place.causes.count(RestartCause::Recycled),
+                _ => place.causes.count(why),
+            }
             place.spawned = place.spawned.saturating_add(1);
             place.recycled = place.recycled.saturating_add(u32::from(recycles));
             // What a worker writes is quoted if it fails once more.
@@ -176,7 +188,9 @@ impl Lives {
         let was_new = self.roll.is_some_and(|roll| worker.generation >= roll.generation && worker.is_current());
         if wants && (was_new || !self.has_current(slot)) {
             match self.place(slot) {
-                Some(place) if worker.is_done => place.spawn_at = Some(now),
+                Some(place) if worker.is_done => {
+                    (place.spawn_at, place.why) = (Some(now), Some(RestartCause::Left));
+                }
                 _ => self.schedule(slot, Self::life_of(worker, now)),
             }
         }

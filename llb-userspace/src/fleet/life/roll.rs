@@ -18,6 +18,7 @@ use super::{
 use crate::fleet::{
     command::{Canary, Granted, Refusal, Style},
     pace::Life,
+    restarts::RestartCause,
 };
 
 /// How many workers are replaced at a time where there are no seats beside those of the old ones: a sixteenth of them. Until an
@@ -93,7 +94,8 @@ impl Lives {
             let (slot, place) = (Slot(index as u32), &self.places[index]);
             let is_begun = place.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
             if place.wish == Wish::Filled && !is_begun && self.may_begin(roll, slot) && self.has_room(roll) {
-                self.places[index].spawn_at = Some(now);
+                let place = &mut self.places[index];
+                (place.spawn_at, place.why) = (Some(now), Some(RestartCause::Reloaded));
             }
         }
         self.begin_to_watch(now);
@@ -134,7 +136,7 @@ impl Lives {
         }
         // New code may do what the old could not.
         for place in self.places.iter_mut().filter(|place| place.wish == Wish::Failed) {
-            *place = Place { spawned: place.spawned, ..Place::due(&self.pace, now) };
+            *place = Place { spawned: place.spawned, causes: place.causes, ..Place::due(&self.pace, now) };
         }
         self.spawn_due(now, effects);
         self.note(Kind::Reloaded, None, None, roll.generation, "every slot has a new worker that serves".into());
@@ -168,7 +170,7 @@ impl Lives {
         for index in 0..self.places.len() {
             let slot = Slot(index as u32);
             if self.has_current(slot) {
-                self.places[index].spawn_at = None;
+                (self.places[index].spawn_at, self.places[index].why) = (None, None);
             } else if self.places[index].wish == Wish::Filled {
                 self.schedule(slot, Life { started: now, ended: now, was_ready: false });
             }

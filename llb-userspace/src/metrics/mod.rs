@@ -1,0 +1,16 @@
+//! The metrics of fleets, as Prometheus and its like scrape them.
+//!
+//! `families` makes them of the [status](crate::observe::status::Status), `encode` writes them, `listen` opens the socket that
+//! they are served on, and `server` answers there.
+
+mod encode;
+mod families;
+mod latency;
+mod listen;
+mod server;
+
+pub(crate) use encode::{Format, encode};
+pub(crate) use families::families;
+pub(crate) use listen::Listener;
+pub use listen::MetricsError;
+pub(crate) use server::{Answer, Question, serve};

@@ -11,10 +11,11 @@ use llb_common::{
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, Weight, awake, choose, weigh},
     set,
+    sticky::Source,
     track::{first_roll_at, is_due, rolled},
 };
 
-use crate::{kernel, line, maps, track};
+use crate::{kernel, line, maps, sticky, track};
 
 /// Where the flags lie in a TCP header.
 const TCP_FLAGS_AT: usize = 13;
@@ -39,9 +40,10 @@ pub fn steer(ctx: &SkReuseportContext) -> Outcome {
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
     let known = if moving.is_null() { STRANGER } else { listener(ctx) };
-    let named = if is_place(known.seat) { line::obey(ctx, known) } else { NO_SEAT };
+    let client = if sticky::is_on() { sticky::client(ctx) } else { sticky::NOBODY };
+    let named = if is_place(known.seat) { line::obey(ctx, known, client, kernel::now()) } else { NO_SEAT };
     let Chosen { seat, outcome } = if named == NO_SEAT {
-        choose_and_select(ctx, known)
+        choose_and_select(ctx, known, client)
     } else {
         llb_charge(named, kernel::now());
         Chosen { seat: named, outcome: Outcome::HandedOver }
@@ -78,7 +80,7 @@ struct Chosen {
 }
 
 #[inline(always)]
-fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
+fn choose_and_select(ctx: &SkReuseportContext, known: Listener, client: Source) -> Chosen {
     let hash = |outcome| Chosen { seat: NO_SEAT, outcome };
     let Some(published) = maps::published() else { return hash(Outcome::FallbackMap) };
     // SAFETY: words of PUBLISHED.
@@ -102,6 +104,15 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
     // SAFETY: a word of GROUPS, and the context is valid during the program's run.
     let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
     let now = kernel::now();
+    // Whose slot is up does not wait in line: nobody else may serve it.
+    let sticks = sticky::is_on() && !matches!(policy, Policy::Hash) && client != sticky::NOBODY;
+    if sticks {
+        let (seat, is_home) = sticky::seat_for(client, index, now);
+        if seat != NO_SEAT && maps::select(ctx, index, seat) {
+            llb_charge(seat, now);
+            return Chosen { seat, outcome: if is_home { Outcome::Sticky } else { Outcome::PassedOver } };
+        }
+    }
     // The hash of the connection's addresses is keyed with a secret, so it is as good as a random number.
     let turn = if matches!(policy, Policy::RoundRobin) { maps::turn(index) } else { spread };
     // SAFETY: it points into PUBLISHED. Who is moved is not sent back to wait: it would never end.
@@ -121,6 +132,15 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => hash(Outcome::FallbackNoSeat),
         Choice::Seat { seat, first } => {
+            let chosen = seat;
+            let mut seat = seat;
+            if sticks {
+                let settled = sticky::settle(index, chosen, spread);
+                // Who is busy gets nobody while another is free.
+                if !lined_up || is_free(fleet.held(settled, now), concurrency) {
+                    seat = settled;
+                }
+            }
             if lined_up && !is_free(fleet.held(seat, now), concurrency) {
                 let place = line::claim(ctx, index, now);
                 if place != NO_SEAT {
@@ -131,7 +151,13 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
                 return hash(Outcome::FallbackSelectFailed);
             }
             llb_charge(seat, now);
-            Chosen { seat, outcome: if first { Outcome::First } else { Outcome::PassedOver } }
+            if sticks {
+                // SAFETY: the context is valid during the program's run.
+                let is_made = unsafe { !(*ctx.md).__bindgen_anon_4.migrating_sk.is_null() };
+                sticky::llb_note(client.hi, client.lo, seat, is_made.into(), now);
+            }
+            let is_first = first && seat == chosen;
+            Chosen { seat, outcome: if is_first { Outcome::First } else { Outcome::PassedOver } }
         }
     }
 }
@@ -290,11 +316,8 @@ impl Fleet for Maps {
 
     #[inline(always)]
     fn has(&self, seat: u32) -> bool {
-        // SAFETY: a word of GROUPS; the mask keeps the index inside.
-        unsafe {
-            let members = (&raw const (*self.group).members).cast::<u64>();
-            kernel::read(members.add((seat as usize & (MAX_SEATS - 1)) / 64)) & set::bit(seat) != 0
-        }
+        // SAFETY: it points into GROUPS.
+        unsafe { sticky::is_member(self.group, seat) }
     }
 
     #[inline(always)]

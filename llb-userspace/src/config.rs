@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling}, kernel::{Limit, OwnPorts}};
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling, Sticky}, kernel::{Limit, OwnPorts}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
@@ -17,6 +17,7 @@
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
 //!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
+//!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
 //!     ..Config::new("node", ["server.js"])
 //! };
 //! assert_eq!(config.policy, Policy::LeastLatency);
@@ -38,6 +39,7 @@ pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
+pub use crate::kernel::Sticky;
 use crate::kernel::{Limit, OwnPorts};
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
@@ -179,6 +181,8 @@ pub struct Config {
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
     pub concurrency: Option<u32>,
+    /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
+    pub sticky: Option<Sticky>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -215,6 +219,7 @@ impl Config {
             hanging: Hanging { rescue: true, timeout: None },
             recycling: Recycling::default(),
             concurrency: None,
+            sticky: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

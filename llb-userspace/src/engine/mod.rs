@@ -34,6 +34,7 @@ mod service;
 mod signals;
 mod start;
 mod status;
+mod sticky;
 mod takeover;
 mod turns;
 mod wake;
@@ -316,6 +317,7 @@ impl Engine {
             }
         }
         self.wake_heirs();
+        self.updater.steering_mut().tend_clients(now);
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);
         }

@@ -48,6 +48,7 @@ impl Engine {
             notify_strangers: self.strangers,
             loop_max_ms: self.turns.longest_ms(),
             line: self.line_status(|outcome| counters.get(outcome)),
+            sticky: self.sticky_status(counters.get(Outcome::Sticky)),
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })
@@ -74,6 +75,7 @@ impl Engine {
             restarts: self.lives.restarts(slot),
             recycled: self.lives.recycled(slot),
             last_exit: self.last_exit(slot),
+            clients: self.updater.steering().clients(slot),
         }
     }
 

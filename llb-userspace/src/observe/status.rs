@@ -74,6 +74,9 @@ pub struct Status {
     /// Those who wait in line because no worker is free; none without `--concurrency`.
     #[serde(default)]
     pub line: Option<LineStatus>,
+    /// How clients were recognised; none without `--sticky`.
+    #[serde(default)]
+    pub sticky: Option<StickyStatus>,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
@@ -141,6 +144,24 @@ pub struct LineStatus {
     pub given_up: u64,
 }
 
+/// How clients were recognised whose connections are to go to one slot. An example is [above](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StickyStatus {
+    /// What makes a client.
+    pub by: String,
+    /// How long one is remembered, seconds.
+    pub ttl_s: f64,
+    /// Connections that went to their client's slot.
+    pub hits: u64,
+    /// Connections of clients that were not known, moved ones too: chosen for as any.
+    pub new: u64,
+    /// Connections that went elsewhere, as their client's slot was out.
+    pub moved: u64,
+    /// Clients that have been remembered, once a connection of theirs was established.
+    pub entered: u64,
+}
+
 /// One address. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
@@ -168,6 +189,9 @@ pub struct SlotStatus {
     pub recycled: u32,
     /// How its last worker ended.
     pub last_exit: Option<String>,
+    /// How many clients belong to it, about; none without `--sticky`.
+    #[serde(default)]
+    pub clients: Option<u64>,
 }
 
 /// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is

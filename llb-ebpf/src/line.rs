@@ -73,12 +73,13 @@ pub extern "C" fn llb_claim(group: u32) -> u32 {
 /// Selects the worker that userspace has named for what waits in a place; its seat, or [`NO_SEAT`] if the policy is to
 /// choose. The word counts once, so that it is never two that go there.
 #[inline(always)]
-pub fn obey(ctx: &SkReuseportContext, known: Listener, client: Source, now: u64) -> u32 {
+pub fn obey<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, client: Source) -> u32 {
     let Some(place) = maps::place(known.seat) else { return NO_SEAT };
     // SAFETY: a word of LINES.
     let target = unsafe { kernel::take_bits(&raw mut (*place).target, u64::MAX) } as u32;
     let mut seat = target.wrapping_sub(1);
-    if target != 0 && sticky::is_on() {
+    if STICKY && target != 0 {
+        let now = kernel::now();
         // While it waited another of its connections may have found a home.
         let (home, _) = sticky::seat_for(client, known.group, now);
         if home == NO_SEAT {

@@ -34,16 +34,22 @@ pub fn is_stray(ctx: &SkReuseportContext) -> bool {
     }
 }
 
-/// Selects a socket; whatever the outcome, the connection goes on.
+/// Selects a socket; whatever the outcome, the connection goes on. There are two of it, of which the verifier drops one: where
+/// clients are not remembered nothing of that is left.
 #[inline(always)]
 pub fn steer(ctx: &SkReuseportContext) -> Outcome {
+    if sticky::is_on() { steer_as::<true>(ctx) } else { steer_as::<false>(ctx) }
+}
+
+#[inline(always)]
+fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext) -> Outcome {
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
     let known = if moving.is_null() { STRANGER } else { listener(ctx) };
-    let client = if sticky::is_on() { sticky::client(ctx) } else { sticky::NOBODY };
-    let named = if is_place(known.seat) { line::obey(ctx, known, client, kernel::now()) } else { NO_SEAT };
+    let client = if STICKY { sticky::client(ctx) } else { sticky::NOBODY };
+    let named = if is_place(known.seat) { line::obey::<STICKY>(ctx, known, client) } else { NO_SEAT };
     let Chosen { seat, outcome } = if named == NO_SEAT {
-        choose_and_select(ctx, known, client)
+        choose_and_select::<STICKY>(ctx, known, client)
     } else {
         llb_charge(named, kernel::now());
         Chosen { seat: named, outcome: Outcome::HandedOver }
@@ -80,7 +86,7 @@ struct Chosen {
 }
 
 #[inline(always)]
-fn choose_and_select(ctx: &SkReuseportContext, known: Listener, client: Source) -> Chosen {
+fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, client: Source) -> Chosen {
     let hash = |outcome| Chosen { seat: NO_SEAT, outcome };
     let Some(published) = maps::published() else { return hash(Outcome::FallbackMap) };
     // SAFETY: words of PUBLISHED.
@@ -105,8 +111,7 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener, client: Source) 
     let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
     let now = kernel::now();
     // Whose slot is up does not wait in line: nobody else may serve it.
-    let sticks = sticky::is_on() && !matches!(policy, Policy::Hash) && client != sticky::NOBODY;
-    if sticks {
+    if STICKY {
         let (seat, is_home) = sticky::seat_for(client, index, now);
         if seat != NO_SEAT && maps::select(ctx, index, seat) {
             llb_charge(seat, now);
@@ -134,7 +139,7 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener, client: Source) 
         Choice::Seat { seat, first } => {
             let chosen = seat;
             let mut seat = seat;
-            if sticks {
+            if STICKY {
                 let settled = sticky::settle(index, chosen, spread);
                 // Who is busy gets nobody while another is free.
                 if !lined_up || is_free(fleet.held(settled, now), concurrency) {
@@ -151,7 +156,7 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener, client: Source) 
                 return hash(Outcome::FallbackSelectFailed);
             }
             llb_charge(seat, now);
-            if sticks {
+            if STICKY {
                 // SAFETY: the context is valid during the program's run.
                 let is_made = unsafe { !(*ctx.md).__bindgen_anon_4.migrating_sk.is_null() };
                 sticky::llb_note(client.hi, client.lo, seat, is_made.into(), now);

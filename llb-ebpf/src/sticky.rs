@@ -12,6 +12,7 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{Client, MAX_SEATS, NO_SEAT, Sticky},
+    policy::Policy,
     set,
     sticky::{AWAY, NEW, NO_HOME, OUT, Source, find, is_known, slot_of},
 };
@@ -40,11 +41,21 @@ pub fn is_on() -> bool {
     maps::prefixes() != 0
 }
 
-/// Of the bits that make a client.
+/// Of the bits that make a client. By way of a function that the verifier takes for itself: behind it a number is any number, and
+/// not what each way to it has made of it.
 #[inline(always)]
 fn masked(source: Source) -> Source {
+    let half = |is_lower: u32| core::hint::black_box(llb_masked(source.hi, source.lo, is_lower));
+    Source { hi: half(0), lo: half(1) }
+}
+
+/// Half of a client's address.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_masked(hi: u64, lo: u64, is_lower: u32) -> u64 {
     let prefixes = maps::prefixes();
-    source.masked(prefixes & 0xff, prefixes >> 8)
+    let masked = Source { hi, lo }.masked(prefixes & 0xff, prefixes >> 8);
+    if is_lower == 0 { masked.hi } else { masked.lo }
 }
 
 #[inline(always)]
@@ -151,7 +162,12 @@ unsafe fn terms(sticky: *const Sticky) -> (u64, u32) {
 #[inline(never)]
 pub extern "C" fn llb_find(hi: u64, lo: u64, group: u32, now: u64) -> u32 {
     let client = Source { hi, lo };
-    let Some(sticky) = maps::sticky() else { return NEW };
+    let (Some(sticky), Some(published)) = (maps::sticky(), maps::published()) else { return NEW };
+    // SAFETY: a word of PUBLISHED. When a fleet ends the hash chooses.
+    let policy = Policy::from_u32(unsafe { kernel::read(&raw const (*published).policy) });
+    if client == NOBODY || matches!(policy, Policy::Hash) {
+        return NEW;
+    }
     let Some(entry) = maps::client(&client).or_else(|| maps::newcomer_ptr(&client)) else { return NEW };
     // SAFETY: words of STICKY and of a client's entry, which another may write at the same time: each is one word.
     unsafe {
@@ -247,7 +263,7 @@ fn clients_of(home: u32) -> u64 {
 #[inline(never)]
 pub extern "C" fn llb_note(hi: u64, lo: u64, seat: u32, is_made: u32, now: u64) -> u32 {
     let client = Source { hi, lo };
-    let Some(sticky) = maps::sticky() else { return 0 };
+    let Some(sticky) = maps::sticky().filter(|_| client != NOBODY) else { return 0 };
     // SAFETY: words of STICKY and of a client's entry.
     unsafe {
         let home = home_of(sticky, seat);

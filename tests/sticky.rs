@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{DEADLINE, Fleet, Stage, far::ip, holds_within, process::Stopped, until};
+use harness::{DEADLINE, Fleet, Stage, far::ip, holds_within, process::Stopped, stage::fixture, until};
 use llb::observe::status::{Status, StickyStatus};
 use nix::{
     sys::signal::{Signal, kill},
@@ -26,18 +26,25 @@ fn clients(count: u8) -> Vec<IpAddr> {
     (0..count).map(|last| IpAddr::V4(Ipv4Addr::new(127, 9, 0, last + 1))).collect()
 }
 
-/// The slot that answers a new connection of this client; none if nobody does.
-fn try_ask(from: IpAddr, to: &str) -> Option<u32> {
+/// What a new connection of this client is answered; none if nobody does.
+fn request(from: IpAddr, to: &str, path: &str) -> Option<(u16, String)> {
     let to: SocketAddr = to.parse().expect("an address and port");
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
     socket.connect_timeout(&to.into(), DEADLINE).ok()?;
     let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+    // Without chunks, whatever the program.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.rsplit("\r\n\r\n").next()?.split(' ').next()?.trim().parse().ok()
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// The slot that answers a new connection of this client; none if nobody does.
+fn try_ask(from: IpAddr, to: &str) -> Option<u32> {
+    request(from, to, "/").and_then(|(_, body)| body.split(' ').next()?.trim().parse().ok())
 }
 
 #[track_caller]
@@ -264,4 +271,51 @@ fn known_clients_do_not_wait_in_line() {
     });
     assert_eq!(after, before);
     assert!(holds_within(DEADLINE, || fleet.status().line.is_some_and(|line| line.waiting == 0)));
+}
+
+/// Begins a session for each client, goes on with each until `is_over`, and says how many were not known where they came to.
+fn lost_sessions(clients: &[IpAddr], mut is_over: impl FnMut() -> bool) -> usize {
+    let begin = |client: &IpAddr| {
+        let (status, number) = request(*client, ADDRESS, "/new").expect("an answer");
+        assert_eq!(status, 200);
+        (*client, format!("/{number}"))
+    };
+    let sessions: Vec<_> = clients.iter().map(begin).collect();
+    let mut lost = BTreeSet::new();
+    let mut over = false;
+    while !over {
+        over = is_over();
+        let answers =
+            sessions.iter().map(|(client, path)| (client, request(*client, ADDRESS, path).expect("an answer")));
+        lost.extend(answers.filter(|(_, (status, _))| *status != 200).map(|(client, _)| *client));
+    }
+    lost.len()
+}
+
+#[test]
+fn sessions_that_one_slot_knows_survive_three_reloads() {
+    let stage = Stage::new();
+    let (node, clients) = (["node", &fixture("sessions.js")], clients(50));
+    let fleet = stage.start(&["-n", "4", "--sticky", "source"], &node);
+    let reload = || fleet.command("reload").spawn().expect("the llb binary");
+    let (mut reloads, mut reloading) = (1, reload());
+    let lost = lost_sessions(&clients, || {
+        let Some(status) = reloading.try_wait().expect("a child") else { return false };
+        assert!(status.success());
+        if reloads < 3 {
+            (reloads, reloading) = (reloads + 1, reload());
+            return false;
+        }
+        true
+    });
+    assert_eq!((lost, fleet.status().generation), (0, 4));
+    fleet.stop();
+    // The control.
+    let _fleet = stage.start(&["-n", "4"], &node);
+    let mut rounds = 0;
+    let lost = lost_sessions(&clients, || {
+        rounds += 1;
+        rounds == 5
+    });
+    assert!(lost > 25, "without it only {lost} of 50 sessions are lost");
 }

@@ -106,7 +106,7 @@ fn the_kernel_is_steered_by_hand() {
     let _stage = Stage::new();
     let listeners = [shared(), shared()];
     let address = Address(ADDRESS.parse().expect("an address"));
-    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
+    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None };
     let mut steering = Steering::load(&options).expect("root's rights");
     let join = |(seat, listener)| steering.join(address, Seat(seat), listener).expect("a listener");
     let cookies: Vec<u64> = (0..).zip(&listeners).map(join).collect();

@@ -143,7 +143,7 @@ fn who_owes_an_answer_to_a_ping_is_passed_over() {
 #[test]
 fn a_seat_that_could_not_be_taken_is_begun_anew_by_the_next() {
     let _stage = Stage::new();
-    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false };
+    let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None };
     let steering = Steering::load(&options).expect("root's rights");
     let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
     let (worker, seat, address) = (WorkerId(0), Seat(0), Address(ADDR.parse().expect("an address")));

@@ -294,7 +294,7 @@ fn whatever_ends_it_the_terminal_is_given_back() {
     assert_eq!(String::from_utf8_lossy(&flags.stdout).trim(), "0 1");
 }
 
-/// Of a core: more than twice what a debug build takes on a machine that others use; a release takes less than a third of that.
+/// Of a core: more than twice what a debug build takes on a machine that others use.
 const LITTLE: f64 = 0.05;
 
 #[test]

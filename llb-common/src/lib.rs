@@ -260,5 +260,6 @@ pub mod outcome;
 pub mod policy;
 pub mod select;
 pub mod set;
+pub mod sticky;
 pub mod track;
 pub mod wire;

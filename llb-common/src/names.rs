@@ -2,12 +2,15 @@
 
 /// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
 /// number grows, and the loader refuses an object that lacks the name.
-pub const ABI: &str = "LLB_ABI_5";
+pub const ABI: &str = "LLB_ABI_6";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
 /// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
 /// 0 if it is not known.
 pub const CGROUP_LEVEL: &str = "LLB_CGROUP_LEVEL";
+/// Global of type `u32`: how many bits of an IPv4 address make a client, and times 256 the same of IPv6;
+/// 0 if clients are not remembered.
+pub const PREFIXES: &str = "LLB_PREFIXES";
 
 /// `cgroup/bind4`: shares the port and tags the socket.
 pub const BIND4: &str = "llb_bind4";
@@ -58,3 +61,11 @@ pub const SLOTS: &str = "SLOTS";
 pub const CHECKS: &str = "CHECKS";
 /// Hash of ports that other fleets listen on.
 pub const TAKEN: &str = "TAKEN";
+/// Array of one [`crate::abi::Sticky`].
+pub const STICKY: &str = "STICKY";
+/// Array of [`crate::abi::Homes`], by group.
+pub const HOMES: &str = "HOMES";
+/// LRU hash of [`crate::sticky::Source`] to [`crate::abi::Client`]: those with whom a connection has been established.
+pub const CLIENTS: &str = "CLIENTS";
+/// The same, of those with whom none has been.
+pub const NEWCOMERS: &str = "NEWCOMERS";

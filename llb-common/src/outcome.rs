@@ -27,6 +27,8 @@ pub enum Outcome {
     Waits = 9,
     /// It waited in line, and went to the worker that became free.
     HandedOver = 10,
+    /// Its client is known, and it went to that one's slot.
+    Sticky = 11,
 }
 
 /// Where in the life of a connection something is counted.
@@ -40,7 +42,7 @@ pub enum Stage {
 
 impl Outcome {
     /// All of them, by number.
-    pub const ALL: [Outcome; 11] = [
+    pub const ALL: [Outcome; 12] = [
         Outcome::First,
         Outcome::PassedOver,
         Outcome::Hash,
@@ -52,6 +54,7 @@ impl Outcome {
         Outcome::MigratedByHash,
         Outcome::Waits,
         Outcome::HandedOver,
+        Outcome::Sticky,
     ];
 
     /// How many there are: the size of the map `COUNTERS`.
@@ -75,14 +78,15 @@ impl Outcome {
             | Outcome::FallbackNoSeat
             | Outcome::FallbackSelectFailed
             | Outcome::FallbackMap
-            | Outcome::Waits => Stage::Select,
+            | Outcome::Waits
+            | Outcome::Sticky => Stage::Select,
         }
     }
 
     /// Whether a policy's choice was carried out, as opposed to the kernel's hash.
     #[must_use]
     pub const fn is_chosen(self) -> bool {
-        matches!(self, Outcome::First | Outcome::PassedOver | Outcome::Migrated | Outcome::HandedOver)
+        matches!(self, Outcome::First | Outcome::PassedOver | Outcome::Migrated | Outcome::HandedOver | Outcome::Sticky)
     }
 
     /// The name in `llb status`.
@@ -100,6 +104,7 @@ impl Outcome {
             Outcome::MigratedByHash => "migrated_by_hash",
             Outcome::Waits => "waits",
             Outcome::HandedOver => "handed_over",
+            Outcome::Sticky => "sticky",
         }
     }
 }

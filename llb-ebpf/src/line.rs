@@ -7,10 +7,11 @@ use aya_ebpf::programs::SkReuseportContext;
 use llb_common::{
     abi::{EVENT_ANSWER, Listener, NO_SEAT, Published, SocketEvent},
     line::{PLACES, STALE_AFTER_NS, TRIES, free_bit, is_place, number, place},
+    sticky::Source,
     track::Delta,
 };
 
-use crate::{kernel, maps};
+use crate::{kernel, maps, sticky};
 
 /// How many requests a worker serves at once, if newcomers wait who find none free; 0 if they do not.
 ///
@@ -72,11 +73,21 @@ pub extern "C" fn llb_claim(group: u32) -> u32 {
 /// Selects the worker that userspace has named for what waits in a place; its seat, or [`NO_SEAT`] if the policy is to
 /// choose. The word counts once, so that it is never two that go there.
 #[inline(always)]
-pub fn obey(ctx: &SkReuseportContext, known: Listener) -> u32 {
+pub fn obey<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, client: Source) -> u32 {
     let Some(place) = maps::place(known.seat) else { return NO_SEAT };
     // SAFETY: a word of LINES.
     let target = unsafe { kernel::take_bits(&raw mut (*place).target, u64::MAX) } as u32;
-    let seat = target.wrapping_sub(1);
+    let mut seat = target.wrapping_sub(1);
+    if STICKY && target != 0 {
+        let now = kernel::now();
+        // While it waited another of its connections may have found a home.
+        let (home, _) = sticky::seat_for(client, known.group, now);
+        if home == NO_SEAT {
+            sticky::llb_note(client.hi, client.lo, seat, 1, now);
+        } else {
+            seat = home;
+        }
+    }
     if target != 0 && maps::select(ctx, known.group, seat) { seat } else { NO_SEAT }
 }
 

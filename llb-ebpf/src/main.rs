@@ -21,6 +21,7 @@ mod listen;
 mod maps;
 mod segment;
 mod select;
+mod sticky;
 mod track;
 
 use aya_ebpf::{
@@ -56,7 +57,12 @@ pub fn llb_release(ctx: SockContext) -> i32 {
 pub fn llb_sockops(ctx: SockOpsContext) -> u32 {
     match ctx.op() {
         BPF_SOCK_OPS_TCP_LISTEN_CB => listen::appeared(&ctx),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => track::established(&ctx),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => {
+            if sticky::is_on() {
+                sticky::established(&ctx);
+            }
+            track::established(&ctx);
+        }
         BPF_SOCK_OPS_STATE_CB => {
             if !listen::left(&ctx) {
                 track::state_changed(&ctx);

@@ -10,16 +10,18 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        BUCKETS, Conn, Endpoint, Group, Histogram, Line, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_OWN_PORTS, MAX_SEATS,
-        NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Seat, Seats, SocketEvent,
+        BUCKETS, Client, Conn, Endpoint, Group, Histogram, Homes, Line, Listener, MAX_GROUPS, MAX_LISTENERS,
+        MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Seat, Seats, SocketEvent,
+        Sticky,
     },
     histogram::bucket,
     line::{PLACES, place_of},
     outcome::Outcome,
     select::STALE_AFTER_NS,
+    sticky::{CLIENTS as MAX_CLIENTS, MAX_HOMES, NEWCOMERS as MAX_NEWCOMERS, Source},
 };
 
-use crate::kernel;
+use crate::{kernel, sticky::is_member};
 
 /// `BPF_F_MMAPABLE`: userspace reads and writes the value without system calls.
 const MMAPABLE: u32 = 1 << 10;
@@ -33,11 +35,13 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_5: Global<u32> = Global::new(0);
+static LLB_ABI_6: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_CGROUP_LEVEL: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static LLB_PREFIXES: Global<u32> = Global::new(0);
 
 /// Where the places of the lines begin in SOCKETS.
 const PLACES_AT: u32 = (MAX_GROUPS * MAX_SEATS) as u32;
@@ -63,6 +67,15 @@ static LISTENERS: HashMap<u64, Listener> = HashMap::with_max_entries(MAX_LISTENE
 /// default (`net.core.somaxconn`); this holds four full ones.
 #[map]
 static MOVED: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
+/// The loader makes this and the next three as small as can be if clients are not remembered.
+#[map]
+static CLIENTS: LruHashMap<Source, Client> = LruHashMap::with_max_entries(MAX_CLIENTS, 0);
+#[map]
+static NEWCOMERS: LruHashMap<Source, Client> = LruHashMap::with_max_entries(MAX_NEWCOMERS, 0);
+#[map]
+static STICKY: Array<Sticky> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static HOMES: Array<Homes> = Array::with_max_entries(MAX_GROUPS as u32, MMAPABLE);
 #[map]
 static ENDPOINTS: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_GROUPS as u32, 0);
 #[map]
@@ -132,6 +145,12 @@ pub fn limited() -> bool {
 
 pub fn cgroup_level() -> u32 {
     LLB_CGROUP_LEVEL.load()
+}
+
+/// How many bits of an address make a client, 0 if clients are not remembered: [`llb_common::names::PREFIXES`].
+#[inline(always)]
+pub fn prefixes() -> u32 {
+    LLB_PREFIXES.load()
 }
 
 /// A full socket's books; none for a socket that is not of a seat.
@@ -436,4 +455,61 @@ pub fn count_latency(seat: u32, ns: u64) {
 #[inline(always)]
 pub fn send(event: &SocketEvent) -> bool {
     EVENTS.output::<SocketEvent>(event, 0).is_ok()
+}
+
+/// What is said and counted of clients.
+#[inline(always)]
+pub fn sticky() -> Option<*mut Sticky> {
+    STICKY.get_ptr_mut(0)
+}
+
+/// What is remembered of a client.
+#[inline(always)]
+pub fn client(client: &Source) -> Option<*mut Client> {
+    CLIENTS.get_ptr_mut(client)
+}
+
+/// What is remembered of a newcomer.
+#[inline(always)]
+pub fn newcomer_ptr(client: &Source) -> Option<*mut Client> {
+    NEWCOMERS.get_ptr_mut(client)
+}
+
+/// A copy of that.
+#[inline(always)]
+pub fn newcomer(client: &Source) -> Option<Client> {
+    // SAFETY: copied at once.
+    unsafe { NEWCOMERS.get(client) }.copied()
+}
+
+/// Remembers a newcomer. A full LRU map drops one that has not come for long.
+#[inline(always)]
+pub fn enter_newcomer(client: &Source, entry: &Client) {
+    let _ = NEWCOMERS.insert(client, entry, 0);
+}
+
+/// Forgets a newcomer.
+#[inline(always)]
+pub fn leave_newcomers(client: &Source) {
+    let _ = NEWCOMERS.remove(client);
+}
+
+/// Remembers a client; false if it is remembered already.
+#[inline(always)]
+pub fn enter_client(client: &Source, entry: &Client) -> bool {
+    /// `BPF_NOEXIST`
+    const NEW: u64 = 1;
+    CLIENTS.insert(client, entry, NEW).is_ok()
+}
+
+/// The seat of a home that takes new connections in a group, or [`NO_SEAT`].
+#[inline(always)]
+pub fn at_home(index: u32, home: u32) -> u32 {
+    let (Some(homes), Some(group)) = (HOMES.get_ptr(index), group(index)) else { return NO_SEAT };
+    // SAFETY: a word of HOMES, and of GROUPS; the mask keeps the home inside.
+    unsafe {
+        let seats = (&raw const (*homes).seat).cast::<u16>();
+        let seat = u32::from(kernel::read(seats.add(home as usize & (MAX_HOMES - 1)))).wrapping_sub(1);
+        if seat != NO_SEAT && is_member(group, seat) { seat } else { NO_SEAT }
+    }
 }

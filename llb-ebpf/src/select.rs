@@ -11,10 +11,11 @@ use llb_common::{
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, Weight, awake, choose, weigh},
     set,
+    sticky::Source,
     track::{first_roll_at, is_due, rolled},
 };
 
-use crate::{kernel, line, maps, track};
+use crate::{kernel, line, maps, sticky, track};
 
 /// Where the flags lie in a TCP header.
 const TCP_FLAGS_AT: usize = 13;
@@ -33,15 +34,22 @@ pub fn is_stray(ctx: &SkReuseportContext) -> bool {
     }
 }
 
-/// Selects a socket; whatever the outcome, the connection goes on.
+/// Selects a socket; whatever the outcome, the connection goes on. There are two of it, of which the verifier drops one: where
+/// clients are not remembered nothing of that is left.
 #[inline(always)]
 pub fn steer(ctx: &SkReuseportContext) -> Outcome {
+    if sticky::is_on() { steer_as::<true>(ctx) } else { steer_as::<false>(ctx) }
+}
+
+#[inline(always)]
+fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext) -> Outcome {
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
     let known = if moving.is_null() { STRANGER } else { listener(ctx) };
-    let named = if is_place(known.seat) { line::obey(ctx, known) } else { NO_SEAT };
+    let client = if STICKY { sticky::client(ctx) } else { sticky::NOBODY };
+    let named = if is_place(known.seat) { line::obey::<STICKY>(ctx, known, client) } else { NO_SEAT };
     let Chosen { seat, outcome } = if named == NO_SEAT {
-        choose_and_select(ctx, known)
+        choose_and_select::<STICKY>(ctx, known, client)
     } else {
         llb_charge(named, kernel::now());
         Chosen { seat: named, outcome: Outcome::HandedOver }
@@ -78,7 +86,7 @@ struct Chosen {
 }
 
 #[inline(always)]
-fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
+fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, client: Source) -> Chosen {
     let hash = |outcome| Chosen { seat: NO_SEAT, outcome };
     let Some(published) = maps::published() else { return hash(Outcome::FallbackMap) };
     // SAFETY: words of PUBLISHED.
@@ -102,6 +110,14 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
     // SAFETY: a word of GROUPS, and the context is valid during the program's run.
     let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
     let now = kernel::now();
+    // Whose slot is up does not wait in line: nobody else may serve it.
+    if STICKY {
+        let (seat, is_home) = sticky::seat_for(client, index, now);
+        if seat != NO_SEAT && maps::select(ctx, index, seat) {
+            llb_charge(seat, now);
+            return Chosen { seat, outcome: if is_home { Outcome::Sticky } else { Outcome::PassedOver } };
+        }
+    }
     // The hash of the connection's addresses is keyed with a secret, so it is as good as a random number.
     let turn = if matches!(policy, Policy::RoundRobin) { maps::turn(index) } else { spread };
     // SAFETY: it points into PUBLISHED. Who is moved is not sent back to wait: it would never end.
@@ -121,6 +137,15 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => hash(Outcome::FallbackNoSeat),
         Choice::Seat { seat, first } => {
+            let chosen = seat;
+            let mut seat = seat;
+            if STICKY {
+                let settled = sticky::settle(index, chosen, spread);
+                // Who is busy gets nobody while another is free.
+                if !lined_up || is_free(fleet.held(settled, now), concurrency) {
+                    seat = settled;
+                }
+            }
             if lined_up && !is_free(fleet.held(seat, now), concurrency) {
                 let place = line::claim(ctx, index, now);
                 if place != NO_SEAT {
@@ -131,7 +156,13 @@ fn choose_and_select(ctx: &SkReuseportContext, known: Listener) -> Chosen {
                 return hash(Outcome::FallbackSelectFailed);
             }
             llb_charge(seat, now);
-            Chosen { seat, outcome: if first { Outcome::First } else { Outcome::PassedOver } }
+            if STICKY {
+                // SAFETY: the context is valid during the program's run.
+                let is_made = unsafe { !(*ctx.md).__bindgen_anon_4.migrating_sk.is_null() };
+                sticky::llb_note(client.hi, client.lo, seat, is_made.into(), now);
+            }
+            let is_first = first && seat == chosen;
+            Chosen { seat, outcome: if is_first { Outcome::First } else { Outcome::PassedOver } }
         }
     }
 }
@@ -290,11 +321,8 @@ impl Fleet for Maps {
 
     #[inline(always)]
     fn has(&self, seat: u32) -> bool {
-        // SAFETY: a word of GROUPS; the mask keeps the index inside.
-        unsafe {
-            let members = (&raw const (*self.group).members).cast::<u64>();
-            kernel::read(members.add((seat as usize & (MAX_SEATS - 1)) / 64)) & set::bit(seat) != 0
-        }
+        // SAFETY: it points into GROUPS.
+        unsafe { sticky::is_member(self.group, seat) }
     }
 
     #[inline(always)]

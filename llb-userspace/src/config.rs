@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling}, kernel::{Limit, OwnPorts}};
+//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling, Sticky}, kernel::{Limit, OwnPorts}};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let config = Config {
@@ -17,6 +17,7 @@
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
 //!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
+//!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
 //!     ..Config::new("node", ["server.js"])
 //! };
 //! assert_eq!(config.policy, Policy::LeastLatency);
@@ -40,6 +41,7 @@ pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
+pub use crate::kernel::Sticky;
 use crate::kernel::{Limit, OwnPorts};
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
@@ -186,6 +188,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Where metrics are served; none: nowhere.
     pub metrics: Option<MetricsAddress>,
+    /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
+    pub sticky: Option<Sticky>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -224,6 +228,7 @@ impl Config {
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
             metrics: None,
+            sticky: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

@@ -115,7 +115,7 @@ impl Balancer {
     /// [`BalancerError::Kernel`] if the kernel refuses a program or a map, [`BalancerError::Cgroup`] if there is no such cgroup.
     pub fn load(settings: Settings) -> Result<Self, BalancerError> {
         let keeps_books = settings.tracking.keeps_books();
-        let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books })?;
+        let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books, sticky: None })?;
         let attached = keeps_books.then(|| attach(&steering, &settings)).transpose()?;
         Ok(Balancer {
             updater: Updater::new(steering, settings.policy, settings.tracking),

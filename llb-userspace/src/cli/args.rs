@@ -132,6 +132,15 @@ pub(super) struct RunArgs {
     /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
+    /// Whether a client's connections all go to one slot; source: by its address
+    #[arg(long, value_name = "BY", value_enum, default_value_t = StickyArg::Off)]
+    pub sticky: StickyArg,
+    /// How many bits of a source address make a client, of IPv4 and of IPv6 [default: 32,128]
+    #[arg(long, value_name = "V4,V6", value_parser = prefixes)]
+    pub sticky_prefix: Option<Prefixes>,
+    /// How long a client is remembered that makes no new connection [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = ttl)]
+    pub sticky_ttl: Option<Duration>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -417,6 +426,34 @@ impl From<RescueArg> for bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Concurrency(pub Option<u32>);
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StickyArg {
+    /// Each connection is chosen for
+    Off,
+    /// All connections of a source address go to one slot
+    Source,
+}
+
+/// Bits of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prefixes {
+    pub v4: u8,
+    pub v6: u8,
+}
+
+fn prefixes(text: &str) -> Result<Prefixes, String> {
+    let bits = |text: &str, most: u8| text.parse().ok().filter(|bits| (1..=most).contains(bits));
+    let both = text.split_once(',').and_then(|(v4, v6)| Some(Prefixes { v4: bits(v4, 32)?, v6: bits(v6, 128)? }));
+    both.ok_or_else(|| "give bits of IPv4, 1 to 32, and of IPv6, 1 to 128, as 24,64".into())
+}
+
+fn ttl(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(ttl) if ttl < Duration::from_secs(1) => Err("a client is remembered for a second at least".into()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
 fn concurrency(text: &str) -> Result<Concurrency, String> {
     match text.parse() {
         Ok(0) => Err("a worker that serves none is none".into()),
@@ -521,6 +558,15 @@ mod tests {
         }
         assert!(path("health").is_err() && path("/a b").is_err() && path("/\r\n").is_err() && path("/a?b=%20").is_ok());
         assert!(age("0s").is_err() && age("soon").is_err() && age("1h").is_ok());
+    }
+
+    #[test]
+    fn prefixes_are_read_of_both_families() {
+        assert_eq!(prefixes("24,64"), Ok(Prefixes { v4: 24, v6: 64 }));
+        for wrong in ["", "24", "0,64", "24,0", "33,64", "24,129", "24,64,1", "a,b"] {
+            assert!(prefixes(wrong).unwrap_err().contains("24,64"), "{wrong}");
+        }
+        assert!(ttl("999ms").is_err() && ttl("never").is_err() && ttl("2h").is_ok());
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! `llb run`.
 
-use std::{process::ExitCode, thread::available_parallelism};
+use std::{process::ExitCode, thread::available_parallelism, time::Duration};
 
 use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    args::{Concurrency, PolicyArg, RunArgs, TrackingArg},
+    args::{Concurrency, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
     process,
 };
 use crate::{
-    config::{Config, Hanging, MetricsAddress, Recycling},
+    config::{Config, Hanging, MetricsAddress, Recycling, Sticky},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -86,11 +86,34 @@ fn metrics(args: &RunArgs) -> Result<Option<MetricsAddress>, PortOfWorkers> {
     }
 }
 
+/// Clients are remembered for nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NobodySticks {
+    #[error("--sticky needs a policy that chooses, and not --policy hash")]
+    Hash,
+    #[error("--sticky-prefix and --sticky-ttl say nothing without --sticky source")]
+    Off,
+}
+
+/// How long a client is remembered: sessions of web frameworks that are kept in memory live for half an hour to two.
+const TTL: Duration = Duration::from_secs(3600);
+
+fn sticky(args: &RunArgs) -> Result<Option<Sticky>, NobodySticks> {
+    let Prefixes { v4, v6 } = args.sticky_prefix.unwrap_or(Prefixes { v4: 32, v6: 128 });
+    match args.sticky {
+        StickyArg::Off if args.sticky_prefix.is_some() || args.sticky_ttl.is_some() => Err(NobodySticks::Off),
+        StickyArg::Off => Ok(None),
+        StickyArg::Source if matches!(args.policy, PolicyArg::Hash) => Err(NobodySticks::Hash),
+        StickyArg::Source => Ok(Some(Sticky { v4, v6, ttl: args.sticky_ttl.unwrap_or(TTL) })),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
     let recycling = recycling(&args)?;
     let metrics = metrics(&args)?;
+    let sticky = sticky(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
     let program = command.next().ok_or(NoCommand)?;
@@ -119,6 +142,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         concurrency,
         queue_timeout: args.queue_timeout,
         metrics,
+        sticky,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

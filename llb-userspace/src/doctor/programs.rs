@@ -10,7 +10,7 @@ use crate::kernel::{KernelError, Options, Probe, probe};
 
 /// Each by its name; only the maps if they cannot be made.
 pub(super) fn try_out(cgroup_level: Option<u32>) -> Vec<(&'static str, Tried<()>)> {
-    match probe(&Options { cgroup_level, limits: Vec::new(), keeps_books: true }) {
+    match probe(&Options { cgroup_level, limits: Vec::new(), keeps_books: true, sticky: None }) {
         Ok(Probe { maps, programs }) => {
             let maps = (MAPS, Ok(((), format!("{maps} made"))));
             let programs = programs.into_iter().map(|(name, loaded)| {

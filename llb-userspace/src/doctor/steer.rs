@@ -58,7 +58,7 @@ pub(super) fn attach(fixture: &CgroupFixture) -> Tried<Steering> {
     let remedy = "see that CONFIG_CGROUP_BPF is set, and that no program above this cgroup forbids others \
         (bpftool cgroup tree)";
     let failed = |error: &dyn std::error::Error| Missing::error(error, remedy);
-    let options = Options { cgroup_level: fixture.worker_level(), limits: Vec::new(), keeps_books: true };
+    let options = Options { cgroup_level: fixture.worker_level(), limits: Vec::new(), keeps_books: true, sticky: None };
     let mut steering = Steering::load(&options).map_err(|error| failed(&error))?;
     let directory = File::open(fixture.cgroup().path()).map_err(|error| failed(&error))?;
     steering.attach(&directory).map_err(|error| failed(&error))?;

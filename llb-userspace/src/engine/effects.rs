@@ -125,13 +125,17 @@ impl Engine {
     /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
     pub(super) fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
         let Some(running) = self.running.get(&id) else { return };
-        let joined = running.cgroup.processes().map_err(anyhow::Error::from).and_then(|processes| {
+        let processes = running.cgroup.processes();
+        self.settle_clients();
+        let joined = processes.map_err(anyhow::Error::from).and_then(|processes| {
             let (socket, place) = find::listener(&processes, cookie)?;
             self.rescue.found(cookie, place);
             Ok(self.updater.join(id, address, seat, socket)?)
         });
         match joined {
             Ok(_) => {
+                // Whom it replaces may leave before anything else is done.
+                self.settle_clients();
                 tracing::info!(slot = %self.slot(id), %address, %seat, "joined");
                 self.expect_others(address);
             }

@@ -191,6 +191,20 @@ impl Engine {
         });
     }
 
+    /// How often each member of a group has been chosen, and how many requests have ended there.
+    pub(super) fn charges_at(&self, address: Address) -> Vec<(Seat, u64, u64)> {
+        let (members, books) = (self.updater.steering().members(address), self.updater.steering().books());
+        let charges = |seat| (seat, books.seat(seat).charged, books.seat(seat).ended);
+        members.iter().map(|member| charges(member.seat)).collect()
+    }
+
+    /// Who has been chosen since, and how many requests had ended there before.
+    pub(super) fn given_since(&self, before: &[(Seat, u64, u64)]) -> Vec<(Seat, u64)> {
+        let books = self.updater.steering().books();
+        let changed = before.iter().filter(|(seat, charged, _)| books.seat(*seat).charged != *charged);
+        changed.map(|(seat, _, ended)| (*seat, *ended)).collect()
+    }
+
     /// For the end of the fleet: while there are still workers.
     pub(super) fn close_lines(&mut self, now: Instant) {
         let addresses: Vec<Address> = self.lines.iter().flat_map(|lines| lines.open.keys().copied()).collect();
@@ -302,6 +316,10 @@ impl Engine {
     /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys; then it listens again.
     fn hand_over(&mut self, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
         let Waiter { group, place, .. } = waiter;
+        let before = match self.updater.steering().remembers_clients() {
+            true => self.charges_at(address),
+            false => Vec::new(),
+        };
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) else { return };
         open.arrived &= !(1 << place);
         let listener = &open.sockets[place as usize];
@@ -318,11 +336,21 @@ impl Engine {
             return self.close_line(address, now);
         }
         self.updater.steering().books().free_place(group, place);
+        // A client that is remembered may have gone home instead.
+        let mut given = self.given_since(&before);
+        if given.is_empty() {
+            given.push((seat, ended));
+        }
         if let Some(lines) = &mut self.lines {
             lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
-            lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
         }
-        self.wake(address, seat);
+        for (seat, ended) in given {
+            self.updater.steering().books().hold(seat, now.after(HELD_FOR));
+            if let Some(lines) = &mut self.lines {
+                lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
+            }
+            self.wake(address, seat);
+        }
     }
 
     /// Some kernels wake nobody for a connection that moves: see [`super::wake`].

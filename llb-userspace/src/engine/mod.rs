@@ -36,6 +36,7 @@ mod signals;
 mod standby;
 mod start;
 mod status;
+mod sticky;
 mod takeover;
 mod totals;
 mod turns;
@@ -348,6 +349,7 @@ impl Engine {
             }
         }
         self.wake_heirs();
+        self.updater.steering_mut().tend_clients(now);
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);
         }

@@ -19,7 +19,7 @@ use crate::{
     config::Config,
     fleet::State,
     line::STANDBY,
-    model::{Address, Instant, Seat},
+    model::{Address, Instant},
     sys::{born, socket},
 };
 
@@ -192,16 +192,11 @@ impl Engine {
     /// Does what gives connections to the workers of an address. Who is given some is not idle, and not to be ended, before
     /// these are answered.
     pub(super) fn moving(&mut self, address: Address, now: Instant, act: impl FnOnce(&mut Self)) {
-        let charges = |engine: &Self| -> Vec<(Seat, u64)> {
-            let (members, books) = (engine.updater.steering().members(address), engine.updater.steering().books());
-            members.iter().map(|member| (member.seat, books.seat(member.seat).charged)).collect()
-        };
-        let before = charges(self);
+        let before = self.charges_at(address);
         act(self);
-        let after = charges(self);
-        for ((seat, _), _) in after.iter().zip(&before).filter(|(after, before)| after != before) {
-            self.updater.steering().books().hold(*seat, now.after(self.config.drain_timeout));
-            self.wake(address, *seat);
+        for (seat, _) in self.given_since(&before) {
+            self.updater.steering().books().hold(seat, now.after(self.config.drain_timeout));
+            self.wake(address, seat);
         }
     }
 }

@@ -99,6 +99,9 @@ impl Engine {
         steering.books().clear_lines();
         let lines = config.concurrency.map(super::line::Lines::new);
         steering.books().set_concurrency(config.concurrency.unwrap_or(0));
+        if let Some(sticky) = config.sticky {
+            steering.remember_clients(sticky.ttl, now);
+        }
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -191,6 +194,7 @@ fn afresh(config: &Config, lock: &RuntimeDir) -> Result<(FleetCgroup, Steering, 
         cgroup_level: cgroup.worker_level(),
         limits: config.limits.clone(),
         keeps_books: config.tracking.keeps_books(),
+        sticky: config.sticky,
     };
     let pinned = match Pins::make(lock.path(), &leftover::key(&config.name, cgroup.id())) {
         Err(error) => Err(error.into()),
@@ -228,6 +232,7 @@ fn terms(config: &Config) -> Result<Terms, RunError> {
         boot,
         ports,
         tracking: config.tracking.name().to_owned(),
+        sticky: config.sticky.map_or_else(String::new, |sticky| sticky.to_string()),
         user: user.as_raw(),
     })
 }

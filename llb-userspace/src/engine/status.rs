@@ -56,6 +56,7 @@ impl Engine {
             line: self.line_status(|outcome| counters.get(outcome)),
             waiting_for_worker: self.standby.waiting(),
             waited_for_worker: self.standby.given,
+            sticky: self.sticky_status(counters.get(Outcome::Sticky)),
             latency_us: latencies.as_ref().and_then(LatencyStatus::of),
             latency_histogram: latencies.as_ref().map(histogram),
         })
@@ -84,6 +85,7 @@ impl Engine {
             restart_causes: self.restart_causes(slot),
             totals: self.slot_totals(slot),
             last_exit: self.last_exit(slot),
+            clients: self.updater.steering().clients(slot),
         }
     }
 

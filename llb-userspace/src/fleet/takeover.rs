@@ -43,6 +43,8 @@ pub struct Terms {
     pub ports: Vec<String>,
     /// What the choice goes by: the value of `--tracking`.
     pub tracking: String,
+    /// What makes a client that is remembered: the values of `--sticky` and `--sticky-prefix`.
+    pub sticky: String,
     /// The user that workers run as. The kernel lets nobody else's share their ports.
     pub user: u32,
 }
@@ -248,6 +250,7 @@ impl Terms {
         version("layout of the maps", &found.abi, &self.abi)?;
         option("-p", &found.ports.join(" "), &self.ports.join(" "))?;
         option("--tracking", &found.tracking, &self.tracking)?;
+        option("--sticky", &found.sticky, &self.sticky)?;
         option("the workers' user", &found.user.to_string(), &self.user.to_string())
     }
 }
@@ -315,6 +318,7 @@ mod tests {
             (Terms { abi: "B".into(), ..terms() }, "another version: its layout of the maps is A, here it is B"),
             (Terms { ports: vec!["80".into()], ..terms() }, r#"-p is another than when it was started ("", now "80")"#),
             (Terms { tracking: "off".into(), ..terms() }, "--tracking is another"),
+            (Terms { sticky: "source 32,128".into(), ..terms() }, "--sticky is another"),
             (Terms { user: 33, ..terms() }, "the workers' user is another"),
         ] {
             let error = Record::read(directory.path(), &here).unwrap_err().to_string();

@@ -199,7 +199,7 @@ pub struct Publication<'a> {
     pub cost_ns: &'a [u64; MAX_SEATS],
 }
 
-fn words(map: &Map, name: &'static str, bytes: usize) -> Result<SharedWords, KernelError> {
+pub(super) fn words(map: &Map, name: &'static str, bytes: usize) -> Result<SharedWords, KernelError> {
     let Map::Array(data) = map else { return Err(KernelError::Missing { what: "map", name }) };
     let words = NonZeroUsize::new(bytes / 8).expect("map values are not empty");
     SharedWords::map(data.fd().as_fd(), words).map_err(|source| KernelError::Mmap { map: name, source })

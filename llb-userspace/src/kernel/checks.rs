@@ -30,7 +30,7 @@ impl Checks {
     /// [`KernelError`] naming the map or program that the kernel refused.
     pub(crate) fn attach() -> Result<Self, KernelError> {
         let name = names::CHECK;
-        let mut ebpf = object(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false })?;
+        let mut ebpf = object(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None })?;
         load_program(&mut ebpf, name)?;
         let failed = |error| KernelError::Attach { name, source: error };
         let program = ebpf.program_mut(name).ok_or(KernelError::Missing { what: "program", name })?;

@@ -18,8 +18,8 @@ use llb_common::{
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, Pins, binds::Binds, books, events::Events, groups::Groups,
-    loader::loader, value::Value,
+    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, groups::Groups,
+    loader::loader, sticky::Clients, value::Value,
 };
 use crate::{
     model::Address,
@@ -65,6 +65,8 @@ pub struct Options {
     pub limits: Vec<Limit>,
     /// Whether the kernel keeps books of connections and requests. Without them it looks at no packets.
     pub keeps_books: bool,
+    /// Whether clients are remembered, and what makes one: the time does not count here.
+    pub sticky: Option<Sticky>,
 }
 
 /// The programs and maps of one fleet. Examples are [there](super).
@@ -81,6 +83,8 @@ pub struct Steering {
     pub(super) owner: SkStorage<MapData, Value<Owner>>,
     /// What `bind(2)` goes by.
     pub(super) binds: Binds,
+    /// Where clients are at home, if they are remembered.
+    pub(super) clients: Option<Clients>,
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     books: Books,
@@ -159,6 +163,7 @@ impl Steering {
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
         let books =
             Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED], &maps[names::LINES])?;
+        let clients = Clients::map(&maps[names::STICKY], &maps[names::HOMES])?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
@@ -168,6 +173,7 @@ impl Steering {
             group_map: take(&mut maps, names::GROUPS)?,
             listeners: take(&mut maps, names::LISTENERS)?,
             endpoints: take(&mut maps, names::ENDPOINTS)?,
+            clients,
             connections: storage.as_ref().map(Connections::of).transpose()?,
             conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             owner: take(&mut maps, OWNER)?,
@@ -291,7 +297,7 @@ pub(super) const PROGRAMS: [&str; 8] = [
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 15] = [
+pub(super) const MAPS: [&str; 17] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -306,6 +312,8 @@ pub(super) const MAPS: [&str; 15] = [
     names::OWN_PORTS,
     names::SLOTS,
     names::TAKEN,
+    names::STICKY,
+    names::HOMES,
     OWNER,
 ];
 
@@ -316,10 +324,18 @@ const KEEP_BOOKS: [&str; 2] = [names::INGRESS, names::EGRESS];
 pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
     let limited = u32::from(!options.limits.is_empty());
     let level = options.cgroup_level.unwrap_or(0);
-    loader()
+    let prefixes = options.sticky.map_or(0, Sticky::prefixes);
+    let mut loader = loader();
+    if options.sticky.is_none() {
+        for name in [names::CLIENTS, names::NEWCOMERS, names::HOMES] {
+            loader.map_max_entries(name, 1);
+        }
+    }
+    loader
         .override_global(names::ABI, &0u32, true)
         .override_global(names::LIMITED, &limited, true)
         .override_global(names::CGROUP_LEVEL, &level, true)
+        .override_global(names::PREFIXES, &prefixes, true)
         .load(OBJECT)
         .map_err(|source| KernelError::Object { source: Box::new(source) })
 }

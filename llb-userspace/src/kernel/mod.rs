@@ -43,7 +43,7 @@
 //!
 //! # fn stop() -> bool { true }
 //! fn steer(listeners: &[TcpListener; 2]) -> Result<(), Box<dyn std::error::Error>> {
-//!     let mut steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: true })?;
+//!     let mut steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: true, sticky: None })?;
 //!     // The kernel counts what belongs to joined listeners, of all that is in this cgroup; until this is dropped.
 //!     let _attached: AttachedBooks = steering.attach_books(File::open("/sys/fs/cgroup/web")?.into())?;
 //!     let mut cookies = Vec::new();
@@ -94,7 +94,7 @@
 //! # async fn watch() -> Result<(), Box<dyn std::error::Error>> {
 //! let limits = vec![Limit { addr: None, port: 8080 }];
 //! // Workers are in cgroups two below the root of the hierarchy, as in /sys/fs/cgroup/web/worker-0.
-//! let mut steering = Steering::load(&Options { cgroup_level: Some(2), limits, keeps_books: true })?;
+//! let mut steering = Steering::load(&Options { cgroup_level: Some(2), limits, keeps_books: true, sticky: None })?;
 //! steering.attach(File::open("/sys/fs/cgroup/web")?)?;
 //! let mut events = steering.take_events()?.expect("nobody has taken them before");
 //! loop {
@@ -132,6 +132,7 @@ mod loader;
 mod pins;
 mod probe;
 mod resume;
+mod sticky;
 mod value;
 
 pub use attach::AttachedBooks;
@@ -147,3 +148,5 @@ pub use load::{Limit, Options, Steering};
 pub use pins::{Pins, PinsError};
 pub(crate) use probe::{Probe, probe, programs};
 pub use resume::Known;
+pub(crate) use sticky::Resident;
+pub use sticky::Sticky;

@@ -78,7 +78,7 @@ pub struct PinsError {
 ///         if pins.are_mounted() {
 ///             println!("pinned below {}", runtime_dir.display());
 ///         }
-///         let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: true };
+///         let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: true, sticky: None };
 ///         return Ok((Steering::load_pinned(&options, &pins)?, pins));
 ///     };
 ///     let mut steering = Steering::reopen(&pins, true)?;

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, Status, WorkerStatus}};
+//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, Status, StickyStatus, WorkerStatus}};
 //!
 //! # fn main() -> Result<(), llb::control::ControlError> {
 //! let status: Status = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
@@ -18,6 +18,9 @@
 //! }
 //! for SlotStatus { slot, last_exit, .. } in status.slots.iter().filter(|slot| slot.state == "failed") {
 //!     println!("slot {slot} was given up: {}", last_exit.as_deref().unwrap_or("it never ended"));
+//! }
+//! if let Some(StickyStatus { hits, moved, .. }) = &status.sticky {
+//!     println!("{hits} connections came home, {moved} went elsewhere");
 //! }
 //! for SlotStatus { slot, totals: SlotTotals { chosen, .. }, .. } in &status.slots {
 //!     println!("all workers of slot {slot} have been given {chosen} connections");
@@ -98,6 +101,9 @@ pub struct Status {
     /// Connections that have waited for that reason, and went to a worker.
     #[serde(default)]
     pub waited_for_worker: u64,
+    /// How clients were recognised; none without `--sticky`.
+    #[serde(default)]
+    pub sticky: Option<StickyStatus>,
     /// How long answers took since the master started, those of workers since replaced too; none before the first, and
     /// where the kernel keeps no books.
     pub latency_us: Option<LatencyStatus>,
@@ -171,6 +177,24 @@ pub struct LineStatus {
     pub wait_histogram: Vec<(f64, u64)>,
 }
 
+/// How clients were recognised whose connections are to go to one slot. An example is [above](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StickyStatus {
+    /// What makes a client.
+    pub by: String,
+    /// How long one is remembered, seconds.
+    pub ttl_s: f64,
+    /// Connections that went to their client's slot.
+    pub hits: u64,
+    /// Connections of clients that were not known, moved ones too: chosen for as any.
+    pub new: u64,
+    /// Connections that went elsewhere, as their client's slot was out.
+    pub moved: u64,
+    /// Clients that have been remembered, once a connection of theirs was established.
+    pub entered: u64,
+}
+
 /// One address. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupStatus {
@@ -204,6 +228,9 @@ pub struct SlotStatus {
     /// What all of its workers have counted, those since replaced too.
     #[serde(default)]
     pub totals: SlotTotals,
+    /// How many clients belong to it, about; none without `--sticky`.
+    #[serde(default)]
+    pub clients: Option<u64>,
 }
 
 /// What all workers that a slot has had have counted since the fleet began, under earlier masters too: it only grows. What the

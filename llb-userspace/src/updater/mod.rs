@@ -16,7 +16,7 @@
 //!
 //! # fn shared() -> std::io::Result<TcpListener> { TcpListener::bind("127.0.0.1:0") }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false })?;
+//! let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None })?;
 //! let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
 //!
 //! // A listener with SO_REUSEPORT, as the one of worker 7, on seat 0.

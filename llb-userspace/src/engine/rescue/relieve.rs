@@ -13,7 +13,7 @@ use crate::{
     engine::Engine,
     fleet::{
         Kind, Listener, find,
-        hang::{Health, Watch},
+        hang::{HUNG_AFTER, Health, Watch},
     },
     kernel::{EventKind, Member},
     model::{Instant, Seat, WorkerId},
@@ -71,7 +71,9 @@ impl Engine {
     /// that nothing comes back.
     pub(super) fn rescue(&mut self, id: WorkerId, seat: Seat, copies: Vec<Copied>, now: Instant) {
         let silent_ns = self.rescue.watches.get(&seat).map_or(0, |watch| watch.silent_ns(now));
-        let rescues = self.rescues();
+        // What a client waits for may be in the memory of this worker alone: not for one long request is it sent elsewhere.
+        let is_hung = self.rescue.watches.get(&seat).is_some_and(|watch| watch.is_silent_for(HUNG_AFTER, now));
+        let rescues = self.rescues() && (is_hung || !self.updater.steering().remembers_clients());
         let helped = |copied: &Copied| {
             let mut others =
                 self.updater.steering().members(copied.listener.address).iter().filter(|other| other.seat != seat);

@@ -5,7 +5,7 @@ mod harness;
 use std::{fs, time::Duration};
 
 use harness::{
-    Client, Fleet, Stage, get,
+    Client, Fleet, Stage, get, holds_within,
     stage::fixture,
     steady::{Steady, steady},
     until,
@@ -17,6 +17,9 @@ use nix::{
 };
 
 const ADDRESS: &str = "127.0.0.1:8080";
+
+/// Time enough to write down what has happened, on a machine that is busy.
+const SOON: Duration = Duration::from_secs(5);
 
 /// The command of the fixture, whose answers take `ms`; with a shutdown of its own on `own`.
 fn leaving<'a>(script: &'a str, ms: &'a str, own: Option<&'a str>) -> Vec<&'a str> {
@@ -55,9 +58,10 @@ fn reloads_cut_nothing_in_work(ms: &str, own: Option<&str>, drain_timeout: &str)
         until("the old ones are gone", || fleet.status().workers.len() == 2);
     });
     assert!(seen.errors().is_empty(), "{:?}", seen.errors());
-    let (begun, answered) = requests(&stage);
-    assert!(begun > 50, "too few to say anything");
-    assert_eq!(begun, answered, "requests that were cut in work: {own:?}, {ms} ms");
+    // A worker writes down that it has answered when its client knows already.
+    let all_are_answered = || requests(&stage).0 == requests(&stage).1;
+    assert!(holds_within(SOON, all_are_answered), "cut in work: {own:?}, {ms} ms: {:?}", requests(&stage));
+    assert!(requests(&stage).0 > 50, "too few to say anything");
 }
 
 #[test]

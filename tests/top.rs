@@ -79,7 +79,7 @@ fn start(stage: &Stage, slots: &str) -> Fleet {
 }
 
 fn top(fleet: &Fleet) -> String {
-    format!("{LLB} top --name {} --runtime-dir {}", fleet.name(), fleet.runtime_dir().display())
+    format!("'{LLB}' top --name {} --runtime-dir {}", fleet.name(), fleet.runtime_dir().display())
 }
 
 /// Slots of the rows, from the top.

@@ -145,8 +145,9 @@ impl Line {
 
     /// Whether another one lies over it on the same mount, or so over one that it lies on.
     fn is_beside_another(&self, lines: &[Self]) -> bool {
-        let covers =
-            |other: &Self| other.parent == self.parent && other.id != self.id && self.point.starts_with(&other.point);
+        // The root of all, in an initramfs, is its own parent: it lies below.
+        let is_beside = |other: &Self| other.parent == self.parent && ![self.id, self.parent].contains(&other.id);
+        let covers = |other: &Self| is_beside(other) && self.point.starts_with(&other.point);
         // A mount mostly has a higher number than the one it lies on. Where a number has been used again that one counts as
         // seen, so that this ends.
         let below = lines.iter().find(|line| line.id == self.parent && line.id < self.id);
@@ -229,6 +230,14 @@ mod tests {
         assert_eq!(point(&with("50 41 0:50 / /sys/fs/cgroup/unified rw - tmpfs tmpfs rw\n")), None);
         assert_eq!(point(&with("50 22 0:50 / /sys/fs rw - tmpfs tmpfs rw\n")), None);
         assert_eq!(point(&with("50 22 0:50 / /sys/fs/cg rw - tmpfs tmpfs rw\n")), point(HYBRID));
+    }
+
+    #[test]
+    fn the_root_of_an_initramfs_covers_nothing() {
+        let mountinfo = b"1 1 0:2 / / rw - rootfs rootfs rw\n\
+            18 1 0:21 / /sys rw,relatime - sysfs sysfs rw\n\
+            20 18 0:23 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup2 rw\n";
+        assert_eq!(cgroup2_mount(mountinfo).map(|mount| mount.point), Some("/sys/fs/cgroup".into()));
     }
 
     #[test]

@@ -155,19 +155,12 @@ impl Engine {
     }
 
     fn open_line(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
+        let sockets = self.bind_own(address, pattern, STANDBY as usize)?;
         let (Some(lines), Some(group)) = (&mut self.lines, self.updater.steering().group_index(address)) else {
             return Ok(());
         };
-        let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let owner = self.config.identity.as_ref().map(|identity| identity.uid);
-        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, STANDBY as usize)?;
-        let open = lines.open.entry(address).or_insert(Open { group, sockets: Vec::new(), arrived: 0 });
-        open.sockets = made.into_iter().map(Socket::from).collect();
+        let open = lines.open.entry(address).or_insert(Open { group, sockets, arrived: 0 });
         for (listener, place) in open.sockets.iter().zip(0..) {
-            listener.set_reuse_port(true)?;
-            socket::inherit(pattern, listener);
-            listener.bind(&address.0.into())?;
-            self.updater.steering_mut().disown(listener);
             listener.listen(BACKLOG)?;
             self.updater.steering_mut().enter_line(address, place, listener)?;
             lines.watch.get_ref().add(listener, u64::from(group * PLACES + place))?;
@@ -176,18 +169,41 @@ impl Engine {
         Ok(())
     }
 
+    /// Sockets of our own, bound beside those of the workers: they look as theirs to clients, and to the kernel as made by them.
+    pub(super) fn bind_own(
+        &mut self,
+        address: Address,
+        pattern: &OwnedFd,
+        count: usize,
+    ) -> anyhow::Result<Vec<Socket>> {
+        let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        let owner = self.config.identity.as_ref().map(|identity| identity.uid);
+        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, count)?;
+        let sockets: Vec<Socket> = made.into_iter().map(Socket::from).collect();
+        for socket in &sockets {
+            socket.set_reuse_port(true)?;
+            socket::inherit(pattern, socket);
+            socket.bind(&address.0.into())?;
+            self.updater.steering_mut().disown(socket);
+        }
+        Ok(sockets)
+    }
+
+    /// Closes a listener of our own: the kernel gives who waits there to the workers.
+    pub(super) fn close_own(&mut self, listener: Socket) {
+        let cookie = socket::cookie(&listener);
+        drop(listener);
+        if let Ok(cookie) = cookie {
+            self.updater.steering_mut().forget(cookie);
+        }
+    }
+
     /// Closes a line: the kernel gives who waits there to the workers, by the selector.
     fn close_line(&mut self, address: Address, now: Instant) {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
         self.moving(address, now, |engine| {
             engine.updater.steering().books().close_line(open.group);
-            for listener in open.sockets {
-                let cookie = socket::cookie(&listener);
-                drop(listener);
-                if let Ok(cookie) = cookie {
-                    engine.updater.steering_mut().forget(cookie);
-                }
-            }
+            open.sockets.into_iter().for_each(|listener| engine.close_own(listener));
         });
     }
 

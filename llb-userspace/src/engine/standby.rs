@@ -6,12 +6,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::Shutdown,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     time::Duration,
 };
 
 use llb_common::policy::Policy;
-use nix::libc;
 use socket2::Socket;
 
 use super::Engine;
@@ -20,7 +19,7 @@ use crate::{
     fleet::State,
     line::STANDBY,
     model::{Address, Instant},
-    sys::{born, socket},
+    sys::socket,
 };
 
 /// As many wait as the kernel allows (`net.core.somaxconn`).
@@ -166,25 +165,15 @@ impl Engine {
     }
 
     fn bind_standby(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<Socket> {
-        let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        let owner = self.config.identity.as_ref().map(|identity| identity.uid);
-        let mut made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, 1)?;
-        let socket = Socket::from(made.remove(0));
-        socket.set_reuse_port(true)?;
-        socket::inherit(pattern, &socket);
-        socket.bind(&address.0.into())?;
-        self.updater.steering_mut().disown(&socket);
+        let socket = self.bind_own(address, pattern, 1)?.remove(0);
         self.updater.steering_mut().own_line(address, STANDBY, &socket)?;
         Ok(socket)
     }
 
     fn close_standby(&mut self, address: Address, now: Instant) {
         self.moving(address, now, |engine| {
-            let Some(Open { socket, .. }) = engine.standby.open.remove(&address) else { return };
-            let cookie = socket::cookie(&socket);
-            drop(socket);
-            if let Ok(cookie) = cookie {
-                engine.updater.steering_mut().forget(cookie);
+            if let Some(Open { socket, .. }) = engine.standby.open.remove(&address) {
+                engine.close_own(socket);
             }
         });
     }

@@ -7,7 +7,7 @@ use crate::{control, top};
 
 pub(super) fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
     let TopArgs { once, name, runtime_dir } = args;
-    let name = name.map_or_else(|| first(&control::names(&runtime_dir)), |name| name.to_string());
+    let name = name.map_or_else(|| first(&control::names(&runtime_dir).unwrap_or_default()), |name| name.to_string());
     if !once {
         return top::live(runtime_dir, name);
     }

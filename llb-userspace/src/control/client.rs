@@ -174,13 +174,16 @@ impl<'a> Fleet<'a> {
 }
 
 /// The names of the fleets that have a control socket in `runtime_dir`, in order; a master that was killed has left its own.
-#[cfg(feature = "top")]
-pub(crate) fn names(runtime_dir: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(runtime_dir).into_iter().flatten().flatten();
-    let fleets = entries.filter(|entry| entry.path().join(SOCKET).exists());
+/// None if there is no such place, as nothing has run yet.
+pub(crate) fn names(runtime_dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(runtime_dir) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let fleets = entries.flatten().filter(|entry| entry.path().join(SOCKET).exists());
     let mut names: Vec<String> = fleets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
-    names
+    Ok(names)
 }
 
 /// The process that listens there.

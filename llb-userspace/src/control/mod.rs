@@ -54,7 +54,6 @@ mod client;
 mod lines;
 mod server;
 
-#[cfg(feature = "top")]
 pub(crate) use client::names;
 pub use client::{ControlError, Events, Fleet, Told};
 pub use lines::Missed;

@@ -61,7 +61,7 @@ pub(super) fn looks(runtime_dir: &Path, mut name: String, others: &Receiver<Stri
     loop {
         let looked = Fleet { runtime_dir, name: &name }.status().map_err(|error| error.to_string());
         let looked = Message::Looked { fleet: name.clone(), looked: Box::new(looked) };
-        let fleets = Message::Fleets(control::names(runtime_dir));
+        let fleets = Message::Fleets(control::names(runtime_dir).unwrap_or_default());
         if to.send(fleets.into()).and_then(|()| to.send(looked.into())).is_err() {
             return;
         }

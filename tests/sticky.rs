@@ -311,8 +311,8 @@ fn sessions_that_one_slot_knows_survive_three_reloads() {
     });
     assert_eq!((lost, fleet.status().generation), (0, 4));
     fleet.stop();
-    // The control.
-    let _fleet = stage.start(&["-n", "4"], &node);
+    // The control. By turns: of workers that are all free least-latency may choose one for long.
+    let _fleet = stage.start(&["-n", "4", "--policy", "round-robin"], &node);
     let mut rounds = 0;
     let lost = lost_sessions(&clients, || {
         rounds += 1;

@@ -5,6 +5,7 @@ mod harness;
 use std::{
     path::PathBuf,
     process::{Command, Output},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use harness::{Fleet, Stage, fleet::LLB, get, process::Stopped, until};
@@ -25,7 +26,9 @@ impl Tmux {
     /// Runs a shell's line in a window of this size.
     #[track_caller]
     fn start(stage: &Stage, (width, height): (u16, u16), env: &[(&str, &str)], line: &str) -> Self {
-        let tmux = Tmux { socket: stage.path().join("tmux") };
+        // Its own: a server that is told to end still takes clients for a moment.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let tmux = Tmux { socket: stage.path().join(format!("tmux.{}", NEXT.fetch_add(1, Ordering::Relaxed))) };
         let mut command = Command::new("tmux");
         // -u: it takes it that the outer terminal, which there is none of, has UTF-8.
         command.arg("-u").arg("-S").arg(&tmux.socket).args(["-f", "/dev/null", "new-session", "-d"]);

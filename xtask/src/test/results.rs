@@ -11,7 +11,12 @@ pub(crate) struct Suite {
     pub(crate) closing: Vec<String>,
     /// Their sum.
     pub(crate) tally: Tally,
+    /// Where tests panicked and what they said, a few lines of each.
+    panics: Vec<String>,
 }
+
+/// Of what a panic says. Some show a whole status.
+const LINES_OF_A_PANIC: usize = 8;
 
 /// How many tests ended how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +39,12 @@ pub(crate) enum Rule {
 impl Rule {
     /// Fails on whatever did not run, and on having run nothing.
     pub(crate) fn judge(self, suites: &[Suite]) -> Result<()> {
+        let failed: Vec<String> = suites
+            .iter()
+            .filter_map(|suite| Some(format!("{:#}\n{}", suite.check(0).err()?, suite.panics.join("\n"))))
+            .collect();
+        ensure!(failed.is_empty(), "{}", failed.join("\n"));
         for suite in suites {
-            suite.check(0)?;
             if self == Self::SomeTestInEverySuite && suite.tally.passed == 0 {
                 bail!("{} ran no test; give it one or delete it", suite.name);
             }
@@ -48,7 +57,7 @@ impl Rule {
 impl Suite {
     /// Fails unless it came to its end and each test passed, except for those that were `left_out` on purpose.
     pub(crate) fn check(&self, left_out: u64) -> Result<()> {
-        let Suite { name, closing, tally } = self;
+        let Suite { name, closing, tally, .. } = self;
         ensure!(!closing.is_empty(), "{name} ended without a `test result:` line");
         ensure!(tally.failed == 0, "{name}: {} tests failed", tally.failed);
         let skipped = tally.ignored + tally.filtered;
@@ -64,9 +73,21 @@ impl Suite {
 /// Reads cargo's and the runners' output.
 pub(crate) fn read(output: &str) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
-    for line in output.lines() {
+    let mut lines = output.lines().peekable();
+    while let Some(line) = lines.next() {
         if let Some(name) = announced(line) {
-            suites.push(Suite { name: name.to_owned(), closing: Vec::new(), tally: Tally::default() });
+            suites.push(Suite {
+                name: name.to_owned(),
+                closing: Vec::new(),
+                tally: Tally::default(),
+                panics: Vec::new(),
+            });
+        } else if let (true, Some(suite)) = (is_panic(line), suites.last_mut()) {
+            let mut panic = vec![line];
+            while let Some(said) = lines.next_if(|line| panic.len() < LINES_OF_A_PANIC && !ends_panic(line)) {
+                panic.push(said);
+            }
+            suite.panics.push(panic.join("\n"));
         } else if let (Some(tally), Some(suite)) = (tally(line), suites.last_mut()) {
             suite.closing.push(line.to_owned());
             suite.tally.add(tally);
@@ -89,6 +110,15 @@ fn announced(line: &str) -> Option<&str> {
     let indented = line.strip_prefix("   ")?.trim_start();
     let is_binary = indented.starts_with("Running ") && indented.ends_with(')');
     (is_binary || indented.starts_with("Doc-tests ")).then_some(indented)
+}
+
+/// `thread 'name' (1) panicked at tests/kernel.rs:1:1:`
+fn is_panic(line: &str) -> bool {
+    line.starts_with("thread '") && line.contains(" panicked at ")
+}
+
+fn ends_panic(line: &str) -> bool {
+    line.is_empty() || line.starts_with("stack backtrace:") || line.starts_with("note: ")
 }
 
 /// The counts in `test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s`.
@@ -158,6 +188,20 @@ mod tests {
         assert!(verdict(Rule::SomeTest, &nothing).is_err());
         assert_eq!(verdict(Rule::SomeTest, &(nothing.clone() + &something)), Ok(()));
         assert!(verdict(Rule::SomeTestInEverySuite, &(nothing + &something)).is_err());
+    }
+
+    #[test]
+    fn all_that_failed_is_told_with_what_it_said() {
+        let panic = "thread 'a' (1) panicked at tests/life.rs:1:1:\nit is late\nstack backtrace:\n  0: main\n";
+        let failed = |name: &str| format!("{panic}{}", suite(name, "4 passed; 1 failed; 0 ignored"));
+        // A panic is of the suite that was announced before.
+        let output = suite("first", "1 passed; 1 failed; 0 ignored") + &failed("second") + panic;
+        let told = verdict(Rule::SomeTest, &output).unwrap_err();
+        let said = "thread 'a' (1) panicked at tests/life.rs:1:1:\nit is late";
+        for part in ["Running first", "Running second", &format!("1 tests failed\n{said}\nRunning"), said] {
+            assert!(told.contains(part), "{part:?}: {told}");
+        }
+        assert!(!told.contains("main"), "{told}");
     }
 
     #[test]

@@ -344,7 +344,9 @@ fn assert_rescued(stage: &Stage, command: &[&str], groups: &[&str]) {
     assert!(of_workers.is_empty(), "workers have complained: {of_workers:#?}");
     let status = fleet.status();
     let moved: u64 = ["migrated", "migrated_by_hash"].iter().map(|outcome| status.selector[*outcome]).sum();
-    assert_eq!(Some(moved), waiting, "{status:#?}");
+    // On a busy machine one that has just been let go may need help too.
+    let rescued: u64 = status.workers.iter().filter_map(|worker| worker.rescued).sum();
+    assert_eq!(moved, rescued, "{status:#?}");
     assert_balanced(&fleet, ADDRESS);
 }
 

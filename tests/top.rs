@@ -281,7 +281,7 @@ fn whatever_ends_it_the_terminal_is_given_back() {
     let path = |name: &str| stage.path().join(name).display().to_string();
     // A shell stays in the window, to look at the terminal after it.
     let script = format!(
-        "cd $(dirname $0)\nstty -g > before\nsh -c 'echo $$ > pid; exec {}'\nstty -g > after\necho it is over\nexec sleep 60\n",
+        "cd $(dirname $0)\nstty -g > before\nsh -c \"echo \\$\\$ > pid; exec {}\"\nstty -g > after\necho it is over\nexec sleep 60\n",
         top(&fleet)
     );
     let script = stage.write("session.sh", &script);

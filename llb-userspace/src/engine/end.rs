@@ -75,11 +75,19 @@ fn find_outside(first: Pid, cgroup: &Path) -> Vec<Outsider> {
     let outside = opened.into_iter().filter(|(pid, _)| !inside.contains(pid) && (*pid == first || still.contains(pid)));
     let alive = outside.filter(|(_, process)| process.is_alive().unwrap_or(false));
     alive
-        .map(|(pid, process)| {
-            let place = procfs::cgroup(pid).unwrap_or_default();
-            Outsider { pid, process, whereabouts: format!("{} is in the cgroup {place}", procfs::Process::of(pid)) }
+        .filter_map(|(pid, process)| {
+            // The kernel no longer lists one that is about to exit, wherever it is.
+            let place = procfs::cgroup(pid).ok().filter(|place| !is_within(cgroup, place))?;
+            let whereabouts = format!("{} is in the cgroup {place}", procfs::Process::of(pid));
+            Some(Outsider { pid, process, whereabouts })
         })
         .collect()
+}
+
+/// Whether `place`, as /proc/PID/cgroup has it, is the cgroup of this directory or below it.
+fn is_within(directory: &Path, place: &str) -> bool {
+    let place = Path::new(place.trim_start_matches('/'));
+    place.ancestors().any(|place| !place.as_os_str().is_empty() && directory.ends_with(place))
 }
 
 impl Engine {
@@ -199,5 +207,21 @@ impl Engine {
             let _ = inbox.send(exited).await;
         });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_compared_with_its_directory() {
+        let directory = Path::new("/sys/fs/cgroup/unified/llb.main/w0.g1.0");
+        for inside in ["/llb.main/w0.g1.0", "/llb.main/w0.g1.0/own/deeper"] {
+            assert!(is_within(directory, inside), "{inside}");
+        }
+        for outside in ["", "/", "/llb.main", "/llb.main/w1.g1.1", "/user.slice", "/llb.other/w0.g1.0", "/w0.g1.0.x"] {
+            assert!(!is_within(directory, outside), "{outside}");
+        }
     }
 }

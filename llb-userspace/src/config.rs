@@ -36,7 +36,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
-pub use metrics::MetricsAddress;
+pub use metrics::{MetricsAddress, Scrape};
 pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
@@ -188,6 +188,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Where metrics are served; none: nowhere.
     pub metrics: Option<MetricsAddress>,
+    /// What each worker is asked for its own metrics, which are served there too; none: they are not.
+    pub scrape: Option<Scrape>,
     /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
     pub sticky: Option<Sticky>,
     /// What becomes of the workers when the master dies.
@@ -228,6 +230,7 @@ impl Config {
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
             metrics: None,
+            scrape: None,
             sticky: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,

@@ -81,6 +81,8 @@ pub mod estimate;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 mod fleet;
 #[cfg(feature = "master")]
+mod get;
+#[cfg(feature = "master")]
 #[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does, and for the simulation.
 pub mod internals {
     pub use crate::{

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{MetricsAddress, OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
+    config::{MetricsAddress, OnMasterExit, ReadyWhen, Scrape, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
     kernel::{Limit, OwnPorts},
@@ -39,6 +39,8 @@ pub(super) enum Command {
     Status(FleetCommand),
     /// Print the metrics of running fleets, in Prometheus' text format
     Metrics(MetricsArgs),
+    /// Ask one slot's worker for a path over HTTP, through its own listener
+    Curl(CurlArgs),
     /// Show the events of a running fleet
     Events(EventsArgs),
     /// Watch running fleets, live in the terminal
@@ -132,6 +134,9 @@ pub(super) struct RunArgs {
     /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
+    /// Ask each worker for its own metrics too, and serve them with a label `slot` at /workers; a port if workers listen on several
+    #[arg(long, value_name = "[PORT]/PATH", requires = "metrics")]
+    pub scrape: Option<Scrape>,
     /// Whether a client's connections all go to one slot; source: by its address
     #[arg(long, value_name = "BY", value_enum, default_value_t = StickyArg::Off)]
     pub sticky: StickyArg,
@@ -192,6 +197,24 @@ pub(super) struct MetricsArgs {
     /// Directory of the fleets' control sockets
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CurlArgs {
+    /// The slot, as `llb status` numbers them
+    #[arg(value_name = "SLOT")]
+    pub slot: u32,
+    /// What to ask for
+    #[arg(value_name = "PATH", value_parser = path)]
+    pub path: String,
+    /// Which of its ports, if it listens on several
+    #[arg(short = 'p', long, value_name = "[ADDR:]PORT", value_parser = limit)]
+    pub port: Option<Limit>,
+    /// How long it may take, to connect and to answer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 }
 
 #[derive(Debug, Args)]

@@ -142,6 +142,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         concurrency,
         queue_timeout: args.queue_timeout,
         metrics,
+        scrape: args.scrape,
         sticky,
         on_master_exit: args.on_master_exit.into(),
         guard: None,

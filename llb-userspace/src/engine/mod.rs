@@ -27,10 +27,12 @@ mod orphans;
 mod ports;
 mod publish;
 mod queues;
+mod reach;
 mod record;
 mod recycle;
 mod rescue;
 mod rights;
+mod scrape;
 mod service;
 mod signals;
 mod standby;
@@ -174,6 +176,8 @@ pub(crate) struct Engine {
     lookers: Rc<Semaphore>,
     /// How workers that start are asked whether they are ready; none if they are not.
     checker: Option<check::Checker>,
+    /// How single workers are connected to.
+    reacher: reach::Reacher,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
@@ -275,13 +279,17 @@ impl Engine {
         let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
         let mut signals = signals.map_err(failed("wait for signals"))?;
         let lookers = answers::lookers();
-        let answers = answers::answers(self.inbox.clone(), lookers.clone());
+        let reacher = self.reacher.clone();
+        let answers = answers::answers(self.inbox.clone(), lookers.clone(), reacher.clone());
+        let scraper =
+            self.config.scrape.clone().map(|scrape| scrape::Scraper::new(self.inbox.clone(), reacher, scrape));
         let control = control::Server::open(self.lock.path())?.run(answers);
         // Ends with this.
         let mut beside = JoinSet::new();
         if let Some(listener) = self.metrics.take() {
-            let answers = metrics::answers(self.inbox.clone(), lookers);
-            beside.spawn_local(serve_metrics(listener, answers));
+            let scrapes = scraper.is_some();
+            let answers = metrics::answers(self.inbox.clone(), lookers, scraper);
+            beside.spawn_local(serve_metrics(listener, scrapes, answers));
         }
         tokio::pin!(control);
         let socket = self.notify.clone();
@@ -404,8 +412,8 @@ impl Engine {
     }
 }
 
-async fn serve_metrics(listener: Listener, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
-    let error = serve(listener, answers).await;
+async fn serve_metrics(listener: Listener, scrapes: bool, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
+    let error = serve(listener, scrapes, answers).await;
     tracing::error!(%error, "cannot serve metrics");
 }
 

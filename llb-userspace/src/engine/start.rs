@@ -21,6 +21,7 @@ use super::{
     leftover,
     messages::Message,
     notify,
+    reach::Reacher,
     record::Keeper,
     service::Service,
     takeover::{self, Found, Left},
@@ -102,6 +103,8 @@ impl Engine {
         if let Some(sticky) = config.sticky {
             steering.remember_clients(sticky.ttl, now);
         }
+        let missing = KernelError::Missing { what: "map", name: names::REACHES };
+        let reacher = Reacher::new(inbox.clone(), steering.take_reaches().ok_or(missing)?);
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -123,6 +126,7 @@ impl Engine {
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
             checker,
+            reacher,
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,

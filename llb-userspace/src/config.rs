@@ -32,7 +32,7 @@ mod metrics;
 mod recycling;
 mod stop;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
@@ -190,6 +190,9 @@ pub struct Config {
     pub metrics: Option<MetricsAddress>,
     /// What each worker is asked for its own metrics, which are served there too; none: they are not.
     pub scrape: Option<Scrape>,
+    /// Where a balancer is told, by HAProxy's agent-check, how much of its weight this host can take; none: nowhere.
+    /// Counts with [`Tracking::Full`].
+    pub agent: Option<SocketAddr>,
     /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
     pub sticky: Option<Sticky>,
     /// What becomes of the workers when the master dies.
@@ -231,6 +234,7 @@ impl Config {
             queue_timeout: Duration::from_secs(5),
             metrics: None,
             scrape: None,
+            agent: None,
             sticky: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,

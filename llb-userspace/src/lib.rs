@@ -61,6 +61,8 @@
 )]
 
 #[cfg(feature = "master")]
+mod agent;
+#[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the binary, which is this module's `main` and nothing else.

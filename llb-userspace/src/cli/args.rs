@@ -10,7 +10,7 @@ use crate::{
     control,
     fleet::Name,
     kernel::{Limit, OwnPorts},
-    observe::log,
+    observe::log::{self, LogFormat},
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -137,6 +137,9 @@ pub(super) struct RunArgs {
     /// Ask each worker for its own metrics too, and serve them with a label `slot` at /workers; a port if workers listen on several
     #[arg(long, value_name = "[PORT]/PATH", requires = "metrics")]
     pub scrape: Option<Scrape>,
+    /// Tell a balancer how much of its weight this host can take, by HAProxy's agent-check, at this address
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub agent: Option<SocketAddr>,
     /// Whether a client's connections all go to one slot; source: by its address
     #[arg(long, value_name = "BY", value_enum, default_value_t = StickyArg::Off)]
     pub sticky: StickyArg,
@@ -157,6 +160,9 @@ pub(super) struct RunArgs {
     /// Log level: error, warn, info, debug, trace; or target=level,...
     #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "warn")]
     pub log: String,
+    /// How the log is written on standard error
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormatArg::Human)]
+    pub log_format: LogFormatArg,
     /// The server and its arguments; see docs/worker-contract.md
     #[arg(last = true, required_unless_present = "config", value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -370,6 +376,23 @@ impl From<TrackingArg> for Tracking {
             TrackingArg::Full => Tracking::Full,
             TrackingArg::Reports => Tracking::Reports,
             TrackingArg::Off => Tracking::Off,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormatArg {
+    /// Lines to read
+    Human,
+    /// One JSON object a line, the fleet's events too; see docs/events.md
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(arg: LogFormatArg) -> Self {
+        match arg {
+            LogFormatArg::Human => LogFormat::Human,
+            LogFormatArg::Json => LogFormat::Json,
         }
     }
 }

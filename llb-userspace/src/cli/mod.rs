@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         Err(MergeError::File(error)) => Err(error.into()),
     };
     let code = result.unwrap_or_else(|error| {
-        stderr::line(&format!("llb: {error:#}"));
+        stderr::fatal(&format!("llb: {error:#}"));
         exit::code(&error).into()
     });
     stderr::flush();

@@ -1,6 +1,6 @@
 //! `llb run`.
 
-use std::{process::ExitCode, thread::available_parallelism, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, thread::available_parallelism, time::Duration};
 
 use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log)?;
+    log::start(&args.log, args.log_format.into())?;
     let is_default = args.workers.is_none();
     let config = config(args)?;
     process::prepare(config.workers)?;
@@ -74,15 +74,33 @@ fn recycling(args: &RunArgs) -> Result<Recycling, NobodyCounts> {
 
 /// What workers listen on is not llb's own.
 #[derive(Debug, thiserror::Error)]
-#[error("--metrics {address} is a port that -p or --own-port gives to the workers: give another one")]
+#[error("{option} {address} is a port that -p or --own-port gives to the workers: give another one")]
 pub(super) struct PortOfWorkers {
+    option: &'static str,
     address: MetricsAddress,
 }
 
 fn metrics(args: &RunArgs) -> Result<Option<MetricsAddress>, PortOfWorkers> {
     match args.metrics.clone() {
-        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => Err(PortOfWorkers { address }),
+        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => {
+            Err(PortOfWorkers { option: "--metrics", address })
+        }
         address => Ok(address),
+    }
+}
+
+/// What a balancer is told goes by requests.
+#[derive(Debug, thiserror::Error)]
+#[error("--agent needs --tracking full: without that nobody knows who is busy")]
+pub(super) struct NobodyIsBusy;
+
+fn agent(args: &RunArgs) -> anyhow::Result<Option<SocketAddr>> {
+    match args.agent.map(MetricsAddress::Tcp) {
+        Some(_) if !matches!(args.tracking, TrackingArg::Full) => Err(NobodyIsBusy.into()),
+        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => {
+            Err(PortOfWorkers { option: "--agent", address }.into())
+        }
+        _ => Ok(args.agent),
     }
 }
 
@@ -113,6 +131,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
     let recycling = recycling(&args)?;
     let metrics = metrics(&args)?;
+    let agent = agent(&args)?;
     let sticky = sticky(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
@@ -143,6 +162,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         queue_timeout: args.queue_timeout,
         metrics,
         scrape: args.scrape,
+        agent,
         sticky,
         on_master_exit: args.on_master_exit.into(),
         guard: None,

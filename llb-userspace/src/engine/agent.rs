@@ -1,31 +1,30 @@
 //! What a balancer above is told: the fleet is looked at ten times a second, from what the publisher has read anyway.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering::Relaxed};
 
 use super::Engine;
+pub(super) use crate::agent::Listener;
 use crate::{
-    agent::{Sample, Word},
+    agent::{Headroom, Sample, serve},
     fleet::State,
     model::Instant,
+    sys::clock::now,
 };
 
 impl Engine {
     /// Takes a sample, if one is due.
     pub(super) fn sample_headroom(&mut self, now: Instant) {
-        let Some(agent) = &self.agent else { return };
-        if agent.borrow().is_due(now) {
-            agent.borrow_mut().sample(self.sample(), now);
+        let Some(headroom) = &self.headroom else { return };
+        if headroom.borrow().is_due(now) {
+            headroom.borrow_mut().sample(self.sample(), now);
         }
     }
 
     fn sample(&self) -> Sample {
-        let places = u64::from(self.config.concurrency.unwrap_or(1).max(1));
-        let count = |wanted: fn(&State) -> bool| {
-            self.lives.workers().filter(|worker| wanted(&worker.state)).count() as u32
-        };
+        let places = u64::from(self.config.concurrency.unwrap_or(1));
         let (mut serving, mut busy, mut waiting) = (0, 0, 0);
         for view in self.updater.views().iter().filter(|view| view.joined) {
-            // With a line its places count; without one a worker is busy that holds anything up.
+            // Where a worker serves so many at once, each takes a place; else one is busy that is held up.
             let held = view.in_flight + if self.config.concurrency.is_some() { view.parked } else { 0 };
             serving += 1;
             busy += u32::from(held >= places);
@@ -34,18 +33,15 @@ impl Engine {
         if self.lines.is_some() {
             waiting += self.updater.steering().books().waiting().load(Relaxed);
         }
-        Sample {
-            slots: self.lives.slots().count() as u32,
-            serving,
-            draining: count(|state| matches!(state, State::Draining { .. } | State::Stopping { .. })),
-            busy,
-            waiting,
-            is_ending: self.lives.is_ending(),
-        }
+        let finishes = |state| matches!(state, State::Draining { .. } | State::Stopping { .. });
+        let draining = self.lives.workers().filter(|worker| finishes(worker.state)).count() as u32;
+        let slots = self.lives.slots().count() as u32;
+        Sample { slots, serving, draining, busy, waiting, is_ending: self.lives.is_ending() }
     }
 }
 
-/// What is told at `now`.
-pub(super) fn line(word: Word) -> String {
-    word.to_string()
+/// Tells whoever connects.
+pub(super) async fn answer(listener: Listener, headroom: Rc<RefCell<Headroom>>) {
+    let error = serve(listener, || headroom.borrow().word(now()).to_string()).await;
+    tracing::error!(%error, "cannot answer agent checks");
 }

@@ -5,6 +5,7 @@
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
 mod acceptance;
+mod agent;
 mod answers;
 mod canary;
 mod check;
@@ -46,6 +47,7 @@ mod wake;
 mod worker;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     rc::Rc,
     sync::Arc,
@@ -62,12 +64,14 @@ use tokio::{
 pub use error::RunError;
 
 pub use crate::{
+    agent::AgentError,
     fleet::{CgroupError, LockError, SpawnError},
     metrics::MetricsError,
     sys::mounts::MountsError,
 };
 
 use crate::{
+    agent::Headroom,
     config::{Config, ReadyWhen},
     control,
     fleet::{
@@ -188,6 +192,9 @@ pub(crate) struct Engine {
     reloads: Reloads,
     /// Where metrics are served; none if they are not, or once they are.
     metrics: Option<Listener>,
+    /// What a balancer above is told of the fleet, and where; none if it is told nothing, or once it is.
+    headroom: Option<Rc<RefCell<Headroom>>>,
+    agent: Option<agent::Listener>,
     orphans: orphans::Orphans,
     turns: turns::Turns,
     service: Service,
@@ -291,6 +298,9 @@ impl Engine {
             let answers = metrics::answers(self.inbox.clone(), lookers, scraper);
             beside.spawn_local(serve_metrics(listener, scrapes, answers));
         }
+        if let Some((listener, headroom)) = self.agent.take().zip(self.headroom.clone()) {
+            beside.spawn_local(agent::answer(listener, headroom));
+        }
         tokio::pin!(control);
         let socket = self.notify.clone();
         let notified = notify::listen(&socket, self.inbox.clone());
@@ -369,6 +379,7 @@ impl Engine {
         self.reap_what_was_hidden();
         self.say_what_is_only_bound(now);
         self.attach_anew_if_bypassed(now);
+        self.sample_headroom(now);
         self.service.tick(now);
     }
 

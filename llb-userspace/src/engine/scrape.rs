@@ -85,9 +85,12 @@ impl Scraper {
         let reached = self.reacher.connect(Slot(slot), self.scrape.port).await.map_err(|failed| failed.error)?;
         let Reached { stream, entry: _entry } = reached;
         let mut body = Vec::new();
-        let collect = |part: &[u8]| match body.len() + part.len() {
-            ..=MOST => Ok(body.extend_from_slice(part)),
-            _ => Err(io::Error::other(format!("over {MOST} bytes"))),
+        let collect = |part: &[u8]| {
+            if body.len() + part.len() > MOST {
+                return Err(io::Error::other(format!("over {MOST} bytes")));
+            }
+            body.extend_from_slice(part);
+            Ok(())
         };
         let head = get(stream, &self.scrape.path, ACCEPT, collect).await.map_err(|error| error.to_string())?;
         if !head.status.is_success() {

@@ -1,6 +1,7 @@
 //! How a master begins: with what an earlier one has left, or afresh.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     fs::File,
     io,
@@ -28,6 +29,7 @@ use super::{
     worker::Running,
 };
 use crate::{
+    agent::{self, Headroom},
     config::{Config, OnMasterExit},
     fleet::{
         Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
@@ -52,6 +54,7 @@ impl Engine {
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
         // While nothing has been done yet that would have to be undone.
         let metrics = config.metrics.as_ref().map(Listener::open).transpose()?;
+        let agent = config.agent.map(agent::Listener::open).transpose()?;
         let guard = match config.on_master_exit {
             OnMasterExit::Keep => None,
             OnMasterExit::Stop => Some(Guard::start(&config)),
@@ -133,6 +136,8 @@ impl Engine {
             totals: Totals::default(),
             reloads: Reloads::default(),
             metrics,
+            headroom: agent.is_some().then(|| Rc::new(RefCell::new(Headroom::new(now)))),
+            agent,
             orphans: super::orphans::Orphans::default(),
             turns: super::turns::Turns::default(),
             service,

@@ -90,7 +90,7 @@ mod tests {
         let starting = worker(3, 0, State::Starting { deadline: Instant(0) }, &[]);
         assert_eq!(picked(&[old.clone(), new], 0, None), Ok(20));
         assert_eq!(picked(&[old.clone(), starting.clone()], 0, None), Ok(10), "it can still be reached");
-        assert_eq!(picked(&[old.clone()], 0, None), Ok(10));
+        assert_eq!(picked(std::slice::from_ref(&old), 0, None), Ok(10));
         assert_eq!(picked(&[starting], 0, None), Err(Unreachable::NotJoined(Slot(0))));
         assert_eq!(picked(&[old], 1, None), Err(Unreachable::NoWorker(Slot(1))));
     }

@@ -17,6 +17,9 @@
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
 //!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
+//!     metrics: Some("9464".parse()?),
+//!     scrape: Some("/metrics".parse()?),
+//!     agent: Some("10.0.0.1:9777".parse()?),
 //!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
 //!     ..Config::new("node", ["server.js"])
 //! };

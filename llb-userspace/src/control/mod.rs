@@ -44,6 +44,8 @@
 //! # fn main() -> serde_json::Result<()> {
 //! let request = Request::Drain { slot: 3 };
 //! assert_eq!(serde_json::to_string(&request)?, r#"{"cmd":"drain","slot":3}"#);
+//! let reach = Request::Reach { slot: 3, port: Some(8080), addr: None };
+//! assert_eq!(serde_json::to_string(&reach)?, r#"{"cmd":"reach","slot":3,"port":8080,"addr":null}"#);
 //! let outcome: Outcome = serde_json::from_str(r#"{"ok":true,"slot":3}"#)?;
 //! assert_eq!(outcome, Outcome::Done(Done { ok: true, slot: Some(3), ..Done::default() }));
 //! # Ok(())

@@ -84,6 +84,8 @@ fn a_status_above_399_fails_the_command() {
     let late = curl(&fleet, &["1", "/ms/60000", "--timeout", "300ms"]);
     assert_eq!(late.status.code(), Some(1));
     assert_eq!(text(&late.stderr), "llb: failed: the worker in slot 1 does not answer within 300ms\n");
+    let nowhere = stage.launch(&["--scrape", "/metrics"], &["true"]).wait();
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
     let none = curl(&fleet, &["9", "/"]);
     assert_eq!(
         (none.status.code(), text(&none.stderr)),

@@ -135,7 +135,7 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
     /// Ask each worker for its own metrics too, and serve them with a label `slot` at /workers; a port if workers listen on several
-    #[arg(long, value_name = "[PORT]/PATH", requires = "metrics")]
+    #[arg(long, value_name = "[PORT]/PATH")]
     pub scrape: Option<Scrape>,
     /// Tell a balancer how much of its weight this host can take, by HAProxy's agent-check, at this address
     #[arg(long, value_name = "ADDR:PORT")]

@@ -3,7 +3,7 @@
 use super::{
     check::WrongCommand,
     process::TooFewFiles,
-    run::{NoCommand, NobodyCounts, NobodyIsBusy, PortOfWorkers},
+    run::{NoCommand, NobodyCounts, NobodyIsBusy, PortOfWorkers, ServedNowhere},
 };
 use crate::{
     config::file::FileError,
@@ -47,8 +47,11 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() || error.is::<TooFewFiles>() {
         return Exit::Machine;
     }
-    let is_wrong =
-        error.is::<FileError>() || error.is::<NoCommand>() || error.is::<NobodyCounts>() || error.is::<NobodyIsBusy>();
+    let is_wrong = error.is::<FileError>()
+        || error.is::<NoCommand>()
+        || error.is::<NobodyCounts>()
+        || error.is::<NobodyIsBusy>()
+        || error.is::<ServedNowhere>();
     if is_wrong || error.is::<PortOfWorkers>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }

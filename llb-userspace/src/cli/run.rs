@@ -10,7 +10,7 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging, MetricsAddress, Recycling, Sticky},
+    config::{Config, Hanging, MetricsAddress, Recycling, Scrape, Sticky},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -89,6 +89,18 @@ fn metrics(args: &RunArgs) -> Result<Option<MetricsAddress>, PortOfWorkers> {
     }
 }
 
+/// What workers say of themselves is served with llb's own metrics.
+#[derive(Debug, thiserror::Error)]
+#[error("--scrape says nothing without --metrics: what workers answer is served there, at /workers")]
+pub(super) struct ServedNowhere;
+
+fn scrape(args: &RunArgs) -> Result<Option<Scrape>, ServedNowhere> {
+    match args.scrape.clone() {
+        Some(_) if args.metrics.is_none() => Err(ServedNowhere),
+        scrape => Ok(scrape),
+    }
+}
+
 /// What a balancer is told goes by requests.
 #[derive(Debug, thiserror::Error)]
 #[error("--agent needs --tracking full: without that nobody knows who is busy")]
@@ -132,6 +144,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let recycling = recycling(&args)?;
     let metrics = metrics(&args)?;
     let agent = agent(&args)?;
+    let scrape = scrape(&args)?;
     let sticky = sticky(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
@@ -161,7 +174,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         concurrency,
         queue_timeout: args.queue_timeout,
         metrics,
-        scrape: args.scrape,
+        scrape,
         agent,
         sticky,
         on_master_exit: args.on_master_exit.into(),

@@ -125,7 +125,7 @@ impl Stage {
         let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
         let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
         let llb = format!(
-            "case $1 in run|status|top|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
+            "case $1 in run|status|top|curl|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
         );
         stage.program("llb", &llb);
         stage.program("sudo", "exec \"$@\"");
@@ -308,14 +308,14 @@ fn every_field_of_the_status_is_explained() {
         let mut fleet = stage.fleet("llb run -n 1 -- node server.js");
         let status = fleet.until("it is up", |status| status["up"] == true);
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        let page = read("docs/metrics.md");
+        let page = read("docs/metrics.md") + &read("docs/events.md");
         let fields = [&status, &status["workers"][0], &status["slots"][0], &status["selector"], &status["groups"][0]];
         let events = String::from_utf8(stage.shell("llb events --json").output().unwrap().stdout).unwrap();
         let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let kinds = events.iter().map(|event| event["event"].as_str().unwrap().to_owned());
         let words = fields.into_iter().chain(&events).flat_map(keys).chain(kinds);
         for word in words.collect::<BTreeSet<_>>() {
-            assert!(page.contains(&format!("`{word}`")), "docs/metrics.md does not explain {word}");
+            assert!(page.contains(&format!("`{word}`")), "neither docs/metrics.md nor docs/events.md explains {word}");
         }
         fleet.stop();
     };

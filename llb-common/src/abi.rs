@@ -114,8 +114,11 @@ pub struct Seats {
     pub ticket: u64,
     /// How many places are taken in all lines.
     pub waiting: u64,
+    /// How many connections of llb's own are meant for one worker: entries of `REACHES`. Userspace's word; while it is 0 nobody
+    /// looks for them.
+    pub reaching: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 128);
 
@@ -247,6 +250,28 @@ pub struct Listener {
     pub seat: u32,
 }
 const _: () = assert!(size_of::<Listener>() == 8);
+
+/// From where llb itself connects to one worker: a key of the map `REACHES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct Asker {
+    /// The address.
+    pub source: crate::sticky::Source,
+    /// The port, host byte order.
+    pub port: u64,
+}
+const _: () = assert!(size_of::<Asker>() == 24);
+
+/// Whom such a connection is meant for: a value of the map `REACHES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Reach {
+    /// Index into `SOCKETS`: `group * MAX_SEATS + seat`.
+    pub place: u32,
+    /// 1 once the selector has sent it there.
+    pub is_made: u32,
+}
+const _: () = assert!(size_of::<Reach>() == 8);
 
 /// What a socket carries about its seat: the value of the socket storage `CONN`. Userspace sets it on a listener,
 /// and the kernel copies it to every connection accepted from there (`BPF_F_CLONE`).

@@ -2,7 +2,7 @@
 
 /// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
 /// number grows, and the loader refuses an object that lacks the name.
-pub const ABI: &str = "LLB_ABI_6";
+pub const ABI: &str = "LLB_ABI_7";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
 /// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
@@ -59,6 +59,8 @@ pub const OWN_PORTS: &str = "OWN_PORTS";
 pub const SLOTS: &str = "SLOTS";
 /// Hash of sockets: who asks, and at which port (`scope`), as [`crate::abi::Endpoint`], to the listener that is asked.
 pub const CHECKS: &str = "CHECKS";
+/// Hash: from where llb connects to one worker, as [`crate::abi::Asker`], to [`crate::abi::Reach`].
+pub const REACHES: &str = "REACHES";
 /// Hash of ports that other fleets listen on.
 pub const TAKEN: &str = "TAKEN";
 /// Array of one [`crate::abi::Sticky`].

@@ -8,7 +8,7 @@
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_check` | sk_lookup | leads llb's own question to the worker that it is meant for: [`check`] |
-//! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`] |
+//! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`]; or the one that llb itself asks: [`reach`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -19,6 +19,7 @@ mod kernel;
 mod line;
 mod listen;
 mod maps;
+mod reach;
 mod segment;
 mod select;
 mod sticky;
@@ -26,11 +27,14 @@ mod track;
 
 use aya_ebpf::{
     bindings::{
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, sk_action::SK_PASS,
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB,
+        sk_action::{SK_DROP, SK_PASS},
     },
     macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, sk_lookup, sk_reuseport, sock_ops},
     programs::{SkBuffContext, SkLookupContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
+
+use reach::Reached;
 
 /// What a cgroup program returns to let things go on.
 const ALLOW: i32 = 1;
@@ -91,13 +95,21 @@ pub fn llb_check(ctx: SkLookupContext) -> u32 {
     SK_PASS
 }
 
-/// `SK_DROP` would answer the client with a reset, so the verdict is always `SK_PASS`: without a selected socket the
+/// `SK_DROP` would answer the client with a reset, so a client's verdict is always `SK_PASS`: without a selected socket the
 /// kernel's hash takes over.
 #[sk_reuseport(migrate)]
 pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
-    if !select::is_stray(&ctx) {
-        maps::count(select::steer(&ctx));
+    if select::is_stray(&ctx) {
+        return SK_PASS;
     }
+    if maps::is_anybody_reaching() {
+        match reach::reach(&ctx) {
+            Reached::Nobody => {}
+            Reached::Worker => return SK_PASS,
+            Reached::Refused => return SK_DROP,
+        }
+    }
+    maps::count(select::steer(&ctx));
     SK_PASS
 }
 

@@ -10,9 +10,9 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        BUCKETS, Client, Conn, Endpoint, Group, Histogram, Homes, Line, Listener, MAX_GROUPS, MAX_LISTENERS,
-        MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Seat, Seats, SocketEvent,
-        Sticky,
+        Asker, BUCKETS, Client, Conn, Endpoint, Group, Histogram, Homes, Line, Listener, MAX_GROUPS, MAX_LISTENERS,
+        MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Reach, Seat, Seats,
+        SocketEvent, Sticky,
     },
     histogram::bucket,
     line::{PLACES, place_of},
@@ -35,7 +35,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_6: Global<u32> = Global::new(0);
+static LLB_ABI_7: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -100,6 +100,10 @@ static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 /// Workers that are asked at one moment.
 #[map]
 static CHECKS: SockHash<Endpoint> = SockHash::with_max_entries(MAX_SEATS as u32, 0);
+
+/// Connections of llb's own to single workers: as many as ask the control socket at once, and the exporter's.
+#[map]
+static REACHES: HashMap<Asker, Reach> = HashMap::with_max_entries(2 * MAX_SEATS as u32, 0);
 
 /// Leads a connection that is about to be made to the listener that is meant for whoever makes it, if one is.
 #[inline(always)]
@@ -298,6 +302,25 @@ pub fn waiting() -> Option<*mut u64> {
     let seats = SEATS.get_ptr_mut(0)?;
     // SAFETY: a field of the value.
     Some(unsafe { &raw mut (*seats).waiting })
+}
+
+/// Whether a connection of llb's own is meant for one worker.
+#[inline(always)]
+pub fn is_anybody_reaching() -> bool {
+    // SAFETY: a word of SEATS.
+    SEATS.get_ptr(0).is_some_and(|seats| unsafe { kernel::read(&raw const (*seats).reaching) } != 0)
+}
+
+/// Whom a connection from there is meant for.
+#[inline(always)]
+pub fn reach(asker: &Asker) -> Option<*mut Reach> {
+    REACHES.get_ptr_mut(asker)
+}
+
+/// Selects the socket of a group's seat by its place; false if there is none, or it is in another group.
+#[inline(always)]
+pub fn select_at(ctx: &aya_ebpf::programs::SkReuseportContext, place: u32) -> bool {
+    SOCKETS.select_reuseport(ctx, place).is_ok()
 }
 
 /// A group's line.

@@ -67,8 +67,14 @@ fn v6(words: [u32; 4]) -> Source {
 /// The client of the connection that is to be given to somebody.
 #[inline(always)]
 pub fn client(ctx: &SkReuseportContext) -> Source {
+    masked(source(ctx))
+}
+
+/// The address that it comes from.
+#[inline(always)]
+pub fn source(ctx: &SkReuseportContext) -> Source {
     // SAFETY: the context is valid during the program's run. Fields of its sockets are read word by word.
-    let source = unsafe {
+    unsafe {
         let moving = (*ctx.md).__bindgen_anon_4.migrating_sk;
         if moving.is_null() {
             from_packet(ctx, (*ctx.md).eth_protocol)
@@ -77,8 +83,7 @@ pub fn client(ctx: &SkReuseportContext) -> Source {
         } else {
             v6(kernel::read(&raw const (*moving).dst_ip6))
         }
-    };
-    masked(source)
+    }
 }
 
 #[inline(always)]

@@ -17,6 +17,9 @@
 //!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
 //!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
 //!     concurrency: Some(1),
+//!     metrics: Some("9464".parse()?),
+//!     scrape: Some("/metrics".parse()?),
+//!     agent: Some("10.0.0.1:9777".parse()?),
 //!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
 //!     ..Config::new("node", ["server.js"])
 //! };
@@ -32,11 +35,11 @@ mod metrics;
 mod recycling;
 mod stop;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
-pub use metrics::MetricsAddress;
+pub use metrics::{MetricsAddress, Scrape};
 pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
@@ -188,6 +191,11 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// Where metrics are served; none: nowhere.
     pub metrics: Option<MetricsAddress>,
+    /// What each worker is asked for its own metrics, which are served there too; none: they are not.
+    pub scrape: Option<Scrape>,
+    /// Where a balancer is told, by HAProxy's agent-check, how much of its weight this host can take; none: nowhere.
+    /// Counts with [`Tracking::Full`].
+    pub agent: Option<SocketAddr>,
     /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
     pub sticky: Option<Sticky>,
     /// What becomes of the workers when the master dies.
@@ -228,6 +236,8 @@ impl Config {
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
             metrics: None,
+            scrape: None,
+            agent: None,
             sticky: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,

@@ -33,6 +33,7 @@ mod effect;
 mod life;
 mod note;
 mod others;
+mod reach;
 mod seats;
 mod worker;
 
@@ -47,6 +48,7 @@ pub use name::{Name, NameError};
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;
 pub(crate) use others::Others;
+pub(crate) use reach::{Unreachable, pick};
 pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};

@@ -61,6 +61,8 @@
 )]
 
 #[cfg(feature = "master")]
+mod agent;
+#[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the binary, which is this module's `main` and nothing else.
@@ -80,6 +82,8 @@ pub mod estimate;
 #[cfg(feature = "master")]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 mod fleet;
+#[cfg(feature = "master")]
+mod get;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does, and for the simulation.
 pub mod internals {

@@ -6,11 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
 use llb_common::{abi::MAX_SEATS, policy::Policy};
 
 use crate::{
-    config::{MetricsAddress, OnMasterExit, ReadyWhen, StopSignal, StopWhom, Tracking},
+    config::{MetricsAddress, OnMasterExit, ReadyWhen, Scrape, StopSignal, StopWhom, Tracking},
     control,
     fleet::Name,
     kernel::{Limit, OwnPorts},
-    observe::log,
+    observe::log::{self, LogFormat},
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -39,6 +39,8 @@ pub(super) enum Command {
     Status(FleetCommand),
     /// Print the metrics of running fleets, in Prometheus' text format
     Metrics(MetricsArgs),
+    /// Ask one slot's worker for a path over HTTP, through its own listener
+    Curl(CurlArgs),
     /// Show the events of a running fleet
     Events(EventsArgs),
     /// Watch running fleets, live in the terminal
@@ -132,6 +134,12 @@ pub(super) struct RunArgs {
     /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
+    /// Ask each worker for its own metrics too, and serve them with a label `slot` at /workers; a port if workers listen on several
+    #[arg(long, value_name = "[PORT]/PATH")]
+    pub scrape: Option<Scrape>,
+    /// Tell a balancer how much of its weight this host can take, by HAProxy's agent-check, at this address
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub agent: Option<SocketAddr>,
     /// Whether a client's connections all go to one slot; source: by its address
     #[arg(long, value_name = "BY", value_enum, default_value_t = StickyArg::Off)]
     pub sticky: StickyArg,
@@ -152,6 +160,9 @@ pub(super) struct RunArgs {
     /// Log level: error, warn, info, debug, trace; or target=level,...
     #[arg(long, value_name = "LEVEL", value_parser = log::filter, default_value = "warn")]
     pub log: String,
+    /// How the log is written on standard error
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormatArg::Human)]
+    pub log_format: LogFormatArg,
     /// The server and its arguments; see docs/worker-contract.md
     #[arg(last = true, required_unless_present = "config", value_name = "CMD")]
     pub command: Vec<OsString>,
@@ -192,6 +203,24 @@ pub(super) struct MetricsArgs {
     /// Directory of the fleets' control sockets
     #[arg(long, value_name = "DIR", default_value = "/run/llb")]
     pub runtime_dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CurlArgs {
+    /// The slot, as `llb status` numbers them
+    #[arg(value_name = "SLOT")]
+    pub slot: u32,
+    /// What to ask for
+    #[arg(value_name = "PATH", value_parser = path)]
+    pub path: String,
+    /// Which of its ports, if it listens on several
+    #[arg(short = 'p', long, value_name = "[ADDR:]PORT", value_parser = limit)]
+    pub port: Option<Limit>,
+    /// How long it may take, to connect and to answer
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "10s")]
+    pub timeout: Duration,
+    #[command(flatten)]
+    pub fleet: FleetArgs,
 }
 
 #[derive(Debug, Args)]
@@ -347,6 +376,23 @@ impl From<TrackingArg> for Tracking {
             TrackingArg::Full => Tracking::Full,
             TrackingArg::Reports => Tracking::Reports,
             TrackingArg::Off => Tracking::Off,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LogFormatArg {
+    /// Lines to read
+    Human,
+    /// One JSON object a line, the fleet's events too; see docs/events.md
+    Json,
+}
+
+impl From<LogFormatArg> for LogFormat {
+    fn from(arg: LogFormatArg) -> Self {
+        match arg {
+            LogFormatArg::Human => LogFormat::Human,
+            LogFormatArg::Json => LogFormat::Json,
         }
     }
 }

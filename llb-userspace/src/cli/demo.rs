@@ -18,14 +18,14 @@ use crate::{
     doctor::check_machine,
     engine::{self, Up},
     model::Slot,
-    observe::log,
+    observe::log::{self, LogFormat},
 };
 
 /// Of a terminal that does not say.
 const USUAL_WIDTH: usize = 80;
 
 pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    log::start("error")?;
+    log::start("error", LogFormat::Human)?;
     check_machine()?;
     let plan = Plan { seed: args.seed, ..Plan::default() };
     eprintln!(

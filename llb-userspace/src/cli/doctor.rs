@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     doctor::{self, Wanted},
-    observe::log,
+    observe::log::{self, LogFormat},
 };
 
 pub(super) fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log)?;
+    log::start(&args.log, LogFormat::Human)?;
     let wanted = Wanted {
         name: Wanted::own_name()?,
         runtime_dir: args.runtime_dir,

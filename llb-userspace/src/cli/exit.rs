@@ -1,6 +1,10 @@
 //! Exit codes, so that scripts and units can tell what happened.
 
-use super::{check::WrongCommand, process::TooFewFiles, run::NoCommand, run::NobodyCounts, run::PortOfWorkers};
+use super::{
+    check::WrongCommand,
+    process::TooFewFiles,
+    run::{NoCommand, NobodyCounts, NobodyIsBusy, PortOfWorkers, ServedNowhere},
+};
 use crate::{
     config::file::FileError,
     doctor::MachineError,
@@ -43,7 +47,11 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
     if error.is::<MachineError>() || error.is::<TooFewFiles>() {
         return Exit::Machine;
     }
-    let is_wrong = error.is::<FileError>() || error.is::<NoCommand>() || error.is::<NobodyCounts>();
+    let is_wrong = error.is::<FileError>()
+        || error.is::<NoCommand>()
+        || error.is::<NobodyCounts>()
+        || error.is::<NobodyIsBusy>()
+        || error.is::<ServedNowhere>();
     if is_wrong || error.is::<PortOfWorkers>() || error.is::<WrongCommand>() || error.is::<IdentityError>() {
         return Exit::Usage;
     }
@@ -57,8 +65,13 @@ pub(super) fn code(error: &anyhow::Error) -> Exit {
             SpawnError::NotExecutable { .. } | SpawnError::NoInterpreter { .. } => Exit::NotExecutable,
             _ => Exit::Failure,
         },
-        Some(RunError::Lock(_) | RunError::Control(_) | RunError::Metrics(_) | RunError::Loop { .. }) | None => {
-            Exit::Failure
-        }
+        Some(
+            RunError::Lock(_)
+            | RunError::Control(_)
+            | RunError::Metrics(_)
+            | RunError::Agent(_)
+            | RunError::Loop { .. },
+        )
+        | None => Exit::Failure,
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod curl;
 mod demo;
 mod doctor;
 mod events;
@@ -37,7 +38,7 @@ pub fn main() -> ExitCode {
         Err(MergeError::File(error)) => Err(error.into()),
     };
     let code = result.unwrap_or_else(|error| {
-        stderr::line(&format!("llb: {error:#}"));
+        stderr::fatal(&format!("llb: {error:#}"));
         exit::code(&error).into()
     });
     stderr::flush();
@@ -54,6 +55,7 @@ fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::Curl(args) => curl::run(&args),
         Command::Events(args) => events::run(&args),
         #[cfg(feature = "top")]
         Command::Top(args) => top::run(args),

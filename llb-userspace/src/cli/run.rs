@@ -1,6 +1,6 @@
 //! `llb run`.
 
-use std::{process::ExitCode, thread::available_parallelism, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, thread::available_parallelism, time::Duration};
 
 use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
@@ -10,7 +10,7 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging, MetricsAddress, Recycling, Sticky},
+    config::{Config, Hanging, MetricsAddress, Recycling, Scrape, Sticky},
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log)?;
+    log::start(&args.log, args.log_format.into())?;
     let is_default = args.workers.is_none();
     let config = config(args)?;
     process::prepare(config.workers)?;
@@ -74,15 +74,45 @@ fn recycling(args: &RunArgs) -> Result<Recycling, NobodyCounts> {
 
 /// What workers listen on is not llb's own.
 #[derive(Debug, thiserror::Error)]
-#[error("--metrics {address} is a port that -p or --own-port gives to the workers: give another one")]
+#[error("{option} {address} is a port that -p or --own-port gives to the workers: give another one")]
 pub(super) struct PortOfWorkers {
+    option: &'static str,
     address: MetricsAddress,
 }
 
 fn metrics(args: &RunArgs) -> Result<Option<MetricsAddress>, PortOfWorkers> {
     match args.metrics.clone() {
-        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => Err(PortOfWorkers { address }),
+        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => {
+            Err(PortOfWorkers { option: "--metrics", address })
+        }
         address => Ok(address),
+    }
+}
+
+/// What workers say of themselves is served with llb's own metrics.
+#[derive(Debug, thiserror::Error)]
+#[error("--scrape says nothing without --metrics: what workers answer is served there, at /workers")]
+pub(super) struct ServedNowhere;
+
+fn scrape(args: &RunArgs) -> Result<Option<Scrape>, ServedNowhere> {
+    match args.scrape.clone() {
+        Some(_) if args.metrics.is_none() => Err(ServedNowhere),
+        scrape => Ok(scrape),
+    }
+}
+
+/// What a balancer is told goes by requests.
+#[derive(Debug, thiserror::Error)]
+#[error("--agent needs --tracking full: without that nobody knows who is busy")]
+pub(super) struct NobodyIsBusy;
+
+fn agent(args: &RunArgs) -> anyhow::Result<Option<SocketAddr>> {
+    match args.agent.map(MetricsAddress::Tcp) {
+        Some(_) if !matches!(args.tracking, TrackingArg::Full) => Err(NobodyIsBusy.into()),
+        Some(address) if address.is_a_workers(&args.ports, &args.own_ports) => {
+            Err(PortOfWorkers { option: "--agent", address }.into())
+        }
+        _ => Ok(args.agent),
     }
 }
 
@@ -113,6 +143,8 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
     let recycling = recycling(&args)?;
     let metrics = metrics(&args)?;
+    let agent = agent(&args)?;
+    let scrape = scrape(&args)?;
     let sticky = sticky(&args)?;
     let identity = Identity::find(args.user.as_deref(), args.group.as_deref())?;
     let mut command = args.command.into_iter();
@@ -142,6 +174,8 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         concurrency,
         queue_timeout: args.queue_timeout,
         metrics,
+        scrape,
+        agent,
         sticky,
         on_master_exit: args.on_master_exit.into(),
         guard: None,

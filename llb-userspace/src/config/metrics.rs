@@ -72,11 +72,54 @@ impl FromStr for MetricsAddress {
     }
 }
 
+/// What each worker is asked for its own metrics: a path, and before it a port if workers listen on several.
+///
+/// ```
+/// use llb::{config::{Config, Scrape}, kernel::Limit};
+///
+/// # fn main() -> Result<(), String> {
+/// let scrape: Scrape = "/metrics".parse()?;
+/// assert_eq!(scrape, Scrape { port: None, path: "/metrics".into() });
+/// assert_eq!("9100/stats".parse(), Ok(Scrape { port: Some(Limit { addr: None, port: 9100 }), path: "/stats".into() }));
+///
+/// let config = Config { scrape: Some(scrape), ..Config::new("node", ["server.js"]) };
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scrape {
+    /// Where they are asked, if they listen on several ports.
+    pub port: Option<Limit>,
+    /// For what.
+    pub path: String,
+}
+
+impl FromStr for Scrape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong =
+            || "give a path, as /metrics, or a port and a path, as 9100/metrics or [::]:9100/metrics".to_owned();
+        let (port, _) = text.split_once('/').ok_or_else(wrong)?;
+        let path = &text[port.len()..];
+        let port = match (port, port.parse::<u16>(), port.parse::<SocketAddr>()) {
+            ("", ..) => None,
+            (_, Ok(port), _) => Some(Limit { addr: None, port }),
+            (.., Ok(address)) => Some(Limit { addr: Some(address.ip()), port: address.port() }),
+            _ => return Err(wrong()),
+        };
+        if !path.bytes().all(|byte| byte.is_ascii_graphic()) || port.is_some_and(|limit| limit.port == 0) {
+            return Err(wrong());
+        }
+        Ok(Scrape { port, path: path.to_owned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
 
-    use super::MetricsAddress;
+    use super::{MetricsAddress, Scrape};
     use crate::kernel::{Limit, OwnPorts};
 
     #[test]
@@ -86,6 +129,15 @@ mod tests {
         }
         for wrong in ["", "0", "127.0.0.1:0", "unix:", "/run/socket", "localhost:80", "70000"] {
             assert!(wrong.parse::<MetricsAddress>().unwrap_err().contains("9464"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn workers_are_asked_at_a_port_if_one_is_given() {
+        let six = Limit { addr: Some("::".parse().unwrap()), port: 9100 };
+        assert_eq!("[::]:9100/a/b?c=d".parse(), Ok(Scrape { port: Some(six), path: "/a/b?c=d".into() }));
+        for wrong in ["", "metrics", "0/metrics", "99999/", "/a b", "localhost:80/metrics"] {
+            assert!(wrong.parse::<Scrape>().unwrap_err().contains("/metrics"), "{wrong}");
         }
     }
 

@@ -1,17 +1,23 @@
 //! Asks a running master.
 
 use std::{
-    io::{self, BufRead, BufReader, ErrorKind, Write},
-    os::unix::net::UnixStream,
+    io::{self, BufRead, BufReader, ErrorKind, IoSliceMut, Write},
+    mem::MaybeUninit,
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Failed, Missed, Outcome, Request, SOCKET};
-use crate::observe::{event::Event, status::Status};
+use crate::{
+    kernel::Limit,
+    observe::{event::Event, status::Status},
+};
 
 /// A master answers a question within milliseconds; one that has not after this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -130,6 +136,33 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Connects to a slot's worker.
+    ///
+    /// # Errors
+    /// [`ControlError`]; [`ControlError::NoAnswer`] also if its queue takes no connection within `patience`.
+    pub(crate) fn reach(
+        &self,
+        slot: u32,
+        port: Option<Limit>,
+        patience: Duration,
+    ) -> Result<Result<Connected, Failed>, ControlError> {
+        let (port, addr) = (port.map(|limit| limit.port), port.and_then(|limit| limit.addr));
+        let answer = self.ask(Request::Reach { slot, port, addr }, Some(patience))?;
+        let control = answer.into_inner();
+        let (line, descriptor) = receive(&control).map_err(|source| self.no_answer(source))?;
+        match (self.line(&mut line.as_slice())?, descriptor) {
+            (None, _) => Err(self.ended()),
+            (Some(Outcome::Done(_)), Some(descriptor)) => Ok(Ok(Connected { stream: descriptor.into(), control })),
+            (Some(Outcome::Failed(failed @ Failed { failure: Some(_), .. })), _) => Ok(Err(failed)),
+            (Some(Outcome::Failed(Failed { error, .. })), _) => {
+                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+            }
+            (Some(Outcome::Done(done)), None) => {
+                Err(ControlError::NotUnderstood { name: self.name.into(), says: format!("{done:?}") })
+            }
+        }
+    }
+
     fn socket(&self) -> PathBuf {
         self.runtime_dir.join(self.name).join(SOCKET)
     }
@@ -184,6 +217,37 @@ pub(crate) fn names(runtime_dir: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = fleets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     Ok(names)
+}
+
+/// A connection to one worker.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub stream: TcpStream,
+    /// As long as this is open, nobody else gets it.
+    pub control: UnixStream,
+}
+
+/// Receives a line, and the descriptor that comes with it. Nothing follows it.
+fn receive(from: &UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut line = Vec::new();
+    let mut descriptor = None;
+    while !line.ends_with(b"\n") {
+        let mut bytes = [0; 1024];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let data = &mut [IoSliceMut::new(&mut bytes)];
+        let length = recvmsg(from, data, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
+        if length == 0 {
+            break;
+        }
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                descriptor = descriptors.last().or(descriptor);
+            }
+        }
+        line.extend_from_slice(&bytes[..length]);
+    }
+    Ok((line, descriptor))
 }
 
 /// The process that listens there.

@@ -1,11 +1,15 @@
 //! What an asker is told, line by line.
 
-use std::io;
+use std::{
+    io::{self, IoSlice},
+    os::fd::{AsFd, AsRawFd},
+};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::AsyncWriteExt,
-    net::unix::WriteHalf,
+    io::{AsyncWriteExt, Interest},
+    net::{UnixStream, unix::WriteHalf},
     sync::broadcast::{Receiver, error::RecvError},
 };
 
@@ -26,6 +30,23 @@ impl<'a> Lines<'a> {
         let mut line = serde_json::to_vec(line)?;
         line.push(b'\n');
         self.0.write_all(&line).await
+    }
+
+    /// Writes one line, and hands over a descriptor with it.
+    ///
+    /// # Errors
+    /// If nobody is there to read it any more.
+    pub(crate) async fn hand_over(&mut self, line: &impl Serialize, what: impl AsFd) -> io::Result<()> {
+        let mut line = serde_json::to_vec(line)?;
+        line.push(b'\n');
+        let stream: &UnixStream = self.0.as_ref();
+        let fds = [what.as_fd().as_raw_fd()];
+        let sent = stream.async_io(Interest::WRITABLE, || {
+            let (data, control) = ([IoSlice::new(&line)], [ControlMessage::ScmRights(&fds)]);
+            Ok(sendmsg::<()>(stream.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None)?)
+        });
+        let sent = sent.await?;
+        self.0.write_all(&line[sent..]).await
     }
 }
 

@@ -44,6 +44,8 @@
 //! # fn main() -> serde_json::Result<()> {
 //! let request = Request::Drain { slot: 3 };
 //! assert_eq!(serde_json::to_string(&request)?, r#"{"cmd":"drain","slot":3}"#);
+//! let reach = Request::Reach { slot: 3, port: Some(8080), addr: None };
+//! assert_eq!(serde_json::to_string(&reach)?, r#"{"cmd":"reach","slot":3,"port":8080,"addr":null}"#);
 //! let outcome: Outcome = serde_json::from_str(r#"{"ok":true,"slot":3}"#)?;
 //! assert_eq!(outcome, Outcome::Done(Done { ok: true, slot: Some(3), ..Done::default() }));
 //! # Ok(())
@@ -54,12 +56,14 @@ mod client;
 mod lines;
 mod server;
 
-pub(crate) use client::names;
+pub(crate) use client::{Connected, names};
 pub use client::{ControlError, Events, Fleet, Told};
 pub use lines::Missed;
 pub(crate) use lines::{Lines, follow};
 pub(crate) use server::Server;
 pub use server::ServerError;
+
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +113,18 @@ pub enum Request {
         /// The slot.
         slot: u32,
     },
+    /// Connect to a slot's worker, whatever the policy says, as `llb curl` does. The answer's line comes with the connection, as
+    /// a descriptor (`SCM_RIGHTS`); it is that worker's alone until the control connection closes.
+    Reach {
+        /// The slot.
+        slot: u32,
+        /// Where it listens; needed if it does so on several ports.
+        #[serde(default)]
+        port: Option<u16>,
+        /// At which address of that port.
+        #[serde(default)]
+        addr: Option<IpAddr>,
+    },
     /// End the fleet. It is over when the connection closes.
     Stop {},
 }
@@ -116,7 +132,7 @@ pub enum Request {
 impl Request {
     /// Whether its answer has no end but the connection's.
     fn is_last(self) -> bool {
-        matches!(self, Request::Events { .. } | Request::Stop {})
+        matches!(self, Request::Events { .. } | Request::Reach { .. } | Request::Stop {})
     }
 }
 
@@ -131,7 +147,7 @@ pub struct Done {
     /// The number of slots, after `scale`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<u32>,
-    /// The slot, after `drain` and `restart`.
+    /// The slot, after `drain`, `restart` and `reach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slot: Option<u32>,
     /// Its new worker, after `restart`.

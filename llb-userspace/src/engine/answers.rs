@@ -17,10 +17,17 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{completion::Completion, messages::Message, queues, totals};
+use super::{
+    completion::Completion,
+    messages::Message,
+    queues,
+    reach::{Reached, Reacher},
+    totals,
+};
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
     fleet::{Canary, Command, Granted, Kind, Style},
+    kernel::Limit,
     model::Slot,
     observe::{event::Event, status::Status},
     sys::clock::now,
@@ -57,8 +64,9 @@ pub(super) fn lookers() -> Lookers {
 pub(super) fn answers(
     inbox: mpsc::Sender<Message>,
     lookers: Lookers,
+    reacher: Reacher,
 ) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
-    async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, request, lines).await
+    async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, &reacher, request, lines).await
 }
 
 /// The status with all that there is to know.
@@ -81,6 +89,7 @@ pub(super) async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaph
 async fn answer(
     inbox: &mpsc::Sender<Message>,
     lookers: &Semaphore,
+    reacher: &Reacher,
     request: Request,
     lines: &mut Lines<'_>,
 ) -> io::Result<()> {
@@ -111,6 +120,16 @@ async fn answer(
         Request::Scale { workers } => Command::Scale { workers },
         Request::Drain { slot } => Command::Drain { slot: Slot(slot) },
         Request::Restart { slot } => Command::Restart { slot: Slot(slot) },
+        Request::Reach { slot, port, addr } => {
+            let port = port.map(|port| Limit { addr, port });
+            let Reached { stream, entry: _entry } = match reacher.connect(Slot(slot), port).await {
+                Ok(reached) => reached,
+                Err(failed) => return lines.write(&failed).await,
+            };
+            lines.hand_over(&Done { ok: true, slot: Some(slot), ..Done::default() }, stream).await?;
+            // It is entered as long as the asker stays.
+            return std::future::pending().await;
+        }
         Request::Stop {} => Command::Stop,
     };
     let begun = match ask(inbox, |reply| Message::Command { command, reply }).await? {
@@ -166,7 +185,10 @@ async fn outcome_of(inbox: &mpsc::Sender<Message>, mut completion: Completion, b
 }
 
 /// Asks the engine; without an answer it has ended.
-async fn ask<T>(inbox: &mpsc::Sender<Message>, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> io::Result<T> {
+pub(super) async fn ask<T>(
+    inbox: &mpsc::Sender<Message>,
+    message: impl FnOnce(oneshot::Sender<T>) -> Message,
+) -> io::Result<T> {
     let (reply, answer) = oneshot::channel();
     inbox.send(message(reply)).await.map_err(|_| ErrorKind::BrokenPipe)?;
     answer.await.map_err(|_| ErrorKind::BrokenPipe.into())

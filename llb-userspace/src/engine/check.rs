@@ -173,7 +173,7 @@ impl Drop for Directed {
 }
 
 /// An address of this machine at which a listener of this one is reached.
-fn reached_by(listens: IpAddr) -> IpAddr {
+pub(super) fn reached_by(listens: IpAddr) -> IpAddr {
     match listens {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

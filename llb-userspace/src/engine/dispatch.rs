@@ -88,6 +88,9 @@ impl Engine {
                 drop(reply.send(begun));
             }
             Message::Follow { reply } => drop(reply.send(self.journal.follow())),
+            // Who asked may have gone.
+            Message::Reach { slot, port, reply } => drop(reply.send(self.target(slot, port))),
+            Message::Admit { cookie, listener, reply } => drop(reply.send(self.admit(cookie, listener))),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
                 Ok(status) => drop(reply.send((status, self.queues()))),

@@ -12,7 +12,7 @@ use crate::{
     config::ReadyWhen,
     fleet::{Effect, Failure, Kind, Note, Order, Output, State, Worker, find, spawn, spawn::keeps_descriptors},
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
-    observe::{event::Event, stderr},
+    observe::{event::Event, log::EVENTS, stderr},
     report::say,
     sys::clock::{self, wall_ms},
 };
@@ -262,7 +262,7 @@ impl Engine {
                 _ => {}
             }
             let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
-            tracing::info!(event, slot, pid, generation = generation.0, "{cause}");
+            tracing::info!(target: EVENTS, event, slot, pid, generation = generation.0, "{cause}");
             self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
         }
     }

@@ -3,6 +3,7 @@
 use std::{io, process::ExitStatus, time::Duration};
 
 use crate::{
+    agent::AgentError,
     control::ServerError,
     fleet::{CgroupError, LockError, SpawnError},
     kernel::KernelError,
@@ -29,6 +30,9 @@ pub enum RunError {
     /// Metrics cannot be served where they are to be.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// Agent checks cannot be answered where they are to be.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
     /// A worker could not be started at all.
     #[error("cannot start worker {slot}")]
     Spawn {

@@ -1,14 +1,15 @@
 //! What reaches the engine from the tasks around it.
 
-use std::{ffi::OsString, process::ExitStatus};
+use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitStatus};
 
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, worker::ExitRecord};
+use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, reach::Target, worker::ExitRecord};
 use crate::{
-    fleet::{Command, Refusal, closing::Look},
-    model::WorkerId,
+    fleet::{Command, Refusal, Unreachable, closing::Look},
+    kernel::Limit,
+    model::{Slot, WorkerId},
     observe::{event::Event, status::Status},
     report::{Fault, Report},
 };
@@ -50,6 +51,10 @@ pub(super) enum Message {
     Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.
     Follow { reply: oneshot::Sender<(Vec<Event>, broadcast::Receiver<Event>)> },
+    /// Somebody wants to connect to one worker.
+    Reach { slot: Slot, port: Option<Limit>, reply: oneshot::Sender<Result<Target, Unreachable>> },
+    /// It is to be found by the selector, though its listener has left its group.
+    Admit { cookie: u64, listener: OwnedFd, reply: oneshot::Sender<io::Result<()>> },
     /// Somebody asks for the status, and for where to look for what it lacks.
     Ask { reply: oneshot::Sender<(Status, Vec<Queues>)> },
 }

@@ -7,6 +7,7 @@ use tokio::{sync::mpsc::Sender, time::timeout};
 use super::{
     answers::{Lookers, whole_status},
     messages::Message,
+    scrape::Scraper,
 };
 use crate::{
     metrics::{Answer, Question, encode, families},
@@ -17,8 +18,15 @@ use crate::{
 const STATUS_WITHIN: Duration = Duration::from_secs(5);
 
 /// What is answered where metrics are served.
-pub(super) fn answers(inbox: Sender<Message>, lookers: Lookers) -> impl AsyncFn(Question) -> Answer + Clone + 'static {
+pub(super) fn answers(
+    inbox: Sender<Message>,
+    lookers: Lookers,
+    scraper: Option<Scraper>,
+) -> impl AsyncFn(Question) -> Answer + Clone + 'static {
     async move |question: Question| {
+        if let (Question::Workers, Some(scraper)) = (question, &scraper) {
+            return scraper.scrape().await;
+        }
         let status = timeout(STATUS_WITHIN, whole_status(&inbox, &lookers)).await;
         match status.ok().and_then(Result::ok) {
             Some(status) => answer(question, status),
@@ -30,6 +38,7 @@ pub(super) fn answers(inbox: Sender<Message>, lookers: Lookers) -> impl AsyncFn(
 fn answer(question: Question, status: Status) -> Answer {
     match question {
         Question::Live => Answer::line(true, "llb runs"),
+        Question::Workers => Answer::line(false, "workers are asked with --scrape only"),
         Question::Ready => {
             let serving = status.workers.iter().filter(|worker| worker.state == "serving").count();
             let slots = status.slots.len();

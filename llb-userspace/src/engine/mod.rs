@@ -5,6 +5,7 @@
 //! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
 
 mod acceptance;
+mod agent;
 mod answers;
 mod canary;
 mod check;
@@ -27,10 +28,12 @@ mod orphans;
 mod ports;
 mod publish;
 mod queues;
+mod reach;
 mod record;
 mod recycle;
 mod rescue;
 mod rights;
+mod scrape;
 mod service;
 mod signals;
 mod standby;
@@ -44,6 +47,7 @@ mod wake;
 mod worker;
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     rc::Rc,
     sync::Arc,
@@ -60,12 +64,14 @@ use tokio::{
 pub use error::RunError;
 
 pub use crate::{
+    agent::AgentError,
     fleet::{CgroupError, LockError, SpawnError},
     metrics::MetricsError,
     sys::mounts::MountsError,
 };
 
 use crate::{
+    agent::Headroom,
     config::{Config, ReadyWhen},
     control,
     fleet::{
@@ -174,6 +180,8 @@ pub(crate) struct Engine {
     lookers: Rc<Semaphore>,
     /// How workers that start are asked whether they are ready; none if they are not.
     checker: Option<check::Checker>,
+    /// How single workers are connected to.
+    reacher: reach::Reacher,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
@@ -184,6 +192,9 @@ pub(crate) struct Engine {
     reloads: Reloads,
     /// Where metrics are served; none if they are not, or once they are.
     metrics: Option<Listener>,
+    /// What a balancer above is told of the fleet, and where; none if it is told nothing, or once it is.
+    headroom: Option<Rc<RefCell<Headroom>>>,
+    agent: Option<agent::Listener>,
     orphans: orphans::Orphans,
     turns: turns::Turns,
     service: Service,
@@ -275,13 +286,20 @@ impl Engine {
         let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
         let mut signals = signals.map_err(failed("wait for signals"))?;
         let lookers = answers::lookers();
-        let answers = answers::answers(self.inbox.clone(), lookers.clone());
+        let reacher = self.reacher.clone();
+        let answers = answers::answers(self.inbox.clone(), lookers.clone(), reacher.clone());
+        let scraper =
+            self.config.scrape.clone().map(|scrape| scrape::Scraper::new(self.inbox.clone(), reacher, scrape));
         let control = control::Server::open(self.lock.path())?.run(answers);
         // Ends with this.
         let mut beside = JoinSet::new();
         if let Some(listener) = self.metrics.take() {
-            let answers = metrics::answers(self.inbox.clone(), lookers);
-            beside.spawn_local(serve_metrics(listener, answers));
+            let scrapes = scraper.is_some();
+            let answers = metrics::answers(self.inbox.clone(), lookers, scraper);
+            beside.spawn_local(serve_metrics(listener, scrapes, answers));
+        }
+        if let Some((listener, headroom)) = self.agent.take().zip(self.headroom.clone()) {
+            beside.spawn_local(agent::answer(listener, headroom));
         }
         tokio::pin!(control);
         let socket = self.notify.clone();
@@ -361,6 +379,7 @@ impl Engine {
         self.reap_what_was_hidden();
         self.say_what_is_only_bound(now);
         self.attach_anew_if_bypassed(now);
+        self.sample_headroom(now);
         self.service.tick(now);
     }
 
@@ -404,8 +423,8 @@ impl Engine {
     }
 }
 
-async fn serve_metrics(listener: Listener, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
-    let error = serve(listener, answers).await;
+async fn serve_metrics(listener: Listener, scrapes: bool, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
+    let error = serve(listener, scrapes, answers).await;
     tracing::error!(%error, "cannot serve metrics");
 }
 

@@ -1,6 +1,7 @@
 //! How a master begins: with what an earlier one has left, or afresh.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     fs::File,
     io,
@@ -21,12 +22,14 @@ use super::{
     leftover,
     messages::Message,
     notify,
+    reach::Reacher,
     record::Keeper,
     service::Service,
     takeover::{self, Found, Left},
     worker::Running,
 };
 use crate::{
+    agent::{self, Headroom},
     config::{Config, OnMasterExit},
     fleet::{
         Adopted, AdoptedWorker, Bound, Bypass, FleetCgroup, Lives, Others, Refusal, Rules, RuntimeDir, clear_leftover,
@@ -51,6 +54,7 @@ impl Engine {
         let lock = RuntimeDir::take(&config.runtime_dir, &config.name)?;
         // While nothing has been done yet that would have to be undone.
         let metrics = config.metrics.as_ref().map(Listener::open).transpose()?;
+        let agent = config.agent.map(agent::Listener::open).transpose()?;
         let guard = match config.on_master_exit {
             OnMasterExit::Keep => None,
             OnMasterExit::Stop => Some(Guard::start(&config)),
@@ -102,6 +106,8 @@ impl Engine {
         if let Some(sticky) = config.sticky {
             steering.remember_clients(sticky.ttl, now);
         }
+        let missing = KernelError::Missing { what: "map", name: names::REACHES };
+        let reacher = Reacher::new(inbox.clone(), steering.take_reaches().ok_or(missing)?);
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -123,12 +129,15 @@ impl Engine {
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
             checker,
+            reacher,
             first: Vec::new(),
             notify: Rc::new(notify),
             strangers: 0,
             totals: Totals::default(),
             reloads: Reloads::default(),
             metrics,
+            headroom: agent.is_some().then(|| Rc::new(RefCell::new(Headroom::new(now)))),
+            agent,
             orphans: super::orphans::Orphans::default(),
             turns: super::turns::Turns::default(),
             service,

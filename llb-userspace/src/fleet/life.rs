@@ -185,6 +185,12 @@ impl Lives {
         self.phase == Phase::Up
     }
 
+    /// Whether all is to end.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.phase == Phase::Ending
+    }
+
     /// What has come to pass since this was last asked.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)

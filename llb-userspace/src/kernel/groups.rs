@@ -67,6 +67,8 @@ impl Steering {
             let conn = Conn { seat: seat.0, phase: Phase::Closed as u32, ..Conn::default() };
             storage.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
         }
+        // One that was reached after it had left is still there, and the kernel takes none twice.
+        let _ = self.sockets.clear_index(&place(index, seat));
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
         self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;

@@ -19,7 +19,7 @@ use llb_common::{
 
 use super::{
     Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, groups::Groups,
-    loader::loader, sticky::Clients, value::Value,
+    loader::loader, reach::Reaches, sticky::Clients, value::Value,
 };
 use crate::{
     model::Address,
@@ -87,6 +87,8 @@ pub struct Steering {
     pub(super) clients: Option<Clients>,
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
+    /// Connections of our own to single workers, until somebody makes them.
+    pub(super) reaches: Option<Reaches>,
     books: Books,
     /// Where the programs tell of sockets, until somebody listens.
     ring: Option<RingBuf<MapData>>,
@@ -164,6 +166,8 @@ impl Steering {
         let books =
             Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED], &maps[names::LINES])?;
         let clients = Clients::map(&maps[names::STICKY], &maps[names::HOMES])?;
+        let reaches = maps.remove(names::REACHES).ok_or(KernelError::Missing { what: "map", name: names::REACHES })?;
+        let reaches = Some(Reaches::of(reaches, &maps[names::SEATS])?);
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
@@ -183,6 +187,7 @@ impl Steering {
                 taken: take(&mut maps, names::TAKEN)?,
             },
             counters: take(&mut maps, names::COUNTERS)?,
+            reaches,
             books,
             ring: Some(ring),
             logger,
@@ -297,7 +302,7 @@ pub(super) const PROGRAMS: [&str; 8] = [
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 17] = [
+pub(super) const MAPS: [&str; 18] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -314,6 +319,7 @@ pub(super) const MAPS: [&str; 17] = [
     names::TAKEN,
     names::STICKY,
     names::HOMES,
+    names::REACHES,
     OWNER,
 ];
 

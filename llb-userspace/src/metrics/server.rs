@@ -43,6 +43,8 @@ pub(crate) enum Question {
     Ready,
     /// `/live`.
     Live,
+    /// `/workers`.
+    Workers,
 }
 
 /// What is answered.
@@ -62,7 +64,12 @@ impl Answer {
 }
 
 /// Answers whoever asks, for ever, inside a [`LocalSet`](tokio::task::LocalSet); unless the runtime does not take the socket.
-pub(crate) async fn serve(listener: Listener, answer: impl AsyncFn(Question) -> Answer + Clone + 'static) -> io::Error {
+/// `/workers` is there if it `scrapes` them.
+pub(crate) async fn serve(
+    listener: Listener,
+    scrapes: bool,
+    answer: impl AsyncFn(Question) -> Answer + Clone + 'static,
+) -> io::Error {
     let accepting = match Accepting::of(&listener) {
         Ok(accepting) => accepting,
         Err(error) => return error,
@@ -78,7 +85,7 @@ pub(crate) async fn serve(listener: Listener, answer: impl AsyncFn(Question) -> 
             Ok(stream) => {
                 connections.spawn_local(async move {
                     // A client that hangs up in the middle has only itself to blame.
-                    let _ = timeout(CONNECTION_WITHIN, converse(stream, answer)).await;
+                    let _ = timeout(CONNECTION_WITHIN, converse(stream, scrapes, answer)).await;
                     drop(place);
                 });
             }
@@ -116,22 +123,33 @@ impl Accepting {
     }
 }
 
-async fn converse(stream: Box<dyn Stream>, answer: impl AsyncFn(Question) -> Answer) -> hyper::Result<()> {
+async fn converse(
+    stream: Box<dyn Stream>,
+    scrapes: bool,
+    answer: impl AsyncFn(Question) -> Answer,
+) -> hyper::Result<()> {
     let mut http = http1::Builder::new();
     // A connection that is kept would take a place for nothing.
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_WITHIN).keep_alive(false);
-    let service = service_fn(async |request: Request<Incoming>| Ok::<_, Infallible>(respond(&request, &answer).await));
+    let respond = async |request: Request<Incoming>| Ok::<_, Infallible>(respond(&request, scrapes, &answer).await);
+    let service = service_fn(respond);
     http.serve_connection(TokioIo::new(stream), service).await
 }
 
-async fn respond<Body>(request: &Request<Body>, answer: &impl AsyncFn(Question) -> Answer) -> Response<Full<Bytes>> {
+async fn respond<Body>(
+    request: &Request<Body>,
+    scrapes: bool,
+    answer: &impl AsyncFn(Question) -> Answer,
+) -> Response<Full<Bytes>> {
     let accepted = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let question = match request.uri().path() {
         "/metrics" => Question::Metrics(Format::accepted(accepted)),
         "/ready" => Question::Ready,
         "/live" => Question::Live,
+        "/workers" if scrapes => Question::Workers,
         _ => {
-            let paths = Answer::line(false, "/metrics, /ready and /live are here");
+            let workers = if scrapes { "/workers, " } else { "" };
+            let paths = Answer::line(false, &format!("/metrics, {workers}/ready and /live are here"));
             return response(StatusCode::NOT_FOUND, paths);
         }
     };

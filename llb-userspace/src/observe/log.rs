@@ -8,8 +8,12 @@ use std::{
 use tracing_subscriber::{
     EnvFilter,
     fmt::{self, format::Writer, time::FormatTime},
+    layer::SubscriberExt,
+    registry,
+    util::SubscriberInitExt,
 };
 
+use super::json;
 use crate::sys::clock::wall_ms;
 
 /// The beginning of each line: whose it is, as workers write to the same place, and when it was, in UTC.
@@ -29,12 +33,31 @@ pub(crate) fn filter(text: &str) -> Result<String, tracing_subscriber::filter::P
     text.parse::<EnvFilter>().map(|_| text.to_owned())
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// A line of words.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The target of the fleet's events. In JSON they are always written.
+pub(crate) const EVENTS: &str = "llb::event";
+
 /// Starts the log. `filter` is a level (`warn`) or a list of `target=level` as `tracing_subscriber` reads them.
 ///
 /// # Errors
 /// The filter's, if it cannot be read.
-pub(crate) fn start(filter: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
+pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = filter.parse()?;
+    if format == LogFormat::Json {
+        json::turn_on();
+        let filter = filter.add_directive(format!("{EVENTS}=info").parse()?);
+        // As below.
+        let _ = registry().with(filter).with(json::Json).try_init();
+        return Ok(());
+    }
     let log = fmt::fmt()
         .with_env_filter(filter)
         .with_writer(|| super::stderr::Stderr)

@@ -12,8 +12,13 @@ use std::{
 };
 
 use nix::sys::signal::{SigSet, Signal};
+use serde_json::Map;
 
-use crate::sys::capabilities::{self, Capabilities};
+use super::json;
+use crate::sys::{
+    capabilities::{self, Capabilities},
+    clock::wall_ms,
+};
 
 /// Texts that may wait: more than llb has to say in a bad minute.
 const WAITING: usize = 1024;
@@ -50,8 +55,27 @@ fn write_all(inbox: &Receiver<Order>) {
     }
 }
 
-/// Writes one line.
+/// Says one line to people.
 pub(crate) fn line(text: &str) {
+    say("info", json::LOG, text);
+}
+
+/// Says why llb ends.
+pub(crate) fn fatal(text: &str) {
+    say("error", json::FATAL, text);
+}
+
+fn say(level: &str, code: &str, text: &str) {
+    if json::is_on() {
+        let message = text.strip_prefix("llb: ").unwrap_or(text);
+        raw(&json::entry(wall_ms(), level, code, message, Map::new()));
+    } else {
+        raw(text);
+    }
+}
+
+/// Writes one line as it is.
+pub(super) fn raw(text: &str) {
     let _ = WRITER.try_send(Order::Write(format!("{text}\n").into_bytes()));
 }
 

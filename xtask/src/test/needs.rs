@@ -18,7 +18,7 @@ impl Need {
     }
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need::new("python3", &["python3"]),
     Need::new("node", &["nodejs"]),
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
@@ -27,6 +27,7 @@ const NEEDS: [Need; 8] = [
     Need::new("tmux", &["tmux"]),
     // With promtool. What it scrapes here is a test's own, and so is its configuration.
     Need { program: "prometheus", packages: &["prometheus"], service: Some("prometheus") },
+    Need { program: "haproxy", packages: &["haproxy"], service: Some("haproxy") },
     // libc6-dev has the archives that a statically linked worker is made of.
     Need::new("gcc", &["gcc", "libc6-dev"]),
 ];

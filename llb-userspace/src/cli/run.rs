@@ -141,6 +141,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         recycling,
         concurrency,
         queue_timeout: args.queue_timeout,
+        udp_flow_timeout: args.udp_flow_timeout,
         metrics,
         sticky,
         on_master_exit: args.on_master_exit.into(),

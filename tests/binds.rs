@@ -108,7 +108,7 @@ fn a_listener_that_an_address_does_not_cover_is_named() {
 fn a_port_that_only_one_worker_can_have_is_named() {
     for (step, says) in [
         ("own:9100", &["127.0.0.1:9100", "-p 8080 does not name", "(-p 9100)", "--own-port 9100+"][..]),
-        ("udp:9100", &["udp port 9100 is held by pid", "llb shares TCP ports only"]),
+        ("udp:9100", &["udp port 9100 is held by pid", "is not shared: name it with -p"]),
     ] {
         let stage = Stage::new();
         let fleet =

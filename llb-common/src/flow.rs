@@ -22,7 +22,7 @@
 //! assert!(set[way] != entry && find(&set, 0xabcd, window + 6).is_none(), "it has been idle for too long");
 //! ```
 
-use crate::abi::{FlowSeat, NO_SEAT};
+use crate::abi::FlowSeat;
 
 /// Flows of a set: a cache line.
 pub const WAYS: usize = 8;
@@ -147,18 +147,22 @@ pub fn place_for(set: &Set, window: u32) -> usize {
     best
 }
 
+/// By so many flows more than a quarter one of two seats must have more to count as the busier one.
+const MARGIN: u64 = 8;
+
+/// [`weight`]: whoever is late.
+const LATE: u64 = 1 << 63;
+
 /// What counts against a seat: less is better. Whoever is late comes after all who are not, the longest late last; else it goes by
 /// how many flows it has.
 #[must_use]
 #[inline(always)]
 pub const fn weight(load: &FlowSeat, now: u64) -> u64 {
-    const LATE: u64 = 1 << 63;
     let owed = if load.talks != 0 && load.owed_since != 0 { now.saturating_sub(load.owed_since) } else { 0 };
     if owed > LATE_NS { LATE | owed >> 1 } else { load.flows }
 }
 
-/// Two of `count` places to choose from, by a number that is as good as random. The better of two is nearly as good as the best of
-/// all, and who has just come does not get everything.
+/// Two of `count` places to choose from, by a number that is as good as random.
 #[must_use]
 #[inline(always)]
 pub const fn draw(count: u32, spread: u32) -> (u32, u32) {
@@ -170,11 +174,15 @@ pub const fn draw(count: u32, spread: u32) -> (u32, u32) {
     (first, if second >= count { second - count } else { second })
 }
 
-/// Which of two seats a new flow goes to: the first unless the other is better.
+/// Which of two seats, each with its weight, a new flow goes to: the first, unless that is late and the other less so; or is clearly
+/// busier, and then every second time. Most flows of some protocols are a single datagram and count nowhere, so whoever has
+/// fewer flows than all others, as one that has just come, must not get everything: it gets half as much again at the most.
 #[must_use]
 #[inline(always)]
-pub const fn better(first: (u32, u64), second: (u32, u64)) -> u32 {
-    if first.0 == NO_SEAT || second.1 < first.1 { second.0 } else { first.0 }
+pub const fn better(first: (u32, u64), second: (u32, u64), spread: u32) -> u32 {
+    let is_busier = first.1 > second.1.saturating_add(second.1 / 4 + MARGIN) && spread & 1 << 15 != 0;
+    let is_late = first.1 & LATE != 0 && second.1 < first.1;
+    if is_late || is_busier { second.0 } else { first.0 }
 }
 
 /// How long a window is, of an idle time.
@@ -307,8 +315,16 @@ mod tests {
         assert!(late > weight(&load(100_000, now - LATE_NS, 1), now), "in time");
         assert!(late < weight(&load(0, now - 2 * LATE_NS, 1), now), "later still");
         assert_eq!(weight(&load(7, 1, 0), now), 7, "one that never answers owes nothing");
-        assert_eq!(better((1, 5), (2, 5)), 1);
-        assert_eq!(better((1, 5), (2, 4)), 2);
-        assert_eq!(better((NO_SEAT, 0), (2, u64::MAX)), 2);
+        let (always, never) = (1 << 15, 0);
+        assert_eq!([better((1, 0), (2, late), always), better((1, late), (2, 9), never)], [1, 2]);
+        assert_eq!([better((1, late), (2, late + 1), always), better((1, late + 1), (2, late), never)], [1, 2]);
+    }
+
+    #[test]
+    fn who_has_fewest_does_not_get_all() {
+        assert_eq!(better((1, 108), (2, 80), u32::MAX), 1, "about as busy");
+        let to_second =
+            |(first, second)| (0..1_000u32).filter(|n| better((1, first), (2, second), n << 14) == 2).count();
+        assert_eq!([(1_000, 0), (0, 1_000)].map(to_second), [500, 0]);
     }
 }

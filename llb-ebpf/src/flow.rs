@@ -95,7 +95,7 @@ fn candidates(members: *const Group, hash: u32, now: u64) -> (u32, u32) {
     let (first, second) = draw(count, hash);
     let (first, second) = (member(first), member(second));
     let weights = (black_box(llb_flow_weight(first, now)), black_box(llb_flow_weight(second, now)));
-    let best = better((first, weights.0), (second, weights.1));
+    let best = better((first, weights.0), (second, weights.1), hash);
     (best, if best == first { second } else { first })
 }
 

@@ -239,6 +239,34 @@ pub struct Homes {
 }
 const _: () = assert!(size_of::<Homes>() == 2 * crate::sticky::MAX_HOMES);
 
+/// A seat's UDP load.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct FlowSeat {
+    /// Flows that live and have sent more than one datagram: as userspace has counted them, and those since.
+    pub flows: u64,
+    /// When the first datagram came that nothing has been sent after, ns; 0: none has.
+    pub owed_since: u64,
+    /// Not 0: the worker has sent something.
+    pub talks: u64,
+    /// A word that fills half a cache line.
+    pub reserved: u64,
+}
+const _: () = assert!(size_of::<FlowSeat>() == 32);
+
+/// What is said of UDP: the single value of the map `FLOW_SEATS`, memory-mapped.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct FlowSeats {
+    /// The number of the present window of time ([`crate::flow`]). Userspace counts.
+    pub window: u64,
+    /// Words that fill the cache line.
+    pub reserved: [u64; 7],
+    /// By seat.
+    pub seat: [FlowSeat; MAX_SEATS],
+}
+const _: () = assert!(size_of::<FlowSeats>() == 64 + 32 * MAX_SEATS);
+
 /// Where one listening socket belongs: a value of the map `LISTENERS`, by socket cookie.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -369,6 +397,11 @@ const _: () = assert!(size_of::<Owner>() == 40);
 pub const OWNER_SHARES: u64 = 1;
 /// [`Owner::flags`]: the port is the worker's own, and is not steered.
 pub const OWNER_ALONE: u64 = 2;
+/// [`Owner::flags`]: from this bit on, of a UDP socket that has joined, one more than its seat. Userspace's word.
+pub const OWNER_SEAT_SHIFT: u32 = 8;
+
+/// [`Endpoint::scope`], in `ENDPOINTS`: the group is one of UDP sockets; the rest is the index of the device.
+pub const SCOPE_UDP: u32 = 1 << 31;
 
 /// A local address: a key of the maps `STEERED`, used when ports are limited, and `ENDPOINTS`.
 #[repr(C)]
@@ -410,7 +443,7 @@ pub struct SocketEvent {
     pub cookie: u64,
     /// The worker's cgroup, from [`Owner`].
     pub cgroup: u64,
-    /// [`EVENT_BIND`], [`EVENT_LISTEN`], [`EVENT_CLOSE`], [`EVENT_ANSWER`] or [`EVENT_RELEASE`].
+    /// [`EVENT_BIND`], [`EVENT_LISTEN`], [`EVENT_CLOSE`], [`EVENT_ANSWER`], [`EVENT_RELEASE`] or [`EVENT_RECEIVE`].
     pub kind: u32,
     /// Local port, host byte order.
     pub port: u32,
@@ -433,3 +466,5 @@ pub const EVENT_CLOSE: u32 = 2;
 pub const EVENT_ANSWER: u32 = 4;
 /// [`SocketEvent::kind`]: nobody has the socket open any more, whether or not it has ever listened.
 pub const EVENT_RELEASE: u32 = 5;
+/// [`SocketEvent::kind`]: a UDP socket has bound, so datagrams come.
+pub const EVENT_RECEIVE: u32 = 6;

@@ -253,6 +253,7 @@
 
 pub mod abi;
 pub mod books;
+pub mod flow;
 pub mod histogram;
 pub mod line;
 pub mod names;

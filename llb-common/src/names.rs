@@ -26,6 +26,12 @@ pub const INGRESS: &str = "llb_ingress";
 pub const EGRESS: &str = "llb_egress";
 /// `sk_reuseport/migrate`: picks the seat.
 pub const STEER: &str = "llb_steer";
+/// `cgroup/post_bind4`: tells of UDP sockets.
+pub const POST_BIND4: &str = "llb_post_bind4";
+/// `cgroup/post_bind6`: the same for IPv6.
+pub const POST_BIND6: &str = "llb_post_bind6";
+/// `sk_reuseport`: picks the seat of a datagram.
+pub const FLOW: &str = "llb_flow";
 /// `sk_lookup`: leads a connection of llb's own to one listener.
 pub const CHECK: &str = "llb_check";
 
@@ -71,3 +77,9 @@ pub const HOMES: &str = "HOMES";
 pub const CLIENTS: &str = "CLIENTS";
 /// The same, of those with whom none has been.
 pub const NEWCOMERS: &str = "NEWCOMERS";
+/// Array of [`crate::flow::Set`].
+pub const FLOWS: &str = "FLOWS";
+/// Array of one [`crate::abi::FlowSeats`].
+pub const FLOW_SEATS: &str = "FLOW_SEATS";
+/// Per-CPU array of `u64`: datagrams by seat, and after those by [`crate::flow::Fate`].
+pub const FLOW_COUNTS: &str = "FLOW_COUNTS";

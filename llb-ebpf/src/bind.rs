@@ -1,5 +1,6 @@
-//! A worker binds a TCP port: give it `SO_REUSEPORT`, so that its siblings can bind the same one, and tag the socket
-//! with the worker, so that the listening callback knows whose it is. Port 0 and other protocols are left alone.
+//! A worker binds a port: give it `SO_REUSEPORT`, so that its siblings can bind the same one, and tag the socket
+//! with the worker, so that the listening callback knows whose it is. A UDP socket that has bound is told of at once. Port 0,
+//! multicast addresses and other protocols than TCP and UDP are left alone.
 //!
 //! Within a worker a port is no more shared than anywhere else: its second socket on an address is not given the option,
 //! and the kernel refuses it, unless the program has set it for both. A port that is each worker's own is left alone, or
@@ -9,6 +10,7 @@ use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::bpf_sock,
     helpers::generated::{
         bpf_get_current_ancestor_cgroup_id, bpf_get_current_cgroup_id, bpf_getsockopt, bpf_setsockopt,
     },
@@ -16,14 +18,17 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use llb_common::abi::{
-    EVENT_BIND, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_SHARES, OwnPorts, Owner, SocketEvent,
+    EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_SHARES, OwnPorts, Owner,
+    SCOPE_UDP, SocketEvent,
 };
 
 use crate::{kernel, maps};
 
 const SOL_SOCKET: i32 = 1;
+const SO_REUSEADDR: i32 = 2;
 const SO_REUSEPORT: i32 = 15;
 const IPPROTO_TCP: u32 = 6;
+const IPPROTO_UDP: u32 = 17;
 
 /// The highest port.
 const LAST_PORT: u32 = 65_535;
@@ -50,10 +55,12 @@ pub fn endpoint6(ctx: &SockAddrContext) -> Endpoint {
 pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
     // SAFETY: the context is valid during the program's run; the socket is a full one, or the verifier refuses.
     let (protocol, sk) = unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).__bindgen_anon_1.sk) };
-    if protocol != IPPROTO_TCP {
+    let is_udp = protocol == IPPROTO_UDP;
+    if protocol != IPPROTO_TCP && !is_udp {
         return;
     }
-    let (sk, cookie, cgroup) = (sk.cast(), kernel::cookie(ctx), worker());
+    let (full, cookie, cgroup) = (sk, kernel::cookie(ctx), worker());
+    let sk = full.cast();
     // It may have tried another port before, which the kernel has refused.
     let before = maps::owner(sk);
     if let Some(before) = before {
@@ -63,15 +70,22 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
         Some(by_slot) => (shifted(ctx, asked, cgroup, by_slot), OWNER_ALONE),
         None => (asked, 0),
     };
-    let is_taken = alone == 0 && maps::is_taken(endpoint.port);
+    let is_taken = alone == 0 && !is_udp && maps::is_taken(endpoint.port);
     let shares = match alone {
-        0 => endpoint.port != 0 && is_steered(&endpoint) && !is_taken,
+        // What is sent to many comes to each that has asked for it.
+        0 => endpoint.port != 0 && is_steered(&endpoint) && !is_taken && !(is_udp && is_multicast(&endpoint.addr)),
         // The next worker of the slot binds it while the one before still has it.
         _ => endpoint.port != asked.port || own_port(asked.port) == Some(true),
     };
-    let owner = Owner { cgroup, endpoint, flags: alone };
+    // The device only this hook can see, and of TCP the one of a socket that listens.
+    // SAFETY: a full socket of the context, as above.
+    let scope = if is_udp { SCOPE_UDP | unsafe { kernel::read(&raw const (*full).bound_dev_if) } } else { 0 };
+    let owner = Owner { cgroup, endpoint: Endpoint { scope, ..endpoint }, flags: alone };
     let was_ours = before.is_some_and(|before| before.flags & OWNER_SHARES != 0);
-    let by_program = has_reuseport(ctx) && !was_ours;
+    let has_option = has(ctx, SO_REUSEPORT) && !was_ours;
+    // With this one several UDP sockets may have an address: those that a program connects must be in one group with the one
+    // that it receives with, or the kernel does not look for them.
+    let by_program = has_option || (is_udp && has(ctx, SO_REUSEADDR));
     if !shares || !(by_program | is_first(&owner, cookie)) {
         leave(ctx, sk, was_ours || is_taken);
         if is_taken {
@@ -80,16 +94,33 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
         return;
     }
     let refused = set_reuseport(ctx, 1);
-    let flags = alone | if by_program { 0 } else { OWNER_SHARES };
+    let flags = alone | if has_option { 0 } else { OWNER_SHARES };
     if refused != 0 {
         warn!(ctx, "port {}: the kernel refused SO_REUSEPORT: {}", endpoint.port, refused);
     } else if !maps::set_owner(sk, Owner { flags, ..owner }) {
         warn!(ctx, "port {}: no memory to tag the socket (net.core.optmem_max)", endpoint.port);
         maps::unbind(&owner, cookie);
     }
-    if alone == 0 {
+    if alone == 0 && !is_udp {
         tell(EVENT_BIND, cookie, &owner);
     }
+}
+
+/// A socket has bound. TCP ones are told of when they listen; a UDP socket that llb shares receives from now on.
+#[inline(always)]
+pub fn bound(ctx: &SockContext) {
+    let sock = ctx.as_ptr().cast::<bpf_sock>();
+    // SAFETY: the context is valid during the program's run, and is the socket.
+    let (protocol, family) = unsafe { ((*sock).protocol, (*sock).family) };
+    if protocol != IPPROTO_UDP {
+        return;
+    }
+    let Some(Owner { cgroup, endpoint, .. }) = maps::steered_owner(ctx.as_ptr()) else { return };
+    let cookie = kernel::cookie(ctx);
+    maps::expect(cookie, &endpoint);
+    let Endpoint { addr, port, .. } = endpoint;
+    // A full buffer leaves the socket to the kernel's hash.
+    let _ = maps::send(&SocketEvent { cookie, cgroup, kind: EVENT_RECEIVE, port, family, addr, reserved: 0 });
 }
 
 /// Nobody has the socket open any more.
@@ -174,12 +205,11 @@ fn shifted(ctx: &SockAddrContext, asked: Endpoint, cgroup: u64, by_slot: bool) -
 }
 
 #[inline(always)]
-fn has_reuseport(ctx: &SockAddrContext) -> bool {
+fn has(ctx: &SockAddrContext, option: i32) -> bool {
     let mut on: i32 = 0;
     // SAFETY: the option's value is an int on this stack. A kernel that refuses to tell leaves it 0.
-    let refused = unsafe {
-        bpf_getsockopt(ctx.as_ptr(), SOL_SOCKET, SO_REUSEPORT, (&raw mut on).cast(), size_of::<i32>() as i32)
-    };
+    let refused =
+        unsafe { bpf_getsockopt(ctx.as_ptr(), SOL_SOCKET, option, (&raw mut on).cast(), size_of::<i32>() as i32) };
     refused == 0 && on != 0
 }
 
@@ -227,6 +257,12 @@ pub fn mapped(ip4: u32) -> [u8; 16] {
 #[inline(always)]
 fn is_mapped(addr: &[u8; 16]) -> bool {
     addr[0] == 0 && addr[10] == 0xff && addr[11] == 0xff
+}
+
+/// 224.0.0.0/4 and ff00::/8.
+#[inline(always)]
+fn is_multicast(addr: &[u8; 16]) -> bool {
+    if is_mapped(addr) { addr[12] >> 4 == 0xe } else { addr[0] == 0xff }
 }
 
 /// The bytes of an address whose words are in network order.

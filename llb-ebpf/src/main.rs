@@ -4,17 +4,20 @@
 //! | program | hook | does |
 //! |---|---|---|
 //! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
+//! | `llb_post_bind4`, `llb_post_bind6` | cgroup/post_bind4, post_bind6 | tell of UDP sockets: [`bind`] |
 //! | `llb_release` | cgroup/sock_release | a worker may bind the socket's address again: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_check` | sk_lookup | leads llb's own question to the worker that it is meant for: [`check`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`]; or the one that llb itself asks: [`reach`] |
+//! | `llb_flow` | sk_reuseport | picks the seat of a datagram: [`flow`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
 
 mod bind;
 mod check;
+mod flow;
 mod kernel;
 mod line;
 mod listen;
@@ -48,6 +51,18 @@ pub fn llb_bind4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(bind6)]
 pub fn llb_bind6(ctx: SockAddrContext) -> i32 {
     bind::share(&ctx, bind::endpoint6(&ctx));
+    ALLOW
+}
+
+#[cgroup_sock(post_bind4)]
+pub fn llb_post_bind4(ctx: SockContext) -> i32 {
+    bind::bound(&ctx);
+    ALLOW
+}
+
+#[cgroup_sock(post_bind6)]
+pub fn llb_post_bind6(ctx: SockContext) -> i32 {
+    bind::bound(&ctx);
     ALLOW
 }
 
@@ -110,6 +125,13 @@ pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
         }
     }
     maps::count(select::steer(&ctx));
+    SK_PASS
+}
+
+/// As above: what it does not select the kernel's hash does.
+#[sk_reuseport]
+pub fn llb_flow(ctx: SkReuseportContext) -> u32 {
+    maps::count_fate(flow::steer(&ctx));
     SK_PASS
 }
 

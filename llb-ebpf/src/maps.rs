@@ -10,10 +10,11 @@ use aya_ebpf::{
 };
 use llb_common::{
     abi::{
-        Asker, BUCKETS, Client, Conn, Endpoint, Group, Histogram, Homes, Line, Listener, MAX_GROUPS, MAX_LISTENERS,
-        MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published, Reach, Seat, Seats,
-        SocketEvent, Sticky,
+        Asker, BUCKETS, Client, Conn, Endpoint, FlowSeat, FlowSeats, Group, Histogram, Homes, Line, Listener,
+        MAX_GROUPS, MAX_LISTENERS, MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published,
+        Reach, Seat, Seats, SocketEvent, Sticky,
     },
+    flow::{Fate, SETS, Set, WAYS, set_of},
     histogram::bucket,
     line::{PLACES, place_of},
     outcome::Outcome,
@@ -96,6 +97,12 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT
 /// Listeners come and go rarely; this holds over a thousand unread events.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+#[map]
+static FLOWS: Array<Set> = Array::with_max_entries(SETS, MMAPABLE);
+#[map]
+static FLOW_SEATS: Array<FlowSeats> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static FLOW_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
 
 /// Workers that are asked at one moment.
 #[map]
@@ -534,5 +541,57 @@ pub fn at_home(index: u32, home: u32) -> u32 {
         let seats = (&raw const (*homes).seat).cast::<u16>();
         let seat = u32::from(kernel::read(seats.add(home as usize & (MAX_HOMES - 1)))).wrapping_sub(1);
         if seat != NO_SEAT && is_member(group, seat) { seat } else { NO_SEAT }
+    }
+}
+
+/// The set of flows that a flow is in.
+#[inline(always)]
+pub fn flows(hash: u32) -> Option<*mut Set> {
+    FLOWS.get_ptr_mut(set_of(hash))
+}
+
+/// A place in a set.
+///
+/// # Safety
+/// `set` points into FLOWS.
+#[inline(always)]
+pub unsafe fn way(set: *mut Set, way: u32) -> *mut u64 {
+    // SAFETY: the caller's promise; the mask keeps the index inside the array.
+    unsafe { set.cast::<u64>().add(way as usize & (WAYS - 1)) }
+}
+
+/// The present window of time, of flows.
+#[inline(always)]
+pub fn flow_window() -> Option<u32> {
+    // SAFETY: a word of FLOW_SEATS.
+    FLOW_SEATS.get_ptr(0).map(|seats| unsafe { kernel::read(&raw const (*seats).window) as u32 })
+}
+
+/// A seat's UDP load.
+#[inline(always)]
+pub fn flow_seat(index: u32) -> Option<*mut FlowSeat> {
+    let seats = FLOW_SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).seat).cast::<FlowSeat>().add(index as usize & (MAX_SEATS - 1)) })
+}
+
+/// Counts a datagram of a seat.
+#[inline(always)]
+pub fn count_datagram(seat: u32) {
+    bump(seat & (MAX_SEATS as u32 - 1));
+}
+
+/// Counts what became of a datagram.
+#[inline(always)]
+pub fn count_fate(fate: Fate) {
+    bump(MAX_SEATS as u32 + fate as u32);
+}
+
+/// Without a lock, as it is one CPU's own and nothing interrupts a datagram's delivery to deliver another.
+#[inline(always)]
+fn bump(index: u32) {
+    if let Some(counter) = FLOW_COUNTS.get_ptr_mut(index) {
+        // SAFETY: a value of FLOW_COUNTS.
+        unsafe { kernel::write(counter, kernel::read(counter) + 1) };
     }
 }

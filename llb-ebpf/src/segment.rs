@@ -4,6 +4,7 @@ use aya_ebpf::programs::SkBuffContext;
 use llb_common::wire::Payload;
 
 const IPPROTO_TCP: u8 = 6;
+const IPPROTO_UDP: u8 = 17;
 const IPV4_LEN: usize = 20;
 const IPV6_LEN: usize = 40;
 pub const TCP_LEN: usize = 20;
@@ -29,6 +30,22 @@ pub struct Segment {
 }
 
 const NOTHING: Segment = Segment { at: 0, len: 0, seq: 0, reset: false };
+
+/// What a datagram is: no segment.
+const DATAGRAM: Segment = Segment { at: u32::MAX, ..NOTHING };
+
+impl Segment {
+    /// Whether it is UDP's.
+    #[inline(always)]
+    pub fn is_datagram(&self) -> bool {
+        self.at == DATAGRAM.at
+    }
+}
+
+#[inline(always)]
+fn other(protocol: u8) -> Segment {
+    if protocol == IPPROTO_UDP { DATAGRAM } else { NOTHING }
+}
 
 /// A segment's payload. Mostly it is not in the packet's linear part, so a helper fetches it.
 pub struct Bytes<'a> {
@@ -61,7 +78,7 @@ pub fn segment(ctx: &SkBuffContext) -> Segment {
         _ => return segment_slowly(ctx),
     };
     if protocol != IPPROTO_TCP {
-        return NOTHING;
+        return other(protocol);
     }
     // Constant offsets in either case: the verifier wants to see them.
     let read = |ip_len: usize| {
@@ -81,8 +98,10 @@ fn segment_of(ctx: &SkBuffContext, ip_len: usize, seq: [u8; 4], offset: u8, flag
 fn segment_slowly(ctx: &SkBuffContext) -> Segment {
     let Ok(first) = ctx.load::<u8>(0) else { return NOTHING };
     let (protocol_at, ip_len) = if first >> 4 == 4 { (9, usize::from(first & 0xf) * 4) } else { (6, IPV6_LEN) };
-    if !matches!(ctx.load::<u8>(protocol_at), Ok(IPPROTO_TCP)) {
-        return NOTHING;
+    match ctx.load::<u8>(protocol_at) {
+        Ok(IPPROTO_TCP) => {}
+        Ok(protocol) => return other(protocol),
+        Err(_) => return NOTHING,
     }
     match ctx.load::<[u8; TCP_LEN]>(ip_len) {
         Ok([_, _, _, _, a, b, c, d, _, _, _, _, offset, flags, ..]) => {

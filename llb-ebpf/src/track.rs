@@ -23,7 +23,7 @@ use llb_common::{
 };
 
 use crate::{
-    kernel, line, maps,
+    flow, kernel, line, maps,
     segment::{Bytes, Segment, TCP_LEN, TCP_OFFSET_AT, segment},
 };
 
@@ -142,6 +142,9 @@ pub fn ingress(ctx: &SkBuffContext) {
 pub fn egress(ctx: &SkBuffContext) {
     let segment = segment(ctx);
     if segment.len == 0 && !segment.reset {
+        if segment.is_datagram() {
+            flow::sent(packet_socket(ctx));
+        }
         return;
     }
     let Some(conn) = maps::conn(packet_socket(ctx)) else { return };

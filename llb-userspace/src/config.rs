@@ -189,6 +189,8 @@ pub struct Config {
     /// How long connections wait at an address where no worker listens, while workers are restarted, before they are refused;
     /// zero: not at all. Not with [`Policy::Hash`].
     pub queue_timeout: Duration,
+    /// How long a UDP flow that sends nothing keeps its worker.
+    pub udp_flow_timeout: Duration,
     /// Where metrics are served; none: nowhere.
     pub metrics: Option<MetricsAddress>,
     /// What each worker is asked for its own metrics, which are served there too; none: they are not.
@@ -235,6 +237,7 @@ impl Config {
             recycling: Recycling::default(),
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
+            udp_flow_timeout: Duration::from_secs(30),
             metrics: None,
             scrape: None,
             agent: None,

@@ -4,6 +4,7 @@
 //! also what it forks, renames or daemonizes. So nothing is ever killed, counted or recognised by a guess.
 
 pub mod acceptance;
+pub(crate) mod backlog;
 pub mod canary;
 pub mod cgroup;
 pub mod channel;

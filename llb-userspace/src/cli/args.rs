@@ -131,6 +131,9 @@ pub(super) struct RunArgs {
     /// How long connections wait while no worker listens, as when all have crashed, before they are refused; 0s: not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
     pub queue_timeout: Duration,
+    /// How long a UDP flow that sends nothing keeps its worker
+    #[arg(long, value_name = "TIME", value_parser = flow_timeout, default_value = "30s")]
+    pub udp_flow_timeout: Duration,
     /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
@@ -514,6 +517,14 @@ fn path(text: &str) -> Result<String, String> {
     match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(text.to_owned()),
         false => Err("give a path, as /health, with what is not ASCII or a space as %XX".into()),
+    }
+}
+
+/// A quarter of it is the grain of the kernel's table.
+fn flow_timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time < Duration::from_millis(100) => Err("the shortest is 100ms".into()),
+        parsed => parsed.map_err(|error| error.to_string()),
     }
 }
 

@@ -173,6 +173,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         recycling,
         concurrency,
         queue_timeout: args.queue_timeout,
+        udp_flow_timeout: args.udp_flow_timeout,
         metrics,
         scrape,
         agent,

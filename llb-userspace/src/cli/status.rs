@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{args::FleetCommand, output};
-use crate::observe::status::{LineStatus, SlotStatus, Status, WorkerStatus};
+use crate::observe::status::{FlowStatus, LineStatus, SlotStatus, Status, WorkerStatus};
 
 pub(super) fn run(args: &FleetCommand) -> anyhow::Result<ExitCode> {
     let status = args.fleet.of().status()?;
@@ -34,6 +34,9 @@ fn table(status: &Status) -> String {
     );
     for group in &status.groups {
         text += &format!("  {} on slots {:?}\n", group.address, group.slots);
+    }
+    for group in status.udp.iter().flat_map(|udp| &udp.groups) {
+        text += &format!("  udp {} on slots {:?}\n", group.address, group.slots);
     }
     text += &row([
         "slot",
@@ -71,6 +74,17 @@ fn table(status: &Status) -> String {
     text += &format!("chosen: {}\n", outcomes.join(", "));
     if status.waiting_for_worker > 0 {
         text += &format!("{} connections wait until a worker listens\n", status.waiting_for_worker);
+    }
+    if let Some(udp) = &status.udp {
+        let fates = udp.datagrams.iter().filter(|(_, n)| **n > 0).map(|(fate, n)| format!("{fate} {n}"));
+        let fates: Vec<String> = fates.collect();
+        text += &format!("udp: {} flows, {} newcomers; datagrams: {}\n", udp.flows, udp.newcomers, fates.join(", "));
+        for worker in &status.workers {
+            let Some(FlowStatus { flows, datagrams, dropped, stands_still }) = &worker.udp else { continue };
+            let note = if *stands_still { ", does not read" } else { "" };
+            let of = format!("slot {}, pid {}", worker.slot, worker.pid);
+            text += &format!("udp: {of}: {flows} flows, {datagrams} datagrams, {dropped} dropped{note}\n");
+        }
     }
     if let Some(line) = &status.line {
         let LineStatus { waiting, waited, handed_over, given_up, .. } = line;

@@ -118,7 +118,8 @@ pub(super) fn not_steered(id: WorkerId, engine: &Engine) -> Option<String> {
 fn only_one(worker: &Worker, engine: &Engine) -> Option<String> {
     endpoints(worker.id, engine).into_iter().find_map(|(process, endpoint)| match endpoint {
         Endpoint::Udp(address) if address.port() < CHOSEN_FROM => Some(format!(
-            "udp port {} is held by {process} of worker {}: llb shares TCP ports only, so one worker at most can have it",
+            "udp port {} is held by {process} of worker {}, and is not shared: name it with -p, unless it is each worker's own \
+             (--own-port)",
             address.port(),
             worker.slot
         )),

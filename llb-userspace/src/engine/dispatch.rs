@@ -36,11 +36,12 @@ impl Engine {
                 }
                 return;
             }
+            (EventKind::Receive, Some(id)) => self.lives.receives(*id, event.cookie, event.address, now),
             (EventKind::Release, _) => {
                 self.bound.releases(event.cookie);
-                return;
+                self.lives.releases(event.cookie, now)
             }
-            (EventKind::Listen | EventKind::Bind, None) | (EventKind::Answer, _) => return,
+            (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => return,
         };
         self.perform(effects, now);
         if event.kind == EventKind::Listen {
@@ -79,6 +80,7 @@ impl Engine {
             Message::Checked { id, answer } => self.checked(id, answer, now),
             Message::Memory { resident } => self.measured(resident),
             Message::Outside { id, outside } => self.found_outside(id, outside),
+            Message::Datagrams { found } => self.saw_queues(&found),
             Message::Looked { id, look } => self.looked(id, look, now),
             // Who asked may have gone; what was asked for is done all the same.
             Message::Command { command, reply } => {

@@ -48,6 +48,7 @@ pub(super) fn sight(worker: &Worker, running: Option<&Running>, updater: &Update
         holds: holds(worker, look.map(|look| look.holds), updater, now),
         settled: long_enough && nobody_comes && look.is_some_and(|look| look.settled),
         ends_itself: look.is_some_and(|look| look.ends_itself),
+        has_flows: false,
     }
 }
 

@@ -40,6 +40,7 @@ impl Engine {
                     }
                 }
                 Effect::Forget { cookie } => self.updater.forget(cookie, now),
+                Effect::LetGo { cookie } => self.updater.steering_mut().let_go(cookie),
                 Effect::TellToFinish(id) => {
                     if let Some(running) = self.running.get(&id) {
                         running.say(say::DISCONNECT);
@@ -69,7 +70,9 @@ impl Engine {
     /// The fleet's state, for whoever asks systemd.
     fn in_one_line(&self) -> String {
         let serving = self.lives.workers().filter(|worker| serves(worker)).count();
-        let addresses: Vec<String> = self.updater.steering().groups().map(|(address, _)| address.to_string()).collect();
+        let steering = self.updater.steering();
+        let tcp = steering.groups().map(|(address, _)| address.to_string());
+        let addresses: Vec<String> = tcp.chain(steering.flow_groups().map(|(at, _)| format!("udp {at}"))).collect();
         let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
         let reload = self.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
         format!("{serving} of {} workers serve{at}{reload}", self.lives.slots().count())
@@ -126,6 +129,7 @@ impl Engine {
     pub(super) fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
         let Some(running) = self.running.get(&id) else { return };
         let processes = running.cgroup.processes();
+        self.begin_flows(id, seat);
         self.settle_clients();
         let joined = processes.map_err(anyhow::Error::from).and_then(|processes| {
             let (socket, place) = find::listener(&processes, cookie)?;
@@ -208,6 +212,7 @@ impl Engine {
         self.updater.steering_mut().clear_slot(running.cgroup.id());
         self.updater.reap(id);
         self.rescue.reap(id);
+        self.udp.reap(id);
         tokio::task::spawn_local(worker::reap(running));
     }
 
@@ -270,10 +275,11 @@ impl Engine {
     fn announce(&mut self) {
         self.service.ready();
         let addresses = self.updater.steering().groups().map(|(address, _)| address).collect();
+        let udp = self.updater.steering().flow_groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             let serving: BTreeSet<Slot> =
                 self.lives.workers().filter(|worker| serves(worker)).map(|worker| worker.slot).collect();
-            announce(&Up { addresses, serving: serving.len() as u32, config: self.config.clone() });
+            announce(&Up { addresses, udp, serving: serving.len() as u32, config: self.config.clone() });
         }
     }
 }

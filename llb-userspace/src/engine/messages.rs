@@ -12,6 +12,7 @@ use crate::{
     model::{Slot, WorkerId},
     observe::{event::Event, status::Status},
     report::{Fault, Report},
+    sys::procnet::Datagrams,
 };
 
 /// Something has happened outside.
@@ -45,6 +46,8 @@ pub(super) enum Message {
     Checked { id: WorkerId, answer: Result<String, String> },
     /// How much memory workers take, bytes; who has ended takes none.
     Memory { resident: Vec<(WorkerId, Option<u64>)> },
+    /// The queues of UDP sockets.
+    Datagrams { found: Vec<Datagrams> },
     /// What a worker that drains still holds; none if it could not be looked at.
     Looked { id: WorkerId, look: Option<Look> },
     /// An operator wants something.

@@ -43,6 +43,7 @@ mod sticky;
 mod takeover;
 mod totals;
 mod turns;
+mod udp;
 mod wake;
 mod worker;
 
@@ -75,8 +76,8 @@ use crate::{
     config::{Config, ReadyWhen},
     control,
     fleet::{
-        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Style,
-        Worker, totals::Totals,
+        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Sight,
+        Style, Worker, totals::Totals,
     },
     kernel::{Connections, Event, EventKind, Pins},
     metrics::{Answer, Listener, Question, serve},
@@ -103,6 +104,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Up {
     /// The addresses that are steered.
     pub addresses: Vec<Address>,
+    /// The same of UDP.
+    pub udp: Vec<Address>,
     /// How many workers serve: fewer than there are slots where some have never become ready.
     pub serving: u32,
     /// What was asked for.
@@ -113,7 +116,8 @@ type Announce = Box<dyn FnOnce(&Up)>;
 
 /// The one line that says that the fleet serves.
 fn announce(up: &Up) {
-    let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).collect();
+    let udp = up.udp.iter().map(|address| format!("udp {address}"));
+    let addresses: Vec<String> = up.addresses.iter().map(Address::to_string).chain(udp).collect();
     let Config { program, name, policy, .. } = &up.config;
     let workers = match up.config.workers {
         all if all == up.serving => all.to_string(),
@@ -168,6 +172,7 @@ pub(crate) struct Engine {
     /// What other fleets listen on.
     others: Others,
     rescue: rescue::Rescue,
+    udp: udp::Udp,
     recycler: recycle::Recycler,
     canary: canary::Trial,
     waking: wake::Waking,
@@ -356,8 +361,11 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.look_round(now);
         let effects = {
-            let Engine { lives, updater, running, .. } = self;
-            let sight = |worker: &Worker| drain::sight(worker, running.get(&worker.id), updater, now);
+            let Engine { lives, updater, running, udp, .. } = self;
+            let sight = |worker: &Worker| Sight {
+                has_flows: udp.has_flows(worker.seats()),
+                ..drain::sight(worker, running.get(&worker.id), updater, now)
+            };
             lives.tick(now, sight, |seat| updater.is_drained(seat, now))
         };
         self.perform(effects, now);
@@ -373,6 +381,7 @@ impl Engine {
         }
         self.tend_lines(now);
         self.tend_standby(now);
+        self.tend_udp(now);
         self.look_after_the_silent(now);
         self.recycle(now);
         self.watch_canary(now);

@@ -103,6 +103,8 @@ impl Engine {
         steering.books().clear_lines();
         let lines = config.concurrency.map(super::line::Lines::new);
         steering.books().set_concurrency(config.concurrency.unwrap_or(0));
+        steering.keep_flows(config.udp_flow_timeout);
+        steering.tend_flows(now);
         if let Some(sticky) = config.sticky {
             steering.remember_clients(sticky.ttl, now);
         }
@@ -121,6 +123,7 @@ impl Engine {
             bypass: Bypass::default(),
             others: Others::default(),
             rescue: super::rescue::Rescue::default(),
+            udp: super::udp::Udp::default(),
             canary: super::canary::Trial::default(),
             recycler: super::recycle::Recycler::default(),
             waking: super::wake::Waking::default(),
@@ -163,7 +166,7 @@ impl Engine {
 
     /// Watches the workers that an earlier master has spawned, and goes on with their lives.
     fn adopt(&mut self, record: Record, workers: Vec<Found>, now: Instant) -> Result<(), RunError> {
-        let adopted = workers.iter().map(|Found { survivor, listeners, seats }| AdoptedWorker {
+        let adopted = workers.iter().map(|Found { survivor, listeners, udp, seats }| AdoptedWorker {
             slot: Slot(survivor.record.slot),
             generation: Generation(survivor.record.generation),
             stage: survivor.record.stage,
@@ -171,6 +174,7 @@ impl Engine {
             is_recycled: survivor.record.is_recycled,
             started_at: Instant(survivor.record.started_at).min(now),
             listeners: listeners.clone(),
+            udp: udp.clone(),
             seats: seats.keys().copied().collect(),
         });
         let Record { places, generation, reloading, unattended, .. } = record;

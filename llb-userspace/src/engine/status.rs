@@ -10,8 +10,8 @@ use llb_common::{
 use super::{Engine, error::describe, worker::Running};
 use crate::{
     fleet::{Standing, Worker},
-    kernel::KernelError,
-    model::{Instant, Seat, Slot},
+    kernel::{KernelError, Member},
+    model::{Address, Instant, Seat, Slot},
     observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram, sum_of},
     report::Fault,
 };
@@ -39,6 +39,7 @@ impl Engine {
             uptime_s: seconds(now.since(self.started_at)),
             least_slot: self.updater.table().least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
             groups: self.groups(),
+            udp: self.udp_status(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
             reloaded: self.reloads.succeeded,
@@ -98,14 +99,15 @@ impl Engine {
     }
 
     fn groups(&self) -> Vec<GroupStatus> {
-        let group = |(address, members): (crate::model::Address, &[crate::kernel::Member])| {
-            let mut slots: Vec<u32> =
-                members.iter().filter_map(|member| self.slot_of(member.seat)).map(|slot| slot.0).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            GroupStatus { address: address.to_string(), slots }
-        };
-        self.updater.steering().groups().map(group).collect()
+        self.updater.steering().groups().map(|group| self.group(group)).collect()
+    }
+
+    pub(super) fn group(&self, (address, members): (Address, &[Member])) -> GroupStatus {
+        let mut slots: Vec<u32> =
+            members.iter().filter_map(|member| self.slot_of(member.seat)).map(|slot| slot.0).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        GroupStatus { address: address.to_string(), slots }
     }
 
     fn slot_of(&self, seat: Seat) -> Option<Slot> {
@@ -148,6 +150,7 @@ impl Engine {
             memory_bytes: running.and_then(|running| running.memory),
             cpu_s: None,
             reports: running.map(reports).unwrap_or_default(),
+            udp: self.flow_status(worker),
         }
     }
 }

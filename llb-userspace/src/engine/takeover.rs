@@ -21,6 +21,7 @@ use crate::{
     },
     kernel::{Member, Pins, Steering},
     model::{Address, Seat},
+    sys::socket,
     updater::Baseline,
 };
 
@@ -42,6 +43,8 @@ pub(super) struct Found {
     pub survivor: Survivor,
     /// Its listeners; with a seat those that are in their group.
     pub listeners: Vec<Listener>,
+    /// Its UDP sockets, likewise.
+    pub udp: Vec<Listener>,
     /// The seats that it holds, and what they had counted before it took them.
     pub seats: BTreeMap<Seat, Baseline>,
 }
@@ -130,12 +133,12 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
     let mut taken: BTreeSet<Seat> = BTreeSet::new();
     let mut barred = Vec::new();
     for survivor in survivors {
-        let (mut listeners, mut seats) = (Vec::new(), BTreeMap::new());
+        let (mut listeners, mut udp, mut seats) = (Vec::new(), Vec::new(), BTreeMap::new());
         let processes = survivor.cgroup.processes()?;
         let is_barred = find::is_barred(&processes);
         if is_barred {
             barred.push(survivor.record.slot);
-            listeners = remembered(steering, &survivor.record, &mut living)?;
+            (listeners, udp) = remembered(steering, &survivor.record, &mut living)?;
         }
         let found = if is_barred { Vec::new() } else { find::listeners(&processes) };
         for (address, socket) in found {
@@ -146,13 +149,15 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
             seats.extend(seat.map(|seat| (seat, Baseline::default())));
             let is_member = known.joined && survivor.record.stage == Stage::Serving;
             let joined = seat.filter(|_| is_member);
-            listeners.push(Listener { seat: joined, ..Listener::new(known.cookie, address) });
+            let sockets = if socket::is_udp(&socket)? { &mut udp } else { &mut listeners };
+            sockets.push(Listener { seat: joined, ..Listener::new(known.cookie, address) });
         }
         dedup(&mut listeners);
-        let seated = listeners.iter().filter_map(|listener| Some((listener, listener.seat?)));
+        dedup(&mut udp);
+        let seated = listeners.iter().chain(&udp).filter_map(|listener| Some((listener, listener.seat?)));
         members.extend(seated.map(|(listener, seat)| (listener.address, Member { seat, cookie: listener.cookie })));
         taken.extend(seats.keys());
-        workers.push(Found { survivor, listeners, seats });
+        workers.push(Found { survivor, listeners, udp, seats });
     }
     // A seat may be held without a listener on it, but not one that is another's.
     for Found { survivor, seats, .. } in &mut workers {
@@ -176,19 +181,24 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
 }
 
 /// The listeners that were in their groups on a worker's seats, by the maps alone; and all that have no place count as living.
-fn remembered(steering: &Steering, record: &WorkerRecord, living: &mut BTreeSet<u64>) -> anyhow::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
+fn remembered(
+    steering: &Steering,
+    record: &WorkerRecord,
+    living: &mut BTreeSet<u64>,
+) -> anyhow::Result<(Vec<Listener>, Vec<Listener>)> {
+    let (mut listeners, mut udp) = (Vec::new(), Vec::new());
     for (cookie, place) in steering.remembered()? {
-        let Some((address, seat)) = place else {
+        let Some((address, seat, is_udp)) = place else {
             living.insert(cookie);
             continue;
         };
         if record.stage == Stage::Serving && record.seats.iter().any(|recorded| recorded.seat == seat.0) {
             living.insert(cookie);
-            listeners.push(Listener { seat: Some(seat), ..Listener::new(cookie, address) });
+            let sockets = if is_udp { &mut udp } else { &mut listeners };
+            sockets.push(Listener { seat: Some(seat), ..Listener::new(cookie, address) });
         }
     }
-    Ok(listeners)
+    Ok((listeners, udp))
 }
 
 /// Two listeners of a worker on one address cannot have one seat: then the maps are those of a master that died in the

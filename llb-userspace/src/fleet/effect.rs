@@ -48,6 +48,11 @@ pub enum Effect {
         /// The listener's cookie.
         cookie: u64,
     },
+    /// Have the flows of a UDP socket that has left its group go to others.
+    LetGo {
+        /// The socket's cookie.
+        cookie: u64,
+    },
     /// Tell the worker to finish up: the line `{"cmd":"disconnect"}`.
     TellToFinish(WorkerId),
     /// Close connections of the worker that are idle, so that their clients turn to another.

@@ -88,7 +88,7 @@ pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError
     })
 }
 
-/// Duplicates every socket of `pids` that listens on a port: each once, also one that several of them have open. The
+/// Duplicates every socket of `pids` that listens on a port, and every UDP socket: each once, also one that several of them have open. The
 /// copies keep the sockets alive: close them soon. What cannot be looked into has none.
 #[must_use]
 pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
@@ -101,7 +101,9 @@ pub fn listeners(pids: &[Pid]) -> Vec<(Address, OwnedFd)> {
                 continue;
             }
             let Ok(copy) = process.get_fd(candidate.fd) else { continue };
-            if let (Ok(true), Ok(Some(address))) = (socket::is_listening(&copy), socket::local_addr(&copy)) {
+            let receives = || socket::is_udp(&copy).unwrap_or(false);
+            let is_listener = socket::is_listening(&copy).unwrap_or(false) || receives();
+            if let (true, Ok(Some(address))) = (is_listener, socket::local_addr(&copy)) {
                 // Without the scope, as the kernel's events have it.
                 found.push((Address((address.ip(), address.port()).into()), copy));
             }

@@ -32,6 +32,7 @@ mod place;
 mod recycle;
 mod roll;
 mod transitions;
+mod udp;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -249,7 +250,8 @@ impl Lives {
     /// When time alone may next change something.
     fn next_due(&self) -> Instant {
         let waits_for_seat = |worker: &Worker| {
-            let without = worker.listeners.iter().filter(|listener| listener.seat.is_none());
+            let sockets = worker.listeners.iter().chain(&worker.udp);
+            let without = sockets.filter(|listener| listener.seat.is_none());
             without.map(|listener| listener.retry_at).min()
         };
         let workers = self.workers.values().filter_map(|worker| match worker.state {
@@ -292,11 +294,14 @@ impl Lives {
     fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
         let Some(worker) = self.workers.get(&id) else { return };
         let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
-        let listens = !worker.listeners.is_empty();
+        let (listens, receives) = (!worker.listeners.is_empty(), !worker.udp.is_empty());
+        let awaits = worker.awaits_datagrams().then(|| "it waits for datagrams".into());
         let ready = match self.rules.ready_when {
-            ReadyWhen::Accepting => self.attends(worker, now),
-            ReadyWhen::Listening => listens.then(|| "it listens".into()),
-            ReadyWhen::Ready => (worker.said_ready && listens).then(|| "it listens and has said so".into()),
+            ReadyWhen::Accepting => self.attends(worker, now).or(awaits),
+            ReadyWhen::Listening => listens.then(|| "it listens".into()).or(awaits),
+            ReadyWhen::Ready => {
+                (worker.said_ready && (listens || receives)).then(|| "it listens and has said so".into())
+            }
             ReadyWhen::Started => Some("it has been started".into()),
         };
         // One that serves has been ready, whatever else it listens on now.
@@ -363,19 +368,22 @@ impl Lives {
 /// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
 /// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
 fn join(worker: &mut Worker, seats: &mut Seats, now: Instant, effects: &mut Vec<Effect>) {
-    for index in 0..worker.listeners.len() {
-        let listener = worker.listeners[index];
-        if listener.seat.is_some() || now < listener.retry_at {
-            continue;
+    let Worker { id, listeners, udp, held, .. } = worker;
+    for sockets in [listeners, udp] {
+        for index in 0..sockets.len() {
+            let listener = sockets[index];
+            if listener.seat.is_some() || now < listener.retry_at {
+                continue;
+            }
+            let free_here = held.iter().copied().find(|seat| {
+                !sockets.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
+            });
+            let seat = free_here.or_else(|| seats.take().inspect(|seat| held.push(*seat)));
+            // Without a free seat the listener stays with the kernel's hash until there is one.
+            let Some(seat) = seat else { continue };
+            sockets[index].seat = Some(seat);
+            effects.push(Effect::Join { id: *id, cookie: listener.cookie, address: listener.address, seat });
         }
-        let free_here = worker.seats().find(|seat| {
-            !worker.listeners.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
-        });
-        let seat = free_here.or_else(|| seats.take().inspect(|seat| worker.held.push(*seat)));
-        // Without a free seat the listener stays with the kernel's hash until there is one.
-        let Some(seat) = seat else { continue };
-        worker.listeners[index].seat = Some(seat);
-        effects.push(Effect::Join { id: worker.id, cookie: listener.cookie, address: listener.address, seat });
     }
 }
 

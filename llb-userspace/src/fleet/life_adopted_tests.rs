@@ -21,6 +21,7 @@ pub(super) fn left(lives: &Lives) -> Adopted {
             asked_to_leave: worker.asked_to_leave.clone(),
             is_recycled: worker.is_recycled,
             started_at: worker.started_at,
+            udp: Vec::new(),
             listeners: worker
                 .listeners
                 .iter()

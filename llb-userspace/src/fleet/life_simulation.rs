@@ -245,7 +245,12 @@ impl World {
         // Every third worker has a shutdown of its own, and is asked as soon as its first seat has drained.
         let sight = |worker: &Worker| {
             let holds = if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
-            Sight { holds, settled: worker.seats().any(&drained), ends_itself: worker.id.0.is_multiple_of(3) }
+            Sight {
+                holds,
+                settled: worker.seats().any(&drained),
+                ends_itself: worker.id.0.is_multiple_of(3),
+                has_flows: false,
+            }
         };
         let expected = thorough.tick(self.now, sight, &drained);
         let effects = self.lives.tick(self.now, sight, &drained);
@@ -289,6 +294,7 @@ impl World {
                 Effect::Leave { cookie } | Effect::Forget { cookie } => {
                     self.groups.remove(&cookie);
                 }
+                Effect::LetGo { .. } => {}
                 Effect::TellToFinish(id) | Effect::CloseIdle { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }

@@ -399,7 +399,7 @@ fn the_end_does_not_wait_for_clients_who_may_come_back() {
 
 /// What is seen of a worker that catches the signal to end.
 fn own(holds: Holding, settled: bool) -> Sight {
-    Sight { holds, settled, ends_itself: true }
+    Sight { holds, settled, ends_itself: true, has_flows: false }
 }
 
 #[test]

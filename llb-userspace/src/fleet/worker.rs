@@ -71,12 +71,14 @@ pub struct Sight {
     pub settled: bool,
     /// Whether it catches the signal to end, and so has a shutdown of its own.
     pub ends_itself: bool,
+    /// Whether UDP flows that it has are not idle.
+    pub has_flows: bool,
 }
 
 impl From<Holding> for Sight {
     /// Of a worker that the signal ends at once.
     fn from(holds: Holding) -> Self {
-        Sight { holds, settled: false, ends_itself: false }
+        Sight { holds, settled: false, ends_itself: false, has_flows: false }
     }
 }
 
@@ -118,6 +120,8 @@ pub struct Worker {
     pub started_at: Instant,
     /// Its listeners.
     pub listeners: Vec<Listener>,
+    /// Its UDP sockets.
+    pub udp: Vec<Listener>,
     /// The address that it last tried to bind.
     pub bound: Option<Address>,
     /// Every seat that one of its listeners has had.
@@ -147,6 +151,8 @@ pub struct Worker {
     pub(super) is_recycled: bool,
     /// Whether it hangs, so that it need not stay if its replacement cannot start beside it.
     pub(super) hangs: bool,
+    /// When its flows were given to others, while it drains.
+    pub(super) parted_at: Option<Instant>,
 }
 
 impl Worker {
@@ -158,6 +164,7 @@ impl Worker {
             state,
             started_at,
             listeners: Vec::new(),
+            udp: Vec::new(),
             bound: None,
             held: Vec::new(),
             accepts: BTreeSet::new(),
@@ -175,6 +182,7 @@ impl Worker {
             leaving: false,
             is_recycled: false,
             hangs: false,
+            parted_at: None,
         }
     }
 
@@ -192,6 +200,11 @@ impl Worker {
     /// Whether it accepts connections wherever it listens.
     pub(super) fn accepts_everywhere(&self) -> bool {
         !self.listeners.is_empty() && self.listeners.iter().all(|listener| self.accepts.contains(&listener.cookie))
+    }
+
+    /// Whether it has UDP sockets only, and waits at one of them.
+    pub(super) fn awaits_datagrams(&self) -> bool {
+        self.listeners.is_empty() && self.udp.iter().any(|socket| self.accepts.contains(&socket.cookie))
     }
 
     /// Its listeners, by cookie and address, at which it has not been seen to accept.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RELEASE, SocketEvent};
+use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RECEIVE, EVENT_RELEASE, SocketEvent};
 
 use crate::{model::Address, sys::readable::Readable};
 
@@ -23,6 +23,8 @@ pub enum EventKind {
     Answer,
     /// Nobody has it open any more, whether or not it has ever listened.
     Release,
+    /// It is a UDP socket, and has bound: datagrams come.
+    Receive,
 }
 
 /// A worker's socket did something.
@@ -38,6 +40,7 @@ pub enum EventKind {
 ///         EventKind::Close => "has left",
 ///         EventKind::Answer => "is not meant",
 ///         EventKind::Release => "is closed, that was bound to",
+///         EventKind::Receive => "receives at",
 ///     };
 ///     format!("socket {cookie} of the worker in cgroup {cgroup} {what} {address}")
 /// }
@@ -107,6 +110,7 @@ fn decode(record: &[u8]) -> Option<Event> {
         EVENT_CLOSE => EventKind::Close,
         EVENT_ANSWER => EventKind::Answer,
         EVENT_RELEASE => EventKind::Release,
+        EVENT_RECEIVE => EventKind::Receive,
         _ => return None,
     };
     let ipv4 = raw.family == nix::libc::AF_INET as u32;

@@ -7,12 +7,12 @@ use std::{
 };
 
 use llb_common::{
-    abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS, NO_SEAT},
+    abi::{Conn, Endpoint, Group, Listener, MAX_GROUPS, MAX_SEATS, NO_SEAT, SCOPE_UDP},
     names, set,
     track::Phase,
 };
 
-use super::{KernelError, Steering, load::map_error, value::Value};
+use super::{KernelError, Steering, flows::is_udp, load::map_error, value::Value};
 use crate::{
     model::{Address, Seat},
     sys::socket,
@@ -30,7 +30,8 @@ pub struct Member {
     pub cookie: u64,
 }
 
-/// Listeners that the kernel has in one group: on one address, and bound to one device, or none (0).
+/// Listeners that the kernel has in one group: on one address, and bound to one device, or none (0). Of UDP sockets
+/// [`SCOPE_UDP`] is set beside that.
 pub(super) type Key = (Address, u32);
 
 /// The groups. One that is empty keeps its index until another needs it.
@@ -47,22 +48,28 @@ impl Steering {
     pub fn join(&mut self, address: Address, seat: Seat, socket: impl AsFd) -> Result<u64, KernelError> {
         let socket = socket.as_fd();
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let device = socket::device(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let key = (address, device);
+        let key = key_of(address, socket)?;
+        let is_udp = is_udp(&key);
         let (index, mut members) = self.find(key)?;
         if members.iter().any(|member| member.seat == seat) {
             return Err(KernelError::SeatTaken { seat, address });
         }
         members.push(Member { seat, cookie });
-        let only = self.groups.0.keys().all(|known| *known == key);
-        self.books().set_only_group(only.then_some(index));
+        if is_udp {
+            self.flows.begin(cookie, seat);
+        } else {
+            let only = self.groups.tcp().all(|(known, _)| *known == key);
+            self.books().set_only_group(only.then_some(index));
+        }
         self.endpoints.insert(Value(endpoint(key)), index, 0).map_err(map_error(names::ENDPOINTS))?;
 
         // First what the selector and the connections need, last the group that makes the seat eligible.
         let listener = Listener { group: index, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))?;
         let fd = socket.as_raw_fd();
-        if let Some(storage) = &mut self.conn {
+        if is_udp {
+            self.sign(socket, seat)?;
+        } else if let Some(storage) = &mut self.conn {
             // The listener's own packets are nobody's requests; each connection opens its books when it is established.
             let conn = Conn { seat: seat.0, phase: Phase::Closed as u32, ..Conn::default() };
             storage.insert(&fd, Value(conn), 0).map_err(map_error(names::CONN))?;
@@ -70,8 +77,10 @@ impl Steering {
         // One that was reached after it had left is still there, and the kernel takes none twice.
         let _ = self.sockets.clear_index(&place(index, seat));
         self.sockets.set(place(index, seat), &fd, 0).map_err(map_error(names::SOCKETS))?;
-        self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
-        self.group_map.set(index, Value(group_of(&members)), 0).map_err(map_error(names::GROUPS))?;
+        let selector = self.selector(is_udp)?;
+        selector.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        let group = if is_udp { group_of(&self.flows.takers(&members)) } else { group_of(&members) };
+        self.group_map.set(index, Value(group), 0).map_err(map_error(names::GROUPS))?;
         self.groups.0.insert(key, (index, members));
         Ok(cookie)
     }
@@ -96,7 +105,8 @@ impl Steering {
 
     /// Attaches the selector to the group of a listener that has joined, where somebody else may have replaced it.
     pub(crate) fn attach_anew(&self, address: Address, socket: impl AsFd) -> Result<(), KernelError> {
-        self.selector()?.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
+        let selector = self.selector(false)?;
+        selector.attach(socket).map_err(|source| KernelError::Select { address, source: Box::new(source) })?;
         Ok(())
     }
 
@@ -104,7 +114,7 @@ impl Steering {
     /// selector all the same. The kernel side does so itself for one that begins to listen where a group is already.
     pub fn expect(&mut self, address: Address, cookie: u64) {
         // Which device it is bound to is not known here; the kernel side, which knows, has entered most of them.
-        let mut groups = self.groups.0.iter().filter(|((known, _), _)| *known == address);
+        let mut groups = self.groups.tcp().filter(|((known, _), _)| *known == address);
         if let (Some((_, (index, _))), None) = (groups.next(), groups.next()) {
             let listener = Listener { group: *index, seat: NO_SEAT };
             // What is known already is known better. A full map leaves the connections of this one to the hash.
@@ -113,13 +123,20 @@ impl Steering {
     }
 
     /// Takes a listener out of its group: it is no longer chosen. Connections that wait in it stay. The listener is
-    /// still known by its cookie, for those that migrate from it, until [`forget`](Self::forget).
+    /// still known by its cookie, for those that migrate from it, until [`forget`](Self::forget). A UDP socket keeps the flows
+    /// that it has.
     ///
     /// # Errors
     /// [`KernelError::Map`].
     pub fn leave(&mut self, cookie: u64) -> Result<(), KernelError> {
-        let Some((index, seat, group)) = self.groups.remove(cookie) else { return Ok(()) };
+        let Some((key, index, seat)) = self.groups.remove(cookie) else { return Ok(()) };
+        let members = self.groups.0.get(&key).map_or(&[][..], |(_, members)| members);
+        let group = if is_udp(&key) { group_of(&self.flows.takers(members)) } else { group_of(members) };
         self.group_map.set(index, Value(group), 0).map_err(map_error(names::GROUPS))?;
+        if is_udp(&key) {
+            self.flows.keep(cookie, index, seat);
+            return Ok(());
+        }
         // The kernel clears the place itself when the listener closes, so an empty one is as good.
         let _ = self.sockets.clear_index(&place(index, seat));
         Ok(())
@@ -132,8 +149,7 @@ impl Steering {
     /// [`KernelError::Map`].
     pub(crate) fn remember(&mut self, address: Address, seat: Seat, cookie: u64) -> Result<(), KernelError> {
         let entered = self.listeners.get(&cookie, 0).ok().map(|Value(listener)| listener.group);
-        let of_address =
-            || self.groups.0.iter().find(|((known, _), _)| *known == address).map(|(_, (index, _))| *index);
+        let of_address = || self.groups.tcp().find(|((known, _), _)| *known == address).map(|(_, (index, _))| *index);
         let Some(group) = entered.or_else(of_address) else { return Ok(()) };
         let listener = Listener { group, seat: seat.0 };
         self.listeners.insert(cookie, Value(listener), 0).map_err(map_error(names::LISTENERS))
@@ -153,7 +169,7 @@ impl Steering {
     /// ```
     #[must_use]
     pub fn members(&self, address: Address) -> &[Member] {
-        let of_address = self.groups.0.iter().find(|((known, _), _)| *known == address);
+        let of_address = self.groups.tcp().find(|((known, _), _)| *known == address);
         of_address.map_or(&[], |(_, (_, members))| members.as_slice())
     }
 
@@ -161,11 +177,12 @@ impl Steering {
     pub fn forget(&mut self, cookie: u64) {
         // One that is not there is forgotten already.
         let _ = self.listeners.remove(&cookie);
+        self.flows.forget(cookie);
     }
 
-    /// The groups' addresses and members.
+    /// The addresses and members of the groups of TCP listeners.
     pub fn groups(&self) -> impl Iterator<Item = (Address, &[Member])> {
-        self.groups.0.iter().map(|((address, _), (_, members))| (*address, members.as_slice()))
+        self.groups.tcp().map(|((address, _), (_, members))| (*address, members.as_slice()))
     }
 }
 
@@ -182,15 +199,28 @@ impl Groups {
         Some((*key, *index))
     }
 
-    fn remove(&mut self, cookie: u64) -> Option<(u32, Seat, Group)> {
-        for (index, members) in self.0.values_mut() {
+    /// Those of TCP listeners.
+    pub(super) fn tcp(&self) -> impl Iterator<Item = (&Key, &(u32, Vec<Member>))> {
+        self.0.iter().filter(|(key, _)| !is_udp(key))
+    }
+
+    fn remove(&mut self, cookie: u64) -> Option<(Key, u32, Seat)> {
+        for (key, (index, members)) in &mut self.0 {
             if let Some(at) = members.iter().position(|member| member.cookie == cookie) {
                 let member = members.swap_remove(at);
-                return Some((*index, member.seat, group_of(members)));
+                return Some((*key, *index, member.seat));
             }
         }
         None
     }
+}
+
+/// The group of a socket.
+pub(super) fn key_of(address: Address, socket: impl AsFd) -> Result<Key, KernelError> {
+    let failed = |source| KernelError::Cookie { address, source };
+    let device = socket::device(&socket).map_err(failed)?;
+    let is_udp = socket::is_udp(&socket).map_err(failed)?;
+    Ok((address, if is_udp { device | SCOPE_UDP } else { device }))
 }
 
 pub(super) fn group_of(members: &[Member]) -> Group {

@@ -18,8 +18,8 @@ use llb_common::{
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, groups::Groups,
-    loader::loader, reach::Reaches, sticky::Clients, value::Value,
+    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, flows::Flows,
+    groups::Groups, loader::loader, reach::Reaches, sticky::Clients, value::Value,
 };
 use crate::{
     model::Address,
@@ -85,6 +85,8 @@ pub struct Steering {
     pub(super) binds: Binds,
     /// Where clients are at home, if they are remembered.
     pub(super) clients: Option<Clients>,
+    /// UDP.
+    pub(super) flows: Flows,
     connections: Option<Connections>,
     counters: PerCpuArray<MapData, u64>,
     /// Connections of our own to single workers, until somebody makes them.
@@ -99,8 +101,13 @@ pub struct Steering {
 pub(super) enum Programs {
     /// This process has loaded them.
     Loaded(Box<Ebpf>),
-    /// An earlier one has, and they are attached. The selector is needed again, for groups to come.
-    Pinned(Box<SkReuseport>),
+    /// An earlier one has, and they are attached. The selectors are needed again, for groups to come.
+    Pinned {
+        /// [`names::STEER`].
+        steer: Box<SkReuseport>,
+        /// [`names::FLOW`].
+        flow: Box<SkReuseport>,
+    },
 }
 
 /// The maps that userspace works with, by name.
@@ -158,8 +165,9 @@ impl Steering {
     /// # Errors
     /// [`KernelError`] naming what is not pinned there.
     pub fn reopen(pins: &Pins, keeps_books: bool) -> Result<Self, KernelError> {
-        let (maps, selector, logger) = pins.open()?;
-        Self::of(maps, keeps_books, Programs::Pinned(Box::new(selector)), logger)
+        let (maps, [steer, flow], logger) = pins.open()?;
+        let programs = Programs::Pinned { steer: Box::new(steer), flow: Box::new(flow) };
+        Self::of(maps, keeps_books, programs, logger)
     }
 
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
@@ -168,6 +176,8 @@ impl Steering {
         let clients = Clients::map(&maps[names::STICKY], &maps[names::HOMES])?;
         let reaches = maps.remove(names::REACHES).ok_or(KernelError::Missing { what: "map", name: names::REACHES })?;
         let reaches = Some(Reaches::of(reaches, &maps[names::SEATS])?);
+        let counts = take(&mut maps, names::FLOW_COUNTS)?;
+        let flows = Flows::map(&maps[names::FLOWS], &maps[names::FLOW_SEATS], counts)?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {
@@ -178,6 +188,7 @@ impl Steering {
             listeners: take(&mut maps, names::LISTENERS)?,
             endpoints: take(&mut maps, names::ENDPOINTS)?,
             clients,
+            flows,
             connections: storage.as_ref().map(Connections::of).transpose()?,
             conn: storage.map(TryInto::try_into).transpose().map_err(map_error(names::CONN))?,
             owner: take(&mut maps, OWNER)?,
@@ -204,6 +215,8 @@ impl Steering {
         let hooks = [
             (names::BIND4, Hook::Bind4),
             (names::BIND6, Hook::Bind6),
+            (names::POST_BIND4, Hook::PostBind4),
+            (names::POST_BIND6, Hook::PostBind6),
             (names::RELEASE, Hook::SockRelease),
             (names::SOCKOPS, Hook::SockOps),
             (names::INGRESS, Hook::Ingress),
@@ -275,34 +288,40 @@ impl Steering {
         ebpf.program(name).ok_or(missing)
     }
 
-    pub(super) fn selector(&self) -> Result<&SkReuseport, KernelError> {
+    /// The program that is attached to groups, of TCP listeners or of UDP sockets.
+    pub(super) fn selector(&self, is_udp: bool) -> Result<&SkReuseport, KernelError> {
+        let name = if is_udp { names::FLOW } else { names::STEER };
         match &self.programs {
             Programs::Loaded(_) => {
-                let missing = KernelError::Missing { what: "program", name: names::STEER };
-                self.program(names::STEER)?.try_into().map_err(|_| missing)
+                let missing = KernelError::Missing { what: "program", name };
+                self.program(name)?.try_into().map_err(|_| missing)
             }
-            Programs::Pinned(selector) => Ok(selector),
+            Programs::Pinned { flow, .. } if is_udp => Ok(flow),
+            Programs::Pinned { steer, .. } => Ok(steer),
         }
     }
 }
 
 /// The programs, in the order in which they are loaded.
-pub(super) const PROGRAMS: [&str; 8] = [
+pub(super) const PROGRAMS: [&str; 11] = [
     names::BIND4,
     names::BIND6,
+    names::POST_BIND4,
+    names::POST_BIND6,
     names::RELEASE,
     names::SOCKOPS,
     names::INGRESS,
     names::EGRESS,
     names::STEER,
+    names::FLOW,
     names::CHECK,
 ];
 
-/// Socket storage of [`Owner`]. Only the programs write to it.
+/// Socket storage of [`Owner`]. Only the programs write to it, but for the seat.
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 18] = [
+pub(super) const MAPS: [&str; 21] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -320,6 +339,9 @@ pub(super) const MAPS: [&str; 18] = [
     names::STICKY,
     names::HOMES,
     names::REACHES,
+    names::FLOWS,
+    names::FLOW_SEATS,
+    names::FLOW_COUNTS,
     OWNER,
 ];
 

@@ -100,7 +100,7 @@
 //! loop {
 //!     for event in events.next().await? {
 //!         match (event.kind, seat_of(event.cgroup)) {
-//!             (EventKind::Bind | EventKind::Answer | EventKind::Release, _) => {}
+//!             (EventKind::Bind | EventKind::Answer | EventKind::Release | EventKind::Receive, _) => {}
 //!             // A copy by pidfd_getfd(2), closed here: kept, it would keep the listener alive.
 //!             (EventKind::Listen, Some(seat)) => {
 //!                 steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?;
@@ -125,6 +125,7 @@ mod checks;
 mod connections;
 mod error;
 mod events;
+mod flows;
 mod groups;
 mod lines;
 mod load;
@@ -143,6 +144,7 @@ pub(crate) use checks::Checks;
 pub(crate) use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
+pub(crate) use flows::Census;
 pub use groups::Member;
 pub use llb_common::outcome::{Outcome, Stage};
 pub use load::{Limit, Options, Steering};

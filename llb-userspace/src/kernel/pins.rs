@@ -35,7 +35,7 @@ const OWN_MOUNT: &str = "bpf";
 const PRIVATE: u32 = 0o700;
 
 /// The programs that the next master needs: to attach to groups that are new, and to find what all of them log.
-const PROGRAMS: [&str; 2] = [names::STEER, names::SOCKOPS];
+const PROGRAMS: [&str; 3] = [names::STEER, names::FLOW, names::SOCKOPS];
 
 /// How often llb's directory may vanish under our hands, as it does when the last fleet in it ends.
 const ATTEMPTS: u32 = 10;
@@ -163,20 +163,23 @@ impl Pins {
         Ok(())
     }
 
-    /// Opens what is pinned: the maps, the selector, and what the programs say.
-    pub(super) fn open(&self) -> Result<(Maps, SkReuseport, Option<Logger>), KernelError> {
+    /// Opens what is pinned: the maps, the selectors for TCP and for UDP, and what the programs say.
+    pub(super) fn open(&self) -> Result<(Maps, [SkReuseport; 2], Option<Logger>), KernelError> {
         let open = |name| {
             let map = MapData::from_pin(self.directory.join(name)).and_then(Map::from_map_data);
             map.map(|map| (name, map)).map_err(map_error(name))
         };
         let maps = MAPS.into_iter().map(open).collect::<Result<Maps, KernelError>>()?;
-        let selector = SkReuseport::from_pin(self.directory.join(names::STEER), SkReuseportAttachType::SelectOrMigrate);
-        let selector =
-            selector.map_err(|source| KernelError::Reopen { name: names::STEER, source: Box::new(source) })?;
+        let selector = |name, attach_type| {
+            let selector = SkReuseport::from_pin(self.directory.join(name), attach_type);
+            selector.map_err(|source| KernelError::Reopen { name, source: Box::new(source) })
+        };
+        let steer = selector(names::STEER, SkReuseportAttachType::SelectOrMigrate)?;
+        let flow = selector(names::FLOW, SkReuseportAttachType::Select)?;
         // Programs are looked up by number only with CAP_SYS_ADMIN. Without it their words are not heard.
         let talker = ProgramInfo::from_pin(self.directory.join(names::SOCKOPS)).ok();
         let logger = talker.and_then(|program| aya_log::EbpfLogger::init_from_id(program.id()).ok());
-        Ok((maps, selector, logger))
+        Ok((maps, [steer, flow], logger))
     }
 }
 

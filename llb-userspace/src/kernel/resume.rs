@@ -14,7 +14,8 @@ use llb_common::{
 
 use super::{
     KernelError, Member, Steering,
-    groups::{Key, group_of, place},
+    flows::is_udp,
+    groups::{Key, group_of, key_of, place},
     load::map_error,
     value::Value,
 };
@@ -36,8 +37,8 @@ pub struct Known {
     pub joined: bool,
 }
 
-/// The cookie of a listener, and its place in a group if it is in one.
-pub(crate) type Remembered = (u64, Option<(Address, Seat)>);
+/// The cookie of a listener, and its place in a group if it is in one: the third says whether that is one of UDP sockets.
+pub(crate) type Remembered = (u64, Option<(Address, Seat, bool)>);
 
 impl Steering {
     /// What is known of a socket that listens on `address`; nothing if it is none that is to be steered.
@@ -52,8 +53,7 @@ impl Steering {
             Err(error) => return Err(map_error("OWNER")(error)),
         };
         let cookie = socket::cookie(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let device = socket::device(socket).map_err(|source| KernelError::Cookie { address, source })?;
-        let place = self.place_of((address, device), cookie)?;
+        let place = self.place_of(key_of(address, socket)?, cookie)?;
         let (seat, joined) = place.map_or((None, false), |(seat, joined)| (Some(seat), joined));
         Ok(Some(Known { cookie, cgroup: owner.cgroup, seat, joined }))
     }
@@ -72,7 +72,7 @@ impl Steering {
             let mut place = None;
             for key in &keys {
                 let here = self.place_of(*key, cookie)?.filter(|(_, joined)| *joined);
-                place = place.or(here.map(|(seat, _)| (key.0, seat)));
+                place = place.or(here.map(|(seat, _)| (key.0, seat, is_udp(key))));
             }
             remembered.push((cookie, place));
         }
@@ -117,9 +117,10 @@ impl Steering {
                 self.group_map.set(*index, Value(group), 0).map_err(map_error(names::GROUPS))?;
             }
         }
-        let only = groups.values().next().filter(|_| groups.len() == 1).map(|(index, _)| *index);
-        self.books().set_only_group(only);
         self.groups.0 = groups;
+        let mut tcp = self.groups.tcp().map(|(_, (index, _))| *index);
+        let only = tcp.next().filter(|_| tcp.next().is_none());
+        self.books().set_only_group(only);
         Ok(gone)
     }
 
@@ -134,6 +135,11 @@ impl Steering {
         for (cookie, Value(Listener { group, seat })) in known.map_err(map_error(names::LISTENERS))? {
             if !living.contains(&cookie) {
                 gone.push(cookie);
+                continue;
+            }
+            // A UDP socket that is not a member any more has flows yet.
+            if seat != NO_SEAT && groups.iter().any(|(key, (index, _))| *index == group && is_udp(key)) {
+                self.flows.keep(cookie, group, Seat(seat));
                 continue;
             }
             let mut members = groups.values().filter(|(index, _)| *index == group).flat_map(|(_, members)| members);

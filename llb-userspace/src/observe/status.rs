@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, Status, StickyStatus, WorkerStatus}};
+//! use llb::{control::Fleet, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, FlowStatus, Status, StickyStatus, UdpStatus, WorkerStatus}};
 //!
 //! # fn main() -> Result<(), llb::control::ControlError> {
 //! let status: Status = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
@@ -21,6 +21,12 @@
 //! }
 //! if let Some(StickyStatus { hits, moved, .. }) = &status.sticky {
 //!     println!("{hits} connections came home, {moved} went elsewhere");
+//! }
+//! if let Some(UdpStatus { flows, newcomers, .. }) = &status.udp {
+//!     println!("{flows} UDP flows, and {newcomers} that may become some");
+//! }
+//! for FlowStatus { datagrams, dropped, .. } in status.workers.iter().filter_map(|worker| worker.udp.as_ref()) {
+//!     println!("{datagrams} datagrams, {dropped} of them dropped");
 //! }
 //! for SlotStatus { slot, totals: SlotTotals { chosen, .. }, .. } in &status.slots {
 //!     println!("all workers of slot {slot} have been given {chosen} connections");
@@ -60,6 +66,9 @@ pub struct Status {
     pub least_slot: Option<u32>,
     /// The addresses that are steered.
     pub groups: Vec<GroupStatus>,
+    /// What is known of UDP; none if nobody has a UDP socket that is shared.
+    #[serde(default)]
+    pub udp: Option<UdpStatus>,
     /// The generation that serves.
     pub generation: u32,
     /// The generation that is being started, during a reload.
@@ -204,6 +213,36 @@ pub struct GroupStatus {
     pub slots: Vec<u32>,
 }
 
+/// UDP, as the fleet shares it. An example is [above](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UdpStatus {
+    /// The addresses that are shared.
+    pub groups: Vec<GroupStatus>,
+    /// How long a flow is known that sends nothing, seconds.
+    pub flow_timeout_s: f64,
+    /// Flows that live, of which more than one datagram has come.
+    pub flows: u64,
+    /// Flows of which one datagram has come.
+    pub newcomers: u64,
+    /// What became of each datagram since the programs were loaded.
+    pub datagrams: BTreeMap<String, u64>,
+}
+
+/// A worker's part of it. An example is [above](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FlowStatus {
+    /// Flows that live, of which more than one datagram has come.
+    pub flows: u64,
+    /// Datagrams that it was given.
+    pub datagrams: u64,
+    /// Datagrams that found no room in its sockets' queues.
+    pub dropped: u64,
+    /// Whether it does not read what it is given: it gets no new flows.
+    pub stands_still: bool,
+}
+
 /// One slot. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -311,4 +350,7 @@ pub struct WorkerStatus {
     pub cpu_s: Option<f64>,
     /// Lines understood on its report channel, by kind, and faults in them.
     pub reports: BTreeMap<String, u64>,
+    /// Its flows; none without a UDP socket that is shared.
+    #[serde(default)]
+    pub udp: Option<FlowStatus>,
 }

@@ -22,6 +22,10 @@ pub enum Hook {
     Bind4 = 8,
     /// bind(2) to an IPv6 address.
     Bind6 = 9,
+    /// bind(2) to an IPv4 address, done.
+    PostBind4 = 12,
+    /// bind(2) to an IPv6 address, done.
+    PostBind6 = 13,
     /// The last close(2) of a socket.
     SockRelease = 34,
 }

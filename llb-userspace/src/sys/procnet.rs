@@ -86,6 +86,36 @@ pub fn reachable(pid: Pid) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
+/// What waits in a UDP socket to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Datagrams {
+    /// The socket's inode.
+    pub inode: u64,
+    /// Bytes, as the kernel counts memory.
+    pub queued: u64,
+    /// Datagrams that found no room since the socket was made.
+    pub dropped: u64,
+}
+
+/// The queues of all UDP sockets in `pid`'s network namespace.
+///
+/// # Errors
+/// If the tables cannot be read, as when the process has ended.
+pub fn datagrams(pid: Pid) -> io::Result<Vec<Datagrams>> {
+    let tables = [read(pid, "udp")?, read(pid, "udp6")?];
+    Ok(tables.iter().flat_map(|table| parse_datagrams(table)).collect())
+}
+
+fn parse_datagrams(table: &str) -> impl Iterator<Item = Datagrams> {
+    table.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        // "tx_queue:rx_queue"
+        let queued = u64::from_str_radix(fields.nth(4)?.split_once(':')?.1, 16).ok()?;
+        let inode = fields.nth(4)?.parse().ok()?;
+        Some(Datagrams { inode, queued, dropped: fields.nth(2)?.parse().ok()? })
+    })
+}
+
 /// A table, empty where the kernel lacks the protocol, as `ipv6.disable=1` leaves it.
 fn read(pid: Pid, table: &str) -> io::Result<String> {
     match fs::read(format!("/proc/{pid}/net/{table}")) {
@@ -152,10 +182,13 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
 mod tests {
     use std::net::{SocketAddr, TcpListener, UdpSocket};
 
-    use nix::unistd::Pid;
+    use nix::{sys::stat::fstat, unistd::Pid};
     use proptest::prelude::{ProptestConfig, prop, proptest};
 
-    use super::{Endpoint, Socket, inet_rows, listeners, parse_address, parse_tcp, parse_unix, reachable};
+    use super::{
+        Datagrams, Endpoint, Socket, datagrams, inet_rows, listeners, parse_address, parse_datagrams, parse_tcp,
+        parse_unix, reachable,
+    };
 
     #[test]
     #[cfg(target_endian = "little")]
@@ -177,6 +210,22 @@ mod tests {
             \x20  1: 0100007F:1F90 0100007F:A2C4 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1 0 20 4 30 10 -1\n";
         let address = "127.0.0.1:8080".parse().unwrap();
         assert_eq!(parse_tcp(table).collect::<Vec<_>>(), [Socket { inode: 4711, endpoint: Endpoint::Tcp(address) }]);
+    }
+
+    #[test]
+    fn queues_of_datagrams_are_read() {
+        let table = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+            \x20  75: 0100007F:0035 00000000:0000 07 00000000:00000300 00:00000000 00000000     0        0 26721 2 ffff88 14\n";
+        assert_eq!(
+            parse_datagrams(table).collect::<Vec<_>>(),
+            [Datagrams { inode: 26721, queued: 0x300, dropped: 14 }]
+        );
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let inode = fstat(&receiver).unwrap().st_ino;
+        let queued = || datagrams(Pid::this()).unwrap().into_iter().find(|queue| queue.inode == inode).unwrap().queued;
+        assert_eq!(queued(), 0);
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"x", receiver.local_addr().unwrap()).unwrap();
+        assert!(queued() > 0);
     }
 
     #[test]
@@ -209,6 +258,7 @@ mod tests {
         fn no_table_is_a_panic(rows in prop::collection::vec("[ -~é]{0,80}", 0..4)) {
             let table = rows.join("\n");
             inet_rows(&table).count();
+            parse_datagrams(&table).count();
             parse_unix(&table).count();
         }
     }

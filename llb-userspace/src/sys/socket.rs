@@ -36,6 +36,14 @@ pub fn is_listening(socket: impl AsFd) -> io::Result<bool> {
     SockRef::from(&socket).is_listener()
 }
 
+/// Whether it is a UDP socket.
+///
+/// # Errors
+/// `ENOTSOCK` if it is not a socket.
+pub fn is_udp(socket: impl AsFd) -> io::Result<bool> {
+    SockRef::from(&socket).protocol().map(|protocol| protocol == Some(socket2::Protocol::UDP))
+}
+
 /// Whether others may share the socket's port (`SO_REUSEPORT`).
 ///
 /// # Errors

@@ -44,7 +44,7 @@ const CLASS_32: u8 = 1;
 /// What a sleeping thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
-    /// A connection at this descriptor.
+    /// A connection or a datagram at this descriptor.
     Accept(RawFd),
     /// What is in this set.
     Epoll(RawFd),
@@ -164,6 +164,8 @@ fn parse(text: &str) -> Option<Call> {
     let fd = first as u32 as RawFd;
     Some(match number {
         libc::SYS_accept | libc::SYS_accept4 => Call::Accept(fd),
+        // Of a UDP socket: nobody receives at a listener.
+        libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg => Call::Accept(fd),
         libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Call::Epoll(fd),
         libc::SYS_ppoll => Call::Poll { address: first as usize, count: second as u32 as usize },
         libc::SYS_pselect6 => Call::Select { address: second as usize, count: first as u32 as usize },

@@ -18,10 +18,11 @@ impl Need {
     }
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 10] = [
     Need::new("python3", &["python3"]),
     Need::new("node", &["nodejs"]),
     Need { program: "nginx", packages: &["nginx-light"], service: Some("nginx") },
+    Need { program: "unbound", packages: &["unbound"], service: Some("unbound") },
     Need::new("ip", &["iproute2"]),
     Need::new("systemd-notify", &["systemd"]),
     Need::new("tmux", &["tmux"]),

@@ -67,6 +67,8 @@ pub struct AdoptedWorker {
     pub started_at: Instant,
     /// Its listeners; with a seat those that are in their group.
     pub listeners: Vec<Listener>,
+    /// Its UDP sockets; with a seat those that are in their group.
+    pub udp: Vec<Listener>,
     /// Every seat that it holds.
     pub seats: Vec<Seat>,
 }
@@ -160,7 +162,7 @@ impl Lives {
         let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at);
         worker.was_ready = found.stage != Stage::Starting;
         worker.said_ready = worker.was_ready;
-        (worker.listeners, worker.held) = (found.listeners, found.seats);
+        (worker.listeners, worker.udp, worker.held) = (found.listeners, found.udp, found.seats);
         // The replacement has been ordered, and is there or has to be ordered again.
         worker.leaving = found.asked_to_leave.is_some() && worker.state == State::Serving;
         worker.asked_to_leave = found.asked_to_leave;
@@ -176,7 +178,8 @@ impl Lives {
         } else if is_current && let Some(place) = self.place(found.slot) {
             (place.spawn_at, place.was_ready) = (None, place.was_ready || found.stage == Stage::Serving);
         }
-        for Listener { cookie, .. } in &self.workers[&id].listeners {
+        let worker = &self.workers[&id];
+        for Listener { cookie, .. } in worker.listeners.iter().chain(&worker.udp) {
             self.watch(id, *cookie, effects);
         }
         id

@@ -146,7 +146,7 @@ impl Lives {
         if worker.state != State::Serving {
             return;
         }
-        for listener in &worker.listeners {
+        for listener in worker.listeners.iter().chain(&worker.udp) {
             effects.push(Effect::Leave { cookie: listener.cookie });
         }
         worker.state = State::Draining {
@@ -161,8 +161,15 @@ impl Lives {
     /// What time does to one on its way out.
     pub(super) fn drain(&mut self, id: WorkerId, sight: Sight, now: Instant, effects: &mut Vec<Effect>) {
         let ending = self.phase == Phase::Ending;
+        let keeps_flows = self.keeps_flows(id, sight, now, effects);
         let Some(worker) = self.workers.get(&id) else { return };
         let State::Draining { earliest, relaxed, deadline } = worker.state else { return };
+        if keeps_flows && now < deadline {
+            if now >= relaxed {
+                effects.push(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
+            }
+            return;
+        }
         let enough = match sight.holds {
             Holding::Nothing => Some("it holds no connection any more"),
             // Whoever closes last closes for all: the fleet's end does not wait for clients who may come back.

@@ -36,10 +36,12 @@ impl Lives {
         self.due = AT_ONCE;
         let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id)
-            && worker.listeners.iter().any(|listener| listener.cookie == cookie)
+            && worker.listeners.iter().chain(&worker.udp).any(|listener| listener.cookie == cookie)
         {
             worker.accepts.insert(cookie);
-            worker.accepts_since.get_or_insert(now);
+            if worker.udp.iter().all(|socket| socket.cookie != cookie) {
+                worker.accepts_since.get_or_insert(now);
+            }
             let at = worker.listeners.iter().find(|listener| listener.cookie == cookie);
             self.unattended.retain(|address| at.is_none_or(|listener| listener.address != *address));
             self.advance(id, now, &mut effects);
@@ -79,7 +81,7 @@ impl Lives {
     /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
     pub fn join_failed(&mut self, cookie: u64, now: Instant) -> bool {
         self.due = AT_ONCE;
-        let mut listeners = self.workers.values_mut().flat_map(|worker| &mut worker.listeners);
+        let mut listeners = self.workers.values_mut().flat_map(|w| w.listeners.iter_mut().chain(&mut w.udp));
         let Some(listener) = listeners.find(|listener| listener.cookie == cookie) else { return false };
         let after = RETRY_AFTER.saturating_mul(1 << listener.failures.min(6)).min(RETRY_AT_MOST);
         *listener = Listener { seat: None, failures: listener.failures + 1, retry_at: now.after(after), ..*listener };
@@ -178,7 +180,7 @@ impl Lives {
         let mut effects = Vec::new();
         self.note_worker(Kind::Exited, id, "");
         let Some(worker) = self.workers.remove(&id) else { return effects };
-        for Listener { cookie, .. } in worker.listeners.iter().copied() {
+        for Listener { cookie, .. } in worker.listeners.iter().chain(&worker.udp).copied() {
             effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
         }
         for seat in worker.seats() {

@@ -14,7 +14,7 @@ const WORKER_STATES: [&str; 7] = ["starting", "serving", "joining", "hung", "dra
 type By = Vec<(String, Value)>;
 
 pub(super) fn families(fleets: &[Status]) -> Vec<Family> {
-    [serving(fleets), connections(fleets), line(fleets), master(fleets)].concat()
+    [serving(fleets), connections(fleets), line(fleets), udp(fleets), master(fleets)].concat()
 }
 
 fn serving(fleets: &[Status]) -> Vec<Family> {
@@ -64,6 +64,21 @@ fn connections(fleets: &[Status]) -> Vec<Family> {
                 Some(Value::Histogram(Latency::of(histogram, Resolution::Quarter)))
             },
         ),
+    ]
+}
+
+fn udp(fleets: &[Status]) -> Vec<Family> {
+    vec![
+        one(fleets, "udp_flows", "UDP flows that go on", Unit::None, |fleet| {
+            fleet.udp.as_ref().map(|udp| Value::gauge(udp.flows))
+        }),
+        one(fleets, "udp_newcomers", "UDP flows of one datagram so far", Unit::None, |fleet| {
+            fleet.udp.as_ref().map(|udp| Value::gauge(udp.newcomers))
+        }),
+        by(fleets, "udp_datagrams", "Datagrams by what the selector did with them", "fate", |fleet| {
+            let datagrams = fleet.udp.iter().flat_map(|udp| &udp.datagrams);
+            datagrams.map(|(fate, count)| (fate.clone(), Value::Counter(*count))).collect()
+        }),
     ]
 }
 

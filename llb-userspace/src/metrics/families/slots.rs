@@ -21,6 +21,10 @@ impl Slot<'_> {
         (!known.is_empty() || self.workers.is_empty()).then(|| Value::gauge(known.iter().sum()))
     }
 
+    fn has_udp(&self) -> bool {
+        self.workers.iter().any(|worker| worker.udp.is_some())
+    }
+
     fn serving(&self) -> Option<&WorkerStatus> {
         self.workers.iter().rfind(|worker| worker.state == "serving").copied()
     }
@@ -53,6 +57,12 @@ fn now(slots: &[Slot]) -> Vec<Family> {
         }),
         each(slots, "worker_requests_in_flight", "Requests begun and not yet answered", Unit::None, |slot| {
             slot.sum(|worker| worker.in_flight)
+        }),
+        each(slots, "worker_udp_flows", "UDP flows that go on", Unit::None, |slot| {
+            slot.has_udp().then(|| slot.sum(|worker| worker.udp.as_ref().map(|udp| udp.flows))).flatten()
+        }),
+        each(slots, "worker_udp_dropped", "Datagrams that found no room in its sockets", Unit::None, |slot| {
+            slot.has_udp().then(|| slot.sum(|worker| worker.udp.as_ref().map(|udp| udp.dropped))).flatten()
         }),
         each(
             slots,

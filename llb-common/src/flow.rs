@@ -1,0 +1,330 @@
+//! UDP flows: which worker a datagram goes to. A flow is what comes from one address and port to another; it stays with its
+//! worker while it lives. What the kernel side decides about a datagram is here, and what both sides have to know.
+//!
+//! A flow is named by the kernel's own hash of its four parts, which is keyed with a secret. Two flows that share one, which one
+//! of 30,000 does in a full table, share a worker, and that is all.
+//!
+//! The table is an array of sets of [`WAYS`] flows, each one word: a lookup reads one cache line. A new flow takes the place of
+//! a dead one, or else of the longest unused that has sent one datagram only. So datagrams of forged sources replace each other, and
+//! flows that go on stay.
+//!
+//! ```
+//! use llb_common::flow::{Found, Set, find, fresh, place_for, seat, seen};
+//!
+//! let (mut set, window): (Set, u32) = ([0; 8], 7);
+//! assert_eq!(find(&set, 0xabcd, window), None);
+//! let way = place_for(&set, window);
+//! set[way] = fresh(0xabcd, 3, window);
+//! // With its second datagram it is more than a newcomer.
+//! let Found { way, entry } = find(&set, 0xabcd, window + 1).unwrap();
+//! assert_eq!(seat(entry), 3);
+//! set[way] = seen(entry, window + 1);
+//! assert!(set[way] != entry && find(&set, 0xabcd, window + 6).is_none(), "it has been idle for too long");
+//! ```
+
+use crate::abi::FlowSeat;
+
+/// Flows of a set: a cache line.
+pub const WAYS: usize = 8;
+
+/// Sets of the table, a power of two. 131,072 flows in 1 MB; more at once evict each other.
+pub const SETS: u32 = 1 << 14;
+
+/// A set: words of [`fresh`] and [`seen`], 0 for none.
+pub type Set = [u64; WAYS];
+
+/// A flow lives as long as it was seen in this window of time, or one of so many before: windows are a quarter of the idle time.
+pub const KEPT_WINDOWS: u32 = 4;
+
+/// Bits of an entry: the hash above, then the window, whether it is established, and the seat.
+const WINDOW_SHIFT: u32 = 16;
+const WINDOW_MASK: u64 = 0xffff;
+const ESTABLISHED: u64 = 1 << 8;
+
+/// A worker that has been given something and has sent nothing for so long gets no new flow while another has. Most servers
+/// answer within this, and one that does not while it works on something loses nothing but a turn.
+pub const LATE_NS: u64 = 10_000_000;
+
+/// An entry that is found, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its place in the set.
+    pub way: usize,
+    /// The entry.
+    pub entry: u64,
+}
+
+/// The entry of a new flow.
+#[must_use]
+#[inline(always)]
+pub const fn fresh(hash: u32, seat: u32, window: u32) -> u64 {
+    (hash as u64) << 32 | (window as u64 & WINDOW_MASK) << WINDOW_SHIFT | (seat as u64 & 0xff)
+}
+
+/// The same entry when another datagram has come in this window.
+#[must_use]
+#[inline(always)]
+pub const fn seen(entry: u64, window: u32) -> u64 {
+    entry & !(WINDOW_MASK << WINDOW_SHIFT) | (window as u64 & WINDOW_MASK) << WINDOW_SHIFT | ESTABLISHED
+}
+
+/// The same flow at another seat.
+#[must_use]
+#[inline(always)]
+pub const fn moved(entry: u64, seat: u32, window: u32) -> u64 {
+    seen(entry, window) & !0xff | (seat as u64 & 0xff)
+}
+
+/// The seat of an entry.
+#[must_use]
+#[inline(always)]
+pub const fn seat(entry: u64) -> u32 {
+    (entry & 0xff) as u32
+}
+
+/// Whether more than one datagram has come.
+#[must_use]
+#[inline(always)]
+pub const fn is_established(entry: u64) -> bool {
+    entry & ESTABLISHED != 0
+}
+
+/// How many windows ago it was last seen. Those of another CPU may be one ahead.
+#[inline(always)]
+const fn age(entry: u64, window: u32) -> u32 {
+    window.wrapping_add(1).wrapping_sub((entry >> WINDOW_SHIFT) as u32) & WINDOW_MASK as u32
+}
+
+/// Whether a flow lives.
+#[must_use]
+#[inline(always)]
+pub const fn is_alive(entry: u64, window: u32) -> bool {
+    entry != 0 && age(entry, window) <= KEPT_WINDOWS + 1
+}
+
+/// The set of a flow.
+#[must_use]
+#[inline(always)]
+pub const fn set_of(hash: u32) -> u32 {
+    hash & (SETS - 1)
+}
+
+/// Looks a flow up.
+#[must_use]
+#[inline(always)]
+pub fn find(set: &Set, hash: u32, window: u32) -> Option<Found> {
+    let mut way = 0;
+    while way < WAYS {
+        let entry = set[way];
+        if (entry >> 32) as u32 == hash && is_alive(entry, window) {
+            return Some(Found { way, entry });
+        }
+        way += 1;
+    }
+    None
+}
+
+/// The place for a new flow: of a dead one, or else of the longest unused newcomer, or else of the longest unused.
+#[must_use]
+#[inline(always)]
+pub fn place_for(set: &Set, window: u32) -> usize {
+    const DEAD: u32 = u32::MAX;
+    const NEWCOMER: u32 = 1 << 16;
+    let (mut best, mut worth) = (0, 0);
+    let mut way = 0;
+    while way < WAYS {
+        let entry = set[way];
+        let rank = match (is_alive(entry, window), is_established(entry)) {
+            (false, _) => DEAD,
+            (true, false) => NEWCOMER + age(entry, window),
+            (true, true) => age(entry, window),
+        };
+        if rank > worth {
+            (best, worth) = (way, rank);
+        }
+        way += 1;
+    }
+    best
+}
+
+/// By so many flows more than a quarter one of two seats must have more to count as the busier one.
+const MARGIN: u64 = 8;
+
+/// [`weight`]: whoever is late.
+const LATE: u64 = 1 << 63;
+
+/// What counts against a seat: less is better. Whoever is late comes after all who are not, the longest late last; else it goes by
+/// how many flows it has.
+#[must_use]
+#[inline(always)]
+pub const fn weight(load: &FlowSeat, now: u64) -> u64 {
+    let owed = if load.talks != 0 && load.owed_since != 0 { now.saturating_sub(load.owed_since) } else { 0 };
+    if owed > LATE_NS { LATE | owed >> 1 } else { load.flows }
+}
+
+/// Two of `count` places to choose from, by a number that is as good as random.
+#[must_use]
+#[inline(always)]
+pub const fn draw(count: u32, spread: u32) -> (u32, u32) {
+    if count < 2 {
+        return (0, 0);
+    }
+    let first = spread % count;
+    let second = first + 1 + (spread >> 16) % (count - 1);
+    (first, if second >= count { second - count } else { second })
+}
+
+/// Which of two seats, each with its weight, a new flow goes to: the first, unless that is late and the other less so; or is clearly
+/// busier, and then every second time. Most flows of some protocols are a single datagram and count nowhere, so whoever has
+/// fewer flows than all others, as one that has just come, must not get everything: it gets half as much again at the most.
+#[must_use]
+#[inline(always)]
+pub const fn better(first: (u32, u64), second: (u32, u64), spread: u32) -> u32 {
+    let is_busier = first.1 > second.1.saturating_add(second.1 / 4 + MARGIN) && spread & 1 << 15 != 0;
+    let is_late = first.1 & LATE != 0 && second.1 < first.1;
+    if is_late || is_busier { second.0 } else { first.0 }
+}
+
+/// How long a window is, of an idle time.
+#[must_use]
+pub const fn window_ns(idle_ns: u64) -> u64 {
+    let window = idle_ns / KEPT_WINDOWS as u64;
+    if window == 0 { 1 } else { window }
+}
+
+/// What became of a datagram; the number is its place in the map `FLOW_COUNTS`, after the seats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Fate {
+    /// Its flow is known, and it went to its worker.
+    Known = 0,
+    /// It is the first of a flow, and a worker was chosen.
+    New = 1,
+    /// Its flow's worker is gone: it went to another.
+    Moved = 2,
+    /// The kernel's hash chose: the socket that it came to has not joined.
+    FallbackUnknownSocket = 3,
+    /// The kernel's hash chose: no worker takes new flows there.
+    FallbackNoSeat = 4,
+    /// The kernel's hash chose: the chosen socket has just closed.
+    FallbackSelectFailed = 5,
+    /// The kernel's hash chose: a map lookup that cannot fail did.
+    FallbackMap = 6,
+}
+
+impl Fate {
+    /// All of them, by number.
+    pub const ALL: [Fate; 7] = [
+        Fate::Known,
+        Fate::New,
+        Fate::Moved,
+        Fate::FallbackUnknownSocket,
+        Fate::FallbackNoSeat,
+        Fate::FallbackSelectFailed,
+        Fate::FallbackMap,
+    ];
+
+    /// The name in `llb status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fate::Known => "known",
+            Fate::New => "new",
+            Fate::Moved => "moved",
+            Fate::FallbackUnknownSocket => "fallback_unknown_socket",
+            Fate::FallbackNoSeat => "fallback_no_seat",
+            Fate::FallbackSelectFailed => "fallback_select_failed",
+            Fate::FallbackMap => "fallback_map",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_lives_for_its_windows() {
+        let entry = fresh(9, 4, u32::from(u16::MAX));
+        for (later, lives) in [(0, true), (1, true), (4, true), (5, false), (1000, false)] {
+            let window = u32::from(u16::MAX).wrapping_add(later);
+            assert_eq!(find(&[entry; WAYS], 9, window).is_some(), lives, "{later} windows later");
+        }
+        assert!(is_alive(fresh(9, 4, 8), 7), "another CPU was a window ahead");
+        assert!(!is_alive(0, 0), "an empty place");
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let entry = fresh(u32::MAX, 255, 3);
+        assert_eq!((seat(entry), is_established(entry)), (255, false));
+        let entry = moved(entry, 17, 4);
+        assert_eq!((seat(entry), is_established(entry), find(&[entry; WAYS], u32::MAX, 8).is_some()), (17, true, true));
+    }
+
+    #[test]
+    fn a_flood_replaces_newcomers_only() {
+        let mut set: Set = [0; WAYS];
+        for (way, entry) in set.iter_mut().enumerate() {
+            // Three that go on, the rest has come once.
+            *entry = fresh(way as u32, 1, 10);
+            if way < 3 {
+                *entry = seen(*entry, 10);
+            }
+        }
+        for forged in 0..100_000 {
+            set[place_for(&set, 12)] = fresh(1_000 + forged, 2, 12);
+        }
+        assert!((0..3).all(|hash| find(&set, hash, 12).is_some()));
+    }
+
+    #[test]
+    fn the_dead_go_first_and_then_the_longest_unused() {
+        let old = |hash, window| seen(fresh(hash, 0, 0), window);
+        let mut set: Set = core::array::from_fn(|way| old(way as u32, 100 + way as u32 % 3));
+        set[5] = fresh(5, 0, 102);
+        assert_eq!(place_for(&set, 102), 5, "the newcomer, young as it is");
+        set[6] = old(6, 50);
+        assert_eq!(place_for(&set, 102), 6);
+        let mut full: Set = core::array::from_fn(|way| old(way as u32, 102));
+        full[4] = old(4, 99);
+        assert_eq!(place_for(&full, 102), 4);
+    }
+
+    #[test]
+    fn two_different_places_are_drawn_evenly() {
+        for count in 2..9u32 {
+            let mut drawn = [0u32; 9];
+            for turn in 0..10_000u32 {
+                let (first, second) = draw(count, turn.wrapping_mul(0x9e37_79b1));
+                assert!(first != second && first < count && second < count);
+                drawn[first as usize] += 1;
+                drawn[second as usize] += 1;
+            }
+            let share = 20_000 / count;
+            assert!(drawn[..count as usize].iter().all(|n| n.abs_diff(share) < share / 5), "{drawn:?}");
+        }
+        assert_eq!((draw(1, 77), draw(0, 77)), ((0, 0), (0, 0)));
+    }
+
+    #[test]
+    fn who_is_late_comes_last() {
+        let load = |flows, owed_since, talks| FlowSeat { flows, owed_since, talks, ..FlowSeat::default() };
+        let now = 1_000_000_000;
+        let late = weight(&load(0, now - LATE_NS - 1, 1), now);
+        assert!(late > weight(&load(100_000, now - LATE_NS, 1), now), "in time");
+        assert!(late < weight(&load(0, now - 2 * LATE_NS, 1), now), "later still");
+        assert_eq!(weight(&load(7, 1, 0), now), 7, "one that never answers owes nothing");
+        let (always, never) = (1 << 15, 0);
+        assert_eq!([better((1, 0), (2, late), always), better((1, late), (2, 9), never)], [1, 2]);
+        assert_eq!([better((1, late), (2, late + 1), always), better((1, late + 1), (2, late), never)], [1, 2]);
+    }
+
+    #[test]
+    fn who_has_fewest_does_not_get_all() {
+        assert_eq!(better((1, 108), (2, 80), u32::MAX), 1, "about as busy");
+        let to_second =
+            |(first, second)| (0..1_000u32).filter(|n| better((1, first), (2, second), n << 14) == 2).count();
+        assert_eq!([(1_000, 0), (0, 1_000)].map(to_second), [500, 0]);
+    }
+}

@@ -1,0 +1,228 @@
+//! UDP: the groups of sockets, the table of flows, and what is counted of them ([`llb_common::flow`]).
+
+use std::{
+    collections::BTreeMap,
+    mem::offset_of,
+    os::fd::{AsFd, AsRawFd},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use llb_common::{
+    abi::{FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT, SCOPE_UDP, SeatSet},
+    flow::{Fate, SETS, WAYS, is_alive, is_established, seat, window_ns},
+    names, set,
+};
+
+use super::{
+    KernelError, Member, Steering,
+    books::words,
+    groups::{Key, group_of, place},
+    load::map_error,
+    value::Value,
+};
+use crate::{
+    model::{Address, Instant, Seat},
+    sys::mmap::SharedWords,
+};
+
+const WINDOW_WORD: usize = offset_of!(FlowSeats, window) / 8;
+const SEAT_WORD: usize = offset_of!(FlowSeats, seat) / 8;
+const SEAT_WORDS: usize = size_of::<FlowSeat>() / 8;
+const FLOWS_AT: usize = offset_of!(FlowSeat, flows) / 8;
+const OWED_AT: usize = offset_of!(FlowSeat, owed_since) / 8;
+const TALKS_AT: usize = offset_of!(FlowSeat, talks) / 8;
+
+/// The maps of flows.
+pub(super) struct Flows {
+    table: SharedWords,
+    seats: SharedWords,
+    counts: PerCpuArray<MapData, u64>,
+    idle: Duration,
+    /// Sockets that take no new flows and keep those that they have: their group's index and their seat.
+    kept: BTreeMap<u64, (u32, Seat)>,
+    /// Seats whose workers seem to hang.
+    withheld: SeatSet,
+}
+
+/// How many flows live, by what is known of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Census {
+    /// By seat: those of which more than one datagram has come.
+    pub established: [u64; MAX_SEATS],
+    /// All others.
+    pub newcomers: u64,
+}
+
+/// How often each [`Fate`] came about.
+pub(crate) type Fates = [(Fate, u64); Fate::ALL.len()];
+
+/// Whether a group is one of UDP sockets.
+pub(super) fn is_udp(key: &Key) -> bool {
+    key.1 & SCOPE_UDP != 0
+}
+
+impl Flows {
+    pub(super) fn map(table: &Map, seats: &Map, counts: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
+        Ok(Flows {
+            table: words(table, names::FLOWS, SETS as usize * WAYS * 8)?,
+            seats: words(seats, names::FLOW_SEATS, size_of::<FlowSeats>())?,
+            counts,
+            idle: Duration::ZERO,
+            kept: BTreeMap::new(),
+            withheld: [0; 4],
+        })
+    }
+
+    fn word(&self, of: Seat, word: usize) -> &AtomicU64 {
+        &self.seats.words()[SEAT_WORD + of.0 as usize % MAX_SEATS * SEAT_WORDS + word]
+    }
+
+    fn window(&self) -> u64 {
+        self.seats.words()[WINDOW_WORD].load(Relaxed)
+    }
+
+    fn count(&self, index: u32) -> Result<u64, KernelError> {
+        let values = self.counts.get(&index, 0).map_err(map_error(names::FLOW_COUNTS))?;
+        Ok(values.iter().sum())
+    }
+
+    /// Those of a group that take new flows: all if none of them seems well.
+    pub(super) fn takers(&self, members: &[Member]) -> Vec<Member> {
+        let well = members.iter().filter(|member| !set::contains(&self.withheld, member.seat.0)).copied();
+        let well: Vec<Member> = well.collect();
+        if well.is_empty() { members.to_vec() } else { well }
+    }
+
+    /// A socket leaves its group, and its flows stay with it.
+    pub(super) fn keep(&mut self, cookie: u64, index: u32, seat: Seat) {
+        self.kept.insert(cookie, (index, seat));
+    }
+
+    /// A socket joins: what is known of its seat's load is another's.
+    pub(super) fn begin(&mut self, cookie: u64, seat: Seat) {
+        self.kept.remove(&cookie);
+        for word in [FLOWS_AT, OWED_AT, TALKS_AT] {
+            self.word(seat, word).store(0, Relaxed);
+        }
+    }
+
+    pub(super) fn forget(&mut self, cookie: u64) {
+        self.kept.remove(&cookie);
+    }
+}
+
+impl Steering {
+    /// Says how long a flow is known that sends nothing.
+    pub(crate) fn keep_flows(&mut self, idle: Duration) {
+        self.flows.idle = idle;
+    }
+
+    /// To be called with every publication: time passes for flows.
+    pub(crate) fn tend_flows(&mut self, now: Instant) {
+        let idle = u64::try_from(self.flows.idle.as_nanos()).unwrap_or(u64::MAX);
+        // A number of the clock's: the next master counts on.
+        let window = now.0 / window_ns(idle);
+        let shared = &self.flows.seats.words()[WINDOW_WORD];
+        if shared.load(Relaxed) != window {
+            shared.store(window, Relaxed);
+        }
+    }
+
+    /// Counts the flows that live, and tells the selector.
+    pub(crate) fn count_flows(&self) -> Census {
+        let window = self.flows.window() as u32;
+        let mut census = Census { established: [0; MAX_SEATS], newcomers: 0 };
+        for word in self.flows.table.words() {
+            let entry = word.load(Relaxed);
+            if entry == 0 || !is_alive(entry, window) {
+                continue;
+            }
+            if is_established(entry) {
+                census.established[seat(entry) as usize] += 1;
+            } else {
+                census.newcomers += 1;
+            }
+        }
+        for (index, flows) in (0..).zip(census.established) {
+            let word = self.flows.word(Seat(index), FLOWS_AT);
+            if word.load(Relaxed) != flows {
+                word.store(flows, Relaxed);
+            }
+        }
+        census
+    }
+
+    /// Datagrams that went to a seat, whoever had it.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub(crate) fn datagrams(&self, seat: Seat) -> Result<u64, KernelError> {
+        self.flows.count(seat.0 % MAX_SEATS as u32)
+    }
+
+    /// What became of datagrams.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub(crate) fn fates(&self) -> Result<Fates, KernelError> {
+        let mut fates = Fate::ALL.map(|fate| (fate, 0));
+        for (fate, count) in &mut fates {
+            *count = self.flows.count(MAX_SEATS as u32 + *fate as u32)?;
+        }
+        Ok(fates)
+    }
+
+    /// Whether a seat's worker has been given datagrams since it has last sent any, or was last said to have read all.
+    pub(crate) fn is_given(&self, seat: Seat) -> bool {
+        self.flows.word(seat, OWED_AT).load(Relaxed) != 0
+    }
+
+    /// A seat's worker owes nothing.
+    pub(crate) fn quit(&self, seat: Seat) {
+        let word = self.flows.word(seat, OWED_AT);
+        if word.load(Relaxed) != 0 {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// Seats that get no new flows while another in their group takes some.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub(crate) fn withhold(&mut self, seats: SeatSet) -> Result<(), KernelError> {
+        if self.flows.withheld == seats {
+            return Ok(());
+        }
+        self.flows.withheld = seats;
+        let groups = self.groups.0.iter().filter(|(key, _)| is_udp(key));
+        for (index, members) in groups.map(|(_, group)| group) {
+            let group = group_of(&self.flows.takers(members));
+            self.group_map.set(*index, Value(group), 0).map_err(map_error(names::GROUPS))?;
+        }
+        Ok(())
+    }
+
+    /// The flows of a UDP socket that has left its group go to others with their next datagram.
+    pub(crate) fn let_go(&mut self, cookie: u64) {
+        if let Some((index, seat)) = self.flows.kept.remove(&cookie) {
+            // The kernel clears the place itself when the socket closes.
+            let _ = self.sockets.clear_index(&place(index, seat));
+        }
+    }
+
+    /// The groups of UDP sockets: addresses and members.
+    pub(crate) fn flow_groups(&self) -> impl Iterator<Item = (Address, &[Member])> {
+        let udp = self.groups.0.iter().filter(|(key, _)| is_udp(key));
+        udp.map(|((address, _), (_, members))| (*address, members.as_slice()))
+    }
+
+    /// Has what a UDP socket sends count as its seat's sign of life.
+    pub(super) fn sign(&mut self, socket: impl AsFd, seat: Seat) -> Result<(), KernelError> {
+        let fd = socket.as_fd().as_raw_fd();
+        let Value(mut owner) = self.owner.get(&fd, 0).map_err(map_error("OWNER"))?;
+        owner.flags = owner.flags & ((1 << OWNER_SEAT_SHIFT) - 1) | u64::from(seat.0 + 1) << OWNER_SEAT_SHIFT;
+        self.owner.insert(&fd, Value(owner), 0).map_err(map_error("OWNER"))
+    }
+}

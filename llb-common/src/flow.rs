@@ -9,7 +9,10 @@
 //! flows that go on stay.
 //!
 //! ```
-//! use llb_common::flow::{Found, Set, find, fresh, place_for, seat, seen};
+//! use llb_common::abi::FlowSeat;
+//! use llb_common::flow::{
+//!     Found, Set, better, find, fresh, is_alive, is_established, place_for, seat, seen, set_of, weight, window_ns,
+//! };
 //!
 //! let (mut set, window): (Set, u32) = ([0; 8], 7);
 //! assert_eq!(find(&set, 0xabcd, window), None);
@@ -19,7 +22,18 @@
 //! let Found { way, entry } = find(&set, 0xabcd, window + 1).unwrap();
 //! assert_eq!(seat(entry), 3);
 //! set[way] = seen(entry, window + 1);
-//! assert!(set[way] != entry && find(&set, 0xabcd, window + 6).is_none(), "it has been idle for too long");
+//! assert!(is_established(set[way]) && !is_established(entry));
+//! assert!(is_alive(set[way], window + 2) && !is_alive(set[way], window + 6), "it has been idle for too long");
+//! assert_eq!(find(&set, 0xabcd, window + 6), None);
+//! assert_eq!(set_of(0xabcd), set_of(0xf000_abcd), "the low bits of its hash say where it is");
+//! assert_eq!(window_ns(40_000) * 4, 40_000);
+//!
+//! // Of two seats the first gets a new flow, unless it is late: it has sent nothing for over 10 ms.
+//! let quick = FlowSeat { flows: 5, owed_since: 0, talks: 1, reserved: 0 };
+//! let late = FlowSeat { owed_since: 1, ..quick };
+//! let now = 20_000_000;
+//! assert_eq!(better((0, weight(&quick, now)), (1, weight(&late, now)), 0), 0);
+//! assert_eq!(better((0, weight(&late, now)), (1, weight(&quick, now)), 0), 1);
 //! ```
 
 use crate::abi::FlowSeat;

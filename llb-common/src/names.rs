@@ -27,9 +27,9 @@ pub const EGRESS: &str = "llb_egress";
 /// `sk_reuseport/migrate`: picks the seat.
 pub const STEER: &str = "llb_steer";
 /// `cgroup/post_bind4`: tells of UDP sockets.
-pub const POST_BIND4: &str = "llb_post_bind4";
+pub const POST_BIND4: &str = "llb_bound4";
 /// `cgroup/post_bind6`: the same for IPv6.
-pub const POST_BIND6: &str = "llb_post_bind6";
+pub const POST_BIND6: &str = "llb_bound6";
 /// `sk_reuseport`: picks the seat of a datagram.
 pub const FLOW: &str = "llb_flow";
 /// `sk_lookup`: leads a connection of llb's own to one listener.

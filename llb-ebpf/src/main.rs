@@ -4,7 +4,7 @@
 //! | program | hook | does |
 //! |---|---|---|
 //! | `llb_bind4`, `llb_bind6` | cgroup/bind4, bind6 | shares the port, tags the socket with its worker: [`bind`] |
-//! | `llb_post_bind4`, `llb_post_bind6` | cgroup/post_bind4, post_bind6 | tell of UDP sockets: [`bind`] |
+//! | `llb_bound4`, `llb_bound6` | cgroup/post_bind4, post_bind6 | tell of UDP sockets: [`bind`] |
 //! | `llb_release` | cgroup/sock_release | a worker may bind the socket's address again: [`bind`] |
 //! | `llb_sockops` | sock_ops | tells of listeners, opens and closes connections' books: [`listen`], [`track`] |
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
@@ -55,13 +55,13 @@ pub fn llb_bind6(ctx: SockAddrContext) -> i32 {
 }
 
 #[cgroup_sock(post_bind4)]
-pub fn llb_post_bind4(ctx: SockContext) -> i32 {
+pub fn llb_bound4(ctx: SockContext) -> i32 {
     bind::bound(&ctx);
     ALLOW
 }
 
 #[cgroup_sock(post_bind6)]
-pub fn llb_post_bind6(ctx: SockContext) -> i32 {
+pub fn llb_bound6(ctx: SockContext) -> i32 {
     bind::bound(&ctx);
     ALLOW
 }

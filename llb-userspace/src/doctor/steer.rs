@@ -62,7 +62,7 @@ pub(super) fn attach(fixture: &CgroupFixture) -> Tried<Steering> {
     let mut steering = Steering::load(&options).map_err(|error| failed(&error))?;
     let directory = File::open(fixture.cgroup().path()).map_err(|error| failed(&error))?;
     steering.attach(&directory).map_err(|error| failed(&error))?;
-    Ok((steering, "five programs to the workers' cgroup".into()))
+    Ok((steering, "seven programs to the workers' cgroup".into()))
 }
 
 /// Starts workers that all bind one port and do not ask to share it.

@@ -47,10 +47,14 @@ const PATIENCE: u32 = 6;
 /// And at most so long, ns: a worker that hangs is to be passed over within 50 ms.
 const MOST_PATIENCE_NS: u64 = 40_000_000;
 
-/// So many parked requests count at most, each as a request: whether they wait, or are worked on beside others, as by threads
-/// or in small pieces, is not known. Event loops with equal work, p99 in the simulation: 1.57 times the ideal's if they count
-/// for nothing, 1.48 with this. At most four, so that no number of long polls keeps others away from a worker that is free.
+/// So many parked requests count at most, each as an eighth of a request ([`PARKED_SHIFT`]): whether they wait, or are worked on
+/// beside others, as by threads or in small pieces, is not known. So of two workers that are as busy the one that holds fewer
+/// comes first, and one that is idle comes before one that is busy, however many either holds: that one has half a request
+/// left at the least.
 const PARKED: u64 = 4;
+
+/// See [`PARKED`], as a power of two.
+const PARKED_SHIFT: u32 = 3;
 
 /// What the choice knows of one seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,7 +158,7 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
     } else {
         left_ns(queued, silent)
     };
-    let beside = queued.wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
+    let beside = (queued >> PARKED_SHIFT).wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
     let before =
         if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(queued).wrapping_add(left) };
     before.wrapping_add(beside)

@@ -215,6 +215,17 @@ proptest! {
     }
 
     #[test]
+    fn long_polls_put_no_idle_seat_behind_a_busy_one(
+        held: u64, held_there: u64, requests in 1u64..50, silent in 0u64..1_000 * MS, cost_ns in 8u64..200 * MS,
+    ) {
+        let now = 2_000 * MS;
+        let idle = Load { parked: held >> 2, ..idle(cost_ns) };
+        let busy = Load { parked: held_there >> 2, ..busy(requests, now - silent, cost_ns) };
+        // Rounding is not a request.
+        prop_assert!(expected_ns(idle, now) <= expected_ns(busy, now) + 8, "{idle:?} {busy:?}");
+    }
+
+    #[test]
     fn no_seat_seen_is_clearly_better_than_the_chosen(
         loads in proptest::collection::vec((0u64..50, 0u64..1_000 * MS, 1u64..200 * MS), 1..=VISIT as usize),
         turn: u32,

@@ -118,10 +118,11 @@ fn command(runner: &Runner, prefix: &[&str], bpffs: BpfFs) -> Command {
     command
 }
 
-/// The binary in `  Executable ../tests/life.rs (target/debug/deps/life-1)`.
+/// The binary in `  Executable ../tests/life.rs (target/debug/deps/life-1)`. Examples are built beside the tests, which run them.
 fn runner(line: &str) -> Option<Runner> {
     let (source, path) = line.trim_start().strip_prefix("Executable ")?.strip_suffix(')')?.split_once(" (")?;
-    let target = Path::new(source).file_stem()?.to_str()?.to_owned();
+    let source = Path::new(source);
+    let target = source.parent()?.ends_with("tests").then(|| source.file_stem())??.to_str()?.to_owned();
     Some(Runner { target, path: paths::root().join(path) })
 }
 
@@ -141,6 +142,7 @@ mod tests {
         let elsewhere = runner("  Executable ../tests/life.rs (/a place/life-1)").unwrap();
         assert_eq!(elsewhere.path, Path::new("/a place/life-1"));
         assert_eq!(runner("   Compiling libc v0.2.191 (x)"), None);
+        assert_eq!(runner("  Executable ../examples/axum.rs (target/debug/examples/axum-1)"), None);
     }
 
     #[test]

@@ -121,6 +121,14 @@ pub(super) const ALL: &[Cell] = &[
         ..BASE
     },
     Cell {
+        name: "many-polls-node",
+        about: "18 idle long polls, Node: some workers hold more of them than others",
+        hold: 18,
+        held: "poll",
+        program: Program::Node("http"),
+        ..BASE
+    },
+    Cell {
         name: "websockets-node",
         about: "16 WebSockets on which only the client speaks, Node",
         hold: 16,

@@ -47,14 +47,14 @@ const PATIENCE: u32 = 6;
 /// And at most so long, ns: a worker that hangs is to be passed over within 50 ms.
 const MOST_PATIENCE_NS: u64 = 40_000_000;
 
-/// So many parked requests count at most, each as an eighth of a request ([`PARKED_SHIFT`]): whether they wait, or are worked on
+/// So many parked requests count at most, each as a quarter of a request ([`PARKED_SHIFT`]): whether they wait, or are worked on
 /// beside others, as by threads or in small pieces, is not known. So of two workers that are as busy the one that holds fewer
-/// comes first, and one that is idle comes before one that is busy, however many either holds: that one has half a request
-/// left at the least.
-const PARKED: u64 = 4;
+/// comes first, clearly, and one that is idle comes before one that is busy, however many either holds: that one has half a
+/// request left at the least.
+const PARKED: u64 = 2;
 
 /// See [`PARKED`], as a power of two.
-const PARKED_SHIFT: u32 = 3;
+const PARKED_SHIFT: u32 = 2;
 
 /// What the choice knows of one seat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

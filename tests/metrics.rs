@@ -9,10 +9,10 @@ use std::{
     net::TcpStream,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
-use harness::{Client, Fleet, Stage, get, process::Stopped, stage::fixture, until};
+use harness::{Client, Fleet, Stage, get, process::Stopped, prometheus::Prometheus, stage::fixture, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -275,17 +275,6 @@ fn fleets_of_a_machine_print_their_metrics() {
     }
 }
 
-/// A program that is killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It is our child, and has not been waited for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_real_prometheus_scrapes_the_fleet() {
     let stage = Stage::new();
@@ -297,17 +286,7 @@ fn a_real_prometheus_scrapes_the_fleet() {
          static_configs: [{{targets: [\"{METRICS}\"]}}]\n",
         rules.display()
     );
-    let config = stage.write("prometheus.yml", &config);
-    let log = fs::File::create(stage.path().join("prometheus.log")).expect("a file of our own");
-    let prometheus = Command::new("prometheus")
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", stage.path().join("data").display()))
-        .arg(format!("--web.listen-address={PROMETHEUS}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("prometheus");
-    let _prometheus = Running(prometheus);
+    let _prometheus = Prometheus::start(&stage, PROMETHEUS, &config);
     until("Prometheus listens", || TcpStream::connect(PROMETHEUS).is_ok());
     let ask = |query: &str| get(PROMETHEUS, &format!("/api/v1/query?query={query}")).body;
     until("it has all requests", || {

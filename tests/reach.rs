@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use harness::{Fleet, Stage, get, process::Stopped, stage::fixture, until};
+use harness::{Fleet, Stage, get, process::Stopped, prometheus::Prometheus, stage::fixture, until};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -228,17 +228,6 @@ fn slow_and_broken_workers_spoil_no_scrape() {
     assert_eq!(failures, ["3", "2"]);
 }
 
-/// A program that is killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It is our child, and has not been waited for.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn prometheus_tells_the_workers_apart() {
     let stage = Stage::new();
@@ -247,17 +236,7 @@ fn prometheus_tells_the_workers_apart() {
         "global: {{scrape_interval: 1s}}\nscrape_configs:\n- job_name: workers\n  metrics_path: /workers\n  \
          static_configs: [{{targets: [\"{METRICS}\"]}}]\n"
     );
-    let config = stage.write("prometheus.yml", &config);
-    let log = fs::File::create(stage.path().join("prometheus.log")).expect("a file of our own");
-    let prometheus = Command::new("prometheus")
-        .arg(format!("--config.file={}", config.display()))
-        .arg(format!("--storage.tsdb.path={}", stage.path().join("data").display()))
-        .arg(format!("--web.listen-address={PROMETHEUS}"))
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("prometheus");
-    let _prometheus = Running(prometheus);
+    let _prometheus = Prometheus::start(&stage, PROMETHEUS, &config);
     until("Prometheus listens", || TcpStream::connect(PROMETHEUS).is_ok());
     let ask = |query: &str| get(PROMETHEUS, &format!("/api/v1/query?query={query}")).body;
     until("it has all slots", || ask("count(count(app_hits_total)by(slot))").contains("\"4\""));

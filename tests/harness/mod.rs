@@ -20,6 +20,7 @@ pub(crate) mod output;
 pub(crate) mod plain;
 pub(crate) mod proc;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod random;
 pub(crate) mod reporting;
 pub(crate) mod stage;

@@ -313,7 +313,7 @@ impl Search {
         Search { best_weight: weight, best, best_is_idle: is_idle.into(), place, count, by_count: by_count.into() }
     }
 
-    /// Looks at the next seat; true if that is enough: one that is awake answers as soon as any that sleeps. `before` is
+    /// Looks at the next seat; true if that is enough: one that is awake answers soon. `before` is
     /// how many steps were taken before this one: a number that the loop knows anyway. One kept here would be followed by
     /// the verifier from value to value.
     #[inline(always)]
@@ -326,8 +326,9 @@ impl Search {
             self.best_weight = weight;
             self.best_is_idle = is_idle.into();
         }
-        // With the seat that the search started from, `before` and this one.
-        is_awake || (before + 2 >= VISIT && self.best_is_idle != 0)
+        // What is awake is as good as its own kind, and below this as good as any. The count: with the seat that the search
+        // started from, `before` and this one.
+        (is_awake && weight <= NEAR_NS) || (before + 2 >= VISIT && self.best_is_idle != 0)
     }
 }
 

@@ -198,8 +198,7 @@ pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
     // tickets of TLS 1.3. So the end is taken for an answer.
     let held_back = matches!(closer, Closer::Worker) && wire::may_hold_back(conn);
     let (ended, settled, blame) = match conn.phase {
-        // Whoever ends a handshake by an alert has said why.
-        FRESH => (0, settles(conn, now), age < HASTY_NS && conn.state & wire::ALERT == 0),
+        FRESH => (0, settles(conn, now), age < HASTY_NS),
         BUSY => (held, 0, !held_back && !heard::is_excused(conn, age)),
         IDLE => (0, 0, false),
         _ => return None,

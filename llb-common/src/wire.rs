@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | HTTP/1 | a method | the first byte in | the first byte out that is not of an interim answer |
 //! | TLS | a record of a handshake | a record of data that is neither the end of the handshake nor of control | a record of data that is no session ticket |
+//! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
 //! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing |
@@ -51,13 +52,19 @@ pub(crate) const ALERT: u32 = 1 << 7;
 /// TLS: what has gone out since the handshake may have been the answer, or a ticket.
 pub(crate) const UNSURE: u32 = 1 << 8;
 /// TLS: the server has begun its handshake.
-const SPOKEN: u32 = 1 << 9;
+pub(crate) const SPOKEN: u32 = 1 << 9;
 /// TLS: the client has sent data before that.
 const EARLY: u32 = 1 << 10;
 /// TLS 1.3: the client has sent a record that is of its handshake and not its end.
 const CERTIFIED: u32 = 1 << 11;
 /// TLS 1.3: two tickets have been seen.
 const PAIR: u32 = 1 << 12;
+/// TLS: what is in flight is the handshake: its worker has it to do, as it has a request.
+pub(crate) const SHAKES: u32 = 1 << 13;
+/// TLS: the client has begun to encrypt.
+const CIPHER_IN: u32 = 1 << 14;
+/// TLS: the server has.
+const CIPHER_OUT: u32 = 1 << 15;
 /// HTTP/2: the only stream in flight has been alone since it began.
 pub(crate) const ALONE: u32 = 1 << 5;
 /// HTTP/2: one of those in flight has been counted as answered.
@@ -127,7 +134,7 @@ pub fn protocol(state: u32) -> u32 {
 #[must_use]
 #[inline(always)]
 pub fn shakes_hands(conn: &Conn) -> bool {
-    conn.phase != BUSY && protocol(conn.state) == TLS && conn.state & FINISHED == 0
+    conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & SHAKES != 0
 }
 
 /// Requests that a connection holds.
@@ -195,6 +202,10 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, 
     if speaks == TLS || (kind == LINES && !busy && begins_tls(fresh, payload)) {
         if kind == LINES {
             direction.words.clears |= PROTOCOL | ANSWERED;
+        }
+        if kind != TLS {
+            direction.words.begins |= 1;
+            direction.words.sets |= SHAKES;
         }
         let state = if kind == TLS { state } else { TLS };
         tls::read_in(state, phase, direction, fresh, payload);

@@ -3,7 +3,8 @@
 use super::{BUSY, Delta, FRESH, IDLE, Phase, Step, bytes_in, bytes_out, nothing, settles};
 use crate::{
     abi::{Conn, Words},
-    wire::{self, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, STREAMS_AT, TLS, UNSURE, protocol},
+    track::HASTY_NS,
+    wire::{self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE, protocol},
 };
 
 /// Who sends again this long after the first payload, and has never had an answer, does not wait for one, ns: a line of a
@@ -31,6 +32,11 @@ pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     let kind = protocol(state);
     if kind == HTTP2 {
         return streams_in(conn, state, words, now);
+    }
+    if is_shaken(conn, state) {
+        // What has come with the end of the handshake takes its place.
+        let (phase, ended) = if words.begins == 0 { (Phase::Idle, 1) } else { (Phase::Busy, 0) };
+        return Some(Step { phase, state, since: now, delta: Delta { ended, ticket: conn.ticket, ..nothing() } });
     }
     if words.begins != 0 && conn.phase == BUSY {
         if kind == TLS && state & UNSURE != 0 {
@@ -66,17 +72,27 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     if kind == HTTP2 {
         return streams_out(conn, state, words, now);
     }
-    if words.ends != 0 && conn.phase == BUSY {
+    if conn.phase == BUSY && (words.ends != 0 || is_shaken(conn, state)) {
         // What had begun was a handshake.
-        let delta = Delta { ended: 1, alive: 1, ..nothing() };
+        let delta = Delta { ended: 1, alive: 1, ticket: conn.ticket, ..nothing() };
         return Some(Step { phase: Phase::Idle, state, since: now, delta });
     }
     let answers = words.answers != 0 && (conn.phase == BUSY || kind == LINES);
     let step = if answers { bytes_out(conn, now) } else { None };
-    let Some(step) = step else { return restated(conn, state) };
+    let Some(step) = step else {
+        // The worker has taken the handshake up.
+        let alive = u64::from(wire::shakes_hands(conn) && state & !conn.state & SPOKEN != 0);
+        return restated(conn, state).map(|step| Step { delta: Delta { alive, ..step.delta }, ..step });
+    };
     let (errors, untimed) = (u64::from(words.error != 0), u64::from(words.untimed != 0));
     let state = if words.opaque != 0 { OPAQUE } else { state | ANSWERED };
     Some(Step { state, delta: Delta { errors, untimed, ..step.delta }, ..step })
+}
+
+/// Whether the handshake that a connection is in is over in this state.
+#[inline(always)]
+fn is_shaken(conn: &Conn, state: u32) -> bool {
+    wire::shakes_hands(conn) && state & SHAKES == 0
 }
 
 /// Nothing but the state changes, if that does.
@@ -156,6 +172,8 @@ pub(super) fn is_excused(conn: &Conn, age: u64) -> bool {
     let state = conn.state;
     match protocol(state) {
         LINES => state & ANSWERED == 0 && age >= UNANSWERED_NS,
+        // Whoever ends a handshake by an alert has said why.
+        TLS if state & SHAKES != 0 => age >= HASTY_NS || state & ALERT != 0,
         TLS => state & UNSURE != 0,
         HTTP2 => state & COUNTED != 0 && state >> STREAMS_AT == 1,
         _ => false,

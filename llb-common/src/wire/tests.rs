@@ -209,6 +209,8 @@ fn a_greeting_and_then_tls() {
     talk.assert(0, 2, 0, 0);
     talk.client(record(22, 300));
     talk.server(records(&[(22, 100), (20, 1), (22, 40)]));
+    talk.assert(1, 2, 0, 0);
+    talk.client(records(&[(20, 1), (22, 40)]));
     talk.assert(0, 2, 0, 0);
 }
 
@@ -218,6 +220,7 @@ fn tls_1_2() {
     talk.client(record(22, 300));
     talk.server(records(&[(22, 90), (22, 900), (22, 4)]));
     talk.client(records(&[(22, 70), (20, 1), (22, 40)]));
+    talk.assert(1, 0, 0, 0);
     talk.server(records(&[(22, 200), (20, 1), (22, 40)]));
     talk.assert(0, 0, 0, 0);
     for answered in 1..4 {
@@ -232,12 +235,51 @@ fn tls_1_2() {
     talk.assert(0, 3, 0, 0);
 }
 
+#[test]
+fn tls_1_2_that_resumes_a_session() {
+    let mut talk = Talk::new();
+    talk.client(record(22, 300));
+    talk.server(records(&[(22, 90), (20, 1), (22, 40)]));
+    talk.assert(1, 0, 0, 0);
+    // Its end and its request may come together.
+    talk.client(records(&[(20, 1), (22, 40), (23, 90)]));
+    talk.assert(1, 0, 0, 0);
+    talk.server(record(23, 290));
+    talk.assert(0, 1, 0, 0);
+}
+
+#[test]
+fn a_handshake_is_in_flight_until_it_ends_and_is_no_sample_of_cost() {
+    let mut talk = tls13();
+    assert!(shakes_hands(&talk.conn));
+    assert_eq!(talk.seat.progress_at, talk.now, "its worker has taken it up");
+    let delta = talk.client(records(&FINISHED_13));
+    assert_eq!((delta.ended, delta.answered, delta.failed), (1, 0, 0));
+    talk.server(records(&[(23, 250), (23, 250)]));
+    talk.assert(0, 0, 0, 0);
+    talk.close(Closer::Worker);
+    talk.assert(0, 0, 0, 0);
+    assert_eq!(talk.seat.service_ns, 0);
+}
+
+#[test]
+fn who_gives_a_handshake_up_late_has_not_failed() {
+    for (later, failed) in [(track::HASTY_NS - 1, 1), (track::HASTY_NS, 0)] {
+        let mut talk = Talk::new();
+        talk.client(record(22, 300));
+        talk.now += later;
+        talk.close(Closer::Worker);
+        talk.assert(0, 0, failed, 0);
+    }
+}
+
 /// The client's hello and the server's flight of TLS 1.3.
 fn tls13() -> Talk {
     let mut talk = Talk::new();
     talk.client(record(22, 500));
+    talk.assert(1, 0, 0, 0);
     talk.server(records(&[(22, 122), (20, 1), (23, 30), (23, 900), (23, 280), (23, 69)]));
-    talk.assert(0, 0, 0, 0);
+    talk.assert(1, 0, 0, 0);
     talk
 }
 
@@ -335,6 +377,7 @@ fn tls_1_3_with_a_clients_certificate() {
     talk.client(record(23, 53));
     talk.assert(0, 0, 0, 0);
     talk.client(record(23, 90));
+    talk.assert(1, 0, 0, 0);
     talk.server(records(&[(23, 1250), (23, 1250), (23, 90)]));
     talk.assert(0, 1, 0, 0);
 }

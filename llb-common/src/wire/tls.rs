@@ -2,8 +2,8 @@
 //! type, so their lengths and their order have to say it.
 
 use super::{
-    ALERT, ANSWERED, BUSY, CERTIFIED, EARLY, FINISHED, Fresh, LOST, NO_TICKETS, PAIR, Payload, SPOKEN, TLS, TLS13,
-    UNSURE, headers,
+    ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, LOST, NO_TICKETS, PAIR, Payload,
+    SHAKES, SPOKEN, TLS, TLS13, UNSURE, headers,
 };
 use crate::abi::{Direction, Words};
 
@@ -47,12 +47,14 @@ fn is_control(state: u32, len: u32) -> bool {
 #[inline(always)]
 pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
     // Of a request under way nothing needs to be read, unless its answer may be out already.
-    let needed = state & FINISHED == 0 || phase != BUSY || state & UNSURE != 0;
+    let needed = state & FINISHED == 0 || phase != BUSY || state & (SHAKES | UNSURE) != 0;
     read(state, needed, direction, fresh, payload, |direction, kind, len| {
         let words = &mut direction.words;
-        let state = state | words.sets;
+        let state = state & !words.clears | words.sets;
         if kind == ALERT_RECORD {
             words.sets |= ALERT;
+        } else if kind == CHANGE_CIPHER_SPEC {
+            enciphers(state, CIPHER_IN, words);
         } else if kind != DATA {
         } else if state & FINISHED != 0 {
             words.begins |= u32::from(!is_control(state, len));
@@ -62,14 +64,36 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
         } else if state & TLS13 != 0 {
             let ends = FINISHED_LENGTHS.contains(&len);
             words.sets |= if ends { FINISHED } else { CERTIFIED };
+            if ends {
+                shaken(words);
+            }
         } else if state & SPOKEN == 0 {
             words.sets |= EARLY;
             words.begins |= 1;
+            shaken(words);
         } else {
             words.sets |= FINISHED;
+            shaken(words);
             words.begins |= u32::from(!is_control(state, len));
         }
     });
+}
+
+/// The handshake is over, or nothing beside the request that has come with it.
+#[inline(always)]
+fn shaken(words: &mut Words) {
+    words.sets &= !SHAKES;
+    words.clears |= SHAKES;
+}
+
+/// One side begins to encrypt. The second to do so ends the handshake: the server of TLS 1.2, or the client, in 1.3 as well,
+/// where both still say it for those between them.
+#[inline(always)]
+fn enciphers(state: u32, side: u32, words: &mut Words) {
+    words.sets |= side;
+    if (state | side) & (CIPHER_IN | CIPHER_OUT) == CIPHER_IN | CIPHER_OUT {
+        shaken(words);
+    }
 }
 
 /// What a server sends.
@@ -82,7 +106,7 @@ pub(super) fn read_out(
     ticket: u32,
     payload: &impl Payload,
 ) {
-    let busy = phase == BUSY;
+    let busy = phase == BUSY && state & SHAKES == 0;
     let needed = busy || state & ANSWERED == 0;
     read(state, needed, direction, fresh, payload, |direction, kind, len| {
         let words = &mut direction.words;
@@ -90,6 +114,9 @@ pub(super) fn read_out(
         if kind == HANDSHAKE || kind == CHANGE_CIPHER_SPEC {
             words.handshake |= 1;
             words.sets |= SPOKEN;
+            if kind == CHANGE_CIPHER_SPEC {
+                enciphers(state, CIPHER_OUT, words);
+            }
         } else if kind == ALERT_RECORD {
             words.sets |= ALERT;
             unsure_no_more(state, words);

@@ -7,7 +7,6 @@ use llb_common::{
     abi::Conn,
     names,
     track::{self, Phase},
-    wire,
 };
 
 use super::{KernelError, load::map_error, value::Value};
@@ -20,7 +19,7 @@ impl Connections {
     #[must_use]
     pub(crate) fn is_at_rest(&self, socket: BorrowedFd<'_>) -> Option<bool> {
         let Value(conn) = self.0.get(&socket.as_raw_fd(), 0).ok()?;
-        Some((conn.phase == Phase::Fresh as u32 || !track::may_answer(&conn)) && !wire::shakes_hands(&conn))
+        Some(conn.phase == Phase::Fresh as u32 || !track::may_answer(&conn))
     }
 }
 

@@ -33,6 +33,10 @@ pub const ROLL_MAX_NS: u64 = 1_000_000_000;
 /// of any length look free.
 pub const MIN_COST_NS: u64 = 1_000;
 
+/// What a request costs a seat that is busy and whose cost is not known yet, ns: more than any that is known, so that nobody
+/// waits there while another is idle. While it is idle itself it costs nothing, or it would never be known.
+const UNKNOWN_NS: u64 = 1 << 30;
+
 /// Idle seats whose cost is below this are equal, ns: what they seem to differ by is how soon each has been woken.
 pub const NEAR_NS: u64 = 200_000;
 
@@ -149,11 +153,17 @@ pub fn outstanding(seat: &Seat) -> u64 {
 #[inline(always)]
 pub fn expected_ns(load: Load, now: u64) -> u64 {
     let idle = load.cost_ns.max(MIN_COST_NS);
-    let queued = if load.queued_ns == 0 { idle } else { load.queued_ns.max(MIN_COST_NS) };
+    let queued = match (load.cost_ns, load.queued_ns) {
+        (0, _) => UNKNOWN_NS,
+        (_, 0) => idle,
+        (_, queued) => queued.max(MIN_COST_NS),
+    };
     // Below 2^16 requests and 2^47 ns (39 hours) nothing can wrap; the masks hold that without a branch.
     let queued = queued & ((1 << 47) - 1);
     let silent = now.saturating_sub(load.since) & ((1 << 62) - 1);
-    let left = if load.concurrent && silent >> PATIENCE < queued && silent < MOST_PATIENCE_NS {
+    let left = if load.cost_ns == 0 {
+        silent
+    } else if load.concurrent && silent >> PATIENCE < queued && silent < MOST_PATIENCE_NS {
         queued
     } else {
         left_ns(queued, silent)

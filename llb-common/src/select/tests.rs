@@ -79,6 +79,18 @@ fn a_busy_fast_seat_beats_an_idle_slow_one() {
 }
 
 #[test]
+fn nobody_waits_at_a_seat_of_unknown_cost_while_another_is_idle() {
+    let now = 10 * MS;
+    for turn in 0..3 {
+        assert_eq!(chosen(Vec::from([busy(1, now - MS, 0), idle(15 * MS), busy(1, now, 15 * MS)]), NO_SEAT, turn, now), 1);
+        assert_eq!(chosen(Vec::from([idle(0), idle(15 * MS), busy(1, now, 0)]), NO_SEAT, turn, now), 0, "it is tried");
+        // Of those that are not known the one that has fewer, and of these the one that is not silent.
+        assert_eq!(chosen(Vec::from([busy(2, now, 0), busy(1, now - MS, 0)]), NO_SEAT, turn, now), 1);
+        assert_eq!(chosen(Vec::from([busy(1, 0, 0), busy(1, 800 * MS, 0)]), NO_SEAT, turn, 800 * MS), 1);
+    }
+}
+
+#[test]
 fn a_seat_without_progress_grows_worse() {
     let hung = busy(1, 0, MS);
     let queue = busy(4, 299 * MS, MS);

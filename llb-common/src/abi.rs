@@ -69,9 +69,11 @@ pub struct Seat {
     pub penalty: u32,
     /// Answers that say themselves that they are errors: "HTTP/1.x 5".
     pub errors: u64,
+    /// Service times that [`service_ns`](Seat::service_ns) is made of, while they are few: [`crate::track::FEW_SAMPLES`].
+    pub samples: u64,
     /// Room for more words, so that a seat fills three cache lines exactly: the first is what a choice reads, and the last
     /// what is seldom written.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
 }
 const _: () = assert!(size_of::<Seat>() == 192);
 const _: () = assert!(core::mem::offset_of!(Seat, mark) == 64);

@@ -19,7 +19,7 @@ pub fn apply(seat: &mut Seat, delta: &Delta, start_ns: u64, now: u64) {
     if delta.answered > delta.untimed || delta.failed != 0 {
         let pace = pace_after(Pace::of(seat, start_ns), seat, delta, now);
         (seat.service_ns, seat.queued_ns, seat.overtaking) = (pace.service_ns, pace.queued_ns, pace.overtaking);
-        seat.penalty = pace.penalty;
+        (seat.penalty, seat.samples) = (pace.penalty, pace.samples);
     }
     if is_progress(delta, given(seat) != 0) {
         seat.progress_at = now;

@@ -155,7 +155,7 @@
 //!
 //! const MS: u64 = 1_000_000;
 //! // A request a hundred times as long moves the centre by an eighth; what failed costs a quarter more.
-//! assert_eq!(track::centre_after(64 * MS, 6_400 * MS) / MS, 72);
+//! assert_eq!(track::centre_after(64 * MS, 6_400 * MS, track::FEW_SAMPLES) / MS, 72);
 //! let failed = track::pace_after(Pace { service_ns: 4 * MS, ..Pace::default() }, &Seat::default(), &Delta { failed: 1, ..Delta::default() }, 0);
 //! assert_eq!(failed.service_ns, 5 * MS);
 //!

@@ -153,11 +153,7 @@ pub fn outstanding(seat: &Seat) -> u64 {
 #[inline(always)]
 pub fn expected_ns(load: Load, now: u64) -> u64 {
     let idle = load.cost_ns.max(MIN_COST_NS);
-    let queued = match (load.cost_ns, load.queued_ns) {
-        (0, _) => UNKNOWN_NS,
-        (_, 0) => idle,
-        (_, queued) => queued.max(MIN_COST_NS),
-    };
+    let queued = if load.queued_ns == 0 { idle } else { load.queued_ns.max(MIN_COST_NS) };
     // Below 2^16 requests and 2^47 ns (39 hours) nothing can wrap; the masks hold that without a branch.
     let queued = queued & ((1 << 47) - 1);
     let silent = now.saturating_sub(load.since) & ((1 << 62) - 1);
@@ -169,8 +165,9 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
         left_ns(queued, silent)
     };
     let beside = (queued >> PARKED_SHIFT).wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
+    let each = if load.cost_ns == 0 { UNKNOWN_NS } else { queued };
     let before =
-        if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(queued).wrapping_add(left) };
+        if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(each).wrapping_add(left) };
     before.wrapping_add(beside)
 }
 

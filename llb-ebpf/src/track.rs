@@ -368,6 +368,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
             ended: kernel::read(&raw const (*seat).ended),
             alive: kernel::read(&raw const (*seat).alive),
             penalty: kernel::read(&raw const (*seat).penalty),
+            samples: kernel::read(&raw const (*seat).samples),
             ..Seat::default()
         };
         let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
@@ -376,6 +377,9 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
         kernel::write(&raw mut (*seat).penalty, pace.penalty);
+        if pace.samples != books.samples {
+            kernel::write(&raw mut (*seat).samples, pace.samples);
+        }
     }
 }
 

@@ -84,6 +84,8 @@ fn nobody_waits_at_a_seat_of_unknown_cost_while_another_is_idle() {
     for turn in 0..3 {
         assert_eq!(chosen(Vec::from([busy(1, now - MS, 0), idle(15 * MS), busy(1, now, 15 * MS)]), NO_SEAT, turn, now), 1);
         assert_eq!(chosen(Vec::from([idle(0), idle(15 * MS), busy(1, now, 0)]), NO_SEAT, turn, now), 0, "it is tried");
+        let polled = Load { parked: 3, ..idle(0) };
+        assert_eq!(chosen(Vec::from([busy(1, now, 0), polled, busy(1, now, 15 * MS)]), NO_SEAT, turn, now), 1);
         // Of those that are not known the one that has fewer, and of these the one that is not silent.
         assert_eq!(chosen(Vec::from([busy(2, now, 0), busy(1, now - MS, 0)]), NO_SEAT, turn, now), 1);
         assert_eq!(chosen(Vec::from([busy(1, 0, 0), busy(1, 800 * MS, 0)]), NO_SEAT, turn, 800 * MS), 1);

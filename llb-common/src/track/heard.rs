@@ -84,7 +84,8 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
         let alive = u64::from(wire::shakes_hands(conn) && state & !conn.state & SPOKEN != 0);
         return restated(conn, state).map(|step| Step { delta: Delta { alive, ..step.delta }, ..step });
     };
-    let (errors, untimed) = (u64::from(words.error != 0), u64::from(words.untimed != 0));
+    // What an upgrade takes says nothing of what a request costs.
+    let (errors, untimed) = (u64::from(words.error != 0), u64::from(words.untimed | words.opaque != 0));
     let state = if words.opaque != 0 { OPAQUE } else { state | ANSWERED };
     Some(Step { state, delta: Delta { errors, untimed, ..step.delta }, ..step })
 }

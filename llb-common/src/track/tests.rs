@@ -208,7 +208,7 @@ fn charges_are_forgotten_at_the_second_roll() {
 }
 
 fn centre_of(samples: impl IntoIterator<Item = u64>) -> u64 {
-    samples.into_iter().fold(0, centre_after)
+    samples.into_iter().fold(0, |centre, sample| centre_after(centre, sample, FEW_SAMPLES))
 }
 
 #[test]
@@ -377,4 +377,24 @@ proptest! {
             prop_assert_eq!((seat.begun, seat.opened), (seat.ended, seat.closed));
         }
     }
+}
+
+#[test]
+fn what_came_first_is_soon_outweighed() {
+    let mut seat = Seat::default();
+    let mut answers = |count, ms: u64| {
+        for _ in 0..count {
+            let delta = Delta { answered: 1, answered_since: 1, ticket: seat.alive, ..Delta::default() };
+            crate::books::apply(&mut seat, &delta, 0, 1 + ms * 1_000_000);
+            seat.progress_at = 0;
+        }
+        (seat.service_ns / 1_000_000, seat.samples)
+    };
+    assert_eq!(answers(4, 3), (3, 4));
+    let (soon, samples) = answers(16, 25);
+    assert!(soon >= 20 && samples == 20, "{soon} ms");
+    // Later it takes more to move it.
+    assert!((24..26).contains(&answers(100, 25).0));
+    let (later, samples) = answers(4, 600);
+    assert!(later < 50 && samples == FEW_SAMPLES, "{later} ms");
 }

@@ -160,7 +160,8 @@ fn interim_answers_are_none_and_errors_are_counted() {
 fn an_upgrade_answers_and_makes_opaque() {
     let mut talk = Talk::new();
     talk.client("GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
-    talk.server("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    let delta = talk.server("HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_eq!((delta.answered, delta.untimed), (1, 1), "it is no sample of what a request costs");
     talk.client("a frame");
     talk.assert(0, 1, 0, 0);
     talk.now += 5 * MS;

@@ -19,6 +19,7 @@
 //!     progress_at: now,
 //!     joined: true,
 //!     fresh: false,
+//!     few: false,
 //!     held: false,
 //!     parked: 0,
 //!     open: 0,
@@ -65,6 +66,8 @@ pub struct View {
     pub joined: bool,
     /// Whether it has answered so little that its first answers, which are slow as a rule, would count for all.
     pub fresh: bool,
+    /// Whether what the kernel has measured is of so few answers, none of them a failure, that it may be off by a factor of two.
+    pub few: bool,
     /// Whether its worker has been seen to stand still for a connection that it keeps, with nothing asked there.
     pub held: bool,
     /// Requests in flight that are parked: [`Load::parked`].
@@ -99,7 +102,9 @@ impl View {
         let (usual, published) = match (self.estimate_ns, self.kernel_ns) {
             // 0 would say "unknown".
             (Some(estimate), _) => (estimate, estimate.max(MIN_COST_NS)),
-            (None, Some(_)) if self.fresh && fleet_ns != 0 => (fleet_ns, fleet_ns),
+            (None, Some(kernel)) if fleet_ns != 0 && (self.fresh || (self.few && is_about(kernel, fleet_ns))) => {
+                (fleet_ns, fleet_ns)
+            }
             (None, Some(kernel)) => match believable_ns(kernel, fleet_ns) {
                 believed if believed == kernel => (kernel, 0),
                 believed => (believed, believed),
@@ -110,9 +115,9 @@ impl View {
         if at_least_ns > usual { at_least_ns.max(MIN_COST_NS) } else { published }
     }
 
-    /// The cost that the kernel would reckon with, ns.
+    /// The cost that the kernel would reckon with, ns; 0 while it is not known.
     fn used_ns(&self, published_ns: u64) -> u64 {
-        if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0).max(MIN_COST_NS) }
+        if published_ns != 0 { published_ns } else { self.kernel_ns.unwrap_or(0) }
     }
 
     /// When a new request would be answered there, ns from `now`, as the kernel would reckon with that cost.
@@ -190,6 +195,11 @@ fn fewest(seats: &[(u32, u64, u64)], near: &SeatSet) -> (SeatSet, u64) {
     (set::of(below.map(|(seat, ..)| *seat)), level)
 }
 
+/// Whether two costs differ by less than a factor of two.
+fn is_about(a: u64, b: u64) -> bool {
+    a < 2 * b && b < 2 * a
+}
+
 /// The lower median, ns: of two workers' costs the better, as a new one is more likely well than ill. 0 of none.
 fn median(mut costs: Vec<u64>) -> u64 {
     costs.sort_unstable();
@@ -222,6 +232,7 @@ mod tests {
             progress_at: NOW,
             joined: true,
             fresh: false,
+            few: false,
             held: false,
             parked: 0,
             open: 0,
@@ -283,6 +294,10 @@ mod tests {
         let fresh = |seat, ms| View { fresh: true, ..counted(seat, ms) };
         let table_of = |views: [View; 3]| table(&views, NOW, 0);
         assert_eq!(table_of([fresh(0, 15), counted(1, 4), counted(2, 5)]).cost_ns[..3], [4 * MS, 0, 0]);
+        // Later only what may be chance.
+        let few = |seat, ms| View { few: true, ..counted(seat, ms) };
+        assert_eq!(table_of([few(0, 9), counted(1, 4), counted(2, 5)]).cost_ns[..3], [5 * MS, 0, 0]);
+        assert_eq!(table_of([few(0, 10), counted(1, 4), counted(2, 5)]).cost_ns[..3], [0, 0, 0]);
         let cold = table_of([fresh(0, 15), fresh(1, 4), fresh(2, 9)]);
         assert_eq!((cold.cost_ns[0], cold.near), (9 * MS, set::of(0..3)), "all are equal while all are cold");
     }

@@ -146,6 +146,7 @@ fn view(books: &impl Ledger, seated: Seated<'_>, were_fresh: &SeatSet, left_out_
         progress_at: Instant(counts.progress_at),
         joined,
         fresh,
+        few: counts.samples < track::FEW_SAMPLES && counts.penalty == 0 && counts.failed <= before.1,
         held,
         parked: select::in_flight(&counts) - select::given(&counts),
         open: counts.opened.saturating_sub(counts.closed),

@@ -143,6 +143,7 @@ fn view(books: &Books, seat: Seat) -> View {
         progress_at: Instant(counts.progress_at),
         joined: true,
         fresh: false,
+        few: false,
         held: false,
         parked: 0,
         open: counts.opened - counts.closed,

@@ -35,6 +35,7 @@
 //!         progress_at: Instant(counts.progress_at),
 //!         joined: true,
 //!         fresh: false,
+//!         few: false,
 //!         held: false,
 //!         parked: in_flight(&counts) - given(&counts),
 //!         open: counts.opened - counts.closed,

@@ -166,8 +166,7 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
     };
     let beside = (queued >> PARKED_SHIFT).wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
     let each = if load.cost_ns == 0 { UNKNOWN_NS } else { queued };
-    let before =
-        if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(each).wrapping_add(left) };
+    let before = if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(each).wrapping_add(left) };
     before.wrapping_add(beside)
 }
 

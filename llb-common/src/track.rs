@@ -395,21 +395,30 @@ pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
 #[inline(always)]
 fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     let progress_at = before.progress_at;
-    let Pace { service_ns, queued_ns, overtaking, samples, .. } = pace;
+    let Pace { overtaking, samples, .. } = pace;
+    // A server that speaks first begins and answers at once. What its greeting takes counts only while no request is known,
+    // and for nothing once one is.
+    let greets = delta.begun != 0;
+    if greets && samples != 0 {
+        return pace;
+    }
+    let only_greeted = !greets && samples == 0 && before.service_ns != 0;
+    let (service_ns, queued_ns) = if only_greeted { (0, 0) } else { (pace.service_ns, pace.queued_ns) };
     let began = delta.answered_since;
     if progress_at > began {
         let sample = now.saturating_sub(progress_at).max(1);
         let known_ns = if service_ns == 0 { sample } else { service_ns };
         let so_far = if queued_ns == 0 { known_ns } else { queued_ns.into() };
         let queued_ns = at_most_u32(mean_after(so_far, sample));
-        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), ..pace }
+        let samples = if greets { samples } else { samples.max(1) };
+        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), samples, ..pace }
     } else {
-        // A server that speaks first begins and answers at once.
         let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
-        let overtakes = delta.begun == 0 && delta.ticket == delta.born && older;
+        let overtakes = !greets && delta.ticket == delta.born && older;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
-        let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1), samples);
-        let samples = if samples < FEW_SAMPLES { samples + 1 } else { samples };
+        let counted = if greets { FEW_SAMPLES } else { samples };
+        let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1), counted);
+        let samples = if greets || samples >= FEW_SAMPLES { samples } else { samples + 1 };
         Pace { service_ns, overtaking: overtaking + more, samples, ..pace }
     }
 }

@@ -82,7 +82,10 @@ fn a_busy_fast_seat_beats_an_idle_slow_one() {
 fn nobody_waits_at_a_seat_of_unknown_cost_while_another_is_idle() {
     let now = 10 * MS;
     for turn in 0..3 {
-        assert_eq!(chosen(Vec::from([busy(1, now - MS, 0), idle(15 * MS), busy(1, now, 15 * MS)]), NO_SEAT, turn, now), 1);
+        assert_eq!(
+            chosen(Vec::from([busy(1, now - MS, 0), idle(15 * MS), busy(1, now, 15 * MS)]), NO_SEAT, turn, now),
+            1
+        );
         assert_eq!(chosen(Vec::from([idle(0), idle(15 * MS), busy(1, now, 0)]), NO_SEAT, turn, now), 0, "it is tried");
         let polled = Load { parked: 3, ..idle(0) };
         assert_eq!(chosen(Vec::from([busy(1, now, 0), polled, busy(1, now, 15 * MS)]), NO_SEAT, turn, now), 1);

@@ -4,7 +4,9 @@ use super::{BUSY, Delta, FRESH, IDLE, Phase, Step, bytes_in, bytes_out, nothing,
 use crate::{
     abi::{Conn, Words},
     track::HASTY_NS,
-    wire::{self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE, protocol},
+    wire::{
+        self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE, protocol,
+    },
 };
 
 /// Who sends again this long after the first payload, and has never had an answer, does not wait for one, ns: a line of a

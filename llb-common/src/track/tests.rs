@@ -385,7 +385,7 @@ fn what_came_first_is_soon_outweighed() {
     let mut answers = |count, ms: u64| {
         for _ in 0..count {
             let delta = Delta { answered: 1, answered_since: 1, ticket: seat.alive, ..Delta::default() };
-            crate::books::apply(&mut seat, &delta, 0, 1 + ms * 1_000_000);
+            apply(&mut seat, &delta, 0, 1 + ms * 1_000_000);
             seat.progress_at = 0;
         }
         (seat.service_ns / 1_000_000, seat.samples)
@@ -397,4 +397,19 @@ fn what_came_first_is_soon_outweighed() {
     assert!((24..26).contains(&answers(100, 25).0));
     let (later, samples) = answers(4, 600);
     assert!(later < 50 && samples == FEW_SAMPLES, "{later} ms");
+}
+
+#[test]
+fn a_greeting_says_nothing_once_a_request_is_known() {
+    let mut seat = Seat::default();
+    let mut says = |greets: bool, ns: u64| {
+        let begun = u64::from(greets);
+        let delta = Delta { begun, ended: 1, answered: 1, answered_since: 1, ticket: seat.alive, ..Delta::default() };
+        apply(&mut seat, &delta, 0, 1 + ns);
+        seat.progress_at = 0;
+        seat.service_ns
+    };
+    assert_eq!(says(true, 300_000), 300_000, "nothing else is known yet");
+    assert_eq!(says(false, 25_000_000), 25_000_000);
+    assert_eq!(says(true, 300_000), 25_000_000);
 }

@@ -90,24 +90,40 @@ pub struct Publisher {
     turn: u64,
     /// Seats whose answers did not count yet when they were last looked at.
     fresh: SeatSet,
+    /// Whether the cost of a request is known of any: what only greetings have cost says nothing then.
+    asked: bool,
 }
 
 impl Publisher {
     /// One that has published nothing.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Publisher { policy, views: Vec::new(), table: policy::table(&[], Instant(0), 0), turn: 0, fresh: [0; 4] }
+        Publisher {
+            policy,
+            views: Vec::new(),
+            table: policy::table(&[], Instant(0), 0),
+            turn: 0,
+            fresh: [0; 4],
+            asked: false,
+        }
     }
 
     /// Publishes what is known of the seats at `now`.
     pub fn publish<'a>(&mut self, books: &impl Ledger, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
         let fleet_ns = policy::fleet_ns(&self.views);
-        let Publisher { views, table, fresh, .. } = self;
+        let Publisher { views, table, fresh, asked, .. } = self;
+        let was_asked = std::mem::take(asked);
         views.clear();
         views.extend(seated.map(|seated| {
             let is_left_out = !set::contains(&table.near, seated.seat.0);
-            view(books, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now)
+            let mut counts = books.seat(seated.seat);
+            *asked |= counts.samples != 0;
+            let has_only_greeted = counts.samples == 0 && !has_failed(&counts, seated.before);
+            if was_asked && has_only_greeted {
+                counts.service_ns = 0;
+            }
+            view(books, counts, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now)
         }));
         self.fresh = set::of(self.views.iter().filter(|view| view.fresh).map(|view| view.seat.0));
         self.table = policy::table(&self.views, now, self.turn);
@@ -127,9 +143,15 @@ impl Publisher {
     }
 }
 
-fn view(books: &impl Ledger, seated: Seated<'_>, were_fresh: &SeatSet, left_out_of_ns: u64, now: Instant) -> View {
+fn view(
+    books: &impl Ledger,
+    mut counts: SeatBooks,
+    seated: Seated<'_>,
+    were_fresh: &SeatSet,
+    left_out_of_ns: u64,
+    now: Instant,
+) -> View {
     let Seated { seat, joined, estimate, owed, before, held } = seated;
-    let mut counts = books.seat(seat);
     let fresh = is_fresh(&counts, before);
     // What it has learned of its first answers is of no use from here on.
     let has_warmed_up = !fresh && set::contains(were_fresh, seat.0);
@@ -146,7 +168,7 @@ fn view(books: &impl Ledger, seated: Seated<'_>, were_fresh: &SeatSet, left_out_
         progress_at: Instant(counts.progress_at),
         joined,
         fresh,
-        few: counts.samples < track::FEW_SAMPLES && counts.penalty == 0 && counts.failed <= before.1,
+        few: counts.samples < track::FEW_SAMPLES && !has_failed(&counts, before),
         held,
         parked: select::in_flight(&counts) - select::given(&counts),
         open: counts.opened.saturating_sub(counts.closed),
@@ -156,6 +178,11 @@ fn view(books: &impl Ledger, seated: Seated<'_>, were_fresh: &SeatSet, left_out_
 /// Whether a worker has answered next to nothing yet, and failed at nothing.
 fn is_fresh(books: &SeatBooks, (answered, failed): (u64, u64)) -> bool {
     books.answered < answered + FRESH_ANSWERS && books.failed <= failed
+}
+
+/// Whether a worker's cost is raised for what it has failed at.
+fn has_failed(books: &SeatBooks, (_, failed): (u64, u64)) -> bool {
+    books.failed > failed || books.penalty != 0
 }
 
 /// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,

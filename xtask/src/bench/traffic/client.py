@@ -86,12 +86,13 @@ class H2(Http):
 
 
 class Mail(Http):
-    """A server that speaks first, and then answers each line, whose number says how long it is to stand still."""
+    """A server that speaks first, as its clients wait for, and then answers each line, whose number says how long it is to stand still."""
 
     async def ask(self, path, last):
+        await self.reader.readline()
         self.writer.write(b"%s\r\n" % path.encode())
-        answers = [await self.reader.readline() for _ in range(2)]
-        return answers[-1].startswith(b"220 "), answers[-1].split()[1:]
+        answer = await self.reader.readline()
+        return answer.startswith(b"220 "), answer.split()[1:]
 
 
 class Smtp(Http):

@@ -122,6 +122,34 @@ fn assert_tls(command: &[&str]) {
 }
 
 #[test]
+fn tls_handshakes_that_wait_are_in_flight() {
+    let stage = Stage::new();
+    stage.certify();
+    let fleet = stage.start(&["-n", "4"], &["python3", &fixture("tls.py"), PORT, "serial", "1.3", "2"]);
+    fleet.wait_for_groups(&[ADDRESS], 4);
+    let talker = Talker::start(&["python3", &fixture("handshakes.py"), PORT, "12", "hello"], "asked");
+    assert_counts(&fleet, "each waits for a worker", [12, 12, 0, 0]);
+    let each: Vec<_> = fleet.status().workers.iter().map(|worker| worker.in_flight).collect();
+    assert_eq!(each, [Some(3); 4], "nobody waits behind more than others do");
+    talker.end();
+    assert_counts(&fleet, "given up by their clients", [0, 0, 0, 0]);
+}
+
+#[test]
+fn tls_connections_that_ask_nothing_hold_no_request() {
+    for version in ["1.2", "1.3"] {
+        let stage = Stage::new();
+        stage.certify();
+        let fleet = stage.start(&["-n", "2"], &["python3", &fixture("tls.py"), PORT, "blocking", version, "2"]);
+        fleet.wait_for_groups(&[ADDRESS], 2);
+        let talker = Talker::start(&["python3", &fixture("handshakes.py"), PORT, "4", "whole"], "asked");
+        assert_counts(&fleet, "open", [4, 0, 0, 0]);
+        talker.end();
+        assert_counts(&fleet, "closed", [0, 0, 0, 0]);
+    }
+}
+
+#[test]
 fn http2_counts_streams() {
     let stage = Stage::new();
     let fleet = stage.start(&["-n", "1"], &["node", &fixture("h2.js"), "serve", PORT]);

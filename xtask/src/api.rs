@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::{Context, Result, bail};
 use public_api::Builder;
 
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// The libraries: package, and name of the crate.
 const LIBRARIES: [(&str, &str); 2] = [("llb-common", "llb_common"), ("llb-userspace", "llb")];

@@ -4,22 +4,21 @@
 
 #[cfg(feature = "all-chores")]
 mod api;
-mod apt;
 #[cfg(feature = "all-chores")]
 mod bench;
-mod clock;
 #[cfg(feature = "all-chores")]
 mod costs;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod lint;
 #[cfg(not(feature = "all-chores"))]
 mod others;
-mod paths;
 mod programs;
-mod sh;
+mod setup;
 #[cfg(feature = "all-chores")]
 mod simulate;
+mod step;
 mod test;
 #[cfg(feature = "all-chores")]
 mod vm;
@@ -60,6 +59,8 @@ enum Chore {
     },
     /// Look for cases that break the report parser, the choice or the books
     Fuzz(fuzz::FuzzArgs),
+    /// Check formats, lints and the documentation
+    Lint,
     /// Drive real servers under llb, and say what their clients lost: all, or those whose names contain one of the words
     /// (`--help` among them tells more); needs root, and installs the servers
     Programs {
@@ -67,7 +68,9 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
-    /// Run every test and lint; needs root for the integration tests and fails if any test is skipped
+    /// Install what a chore needs and this machine lacks; needs root on Debian
+    Setup(setup::SetupArgs),
+    /// Run every test; needs root for the integration tests and fails if any test is skipped
     Test(test::TestArgs),
     /// Compare the ways to choose a worker, in a simulation that runs the kernel's own choice; build it with --release
     #[cfg(feature = "all-chores")]
@@ -99,7 +102,9 @@ fn main() -> ExitCode {
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Fuzz(args) => fuzz::run(&args),
+        Chore::Lint => lint::run(),
         Chore::Programs { words } => programs::run(&words),
+        Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),
         #[cfg(feature = "all-chores")]
         Chore::Simulate(args) => simulate::run(&args),

@@ -4,7 +4,7 @@ use std::{ffi::OsString, os::unix::process::CommandExt, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// What they are.
 pub(crate) const HELP: &str = "Chores that are built when they are first asked for:

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn busy_is_what_is_left() {
-        let at = crate::clock::now();
+        let at = llb_kit::clock::now();
         let before = Idle { at, idle: Duration::from_secs(1), cores: 2 };
         let after = Idle { at: at + Duration::from_secs(3), idle: Duration::from_secs(5), cores: 2 };
         assert_eq!(after.busy_since(&before), Duration::from_secs(2));

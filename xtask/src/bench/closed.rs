@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::busy::Idle;
 use super::load::TIMEOUT;
 use super::wire::{self, Came};
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// Not measured at the start of each slice: the clients come one after the other, and a fleet that has rested wakes up.
 const RAMP: Duration = Duration::from_millis(40);

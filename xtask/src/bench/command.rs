@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::spec::{Kind, Spec};
-use crate::sh;
+use llb_kit::sh;
 
 /// Node's share of the benchmark; it is written to a file before it runs.
 pub(super) const NODE_WORKER: &str = include_str!("node/worker.js");

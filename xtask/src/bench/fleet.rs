@@ -19,8 +19,8 @@ use super::process::Processes;
 use super::scenario::Scenario;
 use super::spec::{Spec, spec};
 use super::worker;
-use crate::clock::now;
-use crate::sh;
+use llb_kit::clock::now;
+use llb_kit::sh;
 
 /// How long a fleet may take until every worker listens.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -15,7 +15,7 @@ use tokio::time;
 
 use super::arrivals::Arrival;
 use super::wire::{self, Came};
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// How long after it was due a request is given up. What fails counts as this long, however soon it failed. Longer than
 /// the slow worker's 2 s for a long request.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::sh;
+use llb_kit::sh;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Machine {

@@ -52,8 +52,8 @@ use self::report::{Report, Section};
 use self::round::Round;
 use self::scenario::Scenario;
 pub(crate) use self::worker::{WorkerArgs, work};
-use crate::clock::now;
-use crate::test::needs;
+use llb_kit::clock::now;
+use llb_kit::needs;
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if args.set == Set::Traffic {
         return traffic::run(args);
     }
-    if let Err(error) = needs::provide_for_bench() {
+    if let Err(error) = needs::BENCH.check() {
         eprintln!("{error:#}; going on without");
     }
     netns::enter()?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::sh;
+use llb_kit::sh;
 
 /// Ports that clients may have: a closed loop uses up the usual 28,000 in a second.
 const CLIENT_PORTS: &str = "10000 65000";

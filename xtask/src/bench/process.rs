@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// How long one may take to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(5);

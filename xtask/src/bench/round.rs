@@ -16,7 +16,7 @@ use super::peer::Peer;
 use super::quantiles::Quantiles;
 use super::spec::{Control, Load, Spec, Stop};
 use super::{ideal, load, slices};
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// Load that is not measured: every worker has been touched and llb has seen it answer.
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::command::NODE_WORKER;
 use super::fleet::Bench;
 use super::spec::Spec;
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 pub(crate) fn must_start_over() -> Result<bool> {
     Ok(cfg!(debug_assertions) || !sh::is_root()?)
@@ -22,8 +22,7 @@ pub(crate) fn over(features: &[&str]) -> Result<()> {
     let features = [&["all-chores"], features].concat();
     let features = features.iter().map(|feature| format!("xtask/{feature}")).collect::<Vec<_>>().join(",");
     sh::run(Command::new(sh::cargo()).args(build).arg(features).current_dir(paths::root()))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);
-    let xtask = target.join("release/xtask");
+    let xtask = paths::built("release").join("xtask");
     let mut again = if sh::is_root()? {
         Command::new(&xtask)
     } else {

@@ -143,7 +143,7 @@ mod tests {
             drop(TcpStream::connect(addr).unwrap());
             let asked = wire::request(5_000, true);
             for (sent, expected) in [("what\r\n\r\n".to_owned(), "HTTP/1.1 400 "), (asked, "HTTP/1.1 200 ")] {
-                let begun = crate::clock::now();
+                let begun = llb_kit::clock::now();
                 let mut stream = TcpStream::connect(addr).unwrap();
                 stream.write_all(sent.as_bytes()).unwrap();
                 let mut heard = String::new();

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::bench::closed;
 use crate::bench::fleet::{Bench, Fleet};
 use crate::bench::spec::CLIENTS;
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// As many workers as cores of a large machine.
 pub(super) const WORKERS: usize = 64;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use llb::worker::Reporter;
 use serde_json::{Value, json};
 
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// What a reported request may take in all, ns.
 const TARGET_NS: f64 = 100.0;

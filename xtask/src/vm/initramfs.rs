@@ -11,15 +11,12 @@ use anyhow::{Context, Result};
 use super::cpio::Archive;
 use super::suites::{Built, SUITES};
 use super::{kernels, suites, verdict};
-use crate::{apt, paths, sh};
+use llb_kit::{paths, sh};
 
 /// Where `init.sh` mounts what, and where programs put what they make.
 const EMPTY: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "usr/bin"];
 
 const INIT: &str = include_str!("init.sh");
-
-/// What the tests need that is compiled or copied here, as Debian packages.
-const PACKAGES: [&str; 4] = ["gcc", "libc6-dev", "python3", "iproute2"];
 
 /// A program of this machine that the tests run, and of which busybox has only a small one.
 const IP: &str = "ip";
@@ -35,7 +32,6 @@ const COMPILED: &str = "fixtures";
 
 /// Builds llb and the tests, and from them the archive to boot with.
 pub(super) fn make(dir: &Path) -> Result<PathBuf> {
-    apt::install(&PACKAGES)?;
     // From its package and not installed: it would drive out a busybox that is linked otherwise.
     let busybox = kernels::fetch("busybox-static", "bin/busybox", dir)?;
     let built = suites::build()?;

@@ -22,8 +22,8 @@ use self::kernels::{Age, Kernel};
 use self::qemu::Purpose;
 use self::suites::{SUITES, Suite};
 use self::verdict::Trial;
-use crate::clock::now;
-use crate::{apt, paths, sh};
+use llb_kit::clock::now;
+use llb_kit::{needs, paths};
 
 /// The oldest kernel that llb is for, and the next one that a Debian came with, which the tests run on. Of the former the
 /// oldest build that there is: it lacks what has been mended since, as do machines that are seldom updated. On the newest
@@ -44,9 +44,7 @@ pub(crate) struct VmArgs {
 
 /// Boots the kernels, all at once, and tries llb on each; fails if one of them refuses anything.
 pub(crate) fn run(args: &VmArgs) -> Result<()> {
-    if sh::find(qemu::PROGRAM).is_none() {
-        apt::install(&[qemu::PACKAGE])?;
-    }
+    needs::VM.check()?;
     let dir = paths::vm();
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let provide = |(series, age, tested): &(&str, Age, bool)| Ok((kernels::provide(series, *age, &dir)?, *tested));

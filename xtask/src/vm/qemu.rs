@@ -13,10 +13,7 @@ use anyhow::{Context, Result, bail};
 
 use super::suites::Suite;
 
-pub(super) const PROGRAM: &str = "qemu-system-x86_64";
-
-/// The Debian package of [`PROGRAM`].
-pub(super) const PACKAGE: &str = "qemu-system-x86";
+const PROGRAM: &str = "qemu-system-x86_64";
 
 /// How long a machine may run.
 const PATIENCE: Duration = Duration::from_secs(1_800);
@@ -102,7 +99,7 @@ fn boot_once(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) 
         .stdout(writer)
         .stderr(errors)
         .spawn()
-        .with_context(|| format!("cannot start {PROGRAM}; install {PACKAGE}"))?;
+        .with_context(|| format!("cannot start {PROGRAM}"))?;
     // It holds our copies of the pipe's writing end; the reader sees no end until they are closed.
     drop(qemu);
 

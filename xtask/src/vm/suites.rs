@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// A file of integration tests.
 pub(super) struct Suite {

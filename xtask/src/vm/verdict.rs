@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::suites::Suite;
-use crate::test::results;
+use llb_kit::results;
 
 /// Workers of the fleet that runs there, and the requests that it is asked.
 pub(super) const WORKERS: u32 = 2;

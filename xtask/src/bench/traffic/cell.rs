@@ -271,7 +271,7 @@ impl Cell {
         };
         let mut command = match self.program {
             Program::Python(kind, options) => {
-                let mut command = ours(provided.python(), "server.py");
+                let mut command = ours(provided.python.clone(), "server.py");
                 command.args([kind, &port]).args(options);
                 command
             }
@@ -282,13 +282,13 @@ impl Cell {
             }
             Program::Go => Command::new(&provided.go_server),
             Program::Uvicorn => {
-                let mut command = Command::new(provided.python());
+                let mut command = Command::new(&provided.python);
                 command.args(["-m", "uvicorn", "--log-level", "warning", "--host", "127.0.0.1", "--port", &port]);
                 command.arg("--app-dir").arg(&provided.here).arg("server:app");
                 command
             }
             Program::Smtp => {
-                let mut command = Command::new(provided.python());
+                let mut command = Command::new(&provided.python);
                 command.args(["-m", "aiosmtpd", "--nosetuid", "--class", "aiosmtpd.handlers.Sink", "--listen"]);
                 command.arg(format!("127.0.0.1:{port}"));
                 command

@@ -23,7 +23,7 @@ use super::fleet::Bench;
 use super::machine::Machine;
 use super::{BenchArgs, netns, start, write};
 use crate::bench::quantiles::{Quantiles, sorted};
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// What is measured of a cell in a round, s: all cells twice in six minutes or so.
 const SECONDS: f64 = 4.0;

@@ -38,7 +38,7 @@ pub(super) fn round(bench: &Bench, provided: &Provided, section: &mut Section, s
 
 /// Runs client.py to its end.
 fn clients(provided: &Provided, load: &Value) -> Result<Value> {
-    let mut command = Command::new(provided.python());
+    let mut command = Command::new(&provided.python);
     command.arg(provided.here.join("client.py")).arg(load.to_string()).stdin(Stdio::null());
     let out = command.output().context("cannot start the clients")?;
     serde_json::from_slice(&out.stdout)

@@ -4,13 +4,13 @@ use anyhow::{Result, bail, ensure};
 
 /// A test binary, or the documentation tests of a crate.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Suite {
+pub struct Suite {
     /// As cargo announces it.
-    pub(crate) name: String,
+    pub name: String,
     /// The runner's closing lines. Documentation tests have two when some could not be compiled into one binary.
-    pub(crate) closing: Vec<String>,
+    pub closing: Vec<String>,
     /// Their sum.
-    pub(crate) tally: Tally,
+    pub tally: Tally,
     /// Where tests panicked and what they said, a few lines of each.
     panics: Vec<String>,
 }
@@ -20,8 +20,9 @@ const LINES_OF_A_PANIC: usize = 8;
 
 /// How many tests ended how.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: u64,
+pub struct Tally {
+    /// Without failing.
+    pub passed: u64,
     failed: u64,
     ignored: u64,
     filtered: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Tally {
 
 /// How much has to have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub enum Rule {
     /// A test in any suite: not every crate has unit tests.
     SomeTest,
     /// A test in every suite: an integration test without one has lost its tests.
@@ -38,7 +39,7 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// Fails on whatever did not run, and on having run nothing.
-    pub(crate) fn judge(self, suites: &[Suite]) -> Result<()> {
+    pub fn judge(self, suites: &[Suite]) -> Result<()> {
         let failed: Vec<String> = suites
             .iter()
             .filter_map(|suite| Some(format!("{:#}\n{}", suite.check(0).err()?, suite.panics.join("\n"))))
@@ -56,7 +57,7 @@ impl Rule {
 
 impl Suite {
     /// Fails unless it came to its end and each test passed, except for those that were `left_out` on purpose.
-    pub(crate) fn check(&self, left_out: u64) -> Result<()> {
+    pub fn check(&self, left_out: u64) -> Result<()> {
         let Suite { name, closing, tally, .. } = self;
         ensure!(!closing.is_empty(), "{name} ended without a `test result:` line");
         ensure!(tally.failed == 0, "{name}: {} tests failed", tally.failed);
@@ -71,7 +72,7 @@ impl Suite {
 }
 
 /// Reads cargo's and the runners' output.
-pub(crate) fn read(output: &str) -> Vec<Suite> {
+pub fn read(output: &str) -> Vec<Suite> {
     let mut suites: Vec<Suite> = Vec::new();
     let mut lines = output.lines().peekable();
     while let Some(line) = lines.next() {

@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// The cargo that runs this xtask.
-pub(crate) fn cargo() -> PathBuf {
+pub fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
 
 /// Runs a command to its end, its output shown as it comes.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start `{shown}`"))?;
     if !status.success() {
@@ -22,7 +22,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Runs a command quietly and returns what it wrote to its standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let shown = shown(command);
     let out = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{shown}`"))?;
     if !out.status.success() {
@@ -32,12 +32,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Runs a command and returns what it wrote to both its streams, however it ended.
-pub(crate) fn listen(command: &mut Command) -> Result<String> {
+pub fn listen(command: &mut Command) -> Result<String> {
     hear(command, &|_| {}).map(|(heard, _)| heard)
 }
 
 /// Runs a command, shows its output and returns it too.
-pub(crate) fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
+pub fn tee(command: &mut Command) -> Result<(String, Result<()>)> {
     let heard = hear(command, &|line| println!("{line}"))?;
     std::io::stdout().flush().context("cannot write to standard output")?;
     Ok(heard)
@@ -72,7 +72,7 @@ fn hear(command: &mut Command, line_comes: &dyn Fn(&str)) -> Result<(String, Res
 }
 
 /// The full path of a program. /usr/sbin counts: servers live there, and a plain user's PATH leaves it out.
-pub(crate) fn find(program: &str) -> Option<PathBuf> {
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
@@ -81,7 +81,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Whether we are root.
-pub(crate) fn is_root() -> Result<bool> {
+pub fn is_root() -> Result<bool> {
     Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
 }
 

@@ -15,7 +15,7 @@ fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// Whether we may install packages: root, on a system that has apt.
-pub(crate) fn may_install() -> Result<bool> {
+pub fn may_install() -> Result<bool> {
     Ok(sh::is_root()? && sh::find("apt-get").is_some())
 }
 
@@ -25,7 +25,7 @@ fn command_for(packages: &[&str]) -> String {
 }
 
 /// Installs those of the packages that are missing, or says how to.
-pub(crate) fn install(packages: &[&str]) -> Result<()> {
+pub fn install(packages: &[&str]) -> Result<()> {
     let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
@@ -45,18 +45,18 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
 }
 
 /// Fetches the lists of packages.
-pub(crate) fn update() -> Result<()> {
+pub fn update() -> Result<()> {
     sh::run(apt_get().args(["-q", "update"]))
 }
 
 /// The packages in apt's lists whose names match a regular expression.
-pub(crate) fn names(pattern: &str) -> Result<Vec<String>> {
+pub fn names(pattern: &str) -> Result<Vec<String>> {
     let found = sh::output(Command::new("apt-cache").args(["search", "--names-only", pattern]))?;
     Ok(found.lines().filter_map(|line| line.split_once(" - ")).map(|(name, _)| name.to_owned()).collect())
 }
 
 /// Unpacks a package's files below an empty directory and installs nothing. Takes no rights.
-pub(crate) fn unpack(package: &str, dir: &Path) -> Result<()> {
+pub fn unpack(package: &str, dir: &Path) -> Result<()> {
     sh::output(apt_get().current_dir(dir).args(["-q", "download", package]))?;
     let files = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let archive =
@@ -66,7 +66,7 @@ pub(crate) fn unpack(package: &str, dir: &Path) -> Result<()> {
 }
 
 /// Keeps a service that a package brought from starting with the machine.
-pub(crate) fn disable(service: &str) -> Result<()> {
+pub fn disable(service: &str) -> Result<()> {
     if sh::find("systemctl").is_none() {
         return Ok(());
     }

@@ -14,12 +14,11 @@ const DOCUMENTATION_OF_WORKER: [&str; 7] =
     ["doc", "--package", "llb-userspace", "--no-default-features", "--features", "worker", "--no-deps"];
 
 /// Names, and cargo's arguments.
-const STEPS: [(&str, &[&str]); 8] = [
+const STEPS: [(&str, &[&str]); 7] = [
     ("format", &["fmt", "--all", "--check"]),
     ("format of llb-ebpf", &["fmt", "--manifest-path", "llb-ebpf/Cargo.toml", "--check"]),
     ("format of fuzz", &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]),
     ("clippy", &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
-    ("clippy of xtask without all chores", &["clippy", "--package", "xtask", "--", "-D", "warnings"]),
     ("a worker's side alone", &WORKER_ALONE),
     ("documentation of a worker's side alone", &DOCUMENTATION_OF_WORKER),
     ("documentation", &["doc", "--workspace", "--all-features", "--no-deps"]),

@@ -106,7 +106,7 @@ const VENV: Program = Program::new("python3", &["python3", "python3-venv"]);
 pub fn traffic_venv() -> Venv {
     Venv {
         dir: paths::root().join("target/traffic/venv"),
-        requirements: paths::root().join("xtask/src/bench/traffic/requirements.txt"),
+        requirements: paths::root().join("xtask/bench/src/traffic/requirements.txt"),
     }
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     let Some(tool) = TOOLS.iter().find(|tool| tool.chores.contains(&&*chore)) else {
         bail!("there is no chore {chore:?}; `cargo xtask --help` lists them");
     };
-    sh::run(&mut tool.build(words))?;
+    sh::run(&mut tool.build())?;
     let profile = if tool.profile == Profile::Dev { "debug" } else { "release" };
     let program = paths::built(profile).join(tool.package);
     let mut line: Vec<OsString> = Vec::new();
@@ -57,7 +57,7 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
 }
 
 impl Tool {
-    fn build(&self, words: &[OsString]) -> Command {
+    fn build(&self) -> Command {
         let mut cargo = Command::new(sh::cargo());
         cargo.args(["build", "--quiet", "--package", self.package]).current_dir(paths::root());
         if self.profile != Profile::Dev {
@@ -65,9 +65,6 @@ impl Tool {
         }
         if self.profile == Profile::Measuring {
             cargo.args(["--package", "llb-userspace"]);
-        }
-        if words.iter().any(|word| word.to_string_lossy().starts_with("--plots")) {
-            cargo.args(["--features", "llb-bench/plots"]);
         }
         cargo
     }
@@ -81,15 +78,5 @@ mod tests {
     fn the_help_lists_every_chore_that_is_built_on_demand() {
         let listed: Vec<_> = HELP.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
         assert_eq!(listed, TOOLS.map(|tool| tool.chores).concat());
-    }
-
-    #[test]
-    fn only_pictures_take_the_renderer() {
-        let args = |words: &[&str]| {
-            let words: Vec<_> = words.iter().map(OsString::from).collect();
-            TOOLS[1].build(&words).get_args().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>()
-        };
-        assert!(!args(&["bench", "--quick"]).contains(&"--features".to_owned()));
-        assert_eq!(args(&["bench", "--plots=docs"]).last().unwrap(), "llb-bench/plots");
     }
 }

@@ -9,11 +9,12 @@ use super::peer::Peer;
 use super::pictures::Pictures;
 use super::plot::{self, Bar, Curve, Kind};
 use super::report::{Report, Section};
+use super::run::write;
 use super::verdict;
 use llb_kit::quantiles::{Distribution, grid, median};
 
 impl Pictures {
-    /// Every scenario's two pictures, as SVG and as PNG.
+    /// Every scenario's two pictures, as SVG.
     pub(super) fn write(&self, report: &Report) -> Result<()> {
         fs::create_dir_all(&self.0).with_context(|| format!("cannot make {}", self.0.display()))?;
         for section in &report.sections {
@@ -27,11 +28,7 @@ impl Pictures {
     }
 
     fn write_one(&self, name: &str, svg: &str) -> Result<()> {
-        for (ending, bytes) in [("svg", svg.as_bytes()), ("png", &plot::png(svg)?)] {
-            let file = self.0.join(format!("{name}.{ending}"));
-            fs::write(&file, bytes).with_context(|| format!("cannot write {}", file.display()))?;
-        }
-        Ok(())
+        write(&self.0.join(format!("{name}.svg")), svg)
     }
 }
 
@@ -110,6 +107,6 @@ mod tests {
         let mut names: Vec<_> = fs::read_dir(&dir).unwrap().map(|file| file.unwrap().file_name()).collect();
         fs::remove_dir_all(&dir).unwrap();
         names.sort();
-        assert_eq!(names, ["slow-one-ratios.png", "slow-one-ratios.svg", "slow-one.png", "slow-one.svg"]);
+        assert_eq!(names, ["slow-one-ratios.svg", "slow-one.svg"]);
     }
 }

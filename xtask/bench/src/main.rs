@@ -10,7 +10,6 @@ mod closed;
 mod command;
 mod control;
 mod costs;
-#[cfg(feature = "plots")]
 mod draw;
 mod events;
 mod figure;
@@ -23,7 +22,6 @@ mod measured;
 mod netns;
 mod peer;
 mod pictures;
-#[cfg(feature = "plots")]
 mod plot;
 mod process;
 mod report;

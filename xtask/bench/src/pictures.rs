@@ -1,4 +1,4 @@
-//! Where the pictures of a run are, and how a page shows them. The feature `plots` draws them.
+//! Where the pictures of a run are, and how a page shows them.
 
 use std::path::{Path, PathBuf};
 

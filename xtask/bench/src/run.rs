@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use llb_kit::{clock::now, needs};
 
@@ -68,7 +68,6 @@ enum Set {
 
 /// Measures what is asked for.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    ensure!(args.plots.is_none() || cfg!(feature = "plots"), "this is built without plots; start it by `cargo xtask`");
     start::check()?;
     if args.set == Set::Traffic {
         return traffic::run(args);
@@ -138,7 +137,6 @@ fn leave(args: &BenchArgs, report: &Report) -> Result<()> {
         write(file, &format!("{}\n", json::json(report)))?;
     }
     let pictures = args.plots.clone().map(Pictures);
-    #[cfg(feature = "plots")]
     if let Some(pictures) = &pictures {
         pictures.write(report)?;
     }

@@ -80,7 +80,6 @@ fn targets(scenario: Scenario) -> Vec<Vec<Target>> {
 }
 
 /// The bound of the ratio to this peer, to draw it.
-#[cfg(feature = "plots")]
 pub(super) fn bound(scenario: Scenario, figure: Figure, to: Peer) -> Option<f64> {
     let mut targets = targets(scenario).into_iter().flatten();
     let Target { bound: Bound::AtMost(bound) | Bound::AtLeast(bound), .. } =

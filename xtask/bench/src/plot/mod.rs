@@ -1,12 +1,11 @@
-//! Pictures of what was measured: pure functions from figures to SVG, and from SVG to PNG.
+//! Pictures of what was measured: pure functions from figures to SVG.
 //!
-//! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`scale`] and [`labels`] -> [`svg`] -> [`png()`].
+//! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`scale`] and [`labels`] -> [`svg`].
 
 mod bars;
 mod distributions;
 mod font;
 mod labels;
-mod png;
 mod scale;
 mod sheet;
 mod style;
@@ -17,7 +16,6 @@ mod tests;
 
 pub(super) use self::bars::bars;
 pub(super) use self::distributions::distributions;
-pub(super) use self::png::png;
 
 /// What part something has in a picture; it decides how it is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{
     arrivals::{Arrival, Work},
     pacer, wire,
 };
-use crate::model::Slot;
+use llb::model::Slot;
 
 /// How long after it was due a request is given up: few people wait longer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::wire;
-use crate::model::Slot;
+use llb::model::Slot;
 
 /// How many times longer the slow worker's work takes: a throttled core or a cold cache, not a hang.
 pub(crate) const SLOW_FACTOR: u32 = 10;

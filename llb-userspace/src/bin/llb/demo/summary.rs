@@ -5,7 +5,7 @@ use super::{
     arrivals::Work,
     load::{Failure, Outcome, TIMEOUT},
 };
-use crate::model::Slot;
+use llb::model::Slot;
 
 /// What a request without an answer counts as, ns. For one that timed out a lower bound; and one that failed at once
 /// must not look fast.
@@ -38,7 +38,7 @@ impl Summary {
     }
 
     fn add(&mut self, outcome: &Outcome) {
-        // A slot that the plan does not have is a stranger on our port.
+        // A slot that the plan does not have is somebody else's, on our port.
         let answer = outcome.answer.and_then(|slot| match self.answered.get_mut(slot.0 as usize) {
             Some(count) => Ok(count),
             None => Err(Failure::NotUnderstood),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_on_the_port_counts_as_no_answer() {
+    fn another_server_on_the_port_counts_as_no_answer() {
         let summary = Summary::of(&[outcome(Work::Short, 1, Ok(Slot(8)))], 8).unwrap();
         assert_eq!(summary.failed(), [(Failure::NotUnderstood, 1)]);
     }

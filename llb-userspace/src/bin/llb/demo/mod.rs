@@ -7,15 +7,19 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use self::arrivals::Work;
 pub(crate) use self::{load::Failure, summary::Summary};
-use crate::model::Slot;
+use llb::{cli::Demo, model::Slot};
 
 mod arrivals;
+mod command;
 mod load;
 mod pacer;
 pub(crate) mod picture;
 mod summary;
 mod wire;
 pub(crate) mod worker;
+
+/// What the binary's command line calls.
+pub(crate) const COMMANDS: Demo = Demo { run: command::run, work: command::work };
 
 /// Unmeasured load before a run: the workers have been touched and llb has seen each of them answer.
 const WARM_UP: Duration = Duration::from_millis(500);

@@ -1,7 +1,7 @@
 //! Who answered how much, side by side.
 
 use super::{Plan, Sides, Summary, style::Style};
-use crate::model::Slot;
+use llb::model::Slot;
 
 /// Columns of a row's name.
 const NAME: usize = 18;

@@ -1,7 +1,7 @@
 //! What the load and a demo worker say to each other: one HTTP/1.1 request, one answer, and the worker closes.
 
 use super::arrivals::Work;
-use crate::model::Slot;
+use llb::model::Slot;
 
 /// Longest head that either end reads, bytes: ours is under 100, a browser's or curl's a few hundred.
 pub(super) const HEAD_MAX: usize = 4096;

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
+use llb::model::Slot;
+
 use super::*;
-use crate::{
-    demo::{
-        arrivals::Work,
-        load::{Failure, Outcome},
-    },
-    model::Slot,
+use crate::demo::{
+    arrivals::Work,
+    load::{Failure, Outcome},
 };
 
 const PLAN: Plan = Plan { workers: 4, slow_slot: Slot(1), rate: 300, duration: Duration::from_secs(4), seed: 1 };

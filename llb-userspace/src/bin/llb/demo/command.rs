@@ -1,33 +1,35 @@
 //! `llb demo`: the same load twice, with real workers and the real engine.
 
 use std::{
-    io::IsTerminal,
+    io::{self, IsTerminal},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::Context;
-use llb_common::policy::Policy;
-use tokio::{sync::oneshot, task::LocalSet};
-
-use super::args::{DemoArgs, DemoWorkerArgs};
-use crate::{
+use anyhow::{Context, anyhow};
+use llb::{
+    common::policy::Policy,
     config::{Config, OnMasterExit},
-    demo::{self, Plan, Summary, picture},
-    doctor::check_machine,
     engine::{self, Up},
     model::Slot,
-    observe::log::{self, LogFormat},
 };
+use tokio::{
+    signal::{
+        ctrl_c,
+        unix::{SignalKind, signal},
+    },
+    sync::oneshot,
+    task::LocalSet,
+};
+
+use super::{Plan, Summary, picture, worker};
 
 /// Of a terminal that does not say.
 const USUAL_WIDTH: usize = 80;
 
-pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    log::start("error", LogFormat::Human)?;
-    check_machine()?;
-    let plan = Plan { seed: args.seed, ..Plan::default() };
+pub(super) fn run(seed: u64) -> anyhow::Result<ExitCode> {
+    let plan = Plan { seed, ..Plan::default() };
     eprintln!(
         "The same load twice, {} s each: {} workers, number {} is slow ...",
         plan.duration.as_secs(),
@@ -36,14 +38,14 @@ pub(super) fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     );
     let hash = measure(&plan, Policy::Hash).context("with the kernel's hash")?;
     let llb = measure(&plan, Policy::LeastLatency).context("with llb")?;
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     print!("{}", picture::render(&plan, &hash, &llb, width(), colour));
     Ok(ExitCode::SUCCESS)
 }
 
 /// One of the demo's workers.
-pub(super) fn worker(args: DemoWorkerArgs) -> anyhow::Result<ExitCode> {
-    match demo::worker::serve(args.port, Slot(args.slot), args.slot == args.slow_slot)? {}
+pub(super) fn work(port: u16, slot: u32, slow_slot: u32) -> anyhow::Result<ExitCode> {
+    match worker::serve(port, Slot(slot), slot == slow_slot)? {}
 }
 
 fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
@@ -70,15 +72,21 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
             let _ = up.send(());
         };
         let (measured, stop) = oneshot::channel::<()>();
-        let fleet = engine::run_with_signals(config, announce, async {
+        let fleet = engine::run_in(config, announce, async {
             // Dropped or sent, it is the end.
             let _ = stop.await;
         });
         let load = async {
             is_up.await.context("the workers did not come up")?;
-            let summary = demo::drive(plan, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await;
+            Ok(super::drive(plan, SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?)
+        };
+        let load = async {
+            let summary = tokio::select! {
+                summary = load => summary,
+                signal = interrupt() => Err(signal.err().map_or_else(|| anyhow!("interrupted"), Into::into)),
+            };
             drop(measured);
-            Ok::<_, anyhow::Error>(summary?)
+            summary
         };
         let (fleet, summary) = tokio::join!(fleet, load);
         fleet?;
@@ -87,6 +95,15 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
     // The fleet has emptied it.
     let _ = std::fs::remove_dir(directory);
     result
+}
+
+/// Until somebody has had enough of it.
+async fn interrupt() -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        told = ctrl_c() => told,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// A port that was free a moment ago.

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: cases without end against what strangers can reach, the report channel, and against what the
+//! `cargo xtask fuzz`: cases without end against what any worker can write to, the report channel, and against what the
 //! kernel runs, the choice and the books. The fuzzer (libFuzzer) sees which ways a case takes through the code, and
 //! varies those that took a new one.
 //!

@@ -111,7 +111,7 @@ pub(super) const SUITES: [Suite; 14] = [
             "asyncio_is_none_the_worse_for_a_rescue",
             "nginx_is_none_the_worse_for_a_rescue",
             "node_is_none_the_worse_for_a_rescue",
-            "two_that_hang_at_once_are_both_relieved",
+            "the_queues_of_two_that_hang_both_move",
             "under_load_nobody_waits_for_the_worker_that_hangs",
             "what_waits_for_a_node_that_computes_is_answered_by_others",
             "where_all_hang_nobody_is_moved",

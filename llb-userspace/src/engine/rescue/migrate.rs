@@ -112,7 +112,7 @@ impl Engine {
                 self.keep_rescued(id, moved);
                 tracing::debug!(slot = %self.slot(id), moved, silent_ms = ms(silent_ns), "rescued");
                 if let Some(watch) = self.rescue.watches.get_mut(&seat) {
-                    watch.relieved(moved);
+                    watch.migrated(moved);
                     // What waits behind a long request is moved several times a second. That is balance, and no event.
                     if watch.health() == Health::Hung {
                         self.note_rescued(id, moved);

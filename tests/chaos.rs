@@ -65,11 +65,11 @@ fn chaos(args: &[&str]) {
     let dead = thread::scope(|scope| {
         for client in 1..=CLIENTS {
             let world = &world;
-            scope.spawn(move || Conversation { random: Random(seed ^ (client << 56)), world }.hold_many());
+            scope.spawn(move || Conversation { random: Random::new(seed ^ (client << 56)), world }.hold_many());
         }
         // Also if it fails, or the clients would never end.
         let _over = Over(&world);
-        strike(&fleet, &world, &mut Random(seed))
+        strike(&fleet, &world, &mut Random::new(seed))
     });
 
     let status = fleet.status();

@@ -119,14 +119,14 @@ fn only_its_owner_may_ask() {
                s = socket.socket(socket.AF_UNIX); s.settimeout(20); s.connect(sys.argv[1])\n\
                try: s.sendall(b'{\"cmd\":\"status\"}\\n'); print(len(s.recv(100)))\n\
                except OSError: print(0)\n";
-    let stranger = |uid: &str| {
+    let other_user = |uid: &str| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", uid, "--clear-groups", "/usr/bin/python3", "-c", ask]).arg(&socket);
         let output = command.output().expect("setpriv and python3");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    assert_eq!(stranger("65534"), "0\n");
-    assert_eq!(stranger("0"), "100\n");
+    assert_eq!(other_user("65534"), "0\n");
+    assert_eq!(other_user("0"), "100\n");
     assert!(fleet.stop().stderr.contains("refused on the control socket"));
 }

@@ -113,17 +113,17 @@ fn own_shutdown_is_asked_early() {
 /// The first process sees to its children, unless all are to be asked at once.
 #[test]
 fn a_worker_waits_for_its_own_children() {
-    for (whom, done) in [("first", 3), ("all", 0)] {
+    for (scope, done) in [("first", 3), ("all", 0)] {
         let stage = Stage::new();
         let script = fixture("leaving.py");
-        let args = ["-n", "1", "--stop-signal", "int", "--stop-whom", whom];
+        let args = ["-n", "1", "--stop-signal", "int", "--stop-whom", scope];
         let fleet = stage.start(&args, &leaving(&script, "0", Some("SIGINT")));
         for _ in 0..3 {
             get(ADDRESS, "/job");
         }
         assert_eq!(fleet.stop().code, Some(0));
         let jobs = fs::read_to_string(stage.path().join("jobs")).unwrap_or_default();
-        assert_eq!(jobs.lines().count(), done, "{whom}");
+        assert_eq!(jobs.lines().count(), done, "{scope}");
     }
 }
 

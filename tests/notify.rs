@@ -46,12 +46,12 @@ fn ready_by_sd_notify_is_as_good_as_by_the_channel() {
 
     stage.tell(0, "send STATUS=up|READY=1|");
     fleet.wait_until_serving();
-    assert_eq!(fleet.status().notify_strangers, 0);
+    assert_eq!(fleet.status().notify_unknown_senders, 0);
     assert_eq!(fleet.worker(0).reports.len(), 0, "nothing was said on the channel");
 }
 
 /// A connection to the workers' socket from this very process, which is no worker.
-fn strangers_socket(fleet: &Fleet) -> UnixDatagram {
+fn unknown_sender(fleet: &Fleet) -> UnixDatagram {
     let worker = Pid::from_raw(fleet.worker(0).pid.cast_signed());
     let address = variable(worker, "NOTIFY_SOCKET").unwrap();
     let socket = UnixDatagram::unbound().unwrap();
@@ -60,15 +60,15 @@ fn strangers_socket(fleet: &Fleet) -> UnixDatagram {
 }
 
 #[test]
-fn a_stranger_makes_nobody_ready_and_is_counted() {
+fn an_unknown_sender_makes_nobody_ready_and_is_counted() {
     let stage = Stage::new();
     let fleet = launch(&stage, &["-n", "1", "--ready-when", "ready"]);
     wait_for_workers(&stage, 1);
-    let socket = strangers_socket(&fleet);
+    let socket = unknown_sender(&fleet);
     for _ in 0..3 {
         socket.send(b"READY=1").unwrap();
     }
-    until("all have been seen", || fleet.status().notify_strangers == 3);
+    until("all have been seen", || fleet.status().notify_unknown_senders == 3);
     assert_eq!(state(&fleet, 0), "starting");
     assert_eq!(fleet.stderr().matches("a process that is no worker's").count(), 1, "{}", fleet.stderr());
     stage.tell(0, "send READY=1");
@@ -80,13 +80,13 @@ fn a_flood_harms_nobody() {
     let stage = Stage::new();
     let fleet = launch(&stage, &["-n", "2", "--ready-when", "ready"]);
     wait_for_workers(&stage, 2);
-    let stranger = strangers_socket(&fleet);
-    stranger.set_nonblocking(true).unwrap();
+    let sender = unknown_sender(&fleet);
+    sender.set_nonblocking(true).unwrap();
     let begun = now();
     stage.tell(0, "flood 3");
     // Garbage of every length as well.
     for length in (0..4_000).step_by(97) {
-        let _ = stranger.send(&vec![0xff; length]);
+        let _ = sender.send(&vec![0xff; length]);
     }
     stage.tell(1, "send READY=1");
     until("the other is ready", || state(&fleet, 1) == "serving");

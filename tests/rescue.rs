@@ -141,7 +141,7 @@ fn without_a_rescue_they_wait_as_long_as_it_hangs() {
 }
 
 #[test]
-fn two_that_hang_at_once_are_both_relieved() {
+fn the_queues_of_two_that_hang_both_move() {
     let stage = Stage::new();
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "4", "--policy", "least-inflight"], &[&server, "8080"]);

@@ -61,7 +61,7 @@ fn a_storm_loses_nothing_but_what_killed_workers_had_begun() {
     let stage = Stage::new();
     let server = stage.keepalive_server();
     let mut storm = Storm {
-        random: Random(seed),
+        random: Random::new(seed),
         command: vec![server, "127.0.0.1".into(), "8080".into()],
         lost: 0,
         blows: BTreeMap::new(),

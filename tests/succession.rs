@@ -104,14 +104,14 @@ fn record(fleet: &Fleet) -> PathBuf {
     fleet.runtime_dir().join(fleet.name()).join("state")
 }
 
-/// The record names a stranger as a worker, in every way that could deceive.
+/// The record names a foreign process as a worker, in every way that could deceive.
 #[test]
-fn strangers_are_neither_adopted_nor_killed() {
+fn foreign_processes_are_neither_adopted_nor_killed() {
     let stage = Stage::new();
     let server = stage.static_server();
     let command = [server.as_str(), "8080"];
-    let stranger = Plain::spawn(Command::new("sleep").arg("600").stdin(Stdio::null()));
-    let started_at = llb::internals::procfs::started_at(stranger.pid()).expect("a process");
+    let foreign = Plain::spawn(Command::new("sleep").arg("600").stdin(Stdio::null()));
+    let started_at = llb::internals::procfs::started_at(foreign.pid()).expect("a process");
     let mut fleet = stage.start(&FOUR, &command);
     fleet.wait_for_groups(&[ADDRESS], SLOTS);
     let before = fleet.status();
@@ -119,10 +119,10 @@ fn strangers_are_neither_adopted_nor_killed() {
     let text = fs::read_to_string(record(&fleet)).expect("a record");
     let mut state: serde_json::Value = serde_json::from_str(&text).expect("a record");
     let workers = state["workers"].as_array_mut().expect("workers");
-    // The stranger in a worker's place, one cgroup for two, a way out of the fleet's cgroup, a slot that cannot be, a start
+    // The foreign process in a worker's place, one cgroup for two, a way out of the fleet's cgroup, a slot that cannot be, a start
     // that was another's.
     for key in ["pid", "pid_started_at"] {
-        workers[0][key] = if key == "pid" { stranger.pid().as_raw().into() } else { started_at.into() };
+        workers[0][key] = if key == "pid" { foreign.pid().as_raw().into() } else { started_at.into() };
     }
     let mut twice = workers[1].clone();
     twice["slot"] = 3.into();
@@ -147,12 +147,12 @@ fn strangers_are_neither_adopted_nor_killed() {
     }
     for slot in [0, 2] {
         assert!(is_gone(pid_of(&before, slot)), "slot {slot}");
-        assert_ne!(pid_of(&after, slot), stranger.pid());
+        assert_ne!(pid_of(&after, slot), foreign.pid());
     }
     let mut tally = Tally::default();
     tally.ask(ADDRESS, "/", 40);
     assert_eq!(fleet.stop().code, Some(0));
-    assert!(!is_gone(stranger.pid()), "a stranger was killed");
+    assert!(!is_gone(foreign.pid()), "a foreign process was killed");
 }
 
 #[test]

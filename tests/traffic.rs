@@ -170,7 +170,7 @@ fn kept_connections_that_come_quickly_lie_nearly_evenly() {
 }
 
 #[test]
-fn a_stopped_worker_that_speaks_first_is_relieved() {
+fn the_queue_of_a_stopped_worker_that_speaks_first_moves() {
     let stage = Stage::new();
     let fleet = start(&stage, ADDRESS, &["python3", &fixture("greeting.py")]);
     let greet = || {

@@ -52,13 +52,13 @@ fn assert_woken(way: &str) {
     let args = ["-n", "2", "--policy", "round-robin", "--respawn", "1h", "--backoff", "1h"];
     let fleet = stage.start(&args, &[&server, "8080", way]);
     fleet.wait_for_groups(&[ADDRESS], 2);
-    let [dies, heir] = [0, 1].map(|slot| Pid::from_raw(fleet.worker(slot).pid.cast_signed()));
+    let [dies, target] = [0, 1].map(|slot| Pid::from_raw(fleet.worker(slot).pid.cast_signed()));
     let stopped = Stopped::stop(dies);
     let mut clients: Vec<Client> = (0..2 * EACH).map(|_| Client::connect(ADDRESS)).collect();
     clients.iter_mut().for_each(|client| client.send_last("/"));
     until("a half waits on the stopped worker", || fleet.worker(0).in_flight == Some(EACH));
     until("the other has answered its half", || fleet.worker(1).answered == Some(EACH));
-    let stat = format!("/proc/{heir}/stat");
+    let stat = format!("/proc/{target}/stat");
     until("the other sleeps", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") S ")));
 
     kill(dies, Signal::SIGKILL).expect("a worker");

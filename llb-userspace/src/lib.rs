@@ -65,14 +65,12 @@ mod agent;
 #[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
-#[doc(hidden)] // For the binary, which is this module's `main` and nothing else.
+#[doc(hidden)] // For the binary, which is this module's `main` and the demo.
 pub mod cli;
 #[cfg(feature = "master")]
 pub mod config;
 #[cfg(feature = "master")]
 pub mod control;
-#[cfg(feature = "master")]
-mod demo;
 #[cfg(feature = "master")]
 mod doctor;
 #[cfg(feature = "master")]

@@ -200,7 +200,7 @@ impl Example {
     }
 }
 
-/// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask test` has installed, or another.
+/// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask setup` has installed, or another.
 fn go(command: &str) -> Command {
     let ours = target().join("go");
     fs::create_dir_all(&ours).expect("a directory in target");

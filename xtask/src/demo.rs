@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// The profile of Cargo.toml that it is built by, which is compiled sooner than a release.
 const PROFILE: &str = "demo";
@@ -13,8 +13,7 @@ const PROFILE: &str = "demo";
 pub(crate) fn run() -> Result<()> {
     let build = ["build", "--profile", PROFILE, "--package", "llb-userspace"];
     sh::run(Command::new(sh::cargo()).args(build).current_dir(paths::root()))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);
-    let llb = target.join(PROFILE).join("llb");
+    let llb = paths::built(PROFILE).join("llb");
     let mut demo = if sh::is_root()? {
         Command::new(&llb)
     } else {

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: cases without end against what strangers can reach, the report channel, and against what the
+//! `cargo xtask fuzz`: cases without end against what any worker can write to, the report channel, and against what the
 //! kernel runs, the choice and the books. The fuzzer (libFuzzer) sees which ways a case takes through the code, and
 //! varies those that took a new one.
 //!
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock::now;
-use crate::{apt, paths, sh};
+use llb_kit::clock::now;
+use llb_kit::{needs, paths, sh};
 
 /// The binaries of the crate `fuzz`, and the words that one looks for, if any.
 const TARGETS: [(&str, Option<&str>); 2] = [("reports", Some("reports.dict")), ("choice", None)];
@@ -36,10 +36,7 @@ pub(crate) struct FuzzArgs {
 }
 
 pub(crate) fn run(args: &FuzzArgs) -> Result<()> {
-    // libFuzzer is C++.
-    if sh::find("c++").is_none() {
-        apt::install(&["g++"])?;
-    }
+    needs::FUZZ.check()?;
     let crate_dir = paths::root().join("fuzz");
     let target_dir = paths::root().join("target/fuzz");
     let mut build = Command::new(sh::cargo());

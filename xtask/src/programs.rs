@@ -5,12 +5,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{paths, sh, test};
+use llb_kit::{needs, paths, sh};
 
 /// Builds both, installs Go, which programs are compiled by, and passes these words on.
 pub(crate) fn run(words: &[OsString]) -> Result<()> {
     if !words.iter().any(|word| word == "--offline") {
-        test::go::provide()?;
+        needs::GO.provide()?;
     }
     let cargo = |args: &[&str]| {
         let mut cargo = Command::new(sh::cargo());
@@ -18,7 +18,6 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
         cargo
     };
     sh::run(&mut cargo(&["build", "--package", "llb-userspace", "--package", "llb-programs", "--all-features"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| paths::root().join("target"), Into::into);
     let mut programs = cargo(&["run", "--quiet", "--package", "llb-programs", "--all-features", "--", "--llb"]);
-    sh::run(programs.arg(target.join("debug/llb")).args(words))
+    sh::run(programs.arg(paths::built("debug").join("llb")).args(words))
 }

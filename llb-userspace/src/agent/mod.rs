@@ -184,9 +184,9 @@ mod tests {
         let loaded = told(&mut headroom, 10_000, std::iter::repeat_n(busy(8), 60));
         assert!(loaded[20] < 50 && loaded[59] <= 10, "{loaded:?}");
         assert!(loaded.is_sorted_by(|one, next| one >= next), "{loaded:?}");
-        let relieved = told(&mut headroom, 16_000, std::iter::repeat_n(IDLE, 100));
-        assert!((20..=40).contains(&relieved[19]) && relieved[99] == 100, "{relieved:?}");
-        assert!(relieved.windows(2).all(|pair| pair[1] - pair[0] <= 10), "by small steps: {relieved:?}");
+        let recovered = told(&mut headroom, 16_000, std::iter::repeat_n(IDLE, 100));
+        assert!((20..=40).contains(&recovered[19]) && recovered[99] == 100, "{recovered:?}");
+        assert!(recovered.windows(2).all(|pair| pair[1] - pair[0] <= 10), "by small steps: {recovered:?}");
     }
 
     #[test]

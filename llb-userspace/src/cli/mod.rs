@@ -3,7 +3,6 @@
 mod args;
 mod check;
 mod curl;
-mod demo;
 mod doctor;
 mod events;
 mod exit;
@@ -26,13 +25,28 @@ use merge::{MergeError, Merged, at_its_line, merge};
 #[cfg(feature = "top")]
 pub(crate) use status::age;
 
-use crate::observe::stderr;
+use crate::{
+    doctor::check_machine,
+    observe::{
+        log::{self, LogFormat},
+        stderr,
+    },
+};
+
+/// The commands that are the binary's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    /// `llb demo`, with the seed of its load.
+    pub run: fn(u64) -> anyhow::Result<ExitCode>,
+    /// One of its workers: the port, its slot, and the slot that is slow.
+    pub work: fn(u16, u32, u32) -> anyhow::Result<ExitCode>,
+}
 
 /// Runs the binary with the process's own arguments.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(demo: Demo) -> ExitCode {
     let result = match merge(std::env::args_os().collect()) {
-        Ok(merged) => run_command(merged),
+        Ok(merged) => run_command(merged, demo),
         // As clap shows it, help too.
         Err(MergeError::Usage(error)) => error.exit(),
         Err(MergeError::File(error)) => Err(error.into()),
@@ -45,12 +59,16 @@ pub fn main() -> ExitCode {
     code
 }
 
-fn run_command(Merged { cli, file }: Merged) -> anyhow::Result<ExitCode> {
+fn run_command(Merged { cli, file }: Merged, demo: Demo) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::run(args).map_err(|error| at_its_line(file.as_ref(), error)),
         Command::Check(args) => check::run(args, file.as_ref()).map_err(|error| at_its_line(file.as_ref(), error)),
-        Command::Demo(args) => demo::run(args),
-        Command::DemoWorker(args) => demo::worker(args),
+        Command::Demo(args) => {
+            log::start("error", LogFormat::Human)?;
+            check_machine()?;
+            (demo.run)(args.seed)
+        }
+        Command::DemoWorker(args) => (demo.work)(args.port, args.slot, args.slow_slot),
         Command::Doctor(args) => doctor::run(args),
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),

@@ -15,7 +15,7 @@ use crate::{fleet::find, kernel::Steering, model::Seat, sys::socket};
 const WAITING: usize = 4;
 
 /// Who gets them.
-const HEIR: Seat = Seat(0);
+const TARGET: Seat = Seat(0);
 
 /// How long a worker that is woken takes at the most; it takes less than a millisecond.
 const WAKING: Duration = Duration::from_millis(500);
@@ -34,7 +34,7 @@ pub(super) async fn migrate(steering: &Steering, fleet: &mut FleetFixture, cooki
     }
 
     // From here on the target does nothing but wait for connections.
-    choose(steering, HEIR);
+    choose(steering, TARGET);
     let killed = fleet.helpers.get(IDLE.0 as usize).map_or(Ok(()), super::fixture::Helper::kill);
     killed.map_err(|error| missing(format!("cannot kill a worker: {error}"), steering))?;
 
@@ -50,9 +50,9 @@ pub(super) async fn migrate(steering: &Steering, fleet: &mut FleetFixture, cooki
         },
     };
     let moved = steering.counters().map(|counters| counters.get(Outcome::Migrated)).unwrap_or_default();
-    let strangers = answers.iter().filter(|slot| u32::from(**slot) != HEIR.0).count();
+    let elsewhere = answers.iter().filter(|slot| u32::from(**slot) != TARGET.0).count();
     match woken {
-        Ok(woken) if strangers == 0 && moved == WAITING as u64 => Ok((
+        Ok(woken) if elsewhere == 0 && moved == WAITING as u64 => Ok((
             woken,
             format!("{WAITING} of {WAITING} connections that waited on a killed worker were answered by another"),
         )),
@@ -82,7 +82,7 @@ pub(super) fn say(woken: bool) -> &'static str {
 
 /// Wakes the target as a fleet's llb does it.
 fn wake_target(fleet: &FleetFixture, cookies: &[u64]) -> io::Result<()> {
-    let at = HEIR.0 as usize;
+    let at = TARGET.0 as usize;
     let (Some(helper), Some(cookie)) = (fleet.helpers.get(at), cookies.get(at)) else { return Ok(()) };
     let processes = helper.cgroup.processes().map_err(io::Error::other)?;
     socket::wake(find::listener(&processes, *cookie).map_err(io::Error::other)?.0)

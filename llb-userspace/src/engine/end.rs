@@ -1,5 +1,5 @@
 //! The end of a worker's processes: who is signalled, who has left the worker's cgroup, who is left when the first one
-//! has exited. All by pidfd, so that no stranger of the same number is hit.
+//! has exited. All by pidfd, so that no other process of the same number is hit.
 
 use std::{path::Path, time::Duration};
 

@@ -191,7 +191,7 @@ pub(crate) struct Engine {
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
-    strangers: u64,
+    unknown_senders: u64,
     /// What workers that are gone have counted.
     totals: Totals,
     reloads: Reloads,
@@ -248,16 +248,6 @@ pub async fn run_in(
 ) -> Result<(), RunError> {
     let (sender, inbox) = mpsc::channel(INBOX);
     Engine::start(config, Box::new(up), sender)?.run(inbox, stop, Heeds::Nothing).await
-}
-
-/// As [`run_in`], and signals mean what they mean to [`run`].
-pub(crate) async fn run_with_signals(
-    config: Config,
-    up: impl FnOnce(&Up) + 'static,
-    stop: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let (sender, inbox) = mpsc::channel(INBOX);
-    Engine::start(config, Box::new(up), sender)?.run(inbox, stop, Heeds::Signals).await
 }
 
 /// Whether a fleet listens to signals. Who begins to does so for as long as the process lives.
@@ -374,7 +364,7 @@ impl Engine {
                 running.say(&say::ping(ping));
             }
         }
-        self.wake_heirs();
+        self.wake_targets();
         self.updater.steering_mut().tend_clients(now);
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);
@@ -382,7 +372,7 @@ impl Engine {
         self.tend_lines(now);
         self.tend_standby(now);
         self.tend_udp(now);
-        self.look_after_the_silent(now);
+        self.check_suspects(now);
         self.recycle(now);
         self.watch_canary(now);
         self.reap_what_was_hidden();

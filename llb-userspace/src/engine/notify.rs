@@ -62,10 +62,10 @@ impl Engine {
     pub(super) fn said_ready(&mut self, pid: Pid, cgroup: Option<&OsStr>, now: Instant) {
         let lives_there = |running: &Running| cgroup.is_some() && running.cgroup.path().file_name() == cgroup;
         let Some((id, _)) = self.running.iter().find(|(_, running)| lives_there(running)) else {
-            if self.strangers == 0 {
+            if self.unknown_senders == 0 {
                 tracing::warn!(%pid, "READY=1 on NOTIFY_SOCKET by a process that is no worker's; counted from now on");
             }
-            self.strangers += 1;
+            self.unknown_senders += 1;
             return;
         };
         let effects = self.lives.says_ready(*id, now);

@@ -1,13 +1,13 @@
 //! Helps those who wait for a worker that hangs: what [`hang`](crate::fleet::hang) decides is done here.
 
+mod migrate;
 mod quiet;
-mod relieve;
 
 use std::collections::{BTreeMap, HashMap};
 
 use llb_common::select;
 
-use relieve::Copied;
+use migrate::Copied;
 
 use super::Engine;
 use crate::{
@@ -84,9 +84,9 @@ impl Rescue {
 }
 
 impl Engine {
-    /// Looks after the seats that are silent. The books of the others say that nothing is to be done, and those have been
+    /// Checks the seats that are silent. The books of the others say that nothing is to be done, and those have been
     /// read for the publication just now.
-    pub(super) fn look_after_the_silent(&mut self, now: Instant) {
+    pub(super) fn check_suspects(&mut self, now: Instant) {
         if !self.updater.steering().keeps_books() {
             return;
         }

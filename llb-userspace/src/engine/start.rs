@@ -135,7 +135,7 @@ impl Engine {
             reacher,
             first: Vec::new(),
             notify: Rc::new(notify),
-            strangers: 0,
+            unknown_senders: 0,
             totals: Totals::default(),
             reloads: Reloads::default(),
             metrics,

@@ -49,7 +49,7 @@ impl Engine {
             workers: self.by_slot().into_iter().map(|worker| self.worker_status(worker, connections, now)).collect(),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
             connections,
-            notify_strangers: self.strangers,
+            notify_unknown_senders: self.unknown_senders,
             loop_max_ms: self.turns.longest_ms(),
             // Seen by who asks for it, as what workers take.
             cpu_s: None,

@@ -37,7 +37,7 @@ impl Waking {
 
 impl Engine {
     /// Wakes every worker that is chosen from, if connections have moved.
-    pub(super) fn wake_heirs(&mut self) {
+    pub(super) fn wake_targets(&mut self) {
         // Nothing can have moved unless a listener has closed of late.
         if !self.updater.is_forgetting() {
             return;

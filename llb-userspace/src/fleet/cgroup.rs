@@ -350,7 +350,7 @@ impl WorkerCgroup {
         tree::processes(&self.path)
     }
 
-    /// Its processes by names that no stranger can have, however fast their numbers are used again.
+    /// Its processes by names that no other process can have, however fast their numbers are used again.
     ///
     /// # Errors
     /// If the kernel refuses.

@@ -201,7 +201,7 @@ impl Watch {
     }
 
     /// So many who waited have been given to others.
-    pub fn relieved(&mut self, moved: u32) {
+    pub fn migrated(&mut self, moved: u32) {
         self.moved = self.moved.saturating_add(moved);
     }
 

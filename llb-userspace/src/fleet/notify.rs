@@ -240,16 +240,16 @@ mod tests {
         (socket, sender)
     }
 
-    fn stranger() -> Said {
+    fn unknown_sender() -> Said {
         Said::Ready { pid: Pid::this(), cgroup: None }
     }
 
     #[tokio::test]
-    async fn who_is_in_no_cgroup_of_the_fleet_is_a_stranger() {
+    async fn a_sender_in_no_cgroup_of_the_fleet_is_unknown() {
         let below = own_cgroup().unwrap().path.join("llb.notify");
-        let (socket, sender) = pair("stranger", &below);
+        let (socket, sender) = pair("unknown", &below);
         sender.send(b"READY=1").unwrap();
-        assert_eq!(socket.receive().unwrap(), stranger());
+        assert_eq!(socket.receive().unwrap(), unknown_sender());
         assert_eq!(socket.receive().unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 
@@ -265,7 +265,7 @@ mod tests {
         for ready in [&b"READY=1"[..], b"STATUS=up\nREADY=1\n", &long] {
             sender.send(ready).unwrap();
             // In the cgroup itself, and in none below it.
-            assert_eq!(socket.receive().unwrap(), stranger(), "{ready:?}");
+            assert_eq!(socket.receive().unwrap(), unknown_sender(), "{ready:?}");
         }
         long.push(b'\n');
         sender.send(&long).unwrap();
@@ -309,7 +309,7 @@ mod tests {
         let path = std::path::PathBuf::from(socket.address());
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o666, 0o711));
         UnixDatagram::unbound().unwrap().send_to(b"READY=1", &path).unwrap();
-        assert_eq!(socket.receive().unwrap(), stranger());
+        assert_eq!(socket.receive().unwrap(), unknown_sender());
         drop(socket);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }

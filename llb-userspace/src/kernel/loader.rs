@@ -9,7 +9,7 @@ use nix::{
 };
 
 /// A root directory in which nobody finds `/sys`.
-const ELSEWHERE: &str = "/proc/self";
+const ROOT_WITHOUT_SYS: &str = "/proc/self";
 
 /// A loader that knows nothing of the kernel's types: llb's programs use none, as none of them looks into the kernel's
 /// structures.
@@ -19,13 +19,13 @@ const ELSEWHERE: &str = "/proc/self";
 /// usual kernel. So it is made by a thread that does not see this file. A thread that may not leave the root directory
 /// (`CAP_SYS_CHROOT`) sees it, and nothing but memory is lost.
 pub(super) fn loader() -> EbpfLoader<'static> {
-    let blindfolded = || {
+    let without_types = || {
         // The root directory is the process's unless this thread has one of its own.
-        let _ = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(ELSEWHERE));
+        let _ = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(ROOT_WITHOUT_SYS));
         EbpfLoader::new()
     };
     let mut loader =
-        match thread::Builder::new().name("loader".to_owned()).spawn(blindfolded).map(thread::JoinHandle::join) {
+        match thread::Builder::new().name("loader".to_owned()).spawn(without_types).map(thread::JoinHandle::join) {
             Ok(Ok(loader)) => loader,
             // No thread is to be had, or it panicked.
             Ok(Err(_)) | Err(_) => EbpfLoader::new(),

@@ -91,7 +91,7 @@ pub struct Status {
     /// Connections that came to the selector; the sum of the outcomes of a new connection.
     pub connections: u64,
     /// Times that a process which is no worker's has said `READY=1` on the workers' `NOTIFY_SOCKET`.
-    pub notify_strangers: u64,
+    pub notify_unknown_senders: u64,
     /// The longest turn of llb's loop since the master started, ms: for so long it has heard of nothing else.
     #[serde(default)]
     pub loop_max_ms: f64,

@@ -1,4 +1,4 @@
-//! A process by a name that is never reused: signals cannot hit a stranger, and its end can be waited for.
+//! A process by a name that is never reused: signals cannot hit another process, and its end can be waited for.
 #![expect(unsafe_code, reason = "the pidfd system calls have no wrapper in nix or std")]
 
 use std::{

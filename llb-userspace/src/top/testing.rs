@@ -24,7 +24,7 @@ pub(super) fn status<const N: usize>(name: &str, uptime_s: f64, workers: [Worker
     serde_json::from_value(serde_json::json!({
         "name": name, "pid": 99, "policy": "least-latency", "tracking": "full", "up": true, "uptime_s": uptime_s,
         "least_slot": null, "groups": [{ "address": "127.0.0.1:8080", "slots": [] }], "generation": 1, "reloading": null,
-        "slots": slots.collect::<Vec<_>>(), "workers": workers.to_vec(), "selector": {}, "connections": 0, "notify_strangers": 0,
+        "slots": slots.collect::<Vec<_>>(), "workers": workers.to_vec(), "selector": {}, "connections": 0, "notify_unknown_senders": 0,
         "latency_us": null, "latency_histogram": [],
     }))
     .unwrap()

@@ -9,7 +9,7 @@ pub(crate) enum Source {
     Npm,
     /// Debian packages.
     Apt(&'static [&'static str]),
-    /// Compiled from apps/ by the Go that `cargo xtask test` installs.
+    /// Compiled from apps/ by the Go that `cargo xtask setup` installs.
     Go,
     /// Compiled from apps/ by javac.
     Java,

@@ -95,7 +95,7 @@ fn find_go(below: &Path) -> Result<PathBuf> {
     let found = String::from_utf8_lossy(&found.stdout);
     match found.lines().next() {
         Some(path) => Ok(path.into()),
-        None => bail!("there is no Go below {}; `cargo xtask test` installs it", below.display()),
+        None => bail!("there is no Go below {}; `cargo xtask setup` installs it", below.display()),
     }
 }
 

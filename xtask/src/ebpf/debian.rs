@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::toolchain::{Compiler, Toolchain, sysroot_with_source};
-use crate::{apt, sh};
+use llb_kit::{apt, sh};
 
 /// The compiler, core's source, and the host's standard library for build scripts and macros.
 pub(crate) const COMPILER: [&str; 3] = ["rustc-web", "rust-web-src", "libstd-rust-web-dev"];

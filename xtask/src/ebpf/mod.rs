@@ -17,7 +17,14 @@ use anyhow::{Context, Result, ensure};
 
 use self::object::Lock;
 use self::record::{Record, sha256};
-use crate::{paths, test};
+use llb_kit::paths;
+
+use crate::test;
+
+/// Installs the toolchain, unless there is one.
+pub(crate) fn setup() -> Result<()> {
+    toolchain::provide()
+}
 
 /// Builds the object and puts it, with a record of what built it, where llb-userspace embeds it.
 pub(crate) fn rebuild() -> Result<()> {

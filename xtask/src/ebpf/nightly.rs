@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::toolchain::{Compiler, Toolchain, sysroot_with_source};
-use crate::sh;
+use llb_kit::sh;
 
 /// The toolchain, if all of it is here.
 pub(crate) fn present() -> Option<Toolchain> {

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{toolchain::Toolchain, wrapper};
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// Little-endian BPF; what every kernel that llb supports runs on x86_64 and aarch64.
 pub(crate) const TARGET: &str = "bpfel-unknown-none";

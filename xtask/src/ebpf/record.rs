@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::sh;
+use llb_kit::sh;
 
 /// Everything that decides the object's bytes, apart from its sources.
 #[derive(Debug, Clone, PartialEq, Eq)]

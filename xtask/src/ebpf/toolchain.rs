@@ -11,7 +11,11 @@ use anyhow::{Context, Result, bail};
 
 use super::record::Versions;
 use super::{debian, nightly, object};
-use crate::sh;
+use llb_kit::sh;
+
+/// Where there is no apt.
+const ELSEWHERE: &str = "Elsewhere: `rustup toolchain install nightly --component rust-src` and a bpf-linker on PATH, from \
+    https://github.com/aya-rs/bpf-linker/releases or `cargo install bpf-linker`";
 
 /// Programs that together build the object.
 pub(crate) struct Toolchain {
@@ -21,24 +25,35 @@ pub(crate) struct Toolchain {
     pub(crate) objcopy: PathBuf,
 }
 
-/// The first complete toolchain here; installs Debian's if there is none and we may.
+/// The first complete toolchain here.
 pub(crate) fn find() -> Result<Toolchain> {
-    if let Some(toolchain) = debian::present() {
-        return Ok(toolchain);
+    present().with_context(|| {
+        format!(
+            "no toolchain here builds eBPF. On Debian `cargo xtask setup ebpf` installs one: {}, the LLVM of that compiler, \
+             and a bpf-linker. {ELSEWHERE}",
+            debian::COMPILER.join(" ")
+        )
+    })
+}
+
+/// Installs Debian's, if there is none.
+pub(super) fn provide() -> Result<()> {
+    if present().is_some() {
+        return Ok(());
     }
-    if let Some(toolchain) = nightly::present() {
-        return Ok(toolchain);
+    if !debian::may_install()? {
+        bail!(
+            "no toolchain here builds eBPF. On Debian: `sudo apt-get update && sudo apt-get install -y {}`, then this \
+             again, which names or builds the rest. {ELSEWHERE}",
+            debian::COMPILER.join(" ")
+        );
     }
-    if debian::may_install()? {
-        debian::install().context("cannot install Debian's eBPF toolchain")?;
-        return debian::present().context("Debian's eBPF toolchain was installed, yet is not complete");
-    }
-    bail!(
-        "no toolchain here builds eBPF. On Debian: `sudo apt-get update && sudo apt-get install -y {}`, then this \
-         again, which names or builds the rest. Elsewhere: `rustup toolchain install nightly --component rust-src` \
-         and a bpf-linker on PATH, from https://github.com/aya-rs/bpf-linker/releases or `cargo install bpf-linker`",
-        debian::COMPILER.join(" ")
-    )
+    debian::install().context("cannot install Debian's eBPF toolchain")?;
+    debian::present().map(drop).context("Debian's eBPF toolchain was installed, yet is not complete")
+}
+
+fn present() -> Option<Toolchain> {
+    debian::present().or_else(nightly::present)
 }
 
 impl Toolchain {

@@ -8,10 +8,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Result, ensure};
-
-use super::results::{self, Rule, Suite};
-use super::root;
-use crate::{paths, sh};
+use llb_kit::results::{self, Rule, Suite};
+use llb_kit::{paths, root, sh};
 
 /// So many suites run at once: most of the time a test waits for processes to start, to drain and to end.
 const LANES: usize = 2;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use crate::{paths, sh};
+use llb_kit::{paths, sh};
 
 /// What only a master needs; the compiled kernel side comes with aya.
 const MASTERS: [&str; 8] = ["aya", "aya-log", "anyhow", "clap", "llb-common", "rustix", "toml", "tracing"];

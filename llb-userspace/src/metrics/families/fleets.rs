@@ -138,10 +138,10 @@ fn master(fleets: &[Status]) -> Vec<Family> {
         ),
         one(
             fleets,
-            "notify_strangers",
+            "notify_unknown_senders",
             "READY=1 on the workers' NOTIFY_SOCKET by a process of no living worker",
             Unit::None,
-            |fleet| Some(Value::Counter(fleet.notify_strangers)),
+            |fleet| Some(Value::Counter(fleet.notify_unknown_senders)),
         ),
     ]
 }

@@ -19,7 +19,7 @@ fn fleet(name: &str, tracked: &str) -> Status {
         r#"{{"name":"{name}","pid":1,"version":"1.2.3","policy":"hash","tracking":"full","up":true,"uptime_s":1.5,"least_slot":null,
         "groups":[],"generation":1,"reloading":null,"slots":[{{"slot":0,"state":"filled","starts_in_s":null,"restarts":1,
         "restart_causes":{{"hung":1}},"last_exit":null,"totals":{{"chosen":12,"answered":{tracked}}}}}],
-        "workers":[{},{}],"selector":{{"first":3}},"connections":3,"notify_strangers":0,"latency_us":null,
+        "workers":[{},{}],"selector":{{"first":3}},"connections":3,"notify_unknown_senders":0,"latency_us":null,
         "latency_histogram":null}}"#,
         worker("draining"),
         worker("serving")

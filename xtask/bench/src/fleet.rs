@@ -1,0 +1,244 @@
+//! A fleet that serves: a peer's workers, and what stands before them.
+
+use std::fs;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::command::{self, Listens, Programs};
+use super::peer::{Arrangement, Peer, Proxy};
+use super::process::Processes;
+use super::scenario::Scenario;
+use super::spec::{Spec, spec};
+use super::worker;
+use llb_kit::clock::now;
+use llb_kit::sh;
+
+/// How long a fleet may take until every worker listens.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Longest word of a worker that it listens: two numbers.
+const WORD_MAX: u64 = 64;
+
+/// Where the programs are, and where fleets may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Bench {
+    /// This one, which is a worker too.
+    pub(super) this: PathBuf,
+    pub(super) llb: PathBuf,
+    pub(super) scratch: PathBuf,
+    /// Whether Node can set SO_REUSEPORT itself.
+    pub(super) node_shares: bool,
+}
+
+impl Bench {
+    pub(super) fn node_worker(&self) -> PathBuf {
+        self.scratch.join("worker.js")
+    }
+}
+
+/// It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) addr: SocketAddr,
+    /// Each slot's process.
+    workers: Vec<Option<Pid>>,
+    processes: Processes,
+}
+
+impl Fleet {
+    /// Starts it and waits until every worker listens.
+    pub(super) fn start(bench: &Bench, peer: Peer, spec: &Spec) -> Result<Self> {
+        Self::arranged(bench, peer.name(), peer.arrangement(spec.kind, bench.node_shares), spec)
+    }
+
+    /// llb under this policy, with so many workers that block.
+    pub(crate) fn steered(bench: &Bench, policy: &'static str, tracking: &'static str, workers: usize) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], tracking, ..spec(Scenario::Cheap, true) };
+        Self::arranged(bench, "llb", Arrangement::Steered(policy), &spec)
+    }
+
+    /// llb with so many workers, each of which reports so many requests a second and is asked for nothing.
+    pub(crate) fn reporting(bench: &Bench, workers: usize, reports: u32) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], reports, ..spec(Scenario::Cheap, true) };
+        Self::arranged(bench, "llb", Arrangement::Steered("least-latency"), &spec)
+    }
+
+    /// llb under this policy, with so many workers of any program; `worker` says how one is started that listens on a port.
+    /// `number` is one for each fleet that is there at the same time.
+    pub(super) fn of_program(
+        bench: &Bench,
+        number: usize,
+        policy: &str,
+        workers: usize,
+        worker: impl Fn(u16) -> Command,
+    ) -> Result<Self> {
+        let port = free_port()?;
+        let log = bench.scratch.join(format!("traffic-{number}.log"));
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+        let name = format!("traffic-{}-{number}", std::process::id());
+        let mut llb = command::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
+        let mut fleet =
+            Self { addr: (Ipv4Addr::LOCALHOST, port).into(), workers: Vec::new(), processes: Processes::default() };
+        fleet.processes.start(llb.env("PYTHONDONTWRITEBYTECODE", "1"), Stdio::null(), &log)?;
+        wait(&mut fleet.processes, &format!("{workers} workers to serve"), || {
+            Ok(fs::read_to_string(&log)?.contains("llb: serving "))
+        })
+        .with_context(|| format!("llb does not serve; it said:\n{}", fs::read_to_string(&log).unwrap_or_default()))?;
+        Ok(fleet)
+    }
+
+    /// Asks all that we started of it to end, and does not wait: dropping it does.
+    pub(super) fn end(&self) {
+        self.processes.signal(Signal::SIGTERM);
+    }
+
+    fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
+        let port = free_port()?;
+        let log = bench.scratch.join("peer.log");
+        fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
+        let mut fleet = Self {
+            addr: (Ipv4Addr::LOCALHOST, port).into(),
+            workers: vec![None; spec.workers()],
+            processes: Processes::default(),
+        };
+        fleet.come_up(bench, arrangement, spec, &log).with_context(|| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("{name} does not serve; it said:\n{said}")
+        })?;
+        Ok(fleet)
+    }
+
+    /// The process of the worker of this slot.
+    pub(super) fn worker(&self, slot: usize) -> Result<Pid> {
+        self.workers.get(slot).copied().flatten().with_context(|| format!("nothing was heard of worker {slot}"))
+    }
+
+    /// The process that was started first; of a steered fleet that is llb.
+    pub(crate) fn first(&self) -> Option<Pid> {
+        self.processes.first()
+    }
+
+    /// Stops all that we started of it, or lets it go on: a fleet that waits for its turn costs nothing. llb's workers
+    /// go on, as idle as the others'.
+    pub(super) fn rest(&self, rest: bool) {
+        self.processes.signal(if rest { Signal::SIGSTOP } else { Signal::SIGCONT });
+    }
+
+    fn come_up(&mut self, bench: &Bench, arrangement: Arrangement, spec: &Spec, log: &Path) -> Result<()> {
+        let ready = worker::listen(0, false).context("cannot listen for the workers' word")?;
+        let ready_port = ready.local_addr()?.port();
+        let node_worker = bench.node_worker();
+        let programs = Programs { this: &bench.this, llb: &bench.llb, node_worker: &node_worker };
+        let worker = |listens| command::worker(&programs, spec, listens, ready_port);
+        let port = self.addr.port();
+        let slots = 0..spec.workers();
+        let mut start = |command: &mut Command, slot: usize, stdin| {
+            self.processes.start(command.env("WORKER_ID", slot.to_string()), stdin, log)
+        };
+
+        match arrangement {
+            Arrangement::Steered(policy) => {
+                let worker = worker(Listens::On(port));
+                let mut llb = command::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
+                start(&mut llb, 0, Stdio::null())?;
+            }
+            Arrangement::Lined(policy) => {
+                let worker = worker(Listens::On(port));
+                let one_each = ["--concurrency", "1"];
+                let mut llb = command::llb(&programs, spec, policy, &one_each, &bench.scratch, port, &worker);
+                start(&mut llb, 0, Stdio::null())?;
+            }
+            Arrangement::OwnListeners => {
+                for slot in slots {
+                    start(&mut worker(Listens::Sharing(port)), slot, Stdio::null())?;
+                }
+            }
+            Arrangement::OneListener => {
+                let listener = worker::listen(port, false).context("cannot make the shared listener")?;
+                for slot in slots {
+                    let inherited = OwnedFd::from(listener.try_clone().context("cannot copy the shared listener")?);
+                    start(&mut worker(Listens::Inherited), slot, inherited.into())?;
+                }
+            }
+            Arrangement::Cluster(schedule) => {
+                start(&mut command::cluster(&programs, spec, schedule, port, ready_port), 0, Stdio::null())?;
+            }
+            Arrangement::Proxied(kind) => {
+                let ports = slots.clone().map(|_| free_port()).collect::<Result<Vec<_>>>()?;
+                for slot in slots {
+                    start(&mut worker(Listens::On(ports[slot])), slot, Stdio::null())?;
+                }
+                start(&mut proxy(bench, kind, port, &ports)?, 0, Stdio::null())?;
+            }
+        }
+        self.hear_workers(&ready)?;
+        let port = self.addr;
+        wait(&mut self.processes, &format!("{port}"), || Ok(TcpStream::connect(port).is_ok()))
+    }
+
+    fn hear_workers(&mut self, ready: &TcpListener) -> Result<()> {
+        ready.set_nonblocking(true)?;
+        let workers = &mut self.workers;
+        wait(&mut self.processes, &format!("{} workers to listen", workers.len()), || match ready.accept() {
+            Ok((stream, _)) => {
+                let (slot, pid) = word(stream)?;
+                *workers.get_mut(slot).with_context(|| format!("there is no slot {slot}"))? = Some(pid);
+                Ok(workers.iter().all(Option::is_some))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+/// Slot and process of the worker that listens.
+fn word(stream: TcpStream) -> Result<(usize, Pid)> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut said = String::new();
+    stream.take(WORD_MAX).read_to_string(&mut said)?;
+    let (slot, pid) = said.trim().split_once(' ').with_context(|| format!("a worker said {said:?}"))?;
+    Ok((slot.parse()?, Pid::from_raw(pid.parse()?)))
+}
+
+fn proxy(bench: &Bench, kind: Proxy, port: u16, workers: &[u16]) -> Result<Command> {
+    let (program, options, text) = match kind {
+        Proxy::Haproxy { one_each } => {
+            ("haproxy", &["-db", "-f"][..], command::haproxy_config(port, workers, one_each))
+        }
+        Proxy::Nginx => ("nginx", &["-c"][..], command::nginx_config(&bench.scratch, port, workers)),
+    };
+    let file = bench.scratch.join(format!("{program}.conf"));
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let mut command = Command::new(sh::find(program).with_context(|| format!("{program} is not installed"))?);
+    command.args(options).arg(&file);
+    Ok(command)
+}
+
+fn wait(processes: &mut Processes, what: &str, mut is_there: impl FnMut() -> Result<bool>) -> Result<()> {
+    let deadline = now() + PATIENCE;
+    while !is_there()? {
+        if processes.any_ended() {
+            bail!("a process ended while we waited for {what}");
+        }
+        if now() >= deadline {
+            bail!("waited {PATIENCE:?} for {what}");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// A port that nobody holds. Somebody may take it before we do; then the fleet does not start.
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    Ok(listener.local_addr()?.port())
+}

@@ -1,0 +1,13 @@
+//! What llb's chores share. It takes few dependencies: `cargo xtask demo` builds it too.
+
+pub mod apt;
+pub mod clock;
+pub mod go;
+pub mod needs;
+pub mod paths;
+pub mod quantiles;
+pub mod random;
+pub mod results;
+pub mod root;
+pub mod sh;
+pub mod venv;

@@ -1,0 +1,49 @@
+//! `cargo xtask setup`: installs what chores need and this machine lacks. No other chore installs programs without being
+//! asked to; each names what is missing.
+
+use anyhow::{Context, Result};
+use llb_kit::needs::{self, Needs};
+
+use crate::ebpf;
+
+/// Whose needs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetupArgs {
+    /// The chores to install for
+    #[arg(value_enum, default_values_t = [Chore::Test])]
+    chores: Vec<Chore>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Chore {
+    /// The programs that the tests run, and Go, into target/
+    Test,
+    /// The benchmark's peers, and what its real traffic is made by
+    Bench,
+    /// The compiler and linker of the kernel side
+    Ebpf,
+    /// The fuzzer's compiler
+    Fuzz,
+    /// The virtual machine
+    Vm,
+}
+
+/// Installs what these chores need.
+pub(crate) fn run(args: &SetupArgs) -> Result<()> {
+    args.chores.iter().try_for_each(|chore| match chore {
+        Chore::Test => test(),
+        Chore::Bench => provide(&needs::TRAFFIC),
+        Chore::Ebpf => ebpf::setup(),
+        Chore::Fuzz => provide(&needs::FUZZ),
+        Chore::Vm => provide(&needs::VM),
+    })
+}
+
+/// Installs what the tests need.
+pub(crate) fn test() -> Result<()> {
+    provide(&needs::TEST)
+}
+
+fn provide(needs: &Needs) -> Result<()> {
+    needs.provide().context("cannot install all that is needed")
+}

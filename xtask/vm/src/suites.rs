@@ -1,0 +1,192 @@
+//! The integration tests that the virtual machines run: those to which the kernel makes a difference.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use llb_kit::{paths, sh};
+
+/// A file of integration tests.
+pub(super) struct Suite {
+    /// As cargo knows it.
+    pub target: &'static str,
+    /// Those of its tests that do not run there.
+    pub left_out: &'static [&'static str],
+}
+
+impl Suite {
+    const fn whole(target: &'static str) -> Self {
+        Self { target, left_out: &[] }
+    }
+}
+
+/// What runs. Left out are tests of llb alone, which no kernel changes, those of which others try the same, and what takes
+/// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
+pub(super) const SUITES: [Suite; 14] = [
+    Suite::whole("migration"),
+    Suite::whole("waking"),
+    Suite::whole("steering"),
+    Suite::whole("hanging"),
+    Suite {
+        target: "standby",
+        left_out: &[
+            // There are no other users, the load is for a machine of two real processors, and five fleets take a minute.
+            "nobody_is_refused_while_all_restart",
+            "nobody_is_refused_while_workers_of_another_user_restart",
+            "replacing_the_old_first_refuses_nobody",
+            "the_end_of_a_fleet_keeps_nobody_waiting",
+            "without_waiting_they_are_refused",
+        ],
+    },
+    Suite {
+        target: "failing",
+        left_out: &[
+            "a_worker_that_answers_errors_at_once_is_no_magnet",
+            "a_worker_that_begins_to_answer_errors_at_once_is_no_magnet",
+            "a_worker_that_begins_to_close_without_an_answer_is_no_magnet",
+            "a_worker_that_begins_to_close_without_reading_is_no_magnet",
+            "a_worker_that_begins_to_reset_is_no_magnet",
+            "a_worker_that_closes_without_an_answer_is_no_magnet",
+        ],
+    },
+    Suite {
+        target: "tracking",
+        left_out: &[
+            "a_client_that_gives_up_is_no_failure",
+            // Its line is made of TUN devices, which these kernels have in a module.
+            "a_request_that_completes_the_handshake",
+            "an_answer_before_the_end_of_its_request",
+            "connections_that_never_send",
+            "pipelined_requests",
+        ],
+    },
+    Suite { target: "modes", left_out: &["a_replacement_starts_its_histogram_anew"] },
+    Suite::whole("master"),
+    // The other one waits for a time that python takes there to start.
+    Suite { target: "ready_check", left_out: &["one_that_stays_sick_fails_the_start"] },
+    Suite {
+        target: "life",
+        left_out: &[
+            "a_reader_of_the_status_who_leaves_is_no_error",
+            "a_closed_listener_is_no_end_of_the_requests_in_flight",
+            "a_second_signal_does_not_wait",
+            "a_stderr_that_nobody_reads_neither_ends_nor_stalls_the_fleet",
+            "a_worker_knows_its_place_and_holds_nothing_of_llbs",
+            "a_worker_that_dies_again_and_again_is_started_ever_more_slowly",
+            "each_way_to_be_told_to_end_ends_everything_in_order",
+            "the_terminals_interrupt_reaches_llb_alone",
+            "what_workers_write_comes_through_byte_for_byte",
+        ],
+    },
+    Suite {
+        target: "reload",
+        // There is neither Node nor nginx, and the loads are for a machine of two real processors.
+        left_out: &[
+            "asyncio_is_reloaded_without_loss",
+            "nginx_is_reloaded_without_loss",
+            "node_is_reloaded_without_loss",
+            "scaling_up_and_down_under_load_loses_nothing",
+            "thirty_reloads_in_a_row_under_load_lose_nothing",
+            "without_books_a_worker_finishes_too",
+        ],
+    },
+    Suite {
+        target: "takeover",
+        left_out: &[
+            "a_fleet_outlives_many_masters",
+            "a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes",
+            "the_generation_goes_on_and_the_next_reload_takes_the_new_command",
+            "the_new_masters_own_settings_apply",
+        ],
+    },
+    Suite {
+        target: "rescue",
+        left_out: &[
+            // It looks for a moment of some microseconds, which one processor does not see pass.
+            "a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen",
+            "a_plain_loop_in_python_is_none_the_worse_for_a_rescue",
+            "a_plain_loop_in_python_would_die_of_a_listener_that_ends_while_it_runs",
+            "asyncio_is_none_the_worse_for_a_rescue",
+            "nginx_is_none_the_worse_for_a_rescue",
+            "node_is_none_the_worse_for_a_rescue",
+            "the_queues_of_two_that_hang_both_move",
+            "under_load_nobody_waits_for_the_worker_that_hangs",
+            "what_waits_for_a_node_that_computes_is_answered_by_others",
+            "where_all_hang_nobody_is_moved",
+            "whoever_hangs_for_the_time_that_is_given_is_replaced",
+            "whoever_nobody_waits_for_does_not_hang",
+            "without_a_rescue_they_wait_as_long_as_it_hangs",
+        ],
+    },
+];
+
+/// The one of this name.
+pub(super) fn find(target: &str) -> Result<&'static Suite> {
+    let known = || SUITES.iter().map(|suite| suite.target).collect::<Vec<_>>().join(", ");
+    SUITES.iter().find(|suite| suite.target == target).with_context(|| format!("not among {}", known()))
+}
+
+/// What cargo has built.
+pub(super) struct Built {
+    /// Where the tests expect llb.
+    pub llb: PathBuf,
+    /// The runners, in the order of [`SUITES`].
+    pub runners: Vec<PathBuf>,
+}
+
+/// The profile of Cargo.toml that they are built by.
+const PROFILE: &str = "emulated";
+
+/// Builds llb and the tests.
+pub(super) fn build() -> Result<Built> {
+    let mut cargo = Command::new(sh::cargo());
+    cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
+    cargo.args(["--message-format", "json"]);
+    for suite in &SUITES {
+        cargo.args(["--test", suite.target]);
+    }
+    let messages = sh::output(&mut cargo)?;
+    let of =
+        |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo has built no {kind} {name}"));
+    let runners = SUITES.iter().map(|suite| of("test", suite.target)).collect::<Result<_>>()?;
+    Ok(Built { llb: of("bin", "llb")?, runners })
+}
+
+/// The program that cargo's messages name for a target.
+fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
+    let mut artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let found = artifacts.find(|message| {
+        let target = &message["target"];
+        target["name"] == name && target["kind"][0] == kind && message["executable"].is_string()
+    })?;
+    found["executable"].as_str().map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_is_there() {
+        for suite in &SUITES {
+            let file = paths::root().join("tests").join(suite.target).with_extension("rs");
+            let text = std::fs::read_to_string(file).unwrap();
+            for test in suite.left_out {
+                assert!(text.contains(&format!("fn {test}()")), "tests/{}.rs has no {test}", suite.target);
+            }
+        }
+    }
+
+    #[test]
+    fn programs_are_found_among_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"llb"},"executable":null}
+            {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"llb"},"executable":"/t/debug/llb"}
+            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"life"},"executable":"/t/debug/deps/life-1"}
+            {"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages, "bin", "llb"), Some("/t/debug/llb".into()));
+        assert_eq!(executable(messages, "test", "life"), Some("/t/debug/deps/life-1".into()));
+        assert_eq!(executable(messages, "test", "llb"), None);
+    }
+}

@@ -68,3 +68,37 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use clap::CommandFactory;
+    use llb_kit::paths;
+
+    use super::{Chore, tools};
+
+    /// Pages that say which chore to call.
+    fn pages() -> Vec<PathBuf> {
+        let entries = |dir: &str| fs::read_dir(paths::root().join(dir)).unwrap().map(|entry| entry.unwrap().path());
+        let pages = ["", "docs", "docs/design"].into_iter().flat_map(entries);
+        let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        pages.chain([paths::root().join(".ci/run")]).collect()
+    }
+
+    #[test]
+    fn every_chore_that_a_page_names_is_there() {
+        let own = Chore::command();
+        let mut named = 0;
+        for page in pages() {
+            let text = fs::read_to_string(&page).unwrap().replace('\n', " ");
+            for chore in text.split("cargo xtask ").skip(1) {
+                let chore: String = chore.chars().take_while(|letter| letter.is_ascii_lowercase()).collect();
+                let is_there = own.find_subcommand(&chore).is_some() || tools::has(&chore);
+                assert!(is_there, "{} names the chore {chore:?}", page.display());
+                named += 1;
+            }
+        }
+        assert!(named > 20, "{named}");
+    }
+}

@@ -56,6 +56,12 @@ pub(crate) fn run(words: &[OsString]) -> Result<()> {
     Err(Command::new(&line[0]).args(&line[1..]).exec()).with_context(|| format!("cannot start {}", program.display()))
 }
 
+/// Whether one of them is called so.
+#[cfg(test)]
+pub(crate) fn has(chore: &str) -> bool {
+    TOOLS.iter().any(|tool| tool.chores.contains(&chore))
+}
+
 impl Tool {
     fn build(&self) -> Command {
         let mut cargo = Command::new(sh::cargo());

@@ -10,7 +10,7 @@
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_check` | sk_lookup | leads llb's own question to the worker that it is meant for: [`check`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`]; or the one that llb itself asks: [`reach`] |
-//! | `llb_flow` | sk_reuseport | picks the seat of a datagram: [`flow`] |
+//! | `llb_flow` | sk_reuseport | picks the seat of a datagram: [`flow`], [`quic`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -22,6 +22,7 @@ mod kernel;
 mod line;
 mod listen;
 mod maps;
+mod quic;
 mod reach;
 mod segment;
 mod select;

@@ -3,14 +3,10 @@
 //! Debian's is older than Go 1.24 in some of its releases, and so does not listen by Multipath TCP unless it is told to, which is
 //! what matters to llb. So it is one of a known version, from the package index that pip knows, into target/.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context, Result};
 
-use super::needs;
-use crate::{paths, sh};
+use super::pip;
+use crate::paths;
 
 /// The package with its version and hash, as pip reads them.
 const REQUIREMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/test/go.txt");
@@ -18,25 +14,5 @@ const REQUIREMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/test/go.txt"
 /// Installs it, unless it is there.
 pub(crate) fn provide() -> Result<()> {
     let toolchain = paths::go().join("toolchain");
-    // Written when all else has succeeded.
-    let installed = toolchain.join("requirement.txt");
-    let wanted = fs::read_to_string(REQUIREMENT).with_context(|| format!("cannot read {REQUIREMENT}"))?;
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    needs::provide_pip()?;
-    println!("installing {}", wanted.split(' ').next().unwrap_or_default());
-    if toolchain.exists() {
-        fs::remove_dir_all(&toolchain).with_context(|| format!("cannot remove {}", toolchain.display()))?;
-    }
-    sh::run(&mut pip(&toolchain)).context("cannot install Go, which the worker in Go is built by")?;
-    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
-}
-
-fn pip(toolchain: &Path) -> Command {
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "--root-user-action", "ignore", "--no-cache-dir", "--no-deps"]);
-    pip.args(["--no-compile", "--only-binary", ":all:", "--require-hashes", "--requirement", REQUIREMENT, "--target"]);
-    pip.arg(toolchain);
-    pip
+    pip::provide(REQUIREMENT, &toolchain).context("cannot install Go, which the worker in Go is built by")
 }

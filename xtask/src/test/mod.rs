@@ -3,9 +3,11 @@
 //! A test that does not run has not passed: what the tests need is installed or named, root is had or asked for, and a
 //! runner that says "ignored", or that ran nothing, fails the step.
 
+mod aioquic;
 pub(crate) mod go;
 mod integration;
 pub(crate) mod needs;
+mod pip;
 pub(crate) mod results;
 mod root;
 #[cfg(test)]
@@ -86,6 +88,7 @@ type Done = Vec<(&'static str, Duration, Vec<Suite>)>;
 pub(crate) fn run(args: &TestArgs) -> Result<()> {
     needs::provide().context("the integration tests cannot all run")?;
     go::provide().context("the integration tests cannot all run")?;
+    aioquic::provide().context("the integration tests cannot all run")?;
     root::prefix().context("the integration tests cannot run")?;
 
     let mut done = Vec::new();

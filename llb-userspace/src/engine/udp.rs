@@ -44,9 +44,9 @@ struct Socket {
 }
 
 impl Udp {
-    /// Whether a seat has flows that are not idle.
+    /// Whether a seat has flows that are not idle. A master that has just taken over has not counted them yet.
     pub(super) fn has_flows(&self, mut seats: impl Iterator<Item = Seat>) -> bool {
-        seats.any(|seat| self.flows(seat) > 0)
+        self.census.is_none() || seats.any(|seat| self.flows(seat) > 0)
     }
 
     fn flows(&self, seat: Seat) -> u64 {

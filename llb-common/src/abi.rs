@@ -424,6 +424,9 @@ pub struct Endpoint {
 }
 const _: () = assert!(size_of::<Endpoint>() == 24);
 
+/// A key of the map `TAKEN`: beside the port, that it is one of UDP.
+pub const TAKEN_UDP: u32 = 1 << 16;
+
 /// Ranges of ports in the map `OWN_PORTS`.
 pub const MAX_OWN_PORTS: usize = 32;
 

@@ -34,6 +34,7 @@ pub(crate) mod spec;
 pub(crate) mod start;
 mod table;
 mod traffic;
+pub(crate) mod udp;
 mod verdict;
 mod wire;
 pub(crate) mod worker;
@@ -103,6 +104,8 @@ enum Set {
     Peers,
     /// What real programs are asked, under each policy
     Traffic,
+    /// Datagrams, beside plain SO_REUSEPORT
+    Udp,
 }
 
 /// Runs it as root in a release build, whatever this is.
@@ -113,6 +116,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     }
     if args.set == Set::Traffic {
         return traffic::run(args);
+    }
+    if args.set == Set::Udp {
+        netns::enter()?;
+        return udp::run(&start::bench("bench")?, &mut std::io::stdout());
     }
     if let Err(error) = needs::provide_for_bench() {
         eprintln!("{error:#}; going on without");

@@ -50,7 +50,7 @@ impl Others {
             return true;
         }
         // Inodes of sockets are unique, and the table has those of this network namespace alone.
-        let listeners: BTreeMap<u64, u32> = procnet::listeners(Pid::this())
+        let listeners: BTreeMap<u64, u32> = procnet::reachable(Pid::this())
             .unwrap_or_default()
             .into_iter()
             .filter_map(|socket| match socket.endpoint {

@@ -244,6 +244,12 @@ impl Fate {
         Fate::UnknownServerId,
     ];
 
+    /// Whether the program gave the datagram to a worker, other than for its flow's sake.
+    #[must_use]
+    pub const fn is_given(self) -> bool {
+        matches!(self, Fate::New | Fate::Moved | Fate::ByServerId | Fate::UnknownServerId)
+    }
+
     /// The name in `llb status`.
     #[must_use]
     pub const fn name(self) -> &'static str {

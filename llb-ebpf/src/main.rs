@@ -38,6 +38,7 @@ use aya_ebpf::{
     programs::{SkBuffContext, SkLookupContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
 
+use llb_common::flow::Fate;
 use reach::Reached;
 
 /// What a cgroup program returns to let things go on.
@@ -132,7 +133,11 @@ pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
 /// As above: what it does not select the kernel's hash does.
 #[sk_reuseport]
 pub fn llb_flow(ctx: SkReuseportContext) -> u32 {
-    maps::count_fate(flow::steer(&ctx));
+    let fate = flow::steer(&ctx);
+    // What is known is counted where it goes: it is most, and what the seats have besides the others.
+    if !matches!(fate, Fate::Known) {
+        maps::count_fate(fate);
+    }
     SK_PASS
 }
 

@@ -211,6 +211,13 @@ impl Steering {
         for (fate, count) in &mut fates {
             *count = self.flows.count(MAX_SEATS as u32 + *fate as u32)?;
         }
+        // Those of known flows, which are most, are not counted twice: they are what seats were given besides the others.
+        let mut given = 0;
+        for seat in 0..MAX_SEATS as u32 {
+            given += self.flows.count(seat)?;
+        }
+        let others = fates.iter().filter(|(fate, _)| fate.is_given()).map(|(_, count)| count).sum();
+        fates[Fate::Known as usize].1 = given.saturating_sub(others);
         Ok(fates)
     }
 

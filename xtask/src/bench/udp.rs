@@ -28,14 +28,14 @@ const FLOWS: usize = 16;
 const AT_ONCE: usize = 32;
 
 /// Rounds, each with both peers, and how long each is asked in one. The first is a warm-up of the machine.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 const SLICE: Duration = Duration::from_secs(2);
 
 /// What is not answered by then is given up: as long as a resolver waits before it asks again.
 const GIVEN_UP: Duration = Duration::from_millis(200);
 
 /// New flows that are begun while a worker stands still.
-const NEW_FLOWS: usize = 500;
+const NEW_FLOWS: usize = 100;
 
 /// A worker of a benchmark that answers datagrams with what they say.
 pub(super) fn serve(port: u16, shares: bool, announce: impl FnOnce() -> Result<()>) -> Result<()> {

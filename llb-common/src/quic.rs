@@ -64,6 +64,10 @@ pub const fn worker_of(head: &[u8; HEAD], length: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use proptest::prelude::*;
 
     use super::*;

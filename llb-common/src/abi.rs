@@ -262,12 +262,19 @@ const _: () = assert!(size_of::<FlowSeat>() == 32);
 pub struct FlowSeats {
     /// The number of the present window of time ([`crate::flow`]). Userspace counts.
     pub window: u64,
+    /// One more than the index of the fleet's group of UDP sockets if it has only one, or 0: then nobody needs to ask whose the
+    /// socket is.
+    pub only_group: u64,
+    /// Not 0: where a flow is not known, the QUIC connection id may say whose it is ([`crate::quic`]).
+    pub quic_lb: u64,
     /// Words that fill the cache line.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 5],
     /// By seat.
     pub seat: [FlowSeat; MAX_SEATS],
+    /// By the number of a living worker (`LLB_WORKER`): one more than its first seat, or 0.
+    pub worker: [u16; crate::quic::MAX_WORKERS],
 }
-const _: () = assert!(size_of::<FlowSeats>() == 64 + 32 * MAX_SEATS);
+const _: () = assert!(size_of::<FlowSeats>() == 64 + 32 * MAX_SEATS + 2 * crate::quic::MAX_WORKERS);
 
 /// Where one listening socket belongs: a value of the map `LISTENERS`, by socket cookie.
 #[repr(C)]
@@ -418,6 +425,9 @@ pub struct Endpoint {
     pub scope: u32,
 }
 const _: () = assert!(size_of::<Endpoint>() == 24);
+
+/// A key of the map `TAKEN`: beside the port, that it is one of UDP.
+pub const TAKEN_UDP: u32 = 1 << 16;
 
 /// Ranges of ports in the map `OWN_PORTS`.
 pub const MAX_OWN_PORTS: usize = 32;

@@ -224,11 +224,15 @@ pub enum Fate {
     FallbackSelectFailed = 5,
     /// The kernel's hash chose: a map lookup that cannot fail did.
     FallbackMap = 6,
+    /// Its flow is not known, and it went to the worker that its QUIC connection id names.
+    ByServerId = 7,
+    /// The same, but the id names nobody who has a socket there: a worker was chosen as for a new flow.
+    UnknownServerId = 8,
 }
 
 impl Fate {
     /// All of them, by number.
-    pub const ALL: [Fate; 7] = [
+    pub const ALL: [Fate; 9] = [
         Fate::Known,
         Fate::New,
         Fate::Moved,
@@ -236,7 +240,15 @@ impl Fate {
         Fate::FallbackNoSeat,
         Fate::FallbackSelectFailed,
         Fate::FallbackMap,
+        Fate::ByServerId,
+        Fate::UnknownServerId,
     ];
+
+    /// Whether the program gave the datagram to a worker, other than for its flow's sake.
+    #[must_use]
+    pub const fn is_given(self) -> bool {
+        matches!(self, Fate::New | Fate::Moved | Fate::ByServerId | Fate::UnknownServerId)
+    }
 
     /// The name in `llb status`.
     #[must_use]
@@ -249,6 +261,8 @@ impl Fate {
             Fate::FallbackNoSeat => "fallback_no_seat",
             Fate::FallbackSelectFailed => "fallback_select_failed",
             Fate::FallbackMap => "fallback_map",
+            Fate::ByServerId => "by_server_id",
+            Fate::UnknownServerId => "unknown_server_id",
         }
     }
 }

@@ -259,6 +259,7 @@ pub mod line;
 pub mod names;
 pub mod outcome;
 pub mod policy;
+pub mod quic;
 pub mod select;
 pub mod set;
 pub mod sticky;

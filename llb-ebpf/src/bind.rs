@@ -19,7 +19,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use llb_common::abi::{
     EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_SHARES, OwnPorts, Owner,
-    SCOPE_UDP, SocketEvent,
+    SCOPE_UDP, SocketEvent, TAKEN_UDP,
 };
 
 use crate::{kernel, maps};
@@ -70,7 +70,7 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
         Some(by_slot) => (shifted(ctx, asked, cgroup, by_slot), OWNER_ALONE),
         None => (asked, 0),
     };
-    let is_taken = alone == 0 && !is_udp && maps::is_taken(endpoint.port);
+    let is_taken = alone == 0 && maps::is_taken(endpoint.port | if is_udp { TAKEN_UDP } else { 0 });
     let shares = match alone {
         // What is sent to many comes to each that has asked for it.
         0 => endpoint.port != 0 && is_steered(&endpoint) && !is_taken && !(is_udp && is_multicast(&endpoint.addr)),
@@ -88,6 +88,10 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
     let by_program = has_option || (is_udp && has(ctx, SO_REUSEADDR));
     if !shares || !(by_program | is_first(&owner, cookie)) {
         leave(ctx, sk, was_ours || is_taken);
+        if is_taken && is_udp {
+            // Which is enough for UDP sockets to share one.
+            let _ = set(ctx, SO_REUSEADDR, 0);
+        }
         if is_taken {
             tell(EVENT_BIND, cookie, &owner);
         }
@@ -215,15 +219,14 @@ fn has(ctx: &SockAddrContext, option: i32) -> bool {
 
 #[inline(always)]
 fn set_reuseport(ctx: &SockAddrContext, on: i32) -> i64 {
+    set(ctx, SO_REUSEPORT, on)
+}
+
+#[inline(always)]
+fn set(ctx: &SockAddrContext, option: i32, on: i32) -> i64 {
     // SAFETY: the option's value is an int on this stack.
     unsafe {
-        bpf_setsockopt(
-            ctx.as_ptr(),
-            SOL_SOCKET,
-            SO_REUSEPORT,
-            (&raw const on).cast_mut().cast(),
-            size_of::<i32>() as i32,
-        )
+        bpf_setsockopt(ctx.as_ptr(), SOL_SOCKET, option, (&raw const on).cast_mut().cast(), size_of::<i32>() as i32)
     }
 }
 

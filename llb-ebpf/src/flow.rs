@@ -5,20 +5,26 @@ use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::programs::SkReuseportContext;
 use llb_common::{
-    abi::{FlowSeat, Group, MAX_SEATS, NO_SEAT, OWNER_SEAT_SHIFT},
+    abi::{FlowSeat, Group, MAX_SEATS, NO_GROUP, NO_SEAT, OWNER_SEAT_SHIFT},
     flow::{Fate, Found, Set, better, draw, find, fresh, is_established, moved, place_for, seat, seen, weight},
 };
 
-use crate::{kernel, maps};
+use crate::{kernel, maps, quic};
 
 /// Selects a socket; whatever the outcome, the datagram is delivered.
 #[inline(always)]
 pub fn steer(ctx: &SkReuseportContext) -> Fate {
     // SAFETY: the context is valid during the program's run, and `sk` is never null.
-    let (hash, cookie) = unsafe { ((*ctx.md).hash, kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk)) };
-    let Some(window) = maps::flow_window() else { return Fate::FallbackMap };
-    let Some(socket) = maps::listener(cookie) else { return Fate::FallbackUnknownSocket };
-    let group = socket.group;
+    let hash = unsafe { (*ctx.md).hash };
+    let Some(said) = maps::flow_seats() else { return Fate::FallbackMap };
+    // SAFETY: words of FLOW_SEATS.
+    let (window, only_group) =
+        unsafe { (kernel::read(&raw const (*said).window) as u32, kernel::read(&raw const (*said).only_group) as u32) };
+    // The program is attached to nothing but groups, so in a fleet of one group it need not be looked up.
+    let group = if only_group == 0 { group_of(ctx) } else { only_group - 1 };
+    if group == NO_GROUP {
+        return Fate::FallbackUnknownSocket;
+    }
     let known = black_box(llb_find_flow(hash, window));
     if known != 0 {
         let entry = entry_of(hash, known);
@@ -34,29 +40,45 @@ pub fn steer(ctx: &SkReuseportContext) -> Fate {
             return Fate::Known;
         }
     }
-    let Some(members) = maps::group(group) else { return Fate::FallbackMap };
-    let now = kernel::now();
-    let (first, second) = candidates(members, hash, now);
-    if first == NO_SEAT {
-        return Fate::FallbackNoSeat;
-    }
-    let chosen = if maps::select(ctx, group, first) {
-        first
-    } else if maps::select(ctx, group, second) {
-        second
+    let named = quic::named(ctx, said);
+    let is_named = named < MAX_SEATS as u32 && maps::select(ctx, group, named);
+    let chosen = if is_named {
+        named
     } else {
-        return Fate::FallbackSelectFailed;
+        let Some(members) = maps::group(group) else { return Fate::FallbackMap };
+        let (first, second) = candidates(members, hash, kernel::now());
+        if first == NO_SEAT {
+            return Fate::FallbackNoSeat;
+        }
+        if maps::select(ctx, group, first) {
+            first
+        } else if maps::select(ctx, group, second) {
+            second
+        } else {
+            return Fate::FallbackSelectFailed;
+        }
     };
-    let fate = if known == 0 {
+    if known == 0 {
         llb_enter_flow(hash, window, fresh(hash, chosen, window) as u32);
-        Fate::New
     } else {
         llb_set_flow(hash, way_of(known), moved(entry_of(hash, known), chosen, window) as u32);
         add_flow(chosen);
-        Fate::Moved
-    };
+    }
     given(chosen);
-    fate
+    match (is_named, named, known) {
+        (true, ..) => Fate::ByServerId,
+        (_, quic::NOBODY, _) => Fate::UnknownServerId,
+        (.., 0) => Fate::New,
+        _ => Fate::Moved,
+    }
+}
+
+/// The group of the socket that the kernel's hash would give the datagram to, or [`NO_GROUP`].
+#[inline(always)]
+fn group_of(ctx: &SkReuseportContext) -> u32 {
+    // SAFETY: the context is valid during the program's run, and `sk` is never null.
+    let cookie = unsafe { kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk) };
+    maps::listener(cookie).map_or(NO_GROUP, |socket| socket.group)
 }
 
 /// A worker has sent something by its UDP socket: a sign of life.

@@ -10,7 +10,7 @@
 //! | `llb_ingress`, `llb_egress` | cgroup_skb | requests that begin, and their answers: [`segment`], [`track`] |
 //! | `llb_check` | sk_lookup | leads llb's own question to the worker that it is meant for: [`check`] |
 //! | `llb_steer` | sk_reuseport/migrate | picks the seat: [`select`], or a place to wait in: [`line`]; or the one that llb itself asks: [`reach`] |
-//! | `llb_flow` | sk_reuseport | picks the seat of a datagram: [`flow`] |
+//! | `llb_flow` | sk_reuseport | picks the seat of a datagram: [`flow`], [`quic`] |
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -22,6 +22,7 @@ mod kernel;
 mod line;
 mod listen;
 mod maps;
+mod quic;
 mod reach;
 mod segment;
 mod select;
@@ -37,6 +38,7 @@ use aya_ebpf::{
     programs::{SkBuffContext, SkLookupContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
 
+use llb_common::flow::Fate;
 use reach::Reached;
 
 /// What a cgroup program returns to let things go on.
@@ -131,7 +133,11 @@ pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
 /// As above: what it does not select the kernel's hash does.
 #[sk_reuseport]
 pub fn llb_flow(ctx: SkReuseportContext) -> u32 {
-    maps::count_fate(flow::steer(&ctx));
+    let fate = flow::steer(&ctx);
+    // What is known is counted where it goes: it is most, and what the seats have besides the others.
+    if !matches!(fate, Fate::Known) {
+        maps::count_fate(fate);
+    }
     SK_PASS
 }
 

@@ -560,11 +560,10 @@ pub unsafe fn way(set: *mut Set, way: u32) -> *mut u64 {
     unsafe { set.cast::<u64>().add(way as usize & (WAYS - 1)) }
 }
 
-/// The present window of time, of flows.
+/// What is said of UDP.
 #[inline(always)]
-pub fn flow_window() -> Option<u32> {
-    // SAFETY: a word of FLOW_SEATS.
-    FLOW_SEATS.get_ptr(0).map(|seats| unsafe { kernel::read(&raw const (*seats).window) as u32 })
+pub fn flow_seats() -> Option<*const FlowSeats> {
+    FLOW_SEATS.get_ptr(0)
 }
 
 /// A seat's UDP load.

@@ -191,6 +191,8 @@ pub struct Config {
     pub queue_timeout: Duration,
     /// How long a UDP flow that sends nothing keeps its worker.
     pub udp_flow_timeout: Duration,
+    /// Whether a QUIC connection id names the worker of a datagram whose flow is not known ([`llb_common::quic`]).
+    pub quic_lb: bool,
     /// Where metrics are served; none: nowhere.
     pub metrics: Option<MetricsAddress>,
     /// What each worker is asked for its own metrics, which are served there too; none: they are not.
@@ -238,6 +240,7 @@ impl Config {
             concurrency: None,
             queue_timeout: Duration::from_secs(5),
             udp_flow_timeout: Duration::from_secs(30),
+            quic_lb: false,
             metrics: None,
             scrape: None,
             agent: None,

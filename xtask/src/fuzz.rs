@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: cases without end against what any worker can write to, the report channel, and against what the
-//! kernel runs, the choice and the books. The fuzzer (libFuzzer) sees which ways a case takes through the code, and
-//! varies those that took a new one.
+//! `cargo xtask fuzz`: cases without end against what any worker can write to, the report channel, against what any host can
+//! send, datagrams, and against what the kernel runs, the choice and the books. The fuzzer (libFuzzer) sees which ways a case
+//! takes through the code, and varies those that took a new one.
 //!
 //! A stable compiler is enough: the instrumentation is a pass of LLVM's, and bugs show as panics.
 
@@ -15,7 +15,7 @@ use llb_kit::clock::now;
 use llb_kit::{needs, paths, sh};
 
 /// The binaries of the crate `fuzz`, and the words that one looks for, if any.
-const TARGETS: [(&str, Option<&str>); 2] = [("reports", Some("reports.dict")), ("choice", None)];
+const TARGETS: [(&str, Option<&str>); 3] = [("reports", Some("reports.dict")), ("choice", None), ("quic", None)];
 
 /// Counts which edges a case takes, and shows the fuzzer what the code compares with.
 const RUSTFLAGS: &str = "-Dwarnings --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

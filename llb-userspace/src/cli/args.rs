@@ -134,6 +134,9 @@ pub(super) struct RunArgs {
     /// How long a UDP flow that sends nothing keeps its worker
     #[arg(long, value_name = "TIME", value_parser = flow_timeout, default_value = "30s")]
     pub udp_flow_timeout: Duration,
+    /// Whether QUIC connection ids name workers, by the plaintext layout of QUIC-LB with LLB_WORKER as server id
+    #[arg(long, value_name = "WHETHER", value_enum, default_value_t = QuicLbArg::Off)]
+    pub quic_lb: QuicLbArg,
     /// Serve metrics (/metrics), and the probes /ready and /live, over HTTP at this address: ADDR:PORT, a port of 127.0.0.1, or unix:PATH
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
@@ -468,6 +471,20 @@ pub(super) enum RescueArg {
 impl From<RescueArg> for bool {
     fn from(arg: RescueArg) -> Self {
         matches!(arg, RescueArg::On)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum QuicLbArg {
+    /// A client that changes its address or port keeps its worker
+    On,
+    /// A flow is known by addresses and ports only
+    Off,
+}
+
+impl From<QuicLbArg> for bool {
+    fn from(arg: QuicLbArg) -> Self {
+        matches!(arg, QuicLbArg::On)
     }
 }
 

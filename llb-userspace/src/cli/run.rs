@@ -174,6 +174,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         concurrency,
         queue_timeout: args.queue_timeout,
         udp_flow_timeout: args.udp_flow_timeout,
+        quic_lb: args.quic_lb.into(),
         metrics,
         scrape,
         agent,

@@ -104,6 +104,7 @@ impl Engine {
         let lines = config.concurrency.map(super::line::Lines::new);
         steering.books().set_concurrency(config.concurrency.unwrap_or(0));
         steering.keep_flows(config.udp_flow_timeout);
+        steering.go_by_ids(config.quic_lb);
         steering.tend_flows(now);
         if let Some(sticky) = config.sticky {
             steering.remember_clients(sticky.ttl, now);

@@ -44,9 +44,9 @@ struct Socket {
 }
 
 impl Udp {
-    /// Whether a seat has flows that are not idle.
+    /// Whether a seat has flows that are not idle. A master that has just taken over has not counted them yet.
     pub(super) fn has_flows(&self, mut seats: impl Iterator<Item = Seat>) -> bool {
-        seats.any(|seat| self.flows(seat) > 0)
+        self.census.is_none() || seats.any(|seat| self.flows(seat) > 0)
     }
 
     fn flows(&self, seat: Seat) -> u64 {
@@ -65,6 +65,9 @@ impl Engine {
         if self.lives.workers().all(|worker| worker.udp.is_empty()) {
             return;
         }
+        if self.config.quic_lb {
+            self.number_workers();
+        }
         if self.udp.look_at.is_some_and(|at| now < at) {
             return;
         }
@@ -72,6 +75,13 @@ impl Engine {
         self.udp.census = Some(self.updater.steering().count_flows());
         self.identify();
         self.look_at_queues();
+    }
+
+    /// Tells the kernel side whom a QUIC connection id names: one that drains as well, and nobody who is gone.
+    fn number_workers(&self) {
+        let number = |worker: &Worker| Some((self.running.get(&worker.id)?.number?, worker.seats().next()?));
+        let receivers = self.lives.workers().filter(|worker| !worker.udp.is_empty());
+        self.updater.steering().number_workers(receivers.filter_map(number));
     }
 
     /// Notes the sockets that have joined, and forgets those that are gone.

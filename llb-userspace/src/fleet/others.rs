@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use llb_common::abi::TAKEN_UDP;
 use nix::unistd::Pid;
 
 use super::cgroup::{self, FLEETS};
@@ -22,11 +23,15 @@ use crate::{
 /// The least time between two looks: workers of one fleet are started together.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// So many UDP ports are known, the lowest: a resolver has thousands that it asks from, and servers' own are lower as a rule.
+const UDP_PORTS: usize = 256;
+
 /// The ports of other fleets.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
     looked: Option<Instant>,
-    ports: BTreeMap<u16, String>,
+    /// As in the kernel's map, those of UDP with [`TAKEN_UDP`].
+    ports: BTreeMap<u32, String>,
 }
 
 impl Others {
@@ -45,12 +50,13 @@ impl Others {
             return true;
         }
         // Inodes of sockets are unique, and the table has those of this network namespace alone.
-        let listeners: BTreeMap<u64, u16> = procnet::listeners(Pid::this())
+        let listeners: BTreeMap<u64, u32> = procnet::reachable(Pid::this())
             .unwrap_or_default()
             .into_iter()
             .filter_map(|socket| match socket.endpoint {
-                Endpoint::Tcp(address) => Some((socket.inode, address.port())),
-                Endpoint::Udp(_) | Endpoint::Unix(_) => None,
+                Endpoint::Tcp(address) => Some((socket.inode, address.port().into())),
+                Endpoint::Udp(address) => Some((socket.inode, TAKEN_UDP | u32::from(address.port()))),
+                Endpoint::Unix(_) => None,
             })
             .collect();
         for (path, name) in fleets {
@@ -60,17 +66,21 @@ impl Others {
                 self.ports.extend(ports.map(|port| (*port, name.clone())));
             }
         }
+        // Those of UDP come last.
+        let beyond = self.ports.range(TAKEN_UDP..).nth(UDP_PORTS).map(|(port, _)| *port);
+        beyond.map(|port| self.ports.split_off(&port));
         true
     }
 
     /// All of them.
-    pub(crate) fn ports(&self) -> BTreeSet<u16> {
+    pub(crate) fn ports(&self) -> BTreeSet<u32> {
         self.ports.keys().copied().collect()
     }
 
-    /// The fleet that listens on a port.
+    /// The fleet that listens on a port, or receives datagrams there.
     pub(crate) fn holder(&self, port: u16) -> Option<&str> {
-        self.ports.get(&port).map(String::as_str)
+        let port = u32::from(port);
+        self.ports.get(&port).or_else(|| self.ports.get(&(TAKEN_UDP | port))).map(String::as_str)
     }
 }
 

@@ -67,13 +67,13 @@ impl Steering {
     }
 
     /// On which ports other fleets listen, and no others: the kernel refuses them to workers.
-    pub(crate) fn set_taken(&mut self, ports: &BTreeSet<u16>) -> Result<(), KernelError> {
+    pub(crate) fn set_taken(&mut self, ports: &BTreeSet<u32>) -> Result<(), KernelError> {
         let known = self.binds.taken.keys().collect::<Result<Vec<u32>, _>>().map_err(map_error(names::TAKEN))?;
-        for gone in known.into_iter().filter(|port| u16::try_from(*port).is_ok_and(|port| !ports.contains(&port))) {
+        for gone in known.into_iter().filter(|port| !ports.contains(port)) {
             let _ = self.binds.taken.remove(&gone);
         }
         for port in ports {
-            self.binds.taken.insert(u32::from(*port), 0, 0).map_err(map_error(names::TAKEN))?;
+            self.binds.taken.insert(*port, 0, 0).map_err(map_error(names::TAKEN))?;
         }
         Ok(())
     }

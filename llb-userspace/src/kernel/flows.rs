@@ -12,7 +12,9 @@ use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
     abi::{FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT, SCOPE_UDP, SeatSet},
     flow::{Fate, SETS, WAYS, is_alive, is_established, seat, window_ns},
-    names, set,
+    names,
+    quic::MAX_WORKERS,
+    set,
 };
 
 use super::{
@@ -28,6 +30,9 @@ use crate::{
 };
 
 const WINDOW_WORD: usize = offset_of!(FlowSeats, window) / 8;
+const ONLY_GROUP_WORD: usize = offset_of!(FlowSeats, only_group) / 8;
+const QUIC_LB_WORD: usize = offset_of!(FlowSeats, quic_lb) / 8;
+const WORKER_WORD: usize = offset_of!(FlowSeats, worker) / 8;
 const SEAT_WORD: usize = offset_of!(FlowSeats, seat) / 8;
 const SEAT_WORDS: usize = size_of::<FlowSeat>() / 8;
 const FLOWS_AT: usize = offset_of!(FlowSeat, flows) / 8;
@@ -63,6 +68,20 @@ pub(super) fn is_udp(key: &Key) -> bool {
     key.1 & SCOPE_UDP != 0
 }
 
+/// The words of [`FlowSeats::worker`]. Numbers beyond it, which there are none of, are left out.
+fn packed(workers: impl IntoIterator<Item = (u32, Seat)>) -> [u64; MAX_WORKERS / 4] {
+    let mut seats = [0u16; MAX_WORKERS];
+    for (number, Seat(seat)) in workers {
+        if let Some(place) = seats.get_mut(number as usize) {
+            *place = seat as u16 + 1;
+        }
+    }
+    let word = |four: &[u16]| four.iter().rev().fold(0, |word, seat| word << 16 | u64::from(*seat));
+    let mut words = [0; MAX_WORKERS / 4];
+    words.iter_mut().zip(seats.chunks(4)).for_each(|(to, four)| *to = word(four));
+    words
+}
+
 impl Flows {
     pub(super) fn map(table: &Map, seats: &Map, counts: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
         Ok(Flows {
@@ -86,6 +105,19 @@ impl Flows {
     fn count(&self, index: u32) -> Result<u64, KernelError> {
         let values = self.counts.get(&index, 0).map_err(map_error(names::FLOW_COUNTS))?;
         Ok(values.iter().sum())
+    }
+
+    /// Says which group all datagrams are of; none if there are several.
+    pub(super) fn set_only_group(&self, index: Option<u32>) {
+        self.say(ONLY_GROUP_WORD, index.map_or(0, |index| u64::from(index) + 1));
+    }
+
+    /// Changes a word if it is another: each CPU that receives keeps a copy of its cache line.
+    fn say(&self, word: usize, value: u64) {
+        let shared = &self.seats.words()[word];
+        if shared.load(Relaxed) != value {
+            shared.store(value, Relaxed);
+        }
     }
 
     /// Those of a group that take new flows: all if none of them seems well.
@@ -123,10 +155,18 @@ impl Steering {
     pub(crate) fn tend_flows(&mut self, now: Instant) {
         let idle = u64::try_from(self.flows.idle.as_nanos()).unwrap_or(u64::MAX);
         // A number of the clock's: the next master counts on.
-        let window = now.0 / window_ns(idle);
-        let shared = &self.flows.seats.words()[WINDOW_WORD];
-        if shared.load(Relaxed) != window {
-            shared.store(window, Relaxed);
+        self.flows.say(WINDOW_WORD, now.0 / window_ns(idle));
+    }
+
+    /// Says whether the QUIC connection id counts where a flow is not known.
+    pub(crate) fn go_by_ids(&self, whether: bool) {
+        self.flows.say(QUIC_LB_WORD, whether.into());
+    }
+
+    /// Says whom an id names: by the number of each worker that lives, a seat.
+    pub(crate) fn number_workers(&self, workers: impl IntoIterator<Item = (u32, Seat)>) {
+        for (index, word) in (WORKER_WORD..).zip(packed(workers)) {
+            self.flows.say(index, word);
         }
     }
 
@@ -171,6 +211,13 @@ impl Steering {
         for (fate, count) in &mut fates {
             *count = self.flows.count(MAX_SEATS as u32 + *fate as u32)?;
         }
+        // Those of known flows, which are most, are not counted twice: they are what seats were given besides the others.
+        let mut given = 0;
+        for seat in 0..MAX_SEATS as u32 {
+            given += self.flows.count(seat)?;
+        }
+        let others = fates.iter().filter(|(fate, _)| fate.is_given()).map(|(_, count)| count).sum();
+        fates[Fate::Known as usize].1 = given.saturating_sub(others);
         Ok(fates)
     }
 
@@ -224,5 +271,18 @@ impl Steering {
         let Value(mut owner) = self.owner.get(&fd, 0).map_err(map_error("OWNER"))?;
         owner.flags = owner.flags & ((1 << OWNER_SEAT_SHIFT) - 1) | u64::from(seat.0 + 1) << OWNER_SEAT_SHIFT;
         self.owner.insert(&fd, Value(owner), 0).map_err(map_error("OWNER"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_number_is_where_the_kernel_looks() {
+        let words = packed([(0, Seat(7)), (6, Seat(255)), (MAX_WORKERS as u32, Seat(1))]);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let at = |number: usize| u16::from_le_bytes([bytes[2 * number], bytes[2 * number + 1]]);
+        assert_eq!([at(0), at(1), at(6), at(MAX_WORKERS - 1)], [8, 0, 256, 0]);
     }
 }

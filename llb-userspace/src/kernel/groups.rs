@@ -57,6 +57,7 @@ impl Steering {
         members.push(Member { seat, cookie });
         if is_udp {
             self.flows.begin(cookie, seat);
+            self.flows.set_only_group(self.groups.udp().all(|known| *known == key).then_some(index));
         } else {
             let only = self.groups.tcp().all(|(known, _)| *known == key);
             self.books().set_only_group(only.then_some(index));
@@ -202,6 +203,11 @@ impl Groups {
     /// Those of TCP listeners.
     pub(super) fn tcp(&self) -> impl Iterator<Item = (&Key, &(u32, Vec<Member>))> {
         self.0.iter().filter(|(key, _)| !is_udp(key))
+    }
+
+    /// Those of UDP sockets.
+    pub(super) fn udp(&self) -> impl Iterator<Item = &Key> {
+        self.0.keys().filter(|key| is_udp(key))
     }
 
     fn remove(&mut self, cookie: u64) -> Option<(Key, u32, Seat)> {

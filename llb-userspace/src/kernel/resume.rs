@@ -121,6 +121,9 @@ impl Steering {
         let mut tcp = self.groups.tcp().map(|(_, (index, _))| *index);
         let only = tcp.next().filter(|_| tcp.next().is_none());
         self.books().set_only_group(only);
+        let mut udp = self.groups.0.iter().filter(|(key, _)| is_udp(key)).map(|(_, (index, _))| *index);
+        let only = udp.next().filter(|_| udp.next().is_none());
+        self.flows.set_only_group(only);
         Ok(gone)
     }
 

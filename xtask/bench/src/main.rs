@@ -33,6 +33,7 @@ mod spec;
 mod start;
 mod table;
 mod traffic;
+mod udp;
 mod verdict;
 mod wire;
 mod worker;

@@ -14,7 +14,7 @@ use super::pictures::Pictures;
 use super::report::{Report, Section};
 use super::round::Round;
 use super::scenario::Scenario;
-use super::{json, netns, spec, start, traffic};
+use super::{json, netns, spec, start, traffic, udp};
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
@@ -64,6 +64,8 @@ enum Set {
     Peers,
     /// What real programs are asked, under each policy
     Traffic,
+    /// Datagrams, beside plain SO_REUSEPORT
+    Udp,
 }
 
 /// Measures what is asked for.
@@ -71,6 +73,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     start::check()?;
     if args.set == Set::Traffic {
         return traffic::run(args);
+    }
+    if args.set == Set::Udp {
+        netns::enter()?;
+        return udp::run(&start::bench("bench")?, &mut std::io::stdout());
     }
     if let Err(error) = needs::BENCH.check() {
         eprintln!("{error:#}; going on without");

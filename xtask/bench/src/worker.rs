@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use llb::worker::Reporter;
 use socket2::{Domain, Socket, Type};
 
-use super::events;
 use super::wire::{self, Wish};
+use super::{events, udp};
 
 /// How long a peer may keep the worker waiting for a byte: this worker serves nobody else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,6 +36,9 @@ pub(crate) struct WorkerArgs {
     /// Serve many connections in an event loop
     #[arg(long)]
     events: bool,
+    /// Answer datagrams, and listen to none
+    #[arg(long)]
+    udp: bool,
     /// Port on 127.0.0.1 that hears of this worker once it listens
     #[arg(long)]
     ready: u16,
@@ -49,21 +52,33 @@ pub(crate) struct WorkerArgs {
 
 /// Serves until the listener breaks.
 pub(crate) fn work(args: &WorkerArgs) -> Result<()> {
+    if args.udp {
+        return udp::serve(args.port.context("a worker for datagrams needs a port")?, args.reuseport, || {
+            announce(args)
+        });
+    }
     let listener = match args.port {
         Some(port) => listen(port, args.reuseport).with_context(|| format!("cannot listen on 127.0.0.1:{port}"))?,
         None => TcpListener::from(io::stdin().as_fd().try_clone_to_owned().context("no listener was inherited")?),
     };
-    let slot: usize = std::env::var("WORKER_ID").unwrap_or_default().parse().unwrap_or(0);
-    let slowness = args.slowness.get(slot).copied().unwrap_or(1.0);
-    let mut ready = TcpStream::connect((Ipv4Addr::LOCALHOST, args.ready)).context("nobody hears that we listen")?;
-    writeln!(ready, "{slot} {}", std::process::id()).context("cannot say that this worker listens")?;
-    drop(ready);
+    let slowness = args.slowness.get(slot()).copied().unwrap_or(1.0);
+    announce(args)?;
     if args.reports > 0 {
         let reporter = Reporter::from_env()?;
         let per_tick = f64::from(args.reports) * REPORT_EVERY.as_secs_f64();
         thread::spawn(move || report(reporter, per_tick));
     }
     if args.events { events::serve(&listener, slowness) } else { serve(&listener, slowness) }
+}
+
+/// Says that this worker listens.
+fn announce(args: &WorkerArgs) -> Result<()> {
+    let mut ready = TcpStream::connect((Ipv4Addr::LOCALHOST, args.ready)).context("nobody hears that we listen")?;
+    writeln!(ready, "{} {}", slot(), std::process::id()).context("cannot say that this worker listens")
+}
+
+fn slot() -> usize {
+    std::env::var("WORKER_ID").unwrap_or_default().parse().unwrap_or(0)
 }
 
 /// Reports requests that nobody has asked for, evenly.

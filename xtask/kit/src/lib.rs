@@ -2,9 +2,9 @@
 
 pub mod apt;
 pub mod clock;
-pub mod go;
 pub mod needs;
 pub mod paths;
+pub mod pip;
 pub mod quantiles;
 pub mod random;
 pub mod results;

@@ -2,7 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::{apt, go, paths, sh, venv::Venv};
+use crate::{
+    apt, paths,
+    pip::{AIOQUIC, GO as GO_TOOLCHAIN, Packages},
+    sh,
+    venv::Venv,
+};
 
 /// A program, and the Debian packages that have it.
 struct Program {
@@ -39,7 +44,7 @@ pub struct Needs {
     /// What a reader types to have it installed.
     setup: &'static str,
     programs: &'static [Program],
-    has_go: bool,
+    packages: &'static [Packages],
     python: Option<fn() -> Venv>,
 }
 
@@ -59,25 +64,25 @@ pub const TEST: Needs = Needs {
         HAPROXY,
         GCC,
     ],
-    has_go: true,
+    packages: &[GO_TOOLCHAIN, AIOQUIC],
     python: None,
 };
 
 /// The benchmark's peers that are programs of their own, and what makes its network.
 pub const BENCH: Needs =
-    Needs { setup: "cargo xtask setup bench", programs: &[HAPROXY, NGINX, NODE, IP], has_go: false, python: None };
+    Needs { setup: "cargo xtask setup bench", programs: &[HAPROXY, NGINX, NODE, IP], packages: &[], python: None };
 
 /// What the benchmark's set of real traffic runs beside those.
 pub const TRAFFIC: Needs = Needs {
     setup: "cargo xtask setup bench",
     programs: &[HAPROXY, NGINX, NODE, IP, Program::new("openssl", &["openssl"])],
-    has_go: true,
+    packages: &[GO_TOOLCHAIN],
     python: Some(traffic_venv),
 };
 
 /// libFuzzer is C++.
 pub const FUZZ: Needs =
-    Needs { setup: "cargo xtask setup fuzz", programs: &[Program::new("c++", &["g++"])], has_go: false, python: None };
+    Needs { setup: "cargo xtask setup fuzz", programs: &[Program::new("c++", &["g++"])], packages: &[], python: None };
 
 /// What the virtual machines run on, and what is compiled and copied into them.
 pub const VM: Needs = Needs {
@@ -89,14 +94,14 @@ pub const VM: Needs = Needs {
         Program::new("/usr/bin/python3", &["python3"]),
         IP,
     ],
-    has_go: false,
+    packages: &[],
     python: None,
 };
 
 /// Go alone.
-pub const GO: Needs = Needs { setup: "cargo xtask setup", programs: &[], has_go: true, python: None };
+pub const GO: Needs = Needs { setup: "cargo xtask setup", programs: &[], packages: &[GO_TOOLCHAIN], python: None };
 
-/// What fetches the Go toolchain.
+/// What fetches packages into target/.
 const PIP: Program = Program::new("pip3", &["python3-pip"]);
 
 /// What makes Python environments.
@@ -118,7 +123,7 @@ impl Needs {
     pub fn check(&self) -> Result<()> {
         let mut missing: Vec<_> =
             self.missing(Program::is_there).iter().map(|program| program.name.to_owned()).collect();
-        missing.extend((self.has_go && !go::is_there()).then(|| "Go".to_owned()));
+        missing.extend(self.packages.iter().filter(|some| !some.are_there()).map(|some| some.name.to_owned()));
         if let Some(venv) = self.python.map(|venv| venv()).filter(|venv| !venv.is_there()) {
             missing.push(format!("the Python packages of {}", venv.requirements.display()));
         }
@@ -134,16 +139,15 @@ impl Needs {
     /// If it cannot be installed, or we may not.
     pub fn provide(&self) -> Result<()> {
         let mut missing = self.missing(Program::is_there);
-        missing.extend((self.has_go && !go::is_there() && !PIP.is_there()).then_some(&PIP));
+        let wants_pip = self.packages.iter().any(|some| !some.are_there()) && !PIP.is_there();
+        missing.extend(wants_pip.then_some(&PIP));
         let venv = self.python.map(|venv| venv()).filter(|venv| !venv.is_there());
         missing.extend((venv.is_some() && !VENV.is_there()).then_some(&VENV));
         apt::install(&packages_of(&missing))?;
         for service in missing.iter().filter_map(|program| program.service) {
             apt::disable(service)?;
         }
-        if self.has_go {
-            go::provide()?;
-        }
+        self.packages.iter().try_for_each(Packages::provide)?;
         venv.map_or(Ok(()), |venv| venv.provide()).context("cannot install the Python packages")
     }
 

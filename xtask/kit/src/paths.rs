@@ -44,6 +44,11 @@ pub fn fixtures() -> PathBuf {
     root().join("tests/fixtures")
 }
 
+/// The packages in Python that a QUIC server is made of; tests/quic.rs looks there.
+pub(crate) fn aioquic() -> PathBuf {
+    root().join("target/aioquic")
+}
+
 /// The go command that builds the worker in Go, and its cache; tests/harness/example.rs looks there.
 pub fn go() -> PathBuf {
     root().join("target/go")

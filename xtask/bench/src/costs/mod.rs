@@ -34,6 +34,9 @@ const LESS: [&str; 2] = ["reports", "off"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CostsArgs {
+    /// Measure the programs under datagrams only
+    #[arg(long)]
+    udp: bool,
     /// Write the figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -50,6 +53,11 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
 
     let mut report = Report { machine: Machine::look()?, ..Report::default() };
+    if args.udp {
+        report.programs.push(programs::measure_datagrams(&bench).context("datagrams")?);
+        print!("{}", report.text());
+        return Ok(());
+    }
     for policy in POLICIES {
         for seats in SEATS {
             let costs = programs::measure(&bench, policy, "full", seats);
@@ -60,6 +68,7 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
         let costs = programs::measure(&bench, "least-latency", tracking, SEATS[0]);
         report.programs.push(costs.with_context(|| format!("--tracking {tracking}"))?);
     }
+    report.programs.push(programs::measure_datagrams(&bench).context("datagrams")?);
     report.reports = Some(reports::measure()?);
     report.master = master::measure(&bench)?;
     print!("{}", report.text());

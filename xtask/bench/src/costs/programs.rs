@@ -15,6 +15,7 @@ use super::runs::{Runs, Shown, net_ns};
 use crate::closed;
 use crate::fleet::{Bench, Fleet};
 use crate::spec::CLIENTS;
+use crate::udp::{self, Echo};
 use llb_kit::quantiles::median;
 
 /// Load that is not counted: every worker has joined, and the caches are warm.
@@ -47,23 +48,41 @@ pub(super) struct Program {
 
 pub(super) fn measure(bench: &Bench, policy: &'static str, tracking: &'static str, seats: usize) -> Result<Costs> {
     let fleet = Fleet::steered(bench, policy, tracking, seats)?;
-    let held = held_by(fleet.first().context("the fleet has no process")?)?;
+    let load = |duration| Ok(closed::run(fleet.addr, CLIENTS, 1, duration)?.latencies.len());
+    under(policy, tracking, seats, fleet.first(), load)
+}
+
+/// The same of datagrams of flows that are known. What is a connection elsewhere is an answer here.
+pub(super) fn measure_datagrams(bench: &Bench) -> Result<Costs> {
+    let fleet = Echo::start(bench, true)?;
+    under("known flows", "full", udp::WORKERS, fleet.llb(), |duration| fleet.exchange(duration))
+}
+
+/// What it costs while a load of this duration runs, which says how many answers there were.
+fn under(
+    policy: &'static str,
+    tracking: &'static str,
+    seats: usize,
+    llb: Option<Pid>,
+    load: impl Fn(Duration) -> Result<usize> + Sync,
+) -> Result<Costs> {
+    let held = held_by(llb.context("the fleet has no process")?)?;
     let empty = Empty::new()?;
-    closed::run(fleet.addr, CLIENTS, 1, WARM_UP)?;
+    load(WARM_UP)?;
     // They end when this is closed, also by our own end.
     let statistics = enable_stats(Stats::RunTime)?;
-    let (seen, slices) = thread::scope(|scope| {
-        let load = scope.spawn(|| closed::run(fleet.addr, CLIENTS, 1, SLICE * SLICES));
+    let (answers, slices) = thread::scope(|scope| {
+        let load = scope.spawn(|| load(SLICE * SLICES));
         let beside = scope.spawn(|| empty.load(SLICE * SLICES));
         let slices: Vec<Slice> = (0..SLICES).map(|_| Slice::take(&held, &empty)).collect::<Result<_>>()?;
         beside.join().expect("the load does not panic")?;
         anyhow::Ok((load.join().expect("the load does not panic")?, slices))
     })?;
     drop(statistics);
-    if seen.latencies.is_empty() {
-        bail!("nobody answers at {}", fleet.addr);
+    if answers == 0 {
+        bail!("nobody answers");
     }
-    let answers = seen.latencies.len() as f64;
+    let answers = answers as f64;
     let median_of = |of: &dyn Fn(&Slice) -> Option<f64>| median(slices.iter().filter_map(of).collect());
     let program = |(index, held): (usize, &Held)| Program {
         name: held.name.clone(),

@@ -26,6 +26,7 @@ fn target_ns(program: &str, seats: usize) -> Option<f64> {
         "llb_steer" if seats <= 8 => Some(150.0),
         "llb_steer" => Some(250.0),
         "llb_ingress" | "llb_egress" => Some(60.0),
+        "llb_flow" => Some(100.0),
         _ => None,
     }
 }

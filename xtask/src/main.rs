@@ -11,6 +11,7 @@ mod clock;
 #[cfg(feature = "all-chores")]
 mod costs;
 mod demo;
+mod dist;
 mod ebpf;
 mod fuzz;
 #[cfg(not(feature = "all-chores"))]
@@ -52,6 +53,8 @@ enum Chore {
     Costs(costs::CostsArgs),
     /// Build llb and show what it does; asks for root
     Demo,
+    /// Make packages of llb: .deb, .rpm and a tarball, for x86-64 and aarch64
+    Dist(dist::DistArgs),
     /// Compile the kernel side and write the object that llb-userspace embeds
     Ebpf {
         /// Rebuild elsewhere and compare with the committed object instead of replacing it
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "all-chores")]
         Chore::Costs(args) => costs::run(&args),
         Chore::Demo => demo::run(),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Fuzz(args) => fuzz::run(&args),

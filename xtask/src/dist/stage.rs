@@ -20,6 +20,10 @@ const PACKAGED: &str = "/usr/bin/llb";
 /// operator to hand over.
 const RELOAD_UNITS: &str = "#!/bin/sh\nif [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi\n";
 
+/// cargo-generate-rpm packs files without their directories, so rpm removes none. One that is not empty is another version's.
+const REMOVE_DIRECTORIES: &str =
+    "rmdir /usr/share/llb /usr/share/doc/llb/examples /usr/share/doc/llb 2> /dev/null || true\n";
+
 /// The tree, and the units of it that were written for another place.
 pub(crate) struct Stage(PathBuf);
 
@@ -80,8 +84,10 @@ pub(crate) fn fill(machine: Machine) -> Result<Stage> {
     ] {
         stage.add(from, to)?;
     }
-    for script in ["postinst", "postrm"] {
-        write(&directory().join("scripts").join(script), RELOAD_UNITS.as_bytes(), 0o755)?;
+    for (script, text) in
+        [("postinst", RELOAD_UNITS.to_owned()), ("postrm", format!("{RELOAD_UNITS}{REMOVE_DIRECTORIES}"))]
+    {
+        write(&directory().join("scripts").join(script), text.as_bytes(), 0o755)?;
     }
     Ok(stage)
 }

@@ -372,6 +372,16 @@ fn every_command_is_documented() {
 }
 
 #[test]
+fn packages_and_compiler_are_named_by_their_versions() {
+    let page = read("docs/install.md");
+    let rust = env!("CARGO_PKG_RUST_VERSION");
+    assert!(page.contains(&format!("Rust {rust} or newer")) && read("README.md").contains(&format!("Rust ({rust})")));
+    for name in ["llb_VERSION-1_amd64.deb", "llb-VERSION-1.x86_64.rpm", "llb-VERSION-x86_64-linux.tar.gz"] {
+        assert!(page.contains(&name.replace("VERSION", env!("CARGO_PKG_VERSION"))), "{name}");
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere_and_every_named_test_is_there() {
     let mut tests = 0;
     for page in &pages() {

@@ -21,6 +21,9 @@
 //!     scrape: Some("/metrics".parse()?),
 //!     agent: Some("10.0.0.1:9777".parse()?),
 //!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
+//!     // Slots 0 and 2 on CPU 0, slots 1 and 3 on CPU 1.
+//!     cpus: vec![0, 1],
+//!     nice: Some(5),
 //!     ..Config::new("node", ["server.js"])
 //! };
 //! assert_eq!(config.policy, Policy::LeastLatency);
@@ -45,7 +48,10 @@ pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
 pub use crate::kernel::Sticky;
-use crate::kernel::{Limit, OwnPorts};
+use crate::{
+    kernel::{Limit, OwnPorts},
+    model::Slot,
+};
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
 ///
@@ -202,6 +208,10 @@ pub struct Config {
     pub agent: Option<SocketAddr>,
     /// Whether a client's connections all go to one slot. Not with [`Policy::Hash`].
     pub sticky: Option<Sticky>,
+    /// The CPUs that workers run on, each on one: the slots in order, and from the first again. Empty: as llb itself.
+    pub cpus: Vec<usize>,
+    /// How much workers give way to other processes, 0 to 19; none: as much as llb.
+    pub nice: Option<i32>,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -245,9 +255,17 @@ impl Config {
             scrape: None,
             agent: None,
             sticky: None,
+            cpus: Vec::new(),
+            nice: None,
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),
         }
+    }
+
+    /// The CPU of the workers of a slot, if they have one.
+    pub(crate) fn cpu_of(&self, slot: Slot) -> Option<usize> {
+        let at = (slot.0 as usize).checked_rem(self.cpus.len())?;
+        self.cpus.get(at).copied()
     }
 }

@@ -1,6 +1,7 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
 mod demo;
+mod dist;
 mod ebpf;
 mod fuzz;
 mod lint;
@@ -20,6 +21,8 @@ use clap::Parser;
 enum Chore {
     /// Build llb and show what it does; asks for root
     Demo,
+    /// Make packages of llb: .deb, .rpm and a tarball, for x86-64 and aarch64
+    Dist(dist::DistArgs),
     /// Compile the kernel side and write the object that llb-userspace embeds
     Ebpf {
         /// Rebuild elsewhere and compare with the committed object instead of replacing it
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
     }
     let done = match Chore::parse() {
         Chore::Demo => demo::run(),
+        Chore::Dist(args) => dist::run(&args),
         Chore::Ebpf { check: false } => ebpf::rebuild(),
         Chore::Ebpf { check: true } => ebpf::check(),
         Chore::Fuzz(args) => fuzz::run(&args),

@@ -11,6 +11,7 @@ use crate::{
     fleet::Name,
     kernel::{Limit, OwnPorts},
     observe::log::{self, LogFormat},
+    sys::affinity,
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -155,6 +156,12 @@ pub(super) struct RunArgs {
     /// How long a client is remembered that makes no new connection [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = ttl)]
     pub sticky_ttl: Option<Duration>,
+    /// Run each worker on one CPU: the slots in order on these, and from the first again; a list as 0-3,8, or auto: all that llb may use
+    #[arg(long, value_name = "auto|LIST", value_parser = cpus)]
+    pub cpus: Option<Cpus>,
+    /// How much workers give way to other processes, 0 to 19 [default: as much as llb]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub nice: Option<i32>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -526,6 +533,21 @@ fn concurrency(text: &str) -> Result<Concurrency, String> {
         Ok(concurrency) => Ok(Concurrency(Some(concurrency))),
         Err(_) if text == "off" => Ok(Concurrency(None)),
         Err(_) => Err("give a number, or off".into()),
+    }
+}
+
+/// CPUs, by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cpus {
+    /// Those that llb may use.
+    Auto,
+    List(Vec<usize>),
+}
+
+fn cpus(text: &str) -> Result<Cpus, String> {
+    match text {
+        "auto" => Ok(Cpus::Auto),
+        list => affinity::list(list).map(Cpus::List).ok_or_else(|| "give auto, or numbers of CPUs, as 0-3,8".into()),
     }
 }
 

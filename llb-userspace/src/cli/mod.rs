@@ -20,7 +20,8 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Cli, Command};
+use clap::CommandFactory;
 use merge::{MergeError, Merged, at_its_line, merge};
 #[cfg(feature = "top")]
 pub(crate) use status::age;
@@ -57,6 +58,12 @@ pub fn main(demo: Demo) -> ExitCode {
     });
     stderr::flush();
     code
+}
+
+/// The command line, of which the manual pages and the shells' completions are made.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 fn run_command(Merged { cli, file }: Merged, demo: Demo) -> anyhow::Result<ExitCode> {

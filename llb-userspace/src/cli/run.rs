@@ -6,7 +6,7 @@ use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    args::{Concurrency, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
+    args::{Concurrency, Cpus, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
     process,
 };
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     engine,
     fleet::Identity,
     observe::{log, stderr},
+    sys::affinity,
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -138,9 +139,18 @@ fn sticky(args: &RunArgs) -> Result<Option<Sticky>, NobodySticks> {
     }
 }
 
+fn cpus(args: &RunArgs) -> anyhow::Result<Vec<usize>> {
+    match &args.cpus {
+        None => Ok(Vec::new()),
+        Some(Cpus::List(list)) => Ok(list.clone()),
+        Some(Cpus::Auto) => affinity::ours().context("cannot tell which CPUs llb may use for --cpus auto"),
+    }
+}
+
 /// What the arguments ask for.
 pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
     let concurrency = concurrency(&args)?;
+    let cpus = cpus(&args)?;
     let recycling = recycling(&args)?;
     let metrics = metrics(&args)?;
     let agent = agent(&args)?;
@@ -179,6 +189,8 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         scrape,
         agent,
         sticky,
+        cpus,
+        nice: args.nice,
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

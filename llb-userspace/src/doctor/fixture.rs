@@ -14,7 +14,7 @@ use crate::{
         CgroupError, FleetCgroup, Identity, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
     },
     model::{Generation, Slot},
-    sys::{mounts::MountsError, pidfd::PidFd},
+    sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},
 };
 
 /// How long a worker may take to start and to say so; it takes some milliseconds.
@@ -104,6 +104,7 @@ impl CgroupFixture {
             generation: Generation(0),
             identity,
             notify: None,
+            scheduling: Scheduling::default(),
             output: Output::Captured,
         };
         let Spawned { pidfd, child, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;

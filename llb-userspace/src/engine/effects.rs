@@ -14,7 +14,10 @@ use crate::{
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, log::EVENTS, stderr},
     report::say,
-    sys::clock::{self, wall_ms},
+    sys::{
+        child::Scheduling,
+        clock::{self, wall_ms},
+    },
 };
 
 impl Engine {
@@ -108,6 +111,7 @@ impl Engine {
             identity: self.config.identity.as_ref(),
             // Programs that find it may insist on being heard, or leave others unheard.
             notify: (self.config.ready_when == ReadyWhen::Ready).then(|| self.notify.address()),
+            scheduling: Scheduling { cpu: self.config.cpu_of(slot), nice: self.config.nice },
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     model::{Generation, Slot},
     sys::{
-        child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance},
+        child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance, Scheduling},
         pidfd::PidFd,
     },
 };
@@ -55,6 +55,8 @@ pub struct Order<'a> {
     pub identity: Option<&'a Identity>,
     /// What it sees as `NOTIFY_SOCKET`.
     pub notify: Option<&'a OsStr>,
+    /// Where and how readily it runs.
+    pub scheduling: Scheduling,
     /// Where its words go.
     pub output: Output,
 }
@@ -101,7 +103,12 @@ pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnE
     let entrance = cgroup.entrance()?;
     let Channel { ours, workers } = channel().map_err(failed("make a channel for"))?;
     let credentials = order.identity.map(|who| Credentials { uid: who.uid, gid: who.gid, groups: &who.groups });
-    let inheritance = Inheritance { cgroup_procs: entrance.as_fd(), channel: workers.as_fd(), credentials };
+    let inheritance = Inheritance {
+        cgroup_procs: entrance.as_fd(),
+        channel: workers.as_fd(),
+        credentials,
+        scheduling: order.scheduling,
+    };
     let mut child = child::spawn(command(order), inheritance).map_err(|error| match error {
         ChildError::Start(source) => diagnosis::explain(order, source),
         ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error.into() },

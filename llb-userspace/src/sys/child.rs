@@ -13,6 +13,7 @@ use std::{
 use nix::{
     errno::Errno,
     libc,
+    sched::{CpuSet, sched_setaffinity},
     sys::signal::{SigSet, SigmaskHow},
     unistd::{Gid, Pid, Uid, geteuid, setgroups, setpgid, setresgid, setresuid, setsid},
 };
@@ -35,6 +36,17 @@ pub struct Inheritance<'a> {
     pub channel: BorrowedFd<'a>,
     /// Who it becomes, if not who we are.
     pub credentials: Option<Credentials<'a>>,
+    /// Where and how readily it runs.
+    pub scheduling: Scheduling,
+}
+
+/// Where and how readily a process runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduling {
+    /// On this CPU alone, if not on those of ours.
+    pub cpu: Option<usize>,
+    /// How much it gives way to others, if not as much as we.
+    pub nice: Option<i32>,
 }
 
 /// A user and groups, by their numbers.
@@ -84,10 +96,14 @@ pub enum Step {
     Capabilities,
     /// No signal is blocked.
     Signals,
+    /// On its CPU.
+    Cpu,
+    /// With its priority.
+    Nice,
 }
 
 impl Step {
-    const ALL: [Step; 8] = [
+    const ALL: [Step; 10] = [
         Step::Terminal,
         Step::Cgroup,
         Step::Descriptors,
@@ -96,6 +112,8 @@ impl Step {
         Step::User,
         Step::Capabilities,
         Step::Signals,
+        Step::Cpu,
+        Step::Nice,
     ];
 
     fn attempt(self) -> &'static str {
@@ -108,6 +126,8 @@ impl Step {
             Step::User => "become its user; llb needs CAP_SETUID for --user",
             Step::Capabilities => "give up llb's capabilities",
             Step::Signals => "unblock its signals",
+            Step::Cpu => "run on the CPU that --cpus gives it; there is none of that number, or llb may not use it",
+            Step::Nice => "take on the priority of --nice, which is above llb's own",
         }
     }
 }
@@ -123,10 +143,12 @@ pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child
     // hears of exec's failure is not what the child replaces by the channel.
     let channel = inheritance.channel.try_clone_to_owned().map_err(ChildError::Start)?;
     let (procs_fd, channel_fd) = (inheritance.cgroup_procs.as_raw_fd(), channel.as_fd().as_raw_fd());
+    let Scheduling { cpu, nice } = inheritance.scheduling;
+    let cpus = cpu.map(only).transpose().map_err(|errno| understand(failed(Step::Cpu, errno)))?;
     let credentials = inheritance.credentials.map(|c| (c.uid, c.gid, c.groups.to_vec()));
     let become_worker = move || {
         let credentials = credentials.as_ref().map(|(uid, gid, groups)| Credentials { uid: *uid, gid: *gid, groups });
-        become_worker(procs_fd, channel_fd, credentials)
+        become_worker(procs_fd, channel_fd, credentials, cpus.as_ref(), nice)
     };
     // SAFETY: `become_worker` only makes system calls, allocates nothing and takes no lock but those of libc's setters of
     // users and groups, which are for other threads, of which a child has none. The descriptors are open until the
@@ -142,10 +164,30 @@ pub fn spawn(mut command: Command, inheritance: Inheritance<'_>) -> Result<Child
     child.map_err(understand)
 }
 
+/// One CPU and no other.
+fn only(cpu: usize) -> nix::Result<CpuSet> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu).map(|()| cpus)
+}
+
 /// Runs in the child: async-signal-safe calls only.
-fn become_worker(procs: RawFd, channel: RawFd, credentials: Option<Credentials<'_>>) -> io::Result<()> {
+fn become_worker(
+    procs: RawFd,
+    channel: RawFd,
+    credentials: Option<Credentials<'_>>,
+    cpus: Option<&CpuSet>,
+    nice: Option<i32>,
+) -> io::Result<()> {
     leave_terminal().map_err(|errno| failed(Step::Terminal, errno))?;
     enter_cgroup(procs).map_err(|errno| failed(Step::Cgroup, errno))?;
+    if let Some(cpus) = cpus {
+        sched_setaffinity(Pid::from_raw(0), cpus).map_err(|errno| failed(Step::Cpu, errno))?;
+    }
+    if let Some(nice) = nice {
+        // SAFETY: takes no pointers. 0 is the process that calls.
+        let set = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
+        Errno::result(set).map_err(|errno| failed(Step::Nice, errno))?;
+    }
     // Exec resets the signals that are handled, but an ignored one stays ignored, and servers rely on the default.
     signals::restore_defaults();
     limits::restore_files();
@@ -239,7 +281,7 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::{ChildError, Inheritance, Step, failed, spawn, understand};
+    use super::{ChildError, Inheritance, Scheduling, Step, failed, spawn, understand};
 
     #[test]
     fn steps_travel_in_error_numbers() {
@@ -257,7 +299,12 @@ mod tests {
         // Nothing can be written to what is open for reading.
         let read_only = File::open("/dev/null").unwrap();
         let (channel, _ours) = UnixStream::pair().unwrap();
-        let inheritance = Inheritance { cgroup_procs: read_only.as_fd(), channel: channel.as_fd(), credentials: None };
+        let inheritance = Inheritance {
+            cgroup_procs: read_only.as_fd(),
+            channel: channel.as_fd(),
+            credentials: None,
+            scheduling: Scheduling::default(),
+        };
 
         let error = spawn(Command::new("true"), inheritance).unwrap_err();
 

@@ -4,6 +4,8 @@
 #[cfg(feature = "master")]
 pub mod activity;
 #[cfg(feature = "master")]
+pub mod affinity;
+#[cfg(feature = "master")]
 pub mod born;
 #[cfg(feature = "master")]
 pub mod bpffs;

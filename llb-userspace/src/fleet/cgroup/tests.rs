@@ -16,7 +16,7 @@ use crate::{
         spawn::{Order, Output, Spawned, spawn},
     },
     model::{Generation, Slot},
-    sys::testing::until,
+    sys::{child::Scheduling, testing::until},
 };
 
 /// A fleet of a name that no other test has, cleared away when the test ends, however it ends.
@@ -48,6 +48,7 @@ impl Scene {
             generation: Generation(0),
             identity: None,
             notify: None,
+            scheduling: Scheduling::default(),
             output: Output::Inherited,
         };
         let Spawned { pid, child, .. } = spawn(&order, cgroup).unwrap();

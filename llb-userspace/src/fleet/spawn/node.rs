@@ -72,6 +72,7 @@ mod tests {
     use crate::{
         fleet::spawn::{Order, Output},
         model::{Generation, Slot},
+        sys::child::Scheduling,
     };
 
     fn is_node(command: &[&str]) -> bool {
@@ -85,6 +86,7 @@ mod tests {
             generation: Generation(1),
             identity: None,
             notify: None,
+            scheduling: Scheduling::default(),
             output: Output::Inherited,
         })
     }

@@ -24,7 +24,7 @@ use crate::{
         user::Identity,
     },
     model::{Generation, Slot},
-    sys::testing::until,
+    sys::{child::Scheduling, testing::until},
 };
 
 /// A worker's cgroup, cleared away when the test ends, however it ends.
@@ -57,8 +57,18 @@ impl Scene {
         let args: Vec<OsString> = args.iter().map(Into::into).collect();
         let output = Output::Captured;
         let (slot, generation) = (Slot(7), Generation(2));
-        let order =
-            Order { program, args: &args, directory, slot, number: 5, generation, identity, notify: None, output };
+        let order = Order {
+            program,
+            args: &args,
+            directory,
+            slot,
+            number: 5,
+            generation,
+            identity,
+            notify: None,
+            scheduling: Scheduling::default(),
+            output,
+        };
         spawn(&order, &self.cgroup)
     }
 

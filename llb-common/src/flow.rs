@@ -245,6 +245,12 @@ impl Fate {
     ];
 
     /// Whether the program gave the datagram to a worker, other than for its flow's sake.
+    ///
+    /// ```
+    /// use llb_common::flow::Fate;
+    ///
+    /// assert!(Fate::New.is_given() && !Fate::Known.is_given());
+    /// ```
     #[must_use]
     pub const fn is_given(self) -> bool {
         matches!(self, Fate::New | Fate::Moved | Fate::ByServerId | Fate::UnknownServerId)

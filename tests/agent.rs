@@ -205,7 +205,9 @@ impl Haproxy {
         let mut command = Command::new("haproxy");
         command.args([Path::new("-db"), Path::new("-f"), &config]).stdout(log).stderr(errors);
         let haproxy = Haproxy { child: command.spawn().expect("haproxy, of Debian"), stats };
-        until("it listens", || TcpStream::connect("127.0.0.1:8001").is_ok());
+        // Its own socket gets its name after the ports are bound.
+        let listens = || TcpStream::connect("127.0.0.1:8001").is_ok() && UnixStream::connect(&haproxy.stats).is_ok();
+        until("it listens", listens);
         haproxy
     }
 

@@ -83,7 +83,7 @@ pub fn obey<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, clien
         // While it waited another of its connections may have found a home.
         let (home, _) = sticky::seat_for(client, known.group, now);
         if home == NO_SEAT {
-            sticky::llb_note(client.hi, client.lo, seat, 1, now);
+            sticky::note(client, known.group, seat, sticky::MADE, now);
         } else {
             seat = home;
         }

@@ -512,9 +512,18 @@ pub fn newcomer(client: &Source) -> Option<Client> {
     unsafe { NEWCOMERS.get(client) }.copied()
 }
 
-/// Remembers a newcomer. A full LRU map drops one that has not come for long.
+/// `BPF_NOEXIST`
+const IF_NEW: u64 = 1;
+
+/// Remembers a newcomer; false if it is remembered already. A full LRU map drops one that has not come for long.
 #[inline(always)]
-pub fn enter_newcomer(client: &Source, entry: &Client) {
+pub fn enter_newcomer(client: &Source, entry: &Client) -> bool {
+    NEWCOMERS.insert(client, entry, IF_NEW).is_ok()
+}
+
+/// Remembers a newcomer anew.
+#[inline(always)]
+pub fn renew_newcomer(client: &Source, entry: &Client) {
     let _ = NEWCOMERS.insert(client, entry, 0);
 }
 
@@ -527,9 +536,7 @@ pub fn leave_newcomers(client: &Source) {
 /// Remembers a client; false if it is remembered already.
 #[inline(always)]
 pub fn enter_client(client: &Source, entry: &Client) -> bool {
-    /// `BPF_NOEXIST`
-    const NEW: u64 = 1;
-    CLIENTS.insert(client, entry, NEW).is_ok()
+    CLIENTS.insert(client, entry, IF_NEW).is_ok()
 }
 
 /// The seat of a home that takes new connections in a group, or [`NO_SEAT`].

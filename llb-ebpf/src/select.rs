@@ -111,8 +111,10 @@ fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listen
     let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
     let now = kernel::now();
     // Whose slot is up does not wait in line: nobody else may serve it.
+    let mut tried = 0;
     if STICKY {
         let (seat, is_home) = sticky::seat_for(client, index, now);
+        tried = if seat == NO_SEAT { 0 } else { sticky::TRIED };
         if seat != NO_SEAT && maps::select(ctx, index, seat) {
             llb_charge(seat, now);
             return Chosen { seat, outcome: if is_home { Outcome::Sticky } else { Outcome::PassedOver } };
@@ -155,12 +157,16 @@ fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listen
             if !maps::select(ctx, index, seat) {
                 return hash(Outcome::FallbackSelectFailed);
             }
-            llb_charge(seat, now);
             if STICKY {
                 // SAFETY: the context is valid during the program's run.
                 let is_made = unsafe { !(*ctx.md).__bindgen_anon_4.migrating_sk.is_null() };
-                sticky::llb_note(client.hi, client.lo, seat, is_made.into(), now);
+                let made = if is_made { sticky::MADE } else { 0 };
+                let noted = sticky::note(client, index, seat, made | tried, now);
+                if noted != seat && maps::select(ctx, index, noted) {
+                    seat = noted;
+                }
             }
+            llb_charge(seat, now);
             let is_first = first && seat == chosen;
             Chosen { seat, outcome: if is_first { Outcome::First } else { Outcome::PassedOver } }
         }

@@ -114,8 +114,9 @@ pub fn established(ctx: &SockOpsContext) {
     let source = if ctx.family() == AF_INET { Source::v4(u32::from_be(ip4)) } else { v6(ip6) };
     let client = masked(source);
     let Some(newcomer) = maps::newcomer(&client) else { return };
-    maps::leave_newcomers(&client);
+    // In this order: who looks meanwhile finds it in one of the maps.
     enter(&client, newcomer);
+    maps::leave_newcomers(&client);
 }
 
 /// Enters a client, if none is there yet.
@@ -173,7 +174,9 @@ pub extern "C" fn llb_find(hi: u64, lo: u64, group: u32, now: u64) -> u32 {
     if client == NOBODY || matches!(policy, Policy::Hash) {
         return NEW;
     }
-    let Some(entry) = maps::client(&client).or_else(|| maps::newcomer_ptr(&client)) else { return NEW };
+    // It may change from one map to the other between two looks.
+    let entry = maps::client(&client).or_else(|| maps::newcomer_ptr(&client)).or_else(|| maps::client(&client));
+    let Some(entry) = entry else { return NEW };
     // SAFETY: words of STICKY and of a client's entry, which another may write at the same time: each is one word.
     unsafe {
         let (ttl_ns, slots) = terms(sticky);
@@ -262,28 +265,40 @@ fn clients_of(home: u32) -> u64 {
     }
 }
 
-/// Notes where a client has gone that was not found at home. One whose slot is out only stays there until it is well again.
-/// `is_made`: its connection is established, so it is no newcomer.
+/// [`llb_note`]: its connection is established, so it is no newcomer.
+pub const MADE: u32 = 1;
+/// [`llb_note`]: where it was found could not be chosen.
+pub const TRIED: u32 = 2;
+
+/// Notes where a client goes that was not found at home, and returns that: `at` is its group, and in the lower half the seat that
+/// was chosen. Where another of its connections was faster, on another CPU, it goes where that has gone. One whose slot is out only
+/// stays away until it is well again.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn llb_note(hi: u64, lo: u64, seat: u32, is_made: u32, now: u64) -> u32 {
+pub extern "C" fn llb_note(hi: u64, lo: u64, at: u64, how: u32, now: u64) -> u32 {
     let client = Source { hi, lo };
-    let Some(sticky) = maps::sticky().filter(|_| client != NOBODY) else { return 0 };
+    let (group, seat) = ((at >> 32) as u32, at as u32);
+    let Some(sticky) = maps::sticky().filter(|_| client != NOBODY) else { return seat };
     // SAFETY: words of STICKY and of a client's entry.
     unsafe {
         let home = home_of(sticky, seat);
         if home == NO_HOME {
-            return 0;
+            return seat;
         }
         let Some(entry) = maps::client(&client) else {
-            kernel::add(&raw mut (*sticky).new, 1);
             let entry = Client { used_at: now, home, away: NO_HOME };
-            if is_made == 0 {
-                maps::enter_newcomer(&client, &entry);
-            } else {
+            if how & MADE != 0 {
                 enter(&client, entry);
+            } else if !maps::enter_newcomer(&client, &entry) {
+                let found = llb_find(hi, lo, group, now);
+                if found < OUT {
+                    return found & (MAX_SEATS as u32 - 1);
+                }
+                // It came long ago.
+                maps::renew_newcomer(&client, &entry);
             }
-            return 1;
+            kernel::add(&raw mut (*sticky).new, 1);
+            return seat;
         };
         let (ttl_ns, slots) = terms(sticky);
         let known = Client {
@@ -292,8 +307,14 @@ pub extern "C" fn llb_note(hi: u64, lo: u64, seat: u32, is_made: u32, now: u64) 
             away: NO_HOME,
         };
         if is_known(&known, ttl_ns, slots, now) {
+            if how & TRIED == 0 {
+                let found = llb_find(hi, lo, group, now);
+                if found < OUT {
+                    return found & (MAX_SEATS as u32 - 1);
+                }
+            }
             kernel::write(&raw mut (*entry).away, home);
-            return 1;
+            return seat;
         }
         kernel::add(&raw mut (*sticky).new, 1);
         kernel::write(&raw mut (*entry).home, home);
@@ -301,7 +322,14 @@ pub extern "C" fn llb_note(hi: u64, lo: u64, seat: u32, is_made: u32, now: u64) 
         kernel::write(&raw mut (*entry).used_at, now);
         count(home);
     }
-    1
+    seat
+}
+
+/// [`llb_note`]
+#[inline(always)]
+pub fn note(client: Source, group: u32, seat: u32, how: u32, now: u64) -> u32 {
+    let at = u64::from(group) << 32 | u64::from(seat);
+    core::hint::black_box(llb_note(client.hi, client.lo, at, how, now)) & (MAX_SEATS as u32 - 1)
 }
 
 /// Where a client of a group goes that is known: its seat, and whether that is of its own slot. [`NO_SEAT`] of others.

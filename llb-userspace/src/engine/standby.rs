@@ -108,13 +108,27 @@ impl Engine {
             open.deserted_since = if workers > 0 { None } else { open.deserted_since.or(Some(now)) };
             let sight = Sight { workers, is_served_elsewhere, deserted_since: open.deserted_since };
             let is_wanted = is_wanted(sight, timeout, now);
-            if is_wanted != open.listens || workers > 0 && open.waiting() > 0 {
-                due.push((*address, is_wanted));
+            let gives = workers > 0 && open.waiting() > 0;
+            if is_wanted != open.listens || gives {
+                let taker = served.get(address).filter(|_| gives).map(|(cookie, _)| *cookie);
+                due.push((*address, is_wanted, taker));
             }
         }
-        for (address, is_wanted) in due {
+        for (address, is_wanted, taker) in due {
+            // While we have a copy of its listener too, what it is given is not lost if it dies in this moment: the end of the
+            // copy brings that back.
+            let copy = taker.and_then(|cookie| self.owner_of(cookie).and_then(|id| self.copy(id, cookie)));
+            if taker.is_some_and(|cookie| copy.is_none() && self.has_died(cookie)) {
+                continue;
+            }
             self.stand_by(address, is_wanted, now);
         }
+    }
+
+    /// Whether the worker of a listener has just died, and is a member still because its end has not been told yet.
+    fn has_died(&self, cookie: u64) -> bool {
+        let running = self.owner_of(cookie).and_then(|id| self.running.get(&id));
+        running.is_some_and(|running| running.cgroup.processes().is_ok_and(|processes| processes.is_empty()))
     }
 
     /// Listens, or does not. What waits there goes to the workers; without any it is reset.

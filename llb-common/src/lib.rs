@@ -212,7 +212,7 @@
 //! assert!(words.matter(conn.state) && words.begins == 1);
 //! let step = track::heard_in(&conn, &words, 5);
 //! llb_common::books::take(&mut conn, &llb_common::abi::Seat::default(), step);
-//! assert_eq!((wire::in_flight(&conn), wire::shakes_hands(&conn), wire::is_ticketless(&conn)), (1, false, false));
+//! assert_eq!((wire::in_flight(&conn), wire::is_ticketless(&conn)), (1, false));
 //! // The same again is a retransmission.
 //! assert_eq!(wire::advance(&mut conn.inward, 1_000, 18), None);
 //!

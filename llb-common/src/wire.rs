@@ -130,10 +130,10 @@ pub fn protocol(state: u32) -> u32 {
     state & PROTOCOL
 }
 
-/// Whether a connection's first TLS handshake is under way.
+/// Whether a TLS handshake is what a connection has in flight.
 #[must_use]
 #[inline(always)]
-pub fn shakes_hands(conn: &Conn) -> bool {
+pub(crate) fn shakes_hands(conn: &Conn) -> bool {
     conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & SHAKES != 0
 }
 

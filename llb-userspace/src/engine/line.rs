@@ -135,7 +135,7 @@ impl Engine {
         to_close.into_iter().for_each(|address| self.close_line(address, now));
         for (address, cookie) in to_open {
             // One that is just going is no pattern; there may be another with the next tick.
-            let Some(pattern) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) else { continue };
+            let Some(pattern) = self.copy_of(cookie) else { continue };
             match self.open_line(address, &pattern) {
                 Ok(()) => tracing::debug!(%address, "who finds no worker free waits in line"),
                 Err(error) => {
@@ -152,6 +152,11 @@ impl Engine {
     pub(super) fn owner_of(&self, cookie: u64) -> Option<WorkerId> {
         let holds = |listener: &Listener| listener.cookie == cookie;
         self.lives.workers().find(|worker| worker.listeners.iter().any(holds)).map(|worker| worker.id)
+    }
+
+    /// A copy of a worker's listener; it keeps that open.
+    pub(super) fn copy_of(&mut self, cookie: u64) -> Option<OwnedFd> {
+        self.owner_of(cookie).and_then(|id| self.copy(id, cookie))
     }
 
     fn open_line(&mut self, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
@@ -374,7 +379,7 @@ impl Engine {
         let member = self.updater.steering().members(address).iter().find(|member| member.seat == seat).copied();
         let Some(cookie) = member.map(|member| member.cookie) else { return };
         // One that has closed by now has handed on what it held.
-        if let Some(copy) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) {
+        if let Some(copy) = self.copy_of(cookie) {
             let _ = socket::wake(copy);
         }
     }

@@ -117,7 +117,7 @@ impl Engine {
         for (address, is_wanted, taker) in due {
             // While we have a copy of its listener too, what it is given is not lost if it dies in this moment: the end of the
             // copy brings that back.
-            let copy = taker.and_then(|cookie| self.owner_of(cookie).and_then(|id| self.copy(id, cookie)));
+            let copy = taker.and_then(|cookie| self.copy_of(cookie));
             if taker.is_some_and(|cookie| copy.is_none() && self.has_died(cookie)) {
                 continue;
             }
@@ -166,7 +166,7 @@ impl Engine {
 
     fn open_standby(&mut self, address: Address, cookie: u64) {
         // One that is just going is no pattern; there may be another with the next tick.
-        let Some(pattern) = self.owner_of(cookie).and_then(|id| self.copy(id, cookie)) else { return };
+        let Some(pattern) = self.copy_of(cookie) else { return };
         match self.bind_standby(address, &pattern) {
             Ok(socket) => {
                 self.standby.open.insert(address, Open { socket, listens: false, deserted_since: None });

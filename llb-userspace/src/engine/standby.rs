@@ -16,7 +16,7 @@ use socket2::Socket;
 use super::Engine;
 use crate::{
     config::Config,
-    fleet::State,
+    fleet::{State, find},
     line::STANDBY,
     model::{Address, Instant},
     sys::socket,
@@ -118,17 +118,22 @@ impl Engine {
             // While we have a copy of its listener too, what it is given is not lost if it dies in this moment: the end of the
             // copy brings that back.
             let copy = taker.and_then(|cookie| self.copy_of(cookie));
-            if taker.is_some_and(|cookie| copy.is_none() && self.has_died(cookie)) {
+            if taker.is_some_and(|cookie| self.has_closed(cookie, copy.as_ref())) {
                 continue;
             }
             self.stand_by(address, is_wanted, now);
         }
     }
 
-    /// Whether the worker of a listener has just died, and is a member still because its end has not been told yet.
-    fn has_died(&self, cookie: u64) -> bool {
+    /// Whether a listener, of which this is a copy if one can be had, takes nobody any more: its worker has closed it or died, and
+    /// it is a member still because that has not been told yet.
+    fn has_closed(&self, cookie: u64, copy: Option<&OwnedFd>) -> bool {
+        if let Some(copy) = copy {
+            return socket::is_listening(copy).is_ok_and(|listens| !listens);
+        }
         let running = self.owner_of(cookie).and_then(|id| self.running.get(&id));
-        running.is_some_and(|running| running.cgroup.processes().is_ok_and(|processes| processes.is_empty()))
+        let processes = running.and_then(|running| running.cgroup.processes().ok());
+        processes.is_some_and(|all| matches!(find::listener(&all, cookie), Err(find::FindError::Gone { .. })))
     }
 
     /// Listens, or does not. What waits there goes to the workers; without any it is reset.

@@ -16,7 +16,7 @@ use harness::{
 use llb::{
     common::{select::in_flight, track::outstanding_at},
     config::{Config, Policy},
-    control::{ControlError, Done, Fleet, Outcome},
+    control::{Client, ControlError},
     internals::fleet_path,
     kernel::{Books, Member, Options, Outcome as Counted, Publication, Stage as Counting, Steering},
     model::{Address, Instant, Seat},
@@ -49,7 +49,7 @@ fn workers_end_with_another_program_too_if_that_is_asked_for() {
     let (name, runtime_dir, file) = fleet_file(&stage, "ends", "on-master-exit = \"stop\"\n");
     let mut program = Command::new(built("fleet"));
     let mut program = Plain::spawn(program.arg(&file).arg(LLB).stdin(Stdio::null()).stdout(Stdio::null()));
-    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
     let mut workers = Vec::new();
     until("it serves", || {
         workers = fleet.status().map_or_else(|_| Vec::new(), |status| status.workers);
@@ -76,7 +76,7 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let said = output::Output::of(program.take_stdout());
     until("it serves", || said.text().contains(&format!("serving {ADDRESS}")));
 
-    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
     let status = fleet.status().expect("an answer");
     assert_eq!((status.workers.len(), status.pid), (2, program.pid().as_raw().cast_unsigned()));
     assert!(get(ADDRESS, "/").slot() < 2);
@@ -86,7 +86,7 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let events = fleet.events(false).expect("an answer");
     assert!(events.map(|told| format!("{:?}", told.expect("an event"))).any(|event| event.contains("scaled")));
 
-    assert!(matches!(fleet.stop(), Ok(Outcome::Done(Done { ok: true, .. }))));
+    fleet.stop().expect("it ends in order");
     assert!(program.wait(DEADLINE).success(), "{}", said.text());
     assert!(matches!(fleet.status(), Err(ControlError::NotRunning { .. })));
     assert!(!fleet_path(&name.parse().expect("a name")).expect("a cgroup").exists());

@@ -28,17 +28,6 @@ use crate::{
 };
 
 /// Why a cgroup cannot be had, or rid of.
-///
-/// ```
-/// use llb::engine::{CgroupError, MountsError};
-///
-/// /// Whether another machine, or a system that is set up otherwise, would do.
-/// fn is_the_machines(error: &CgroupError) -> bool {
-///     matches!(error, CgroupError::Mounts(MountsError::NotMounted | MountsError::NoCgroup) | CgroupError::Create { .. })
-/// }
-/// assert!(is_the_machines(&MountsError::NotMounted.into()));
-/// assert!(!is_the_machines(&CgroupError::Alive { path: "/sys/fs/cgroup/llb.web".into() }));
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CgroupError {

@@ -121,14 +121,16 @@ impl Stage {
         let program = self.path().join(name);
         if let Some(directory) = env::var_os(COMPILED) {
             fs::copy(Path::new(&directory).join(name), &program).expect("a compiled fixture");
-            return program.to_str().expect("a path in UTF-8").to_owned();
+        } else {
+            let compiled = Command::new("cc")
+                .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
+                .args([&program, Path::new(&fixture(&format!("{name}.c")))])
+                .output()
+                .expect("cc");
+            assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         }
-        let compiled = Command::new("cc")
-            .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
-            .args([&program, Path::new(&fixture(&format!("{name}.c")))])
-            .output()
-            .expect("cc");
-        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        // Whatever this process's umask is: some workers are other users.
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program of our own");
         program.to_str().expect("a path in UTF-8").to_owned()
     }
 

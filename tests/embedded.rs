@@ -14,9 +14,10 @@ use harness::{
     DEADLINE, Plain, Stage, example::built, fleet::LLB, get, identity::is_gone, output, stage::fixture, until,
 };
 use llb::{
+    Fleet, FleetBuilder, RunError,
     common::{select::in_flight, track::outstanding_at},
     config::{Config, Policy},
-    control::{ControlError, Done, Fleet, Outcome},
+    control::{Client, ControlError, Reload},
     internals::fleet_path,
     kernel::{Books, Member, Options, Outcome as Counted, Publication, Stage as Counting, Steering},
     model::{Address, Instant, Seat},
@@ -49,7 +50,7 @@ fn workers_end_with_another_program_too_if_that_is_asked_for() {
     let (name, runtime_dir, file) = fleet_file(&stage, "ends", "on-master-exit = \"stop\"\n");
     let mut program = Command::new(built("fleet"));
     let mut program = Plain::spawn(program.arg(&file).arg(LLB).stdin(Stdio::null()).stdout(Stdio::null()));
-    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
     let mut workers = Vec::new();
     until("it serves", || {
         workers = fleet.status().map_or_else(|_| Vec::new(), |status| status.workers);
@@ -76,7 +77,7 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let said = output::Output::of(program.take_stdout());
     until("it serves", || said.text().contains(&format!("serving {ADDRESS}")));
 
-    let fleet = Fleet { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
     let status = fleet.status().expect("an answer");
     assert_eq!((status.workers.len(), status.pid), (2, program.pid().as_raw().cast_unsigned()));
     assert!(get(ADDRESS, "/").slot() < 2);
@@ -86,10 +87,53 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let events = fleet.events(false).expect("an answer");
     assert!(events.map(|told| format!("{:?}", told.expect("an event"))).any(|event| event.contains("scaled")));
 
-    assert!(matches!(fleet.stop(), Ok(Outcome::Done(Done { ok: true, .. }))));
+    fleet.stop().expect("it ends in order");
     assert!(program.wait(DEADLINE).success(), "{}", said.text());
     assert!(matches!(fleet.status(), Err(ControlError::NotRunning { .. })));
     assert!(!fleet_path(&name.parse().expect("a name")).expect("a cgroup").exists());
+}
+
+/// A fleet in this process, in a thread of its own.
+fn builder(stage: &Stage, word: &str, command: &[&str]) -> FleetBuilder {
+    let name = format!("embedded-{word}-{}", std::process::id()).parse().expect("a name");
+    let runtime_dir = stage.path().join("run");
+    Fleet::builder(command[0], &command[1..]).workers(2).with(|config| {
+        config.name = name;
+        config.runtime_dir = runtime_dir;
+    })
+}
+
+#[test]
+fn a_fleet_has_a_thread_of_its_own_and_ends_with_its_handle() {
+    let stage = Stage::new();
+    let server = fixture("asyncio_server.py");
+    let builder = builder(&stage, "thread", &["python3", &server, "127.0.0.1", "8080"]);
+    let fleet = builder.clone().spawn().expect("it serves");
+    assert_eq!((fleet.up().serving, fleet.up().addresses.len()), (2, 1));
+    assert!(get(ADDRESS, "/").slot() < 2);
+    // Any thread may have it.
+    let generation = std::thread::spawn(move || {
+        let generation = fleet.control().reload(Reload::rolling(1)).expect("a reload");
+        fleet.control().scale(1).expect("one worker less");
+        assert_eq!(get(ADDRESS, "/").slot(), 0);
+        fleet.stop().expect("it ends in order");
+        generation
+    });
+    assert_eq!(generation.join().expect("no panic"), 2);
+    assert!(TcpStream::connect(ADDRESS).is_err(), "nothing is left of it");
+
+    let fleet = builder.clone().spawn().expect("its name is free again");
+    assert!(matches!(builder.spawn(), Err(RunError::Lock(_))), "its name is taken");
+    drop(fleet);
+    assert!(TcpStream::connect(ADDRESS).is_err(), "nothing is left of it");
+}
+
+#[test]
+fn a_fleet_that_cannot_come_up_says_why() {
+    let stage = Stage::new();
+    let failed = builder(&stage, "fails", &["sh", "-c", "echo no such table >&2; exit 3"]).spawn();
+    let Err(RunError::Exited { slot: _, tail, .. }) = failed else { panic!("{failed:?}") };
+    assert_eq!(tail, ["no such table"]);
 }
 
 fn shared() -> TcpListener {

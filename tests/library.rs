@@ -11,7 +11,7 @@ use std::{
 
 use harness::{Client, Stage, Tally, example::built, get, until};
 use llb::{
-    balancer::{Balancer, BalancerError, Settings},
+    balancer::{Balancer, BalancerError, BalancerHandle, Settings},
     config::Tracking,
     internals::FleetCgroup,
     kernel::{Options, Steering},
@@ -152,6 +152,27 @@ fn a_seat_that_could_not_be_taken_is_begun_anew_by_the_next() {
     assert!(updater.baseline(worker, seat).is_none());
     updater.join(worker, address, seat, shared()).expect("a listener");
     assert!(updater.baseline(worker, seat).is_some());
+}
+
+#[test]
+fn a_member_that_is_dropped_leaves_its_slot() {
+    let _stage = Stage::new();
+    let (zero, one) = (shared(), shared());
+    let balancer = BalancerHandle::spawn(settings(Policy::RoundRobin)).expect("root's rights");
+    let first = balancer.join(0, &zero).unwrap();
+    let second = balancer.join(1, &one).unwrap();
+    assert!(matches!(balancer.join(1, &zero), Err(BalancerError::Taken { slot: 1 })));
+    until("it is published", || balancer.status().unwrap().least_slot.is_some());
+    assert_eq!(spread(&[&zero, &one], 20), [10, 10]);
+    // Whoever has a member may drop it, on any thread.
+    std::thread::spawn(move || drop(second)).join().unwrap();
+    until("nobody is sent there", || spread(&[&zero, &one], 4) == [4, 0]);
+    assert_eq!(spread(&[&zero, &one], 20), [20, 0]);
+    let again = balancer.join(1, &one).unwrap();
+    again.report(Duration::from_millis(1));
+    until("it is chosen again", || spread(&[&zero, &one], 4) == [2, 2]);
+    drop((first, again, balancer));
+    assert_eq!(spread(&[&zero, &one], 20).iter().sum::<u32>(), 20, "the kernel's hash goes on");
 }
 
 #[test]

@@ -2,36 +2,34 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::{config::{Config, Hanging, Name, Policy, ReadyWhen, Recycling, Sticky}, kernel::{Limit, OwnPorts}};
+//! use llb::config::{Config, Hanging, Limit, Name, OwnPorts, Policy, ReadyWhen, Recycling, Sticky};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let config = Config {
-//!     name: "web".parse::<Name>()?,
-//!     workers: 4,
-//!     limits: vec![Limit { addr: None, port: 8080 }],
-//!     // The metrics of the worker in slot 3 are on 9103.
-//!     own_ports: vec![OwnPorts { first: 9100, last: 9100, by_slot: true }],
-//!     ready_when: ReadyWhen::Ready,
-//!     ready_check: Some("/health".into()),
-//!     ready_timeout: Duration::from_secs(60),
-//!     hanging: Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) },
-//!     recycling: Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() },
-//!     concurrency: Some(1),
-//!     metrics: Some("9464".parse()?),
-//!     scrape: Some("/metrics".parse()?),
-//!     agent: Some("10.0.0.1:9777".parse()?),
-//!     sticky: Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) }),
-//!     // Slots 0 and 2 on CPU 0, slots 1 and 3 on CPU 1.
-//!     cpus: vec![0, 1],
-//!     nice: Some(5),
-//!     ..Config::new("node", ["server.js"])
-//! };
+//! let mut config = Config::new("node", ["server.js"]);
+//! config.name = "web".parse::<Name>()?;
+//! config.workers = 4;
+//! config.limits = vec![Limit { addr: None, port: 8080 }];
+//! // The metrics of the worker in slot 3 are on 9103.
+//! config.own_ports = vec![OwnPorts { first: 9100, last: 9100, by_slot: true }];
+//! config.ready_when = ReadyWhen::Ready;
+//! config.ready_check = Some("/health".into());
+//! config.ready_timeout = Duration::from_secs(60);
+//! config.hanging = Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) };
+//! config.recycling = Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() };
+//! config.concurrency = Some(1);
+//! config.metrics = Some("9464".parse()?);
+//! config.scrape = Some("/metrics".parse()?);
+//! config.agent = Some("10.0.0.1:9777".parse()?);
+//! config.sticky = Some(Sticky { v4: 32, v6: 64, ttl: Duration::from_secs(3600) });
+//! // Slots 0 and 2 on CPU 0, slots 1 and 3 on CPU 1.
+//! config.cpus = vec![0, 1];
+//! config.nice = Some(5);
 //! assert_eq!(config.policy, Policy::LeastLatency);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`crate::engine::run_in`] runs it. [`Config::read`] reads the file that `llb run -c FILE` does.
+//! [`crate::Fleet`] and [`crate::run_in`] run it. [`Config::read`] reads the file that `llb run -c FILE` does.
 
 pub(crate) mod file;
 mod metrics;
@@ -47,11 +45,8 @@ pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
 
 pub use crate::fleet::{Identity, IdentityError, Name, NameError};
-pub use crate::kernel::Sticky;
-use crate::{
-    kernel::{Limit, OwnPorts},
-    model::Slot,
-};
+pub use crate::kernel::{Limit, OwnPorts, Sticky};
+use crate::model::Slot;
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
 ///
@@ -147,6 +142,7 @@ pub struct Hanging {
 
 /// What one fleet is to be. [`Config::new`] has the defaults of `llb run`; an example is [above](self).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// Name, for several fleets on one machine.
     pub name: Name,

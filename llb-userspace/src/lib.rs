@@ -7,8 +7,8 @@
 //! | you have | take |
 //! |---|---|
 //! | a server, in any language | the binary: `llb run -- node server.js`; it needs nothing of what is here |
-//! | a program that is to run such a server | [`engine`], the same as a function; [`control`] asks and tells a fleet that runs |
-//! | a program that makes its own workers and listening sockets | [`balancer`] |
+//! | a program that is to run such a server | [`Fleet`], the same in a thread of your own, or [`run_in`], in your own event loop; [`control`] asks and tells a fleet that runs |
+//! | a program that makes its own workers and listening sockets | [`balancer`], the map updater |
 //! | a worker in Rust that wants to report, or to share the port by itself | [`worker`] |
 //!
 //! To load the eBPF programs takes Linux 6.1 on x86-64, and root or `CAP_BPF`, `CAP_NET_ADMIN` and `CAP_PERFMON`; a fleet also
@@ -18,15 +18,12 @@
 //! A fleet, in a program of your own:
 //!
 //! ```no_run
-//! use llb::{config::Config, engine};
-//! use tokio::{signal::ctrl_c, task::LocalSet};
+//! use llb::{Fleet, RunError};
 //!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), engine::RunError> {
-//! let config = Config { workers: 4, ..Config::new("python3", ["-m", "http.server", "8080"]) };
-//! let up = |up: &engine::Up| println!("{} workers serve on {} addresses", up.serving, up.addresses.len());
-//! let stop = async { drop(ctrl_c().await) };
-//! LocalSet::new().run_until(engine::run_in(config, up, stop)).await
+//! # fn main() -> Result<(), RunError> {
+//! let fleet = Fleet::builder("python3", ["-m", "http.server", "8080"]).workers(4).spawn()?;
+//! println!("{} workers serve on {} addresses", fleet.up().serving, fleet.up().addresses.len());
+//! fleet.wait()
 //! # }
 //! ```
 //!
@@ -34,15 +31,8 @@
 //!
 //! # What it is made of
 //!
-//! The modules are the stages of a connection's choice, each of use alone, and none but [`kernel`] knows of the kernel:
-//!
-//! ```text
-//! report -> estimate -> policy -> updater -> [kernel: choose, charge, count]
-//! ```
-//!
-//! [`report`] reads what workers write, [`estimate`] makes of it what a request costs, [`policy`] makes a table of all costs,
-//! and [`updater`] publishes it through [`kernel`]. The kernel side's layouts, and the choice itself, are in the crate
-//! [`llb_common`], which is [`common`] here. [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the
+//! [`report`] reads what workers write. What is made of it, and what of that is published to the kernel, is private: the
+//! stages of a connection's choice are in `ARCHITECTURE.md`. [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the
 //! words that all of them use. Times are nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
 //!
 //! # Features
@@ -74,8 +64,10 @@ pub mod control;
 #[cfg(feature = "master")]
 mod doctor;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the binary; what others use of it is below.
 pub mod engine;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests and the simulation.
 pub mod estimate;
 #[cfg(feature = "master")]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
@@ -92,6 +84,7 @@ pub mod internals {
     };
 }
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests and the simulation.
 pub mod kernel;
 #[cfg(feature = "master")]
 mod line;
@@ -102,6 +95,7 @@ pub mod model;
 #[cfg(feature = "master")]
 pub mod observe;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests and the simulation.
 pub mod policy;
 #[cfg(feature = "master")]
 pub mod report;
@@ -111,13 +105,18 @@ mod sys;
 #[cfg(feature = "top")]
 mod top;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests and the simulation.
 pub mod updater;
 #[cfg(feature = "worker")]
 pub mod worker;
 
+#[cfg(feature = "master")]
+pub use self::{
+    engine::{Fleet, FleetBuilder, FleetHandle, RunError, Up, run_in},
+    kernel::KernelError,
+    sys::clock::now,
+};
 /// The half that the kernel side shares, in the version that this crate is made with.
 #[cfg(feature = "master")]
 #[doc(no_inline)]
 pub use llb_common as common;
-#[cfg(feature = "master")]
-pub use sys::clock::now;

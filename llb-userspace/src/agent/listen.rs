@@ -20,14 +20,6 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why nobody can be told how much the fleet can take. It names the address.
-///
-/// ```
-/// use llb::engine::{AgentError, RunError};
-///
-/// fn is_about_the_agent(error: &RunError) -> bool {
-///     matches!(error, RunError::Agent(AgentError { .. }))
-/// }
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot answer agent checks at {address} (--agent)")]
 pub struct AgentError {

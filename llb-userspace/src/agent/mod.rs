@@ -10,7 +10,7 @@ mod listen;
 
 use std::time::Duration;
 
-pub use listen::AgentError;
+pub(crate) use listen::AgentError;
 pub(crate) use listen::{Listener, serve};
 
 use crate::model::Instant;

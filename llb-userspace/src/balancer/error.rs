@@ -69,6 +69,19 @@ pub enum BalancerError {
         /// Its address.
         address: Address,
     },
+    /// Somebody else has the slot.
+    #[error("slot {slot} has a member; drop that before another joins")]
+    Taken {
+        /// The slot.
+        slot: u32,
+    },
+    /// The system gives no thread.
+    #[error("cannot start the balancer's thread")]
+    Thread {
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
     /// All seats are taken.
     #[error(
         "no seat is free for slot {slot}: there are {}, those of workers that still answer included",

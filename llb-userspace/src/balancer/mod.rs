@@ -1,4 +1,6 @@
-//! Least-latency steering in a master of your own: for a server that makes its own workers.
+//! The map updater for a master of your own: least-latency steering for a server that makes its own workers.
+//!
+//! [`BalancerHandle`] updates the kernel's maps in a thread of its own; [`Balancer`] is the same, stepped by hand.
 //!
 //! The master has a listening socket for each worker, all on one address with `SO_REUSEPORT`. A [`Balancer`] puts them into the
 //! kernel's hands, each under the number of its slot, and steps the updater that tells the kernel what each worker costs.
@@ -28,9 +30,9 @@
 
 mod error;
 mod join;
+mod member;
 mod reports;
 mod status;
-mod task;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -43,6 +45,7 @@ use llb_common::{abi::MAX_LISTENERS, policy::Policy};
 pub use self::{
     error::BalancerError,
     join::ActiveWorker,
+    member::{BalancerHandle, Member},
     reports::Reports,
     status::{BalancerStatus, SlotStatus},
 };

@@ -193,8 +193,8 @@ pub(super) struct FleetArgs {
 
 impl FleetArgs {
     /// The running fleet of this name.
-    pub(super) fn of(&self) -> control::Fleet<'_> {
-        control::Fleet { runtime_dir: &self.runtime_dir, name: self.name.as_str() }
+    pub(super) fn of(&self) -> control::Client<'_> {
+        control::Client { runtime_dir: &self.runtime_dir, name: self.name.as_str() }
     }
 }
 

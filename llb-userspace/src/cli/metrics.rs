@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use super::{args::MetricsArgs, output};
 use crate::{
-    control::{self, ControlError, Fleet},
+    control::{self, Client, ControlError},
     metrics::{Format, encode, families},
     observe::{status::Status, stderr},
 };
 
 pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<ExitCode> {
-    let status = |name: &str| Fleet { runtime_dir: &args.runtime_dir, name }.status();
+    let status = |name: &str| Client { runtime_dir: &args.runtime_dir, name }.status();
     let fleets: Vec<Status> = if args.fleets.is_empty() {
         let known = control::names(&args.runtime_dir)?;
         known.iter().filter_map(|name| told(status(name))).collect()

@@ -32,7 +32,7 @@ pub(super) fn restart(args: &SlotArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn stop(args: &FleetCommand) -> anyhow::Result<ExitCode> {
-    report(args, args.fleet.of().stop()?)
+    report(args, args.fleet.of().end()?)
 }
 
 fn report(args: &FleetCommand, outcome: Outcome) -> anyhow::Result<ExitCode> {

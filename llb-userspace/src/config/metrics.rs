@@ -23,7 +23,8 @@ const UNIX: &str = "unix:";
 /// assert_eq!("unix:/run/web.metrics".parse(), Ok(MetricsAddress::Unix("/run/web.metrics".into())));
 /// assert!("localhost".parse::<MetricsAddress>().is_err());
 ///
-/// let config = Config { metrics: Some(metrics), ..Config::new("node", ["server.js"]) };
+/// let mut config = Config::new("node", ["server.js"]);
+/// config.metrics = Some(metrics);
 /// # Ok(())
 /// # }
 /// ```
@@ -75,14 +76,15 @@ impl FromStr for MetricsAddress {
 /// What each worker is asked for its own metrics: a path, and before it a port if workers listen on several.
 ///
 /// ```
-/// use llb::{config::{Config, Scrape}, kernel::Limit};
+/// use llb::config::{Config, Limit, Scrape};
 ///
 /// # fn main() -> Result<(), String> {
 /// let scrape: Scrape = "/metrics".parse()?;
 /// assert_eq!(scrape, Scrape { port: None, path: "/metrics".into() });
 /// assert_eq!("9100/stats".parse(), Ok(Scrape { port: Some(Limit { addr: None, port: 9100 }), path: "/stats".into() }));
 ///
-/// let config = Config { scrape: Some(scrape), ..Config::new("node", ["server.js"]) };
+/// let mut config = Config::new("node", ["server.js"]);
+/// config.scrape = Some(scrape);
 /// # Ok(())
 /// # }
 /// ```

@@ -15,7 +15,8 @@ use nix::sys::signal::Signal;
 /// assert_eq!("3".parse(), Ok(quit));
 /// assert!("KILL".parse::<StopSignal>().is_err(), "no program can end in order then");
 ///
-/// let config = Config { stop_signal: Some(quit), ..Config::new("nginx", ["-g", "daemon off;"]) };
+/// let mut config = Config::new("nginx", ["-g", "daemon off;"]);
+/// config.stop_signal = Some(quit);
 /// assert_eq!(config.stop_whom, StopWhom::First);
 /// # Ok(())
 /// # }

@@ -13,7 +13,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Failed, Missed, Outcome, Request, SOCKET};
+use super::{Failed, FailureKind, Missed, Outcome, Request, SOCKET};
 use crate::{
     kernel::Limit,
     observe::{event::Event, status::Status},
@@ -26,9 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// ```
 /// use std::path::Path;
-/// use llb::control::{ControlError, Fleet};
+/// use llb::control::{Client, ControlError};
 ///
-/// let nobody = Fleet { runtime_dir: Path::new("/no/such/directory"), name: "web" };
+/// let nobody = Client { runtime_dir: Path::new("/no/such/directory"), name: "web" };
 /// let error = nobody.status().unwrap_err();
 /// assert_eq!(error.to_string(), "no llb named web runs here (/no/such/directory/web/control)");
 /// assert!(matches!(error, ControlError::NotRunning { .. }));
@@ -62,6 +62,16 @@ pub enum ControlError {
         /// The fleet's name.
         name: String,
     },
+    /// What it was told to do is not done.
+    #[error("{name}: {error}")]
+    Failed {
+        /// The fleet's name.
+        name: String,
+        /// How it went.
+        failure: FailureKind,
+        /// Why.
+        error: String,
+    },
     /// It answers something else.
     #[error("the llb named {name} does not understand, is it of another version? It says: {says}")]
     NotUnderstood {
@@ -74,14 +84,14 @@ pub enum ControlError {
 
 /// Which fleet to ask. Examples are [there](super).
 #[derive(Clone, Copy, Debug)]
-pub struct Fleet<'a> {
+pub struct Client<'a> {
     /// Where fleets have their control sockets.
     pub runtime_dir: &'a Path,
     /// Its name.
     pub name: &'a str,
 }
 
-impl<'a> Fleet<'a> {
+impl<'a> Client<'a> {
     /// The fleet as it is.
     ///
     /// # Errors
@@ -101,12 +111,11 @@ impl<'a> Fleet<'a> {
         Ok(Events { fleet: *self, answer })
     }
 
-    /// Has a verb carried out, and waits until that is over, however long it takes. Not for [`Request::Status`] and
-    /// [`Request::Events`], which have methods of their own, as [`stop`](Self::stop) has.
+    /// Has a verb carried out, and waits until that is over, however long it takes. Not for what has methods of its own here.
     ///
     /// # Errors
     /// [`ControlError`]; that the verb has failed is an answer.
-    pub fn command(&self, verb: Request) -> Result<Outcome, ControlError> {
+    pub(crate) fn command(&self, verb: Request) -> Result<Outcome, ControlError> {
         let mut answer = self.ask(verb, None)?;
         let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
         match outcome {
@@ -118,10 +127,7 @@ impl<'a> Fleet<'a> {
     }
 
     /// Ends the fleet, and waits until nothing of it is left.
-    ///
-    /// # Errors
-    /// [`ControlError`]; [`ControlError::Ended`] if its master has died before it was done.
-    pub fn stop(&self) -> Result<Outcome, ControlError> {
+    pub(crate) fn end(&self) -> Result<Outcome, ControlError> {
         let mut answer = self.ask(Request::Stop {}, None)?;
         let master = master_of(answer.get_ref());
         let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
@@ -258,7 +264,7 @@ fn master_of(stream: &UnixStream) -> Option<i32> {
 /// Events as they are told. An example is [there](super).
 #[derive(Debug)]
 pub struct Events<'a> {
-    fleet: Fleet<'a>,
+    fleet: Client<'a>,
     answer: BufReader<UnixStream>,
 }
 

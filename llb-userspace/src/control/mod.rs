@@ -4,26 +4,26 @@
 //! take as long as workers do. Who hangs up before changes nothing. `events` is answered by many lines and is the last
 //! request of its connection.
 //!
-//! [`Fleet`] asks a fleet that runs, as `llb status`, `events`, `reload`, `scale`, `drain`, `restart` and `stop` do. It
+//! [`Client`] asks a fleet that runs, as `llb status`, `events`, `reload`, `scale`, `drain`, `restart` and `stop` do. It
 //! blocks; an asynchronous program calls it on a thread of its own.
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use llb::control::{ControlError, Done, Failed, FailureKind, Fleet, Missed, Outcome, Request, Told};
+//! use llb::control::{Client, ControlError, FailureKind, Missed, Reload, Told};
 //!
 //! fn deploy() -> Result<(), ControlError> {
-//!     let fleet = Fleet { runtime_dir: Path::new("/run/llb"), name: "web" };
+//!     let fleet = Client { runtime_dir: Path::new("/run/llb"), name: "web" };
 //!     let before = fleet.status()?;
 //!     println!("{} workers of generation {}", before.workers.len(), before.generation);
 //!
-//!     match fleet.command(Request::Reload { rolling: true, max_surge: Some(2), canary: None, watch_ms: None })? {
-//!         Outcome::Done(Done { generation: Some(generation), .. }) => println!("generation {generation} serves"),
-//!         Outcome::Done(_) => {}
-//!         Outcome::Failed(Failed { error, failure: Some(FailureKind::RolledBack) }) => println!("undone: {error}"),
-//!         Outcome::Failed(Failed { error, .. }) => println!("not done: {error}"),
+//!     match fleet.reload(Reload::rolling(2)) {
+//!         Ok(generation) => println!("generation {generation} serves"),
+//!         Err(ControlError::Failed { failure: FailureKind::RolledBack, error, .. }) => println!("undone: {error}"),
+//!         Err(error) => return Err(error),
 //!     }
-//!     fleet.command(Request::Scale { workers: 8 })?;
-//!     fleet.command(Request::Restart { slot: 3 })?;
+//!     fleet.scale(8)?;
+//!     println!("slot 3 is served by {}", fleet.restart(3)?);
+//!     fleet.drain(7)?;
 //!
 //!     for told in fleet.events(false)? {
 //!         match told? {
@@ -31,37 +31,23 @@
 //!             Told::Missed(Missed { missed }) => println!("{missed} events were too fast for us"),
 //!         }
 //!     }
-//!     fleet.stop()?;
-//!     Ok(())
+//!     fleet.stop()
 //! }
 //! ```
 //!
-//! The lines themselves, for who speaks to the socket without this crate:
-//!
-//! ```
-//! use llb::control::{Done, Outcome, Request};
-//!
-//! # fn main() -> serde_json::Result<()> {
-//! let request = Request::Drain { slot: 3 };
-//! assert_eq!(serde_json::to_string(&request)?, r#"{"cmd":"drain","slot":3}"#);
-//! let reach = Request::Reach { slot: 3, port: Some(8080), addr: None };
-//! assert_eq!(serde_json::to_string(&reach)?, r#"{"cmd":"reach","slot":3,"port":8080,"addr":null}"#);
-//! let outcome: Outcome = serde_json::from_str(r#"{"ok":true,"slot":3}"#)?;
-//! assert_eq!(outcome, Outcome::Done(Done { ok: true, slot: Some(3), ..Done::default() }));
-//! # Ok(())
-//! # }
-//! ```
+//! The lines themselves are in `docs/operating.md`, for who speaks to the socket without this crate.
 
 mod client;
 mod lines;
 mod server;
+mod verbs;
 
+pub use client::{Client, ControlError, Events, Told};
 pub(crate) use client::{Connected, names};
-pub use client::{ControlError, Events, Fleet, Told};
 pub use lines::Missed;
 pub(crate) use lines::{Lines, follow};
-pub(crate) use server::Server;
-pub use server::ServerError;
+pub(crate) use server::{Server, ServerError};
+pub use verbs::Reload;
 
 use std::net::IpAddr;
 
@@ -70,11 +56,11 @@ use serde::{Deserialize, Serialize};
 /// The socket's name in the fleet's runtime directory.
 const SOCKET: &str = "control";
 
-/// A line to the master. [Above](self) it is used.
+/// A line to the master.
 // A variant without fields would take any; with braces it takes none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "cmd", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Request {
+pub(crate) enum Request {
     /// The fleet as it is.
     Status {},
     /// What has happened lately, oldest first.
@@ -136,9 +122,9 @@ impl Request {
     }
 }
 
-/// How a verb went. What does not concern it is none. [Above](self) it is read.
+/// How a verb went. What does not concern it is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Done {
+pub(crate) struct Done {
     /// Always true.
     pub ok: bool,
     /// The generation that serves, after `reload`.
@@ -155,9 +141,9 @@ pub struct Done {
     pub pid: Option<u32>,
 }
 
-/// The answer to a line that asks for nothing that can be had. [Above](self) it is read.
+/// The answer to a line that asks for nothing that can be had.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
+pub(crate) struct Failed {
     /// Why.
     pub error: String,
     /// How a verb failed; none for a line that was not understood.
@@ -183,10 +169,10 @@ pub enum FailureKind {
     Failed,
 }
 
-/// The answer to a verb. [Above](self) it is read.
+/// The answer to a verb.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is done.
     Done(Done),
     /// It is not.

@@ -35,14 +35,6 @@ pub(super) const MAX_ASKERS: usize = 256;
 const BREATH: Duration = Duration::from_secs(1);
 
 /// Why the control socket could not be opened. It names the socket; its source is the system's word.
-///
-/// ```
-/// use llb::{control::ServerError, engine::RunError};
-///
-/// fn is_about_the_socket(error: &RunError) -> bool {
-///     matches!(error, RunError::Control(ServerError { .. }))
-/// }
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the control socket {}", path.display())]
 pub struct ServerError {

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ControlError, Done, Fleet, Lines, Outcome, Request, SOCKET, Server, follow};
+use super::{Client, ControlError, Done, Lines, Outcome, Request, SOCKET, Server, follow};
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -235,7 +235,7 @@ fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Res
         (&stream).write_all(b"{\"ok\":true}\n").unwrap();
         at_the_end(&path, listener);
     });
-    let outcome = Fleet { runtime_dir: directory.path(), name: "web" }.stop();
+    let outcome = Client { runtime_dir: directory.path(), name: "web" }.end();
     master.join().unwrap();
     outcome
 }

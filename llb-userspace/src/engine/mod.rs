@@ -18,6 +18,7 @@ mod end;
 mod error;
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 pub(crate) mod guard;
+mod handle;
 mod journal;
 mod leftover;
 mod line;
@@ -63,13 +64,7 @@ use tokio::{
 };
 
 pub use error::RunError;
-
-pub use crate::{
-    agent::AgentError,
-    fleet::{CgroupError, LockError, SpawnError},
-    metrics::MetricsError,
-    sys::mounts::MountsError,
-};
+pub use handle::{Fleet, FleetBuilder, FleetHandle};
 
 use crate::{
     agent::Headroom,

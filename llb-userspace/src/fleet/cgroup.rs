@@ -28,17 +28,6 @@ use crate::{
 };
 
 /// Why a cgroup cannot be had, or rid of.
-///
-/// ```
-/// use llb::engine::{CgroupError, MountsError};
-///
-/// /// Whether another machine, or a system that is set up otherwise, would do.
-/// fn is_the_machines(error: &CgroupError) -> bool {
-///     matches!(error, CgroupError::Mounts(MountsError::NotMounted | MountsError::NoCgroup) | CgroupError::Create { .. })
-/// }
-/// assert!(is_the_machines(&MountsError::NotMounted.into()));
-/// assert!(!is_the_machines(&CgroupError::Alive { path: "/sys/fs/cgroup/llb.web".into() }));
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CgroupError {
@@ -136,7 +125,7 @@ pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
 /// The caller makes sure that no master of this fleet runs.
 ///
 /// # Errors
-/// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
+/// `CgroupError::Undead` if a process does not die, otherwise if the kernel refuses.
 pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
     let Some(_lock) = lock_leftover(path)? else { return Ok(0) };
     let left = tree::processes(path)?;
@@ -197,7 +186,7 @@ impl FleetCgroup {
     /// Makes the fleet's cgroup, below the one that this process is in.
     ///
     /// # Errors
-    /// [`CgroupError::Exists`] if it is there already, otherwise if cgroup v2 is not mounted or llb may not.
+    /// `CgroupError::Exists` if it is there already, otherwise if cgroup v2 is not mounted or llb may not.
     pub fn create(name: &Name) -> Result<Self, CgroupError> {
         let OwnCgroup { path, level } = mounts::own_cgroup()?;
         let path = path.join(directory_name(name));
@@ -210,7 +199,7 @@ impl FleetCgroup {
     /// [`worker_level`](Self::worker_level) was there.
     ///
     /// # Errors
-    /// [`CgroupError::Alive`] if its master lives, otherwise if it is not there.
+    /// `CgroupError::Alive` if its master lives, otherwise if it is not there.
     pub fn adopt(name: &Name, path: &Path, worker_level: Option<u32>) -> Result<Self, CgroupError> {
         let failed = |source| CgroupError::Io { action: "take over", path: path.to_owned(), source };
         if path.file_name() != Some(directory_name(name).as_ref()) {
@@ -329,7 +318,7 @@ impl WorkerCgroup {
     /// Kills what is in it, waits until that is dead, and removes it.
     ///
     /// # Errors
-    /// [`CgroupError::Undead`] if a process does not die, otherwise if the kernel refuses.
+    /// `CgroupError::Undead` if a process does not die, otherwise if the kernel refuses.
     pub fn clear(self) -> Result<(), CgroupError> {
         tree::kill(&self.path)?;
         tree::wait_until_empty(&self.path)?;

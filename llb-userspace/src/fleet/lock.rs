@@ -37,21 +37,6 @@ pub struct RuntimeDir {
 }
 
 /// Why the directory cannot be had.
-///
-/// ```
-/// use llb::engine::{LockError, RunError};
-///
-/// fn runs_already(error: &RunError) -> bool {
-///     matches!(error, RunError::Lock(LockError::Held { .. }))
-/// }
-/// let held = LockError::Held { name: "web".parse()?, holder: Some("pid 4121 (llb)".into()) };
-/// assert_eq!(
-///     held.to_string(),
-///     "a fleet web runs already, in pid 4121 (llb); stop it, or give this one another --name"
-/// );
-/// assert!(runs_already(&held.into()));
-/// # Ok::<(), llb::config::NameError>(())
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {

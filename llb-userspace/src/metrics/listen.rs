@@ -16,14 +16,6 @@ use crate::{
 };
 
 /// Why metrics cannot be served. It names the address, who holds it, and the way out.
-///
-/// ```
-/// use llb::engine::{MetricsError, RunError};
-///
-/// fn is_about_metrics(error: &RunError) -> bool {
-///     matches!(error, RunError::Metrics(MetricsError { .. }))
-/// }
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot serve metrics at {address} (--metrics){}", way_out(source, holder.as_ref()))]
 pub struct MetricsError {

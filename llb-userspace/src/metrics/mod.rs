@@ -13,6 +13,6 @@ mod workers;
 pub(crate) use encode::{Format, encode};
 pub(crate) use families::families;
 pub(crate) use listen::Listener;
-pub use listen::MetricsError;
+pub(crate) use listen::MetricsError;
 pub(crate) use server::{Answer, Question, serve};
 pub(crate) use workers::{Failures, Scraped, answer};

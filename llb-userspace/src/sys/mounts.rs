@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 /// /proc show paths from the very root of the hierarchy.
 const FIRST_NAMESPACE: u64 = 0xEFFF_FFFB;
 
-/// Why this process's place in the cgroup v2 hierarchy is not known. An example is at [`CgroupError`](crate::engine::CgroupError).
+/// Why this process's place in the cgroup v2 hierarchy is not known.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MountsError {

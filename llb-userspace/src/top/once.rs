@@ -14,13 +14,13 @@ use super::{
     sources::LOOK_EVERY,
     theme::Theme,
 };
-use crate::control::{ControlError, Fleet};
+use crate::control::{Client, ControlError};
 
 /// Columns of a reader that is no terminal and has not said how many it has: enough for all there is.
 const WIDTH: u16 = 132;
 
 /// What the live view shows after the second look.
-pub(crate) fn frame(fleet: &Fleet<'_>) -> Result<String, ControlError> {
+pub(crate) fn frame(fleet: &Client<'_>) -> Result<String, ControlError> {
     let mut view = View::new(fleet.name.to_owned());
     let mut look = || -> Result<(), ControlError> {
         let looked = Box::new(Ok(fleet.status()?));

@@ -349,7 +349,9 @@ impl fmt::Debug for PassOn {
 ///
 /// ```
 /// # fn main() -> Result<(), llb::worker::Error> {
-/// let request = llb::worker::Reporter::from_env()?.request();
+/// use llb::worker::{Reporter, Request};
+///
+/// let request: Request = Reporter::from_env()?.request();
 /// std::thread::spawn(move || drop(request)).join().expect("no panic");
 /// # Ok(())
 /// # }
@@ -368,7 +370,9 @@ impl Request {
     /// ```
     /// # fn answer() -> Result<(), std::io::Error> { Err(std::io::ErrorKind::BrokenPipe.into()) }
     /// # fn main() -> Result<(), llb::worker::Error> {
-    /// let request = llb::worker::Reporter::from_env()?.request();
+    /// use llb::worker::{Reporter, Request};
+    ///
+    /// let request: Request = Reporter::from_env()?.request();
     /// match answer() {
     ///     Ok(()) => drop(request),
     ///     Err(_) => request.cancel(),

@@ -19,16 +19,6 @@ use crate::{
 };
 
 /// Why a worker could not be spawned.
-///
-/// ```
-/// use llb::engine::SpawnError;
-///
-/// let wrong = SpawnError::NotInPath { program: "noed".into(), searched: "/usr/bin:/bin".into() };
-/// assert_eq!(
-///     wrong.to_string(),
-///     "there is no command \"noed\" in PATH (\"/usr/bin:/bin\"); install it, or give its path"
-/// );
-/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {

@@ -55,16 +55,14 @@ fn measure(plan: &Plan, policy: Policy) -> anyhow::Result<Summary> {
     let port = free_port()?;
     let args =
         ["demo-worker", "--port", &port.to_string(), "--slow-slot", &plan.slow_slot.to_string()].map(str::to_owned);
-    let config = Config {
-        name: format!("demo-{}", std::process::id()).parse()?,
-        workers: plan.workers,
-        policy,
-        ready_timeout: Duration::from_secs(10),
-        drain_timeout: Duration::from_secs(1),
-        on_master_exit: OnMasterExit::Stop,
-        runtime_dir: directory.clone(),
-        ..Config::new(std::env::current_exe()?, args)
-    };
+    let mut config = Config::new(std::env::current_exe()?, args);
+    config.name = format!("demo-{}", std::process::id()).parse()?;
+    config.workers = plan.workers;
+    config.policy = policy;
+    config.ready_timeout = Duration::from_secs(10);
+    config.drain_timeout = Duration::from_secs(1);
+    config.on_master_exit = OnMasterExit::Stop;
+    config.runtime_dir.clone_from(&directory);
     let result = LocalSet::new().block_on(&runtime, async {
         let (up, is_up) = oneshot::channel();
         // The load may have given up already.

@@ -59,6 +59,9 @@ pub const TEST: Needs = Needs {
         IP,
         Program::new("systemd-notify", &["systemd"]),
         Program::new("tmux", &["tmux"]),
+        Program::new("openssl", &["openssl"]),
+        Program::new("curl", &["curl"]),
+        Program::new("capsh", &["libcap2-bin"]),
         // With promtool. What it scrapes here is a test's own, and so is its configuration.
         Program::server("prometheus", &["prometheus"]),
         HAPROXY,

@@ -7,11 +7,12 @@ mod integration;
 #[cfg(test)]
 mod worker_alone;
 
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use llb_kit::clock::now;
 use llb_kit::results::{self, Rule, Suite};
 use llb_kit::{needs, root, sh};
@@ -22,6 +23,9 @@ use crate::step::{cargo, closing_line};
 
 /// The integration tests that say whether a compiled object works on this kernel.
 const KERNEL_TESTS: [&str; 5] = ["migration", "programs", "scale", "steering", "tracking"];
+
+/// The error of socket(2) where the kernel lacks an address family (errno(3)).
+const EAFNOSUPPORT: i32 = 97;
 
 /// Tests that need no root. All is built with the same features, or cargo builds much of it twice.
 const STEPS: [(&str, &[&str]); 2] = [
@@ -53,6 +57,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     }
     needs::TEST.check().context("the tests cannot all run")?;
     root::prefix().context("the integration tests cannot run")?;
+    check_ipv6()?;
 
     let mut done = Vec::new();
     for (name, args) in STEPS {
@@ -70,6 +75,16 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     }
     print!("{}", summary(&done));
     Ok(())
+}
+
+/// Some tests are of IPv6. Where it is only switched off they switch it on in their own network namespaces.
+fn check_ipv6() -> Result<()> {
+    match UdpSocket::bind("[::]:0") {
+        Err(error) if error.raw_os_error() == Some(EAFNOSUPPORT) => {
+            bail!("the tests cannot all run: this kernel has no IPv6; boot it without ipv6.disable=1")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn pass(done: &mut Done, name: &'static str, step: impl FnOnce() -> Result<Vec<Suite>>) -> Result<()> {

@@ -112,6 +112,8 @@ mod sys;
 mod top;
 #[cfg(feature = "master")]
 pub mod updater;
+#[cfg(feature = "master")]
+mod why;
 #[cfg(feature = "worker")]
 pub mod worker;
 

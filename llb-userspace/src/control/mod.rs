@@ -46,6 +46,8 @@
 //! assert_eq!(serde_json::to_string(&request)?, r#"{"cmd":"drain","slot":3}"#);
 //! let reach = Request::Reach { slot: 3, port: Some(8080), addr: None };
 //! assert_eq!(serde_json::to_string(&reach)?, r#"{"cmd":"reach","slot":3,"port":8080,"addr":null}"#);
+//! let why = Request::Why { for_ms: 1000 };
+//! assert_eq!(serde_json::to_string(&why)?, r#"{"cmd":"why","for_ms":1000}"#);
 //! let outcome: Outcome = serde_json::from_str(r#"{"ok":true,"slot":3}"#)?;
 //! assert_eq!(outcome, Outcome::Done(Done { ok: true, slot: Some(3), ..Done::default() }));
 //! # Ok(())
@@ -124,6 +126,11 @@ pub enum Request {
         /// At which address of that port.
         #[serde(default)]
         addr: Option<IpAddr>,
+    },
+    /// Note what the selector's choices go by, as `llb why` does, and tell of them when the time is over.
+    Why {
+        /// For how long, milliseconds; a minute at the most.
+        for_ms: u64,
     },
     /// End the fleet. It is over when the connection closes.
     Stop {},

@@ -7,7 +7,7 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     BenchHere,
-    args::{BenchHereArgs, Concurrency, Cpus, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
+    args::{BenchHereArgs, Concurrency, Cpus, LogFormatArg, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
     process,
 };
 use crate::{
@@ -15,12 +15,20 @@ use crate::{
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
-    observe::{log, stderr},
+    observe::{
+        journald,
+        log::{self, LogFormat},
+        stderr,
+    },
     sys::affinity,
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log, args.log_format.into())?;
+    let format = match args.log_format {
+        LogFormatArg::Human if journald::is_connected() => LogFormat::Journal,
+        format => format.into(),
+    };
+    log::start(&args.log, format)?;
     let is_default = args.workers.is_none();
     let config = config(args)?;
     process::prepare(config.workers)?;

@@ -2,6 +2,7 @@
 
 pub mod event;
 mod json;
+pub(crate) mod journald;
 pub(crate) mod log;
 pub mod status;
 pub(crate) mod stderr;

@@ -2,12 +2,7 @@
 
 mod harness;
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    os::unix::net::UnixDatagram,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram, path::Path};
 
 use harness::{DEADLINE, Launcher, Stage, stage::fixture};
 use nix::{

@@ -113,7 +113,8 @@ mod tests {
 
     #[test]
     fn an_event_has_its_fields() {
-        let bytes = sent("exited", "was killed by SIGKILL", json!({"slot": 3, "pid": 41, "generation": 2, "none": null}));
+        let bytes =
+            sent("exited", "was killed by SIGKILL", json!({"slot": 3, "pid": 41, "generation": 2, "none": null}));
         let expected = "MESSAGE=slot 3: exited: was killed by SIGKILL\nPRIORITY=4\nSYSLOG_IDENTIFIER=llb\nLLB_EVENT=exited\n\
                         LLB_GENERATION=2\nLLB_PID=41\nLLB_SLOT=3\n";
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);

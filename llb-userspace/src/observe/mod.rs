@@ -1,8 +1,8 @@
 //! What the outside sees of a fleet: [`status`] and [`event`]. [`crate::control`] asks for them.
 
 pub mod event;
-mod json;
 pub(crate) mod journald;
+mod json;
 pub(crate) mod log;
 pub mod status;
 pub(crate) mod stderr;

@@ -125,7 +125,7 @@ impl Stage {
         let stage = Stage { directory: TempDir::new().unwrap(), name: format!("docs-{}-{number}", std::process::id()) };
         let fleet = format!("--name {} --runtime-dir {}", stage.name, stage.path("run").display());
         let llb = format!(
-            "case $1 in run|status|top|curl|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
+            "case $1 in run|status|top|curl|why|events|reload|scale|drain|restart|stop) c=$1; shift; exec '{LLB}' $c {fleet} \"$@\";; esac\nexec '{LLB}' \"$@\""
         );
         stage.program("llb", &llb);
         stage.program("sudo", "exec \"$@\"");

@@ -119,8 +119,13 @@ pub struct Seats {
     /// How many connections of llb's own are meant for one worker: entries of `REACHES`. Userspace's word; while it is 0 nobody
     /// looks for them.
     pub reaching: u64,
-    /// Words that fill the cache line.
-    pub reserved: [u64; 3],
+    /// Until when choices are noted for `llb why`, ns; 0: they are not. Userspace's word; the kernel sees to the time itself, so
+    /// that it also ends where userspace does.
+    pub why_until: u64,
+    /// How long to wait after a choice that was noted, ns.
+    pub why_every: u64,
+    /// When the next choice is to be noted, ns.
+    pub why_next: u64,
 }
 const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 128);
 

@@ -264,4 +264,5 @@ pub mod select;
 pub mod set;
 pub mod sticky;
 pub mod track;
+pub mod why;
 pub mod wire;

@@ -2,7 +2,7 @@
 
 /// Global of type `u32` whose name carries the version of the layouts in [`crate::abi`]: change a layout and the
 /// number grows, and the loader refuses an object that lacks the name.
-pub const ABI: &str = "LLB_ABI_8";
+pub const ABI: &str = "LLB_ABI_9";
 /// Global of type `u32`: 1 if only the endpoints in [`STEERED`] are steered.
 pub const LIMITED: &str = "LLB_LIMITED";
 /// Global of type `u32`: the depth of the workers' cgroups below the root of the hierarchy, or
@@ -59,6 +59,8 @@ pub const STEERED: &str = "STEERED";
 pub const COUNTERS: &str = "COUNTERS";
 /// Ring buffer of [`crate::abi::SocketEvent`].
 pub const EVENTS: &str = "EVENTS";
+/// Ring buffer of [`crate::why::Sample`].
+pub const CHOICES: &str = "CHOICES";
 /// Array of [`crate::abi::OwnPorts`].
 pub const OWN_PORTS: &str = "OWN_PORTS";
 /// Hash: id of a worker's cgroup to the number of its slot.

@@ -28,6 +28,7 @@ mod segment;
 mod select;
 mod sticky;
 mod track;
+mod why;
 
 use aya_ebpf::{
     bindings::{
@@ -38,7 +39,7 @@ use aya_ebpf::{
     programs::{SkBuffContext, SkLookupContext, SkReuseportContext, SockAddrContext, SockContext, SockOpsContext},
 };
 
-use llb_common::flow::Fate;
+use llb_common::{flow::Fate, outcome::Outcome};
 use reach::Reached;
 
 /// What a cgroup program returns to let things go on.
@@ -119,14 +120,19 @@ pub fn llb_steer(ctx: SkReuseportContext) -> u32 {
     if select::is_stray(&ctx) {
         return SK_PASS;
     }
-    if maps::is_anybody_reaching() {
+    let Some(seats) = maps::seats() else {
+        maps::count(Outcome::FallbackMap);
+        return SK_PASS;
+    };
+    // SAFETY: it points into SEATS.
+    if unsafe { maps::is_anybody_reaching(seats) } {
         match reach::reach(&ctx) {
             Reached::Nobody => {}
             Reached::Worker => return SK_PASS,
             Reached::Refused => return SK_DROP,
         }
     }
-    maps::count(select::steer(&ctx));
+    maps::count(select::steer(&ctx, seats));
     SK_PASS
 }
 

@@ -20,9 +20,10 @@ use llb_common::{
     outcome::Outcome,
     select::STALE_AFTER_NS,
     sticky::{CLIENTS as MAX_CLIENTS, MAX_HOMES, NEWCOMERS as MAX_NEWCOMERS, Source},
+    why::Sample,
 };
 
-use crate::{kernel, sticky::is_member};
+use crate::{kernel, sticky::is_member, why::Note};
 
 /// `BPF_F_MMAPABLE`: userspace reads and writes the value without system calls.
 const MMAPABLE: u32 = 1 << 10;
@@ -36,7 +37,7 @@ const CLONE: usize = 1 << 9;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_8: Global<u32> = Global::new(0);
+static LLB_ABI_9: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -103,6 +104,13 @@ static FLOWS: Array<Set> = Array::with_max_entries(SETS, MMAPABLE);
 static FLOW_SEATS: Array<FlowSeats> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static FLOW_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
+/// The choice that is being noted.
+#[map]
+static CHOICE: PerCpuArray<Note> = PerCpuArray::with_max_entries(1, 0);
+/// Twenty choices among 256 workers, or 500 among eight: userspace reads them every 10 ms, and a choice is noted every
+/// millisecond at the most.
+#[map]
+static CHOICES: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 
 /// Workers that are asked at one moment.
 #[map]
@@ -312,10 +320,13 @@ pub fn waiting() -> Option<*mut u64> {
 }
 
 /// Whether a connection of llb's own is meant for one worker.
+///
+/// # Safety
+/// `seats` points into SEATS.
 #[inline(always)]
-pub fn is_anybody_reaching() -> bool {
-    // SAFETY: a word of SEATS.
-    SEATS.get_ptr(0).is_some_and(|seats| unsafe { kernel::read(&raw const (*seats).reaching) } != 0)
+pub unsafe fn is_anybody_reaching(seats: *const Seats) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { kernel::read(&raw const (*seats).reaching) != 0 }
 }
 
 /// Whom a connection from there is meant for.
@@ -479,6 +490,29 @@ pub fn count_latency(seat: u32, ns: u64) {
             kernel::add(counts.add(bucket(ns) as usize & (BUCKETS - 1)), 1);
         }
     }
+}
+
+/// All seats, and what is known of them together.
+#[inline(always)]
+pub fn seats() -> Option<*mut Seats> {
+    SEATS.get_ptr_mut(0)
+}
+
+/// The choice that is being noted on this CPU.
+#[inline(always)]
+pub fn note() -> Option<*mut Note> {
+    CHOICE.get_ptr_mut(0)
+}
+
+/// Sends the first `length` bytes of a note; a full buffer takes none.
+///
+/// # Safety
+/// `sample` points into CHOICE, and `length` is at most the size of a sample.
+#[inline(always)]
+pub unsafe fn send_choice(sample: *const Sample, length: usize) {
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { core::slice::from_raw_parts(sample.cast::<u8>(), length) };
+    let _ = CHOICES.output::<[u8]>(bytes, 0);
 }
 
 /// Sends an event; false if the buffer is full.

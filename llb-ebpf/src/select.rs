@@ -5,7 +5,7 @@ use core::{ffi::c_void, hint::black_box};
 
 use aya_ebpf::{helpers::generated::bpf_loop, programs::SkReuseportContext};
 use llb_common::{
-    abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet},
+    abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet, Seats},
     line::{is_free, is_place},
     outcome::Outcome,
     policy::Policy,
@@ -15,7 +15,7 @@ use llb_common::{
     track::{first_roll_at, is_due, rolled},
 };
 
-use crate::{kernel, line, maps, sticky, track};
+use crate::{kernel, line, maps, sticky, track, why};
 
 /// Where the flags lie in a TCP header.
 const TCP_FLAGS_AT: usize = 13;
@@ -37,23 +37,25 @@ pub fn is_stray(ctx: &SkReuseportContext) -> bool {
 /// Selects a socket; whatever the outcome, the connection goes on. There are two of it, of which the verifier drops one: where
 /// clients are not remembered nothing of that is left.
 #[inline(always)]
-pub fn steer(ctx: &SkReuseportContext) -> Outcome {
-    if sticky::is_on() { steer_as::<true>(ctx) } else { steer_as::<false>(ctx) }
+pub fn steer(ctx: &SkReuseportContext, seats: *const Seats) -> Outcome {
+    if sticky::is_on() { steer_as::<true>(ctx, seats) } else { steer_as::<false>(ctx, seats) }
 }
 
 #[inline(always)]
-fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext) -> Outcome {
+fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext, seats: *const Seats) -> Outcome {
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
+    why::begin(seats);
     let known = if moving.is_null() { STRANGER } else { listener(ctx) };
     let client = if STICKY { sticky::client(ctx) } else { sticky::NOBODY };
     let named = if is_place(known.seat) { line::obey::<STICKY>(ctx, known, client) } else { NO_SEAT };
     let Chosen { seat, outcome } = if named == NO_SEAT {
-        choose_and_select::<STICKY>(ctx, known, client)
+        choose_and_select::<STICKY>(ctx, known, client, seats)
     } else {
         llb_charge(named, kernel::now());
         Chosen { seat: named, outcome: Outcome::HandedOver }
     };
+    why::end(seats, seat, outcome, !moving.is_null());
     if moving.is_null() {
         return outcome;
     }
@@ -86,7 +88,12 @@ struct Chosen {
 }
 
 #[inline(always)]
-fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listener, client: Source) -> Chosen {
+fn choose_and_select<const STICKY: bool>(
+    ctx: &SkReuseportContext,
+    known: Listener,
+    client: Source,
+    seats: *const Seats,
+) -> Chosen {
     let hash = |outcome| Chosen { seat: NO_SEAT, outcome };
     let Some(published) = maps::published() else { return hash(Outcome::FallbackMap) };
     // SAFETY: words of PUBLISHED.
@@ -135,6 +142,7 @@ fn choose_and_select<const STICKY: bool>(ctx: &SkReuseportContext, known: Listen
     }
     let lined_up = concurrency != 0;
     let fleet = Maps { group, published, fresh: now.saturating_sub(at) < STALE_AFTER_NS, lined_up, now };
+    why::look(seats, index, turn, lined_up);
     match choose(policy, &fleet, count, least, turn, now) {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => hash(Outcome::FallbackNoSeat),
@@ -215,14 +223,14 @@ pub extern "C" fn llb_charge(index: u32, now: u64) -> u32 {
 
 /// The maps as the choice reads them.
 #[derive(Clone, Copy)]
-struct Maps {
-    group: *const Group,
-    published: *const Published,
+pub struct Maps {
+    pub group: *const Group,
+    pub published: *const Published,
     /// Whether the published costs are still to be believed.
-    fresh: bool,
+    pub fresh: bool,
     /// Whether there is a line: then nobody waits at a worker, be it as awake as it may.
-    lined_up: bool,
-    now: u64,
+    pub lined_up: bool,
+    pub now: u64,
 }
 
 /// What [`look`] gets.
@@ -384,7 +392,7 @@ impl Fleet for Maps {
 
 /// A seat's load, with the cost that is published for it or 0.
 #[inline(always)]
-fn load(index: u32, published_ns: u64, now: u64) -> Load {
+pub fn load(index: u32, published_ns: u64, now: u64) -> Load {
     let Some(books) = maps::seat(index) else { return Load::default() };
     // SAFETY: words of SEATS. Forgetting charges races with other CPUs that forget or settle; the next roll mends what
     // is lost.

@@ -107,6 +107,8 @@ mod top;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the tests and the simulation.
 pub mod updater;
+#[cfg(feature = "master")]
+mod why;
 #[cfg(feature = "worker")]
 pub mod worker;
 

@@ -30,6 +30,8 @@ pub(super) enum Command {
     Check(RunArgs),
     /// Compare llb with the kernel's hash: the same load to each, one worker of eight is slow
     Demo(DemoArgs),
+    /// Compare llb with the kernel's hash on a server of yours: the same load to each, in alternating rounds
+    BenchHere(BenchHereArgs),
     #[command(hide = true)]
     DemoWorker(DemoWorkerArgs),
     /// Check what llb needs on this machine; say what is missing and what to do
@@ -42,6 +44,8 @@ pub(super) enum Command {
     Metrics(MetricsArgs),
     /// Ask one slot's worker for a path over HTTP, through its own listener
     Curl(CurlArgs),
+    /// Show why connections go where they go: what the kernel's choices of a second have looked at
+    Why(WhyArgs),
     /// Show the events of a running fleet
     Events(EventsArgs),
     /// Watch running fleets, live in the terminal
@@ -237,6 +241,15 @@ pub(super) struct CurlArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    /// For how long choices are noted, a minute at the most
+    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "1s")]
+    pub time: Duration,
+    #[command(flatten)]
+    pub common: FleetCommand,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct EventsArgs {
     /// Show new events as they happen, too
     #[arg(short = 'f', long)]
@@ -335,6 +348,28 @@ pub(super) struct DemoArgs {
     /// Seed of the load; the same seed is the same load
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BenchHereArgs {
+    /// What to ask the workers for
+    #[arg(value_name = "PATH", value_parser = path, default_value = "/")]
+    pub path: String,
+    /// Copies to run [default: one per core]
+    #[arg(short = 'n', long, value_name = "N", value_parser = workers())]
+    pub workers: Option<u32>,
+    /// Steer and ask this port [default: the TCP port that workers listen on]
+    #[arg(short = 'p', long, value_name = "[ADDR:]PORT", value_parser = limit)]
+    pub port: Option<Limit>,
+    /// Requests a second [default: half of what the workers answer at most, which is found out first]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// How long it may take, besides the workers' start and end
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "50s")]
+    pub time: Duration,
+    /// The server and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]

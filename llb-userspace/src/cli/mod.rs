@@ -17,8 +17,9 @@ mod status;
 #[cfg(feature = "top")]
 mod top;
 mod verbs;
+mod why;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use args::{Cli, Command};
 use clap::CommandFactory;
@@ -27,6 +28,7 @@ use merge::{MergeError, Merged, at_its_line, merge};
 pub(crate) use status::age;
 
 use crate::{
+    config::Config,
     doctor::check_machine,
     observe::{
         log::{self, LogFormat},
@@ -36,18 +38,33 @@ use crate::{
 
 /// The commands that are the binary's own.
 #[derive(Clone, Copy, Debug)]
-pub struct Demo {
+pub struct Own {
     /// `llb demo`, with the seed of its load.
-    pub run: fn(u64) -> anyhow::Result<ExitCode>,
+    pub demo: fn(u64) -> anyhow::Result<ExitCode>,
     /// One of its workers: the port, its slot, and the slot that is slow.
-    pub work: fn(u16, u32, u32) -> anyhow::Result<ExitCode>,
+    pub demo_worker: fn(u16, u32, u32) -> anyhow::Result<ExitCode>,
+    /// `llb bench-here`.
+    pub bench_here: fn(BenchHere) -> anyhow::Result<ExitCode>,
+}
+
+/// What `llb bench-here` is to do.
+#[derive(Clone, Debug)]
+pub struct BenchHere {
+    /// The fleet.
+    pub config: Config,
+    /// What its workers are asked for.
+    pub path: String,
+    /// Requests a second; one is found otherwise.
+    pub rate: Option<u32>,
+    /// How long it may take.
+    pub time: Duration,
 }
 
 /// Runs the binary with the process's own arguments.
 #[must_use]
-pub fn main(demo: Demo) -> ExitCode {
+pub fn main(own: Own) -> ExitCode {
     let result = match merge(std::env::args_os().collect()) {
-        Ok(merged) => run_command(merged, demo),
+        Ok(merged) => run_command(merged, own),
         // As clap shows it, help too.
         Err(MergeError::Usage(error)) => error.exit(),
         Err(MergeError::File(error)) => Err(error.into()),
@@ -66,22 +83,28 @@ pub fn definition() -> clap::Command {
     Cli::command()
 }
 
-fn run_command(Merged { cli, file }: Merged, demo: Demo) -> anyhow::Result<ExitCode> {
+fn run_command(Merged { cli, file }: Merged, own: Own) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::run(args).map_err(|error| at_its_line(file.as_ref(), error)),
         Command::Check(args) => check::run(args, file.as_ref()).map_err(|error| at_its_line(file.as_ref(), error)),
         Command::Demo(args) => {
             log::start("error", LogFormat::Human)?;
             check_machine()?;
-            (demo.run)(args.seed)
+            (own.demo)(args.seed)
         }
-        Command::DemoWorker(args) => (demo.work)(args.port, args.slot, args.slow_slot),
+        Command::DemoWorker(args) => (own.demo_worker)(args.port, args.slot, args.slow_slot),
+        Command::BenchHere(args) => {
+            log::start("error", LogFormat::Human)?;
+            check_machine()?;
+            (own.bench_here)(run::bench_here(args)?)
+        }
         Command::Doctor(args) => doctor::run(args),
         Command::DoctorWorker(args) => doctor::worker(&args),
         Command::Status(args) => status::run(&args),
         Command::Metrics(args) => metrics::run(&args),
         Command::Curl(args) => curl::run(&args),
         Command::Events(args) => events::run(&args),
+        Command::Why(args) => why::run(&args),
         #[cfg(feature = "top")]
         Command::Top(args) => top::run(args),
         Command::Reload(args) => verbs::reload(&args),

@@ -6,7 +6,8 @@ use anyhow::Context;
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    args::{Concurrency, Cpus, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
+    BenchHere,
+    args::{BenchHereArgs, Concurrency, Cpus, LogFormatArg, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
     process,
 };
 use crate::{
@@ -14,12 +15,20 @@ use crate::{
     doctor::{check_identity, check_machine},
     engine,
     fleet::Identity,
-    observe::{log, stderr},
+    observe::{
+        journald,
+        log::{self, LogFormat},
+        stderr,
+    },
     sys::affinity,
 };
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    log::start(&args.log, args.log_format.into())?;
+    let format = match args.log_format {
+        LogFormatArg::Human if journald::is_connected() => LogFormat::Journal,
+        format => format.into(),
+    };
+    log::start(&args.log, format)?;
     let is_default = args.workers.is_none();
     let config = config(args)?;
     process::prepare(config.workers)?;
@@ -195,6 +204,21 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         guard: None,
         runtime_dir: args.fleet.runtime_dir,
     })
+}
+
+/// What is to be compared, and how.
+pub(super) fn bench_here(args: BenchHereArgs) -> anyhow::Result<BenchHere> {
+    let BenchHereArgs { path, workers, port, rate, time, command } = args;
+    let mut command = command.into_iter();
+    let program = command.next().ok_or(NoCommand)?;
+    let cores = available_parallelism().context("cannot tell the number of cores; give -n")?;
+    let config = Config {
+        workers: workers.unwrap_or(default_workers(cores.get())),
+        limits: port.into_iter().collect(),
+        ..Config::new(program, command)
+    };
+    process::prepare(config.workers)?;
+    Ok(BenchHere { config, path, rate, time })
 }
 
 #[cfg(test)]

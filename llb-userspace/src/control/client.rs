@@ -17,6 +17,7 @@ use super::{Failed, FailureKind, Missed, Outcome, Request, SOCKET};
 use crate::{
     kernel::Limit,
     observe::{event::Event, status::Status},
+    why::Seen,
 };
 
 /// A master answers a question within milliseconds; one that has not after this hangs.
@@ -165,6 +166,28 @@ impl<'a> Client<'a> {
             }
             (Some(Outcome::Done(done)), None) => {
                 Err(ControlError::NotUnderstood { name: self.name.into(), says: format!("{done:?}") })
+            }
+        }
+    }
+
+    /// What the selector's choices of a while went by.
+    ///
+    /// # Errors
+    /// [`ControlError`]; that it is refused is an answer.
+    pub(crate) fn why(&self, time: Duration) -> Result<Result<Seen, Failed>, ControlError> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Answer {
+            Seen(Box<Seen>),
+            Failed(Failed),
+        }
+        let for_ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let mut answer = self.ask(Request::Why { for_ms }, Some(time.saturating_add(PATIENCE)))?;
+        match self.line(&mut answer)?.ok_or_else(|| self.ended())? {
+            Answer::Seen(seen) => Ok(Ok(*seen)),
+            Answer::Failed(failed @ Failed { failure: Some(_), .. }) => Ok(Err(failed)),
+            Answer::Failed(Failed { error, .. }) => {
+                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
             }
         }
     }

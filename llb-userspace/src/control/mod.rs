@@ -111,6 +111,11 @@ pub(crate) enum Request {
         #[serde(default)]
         addr: Option<IpAddr>,
     },
+    /// Note what the selector's choices go by, as `llb why` does, and tell of them when the time is over.
+    Why {
+        /// For how long, milliseconds; a minute at the most.
+        for_ms: u64,
+    },
     /// End the fleet. It is over when the connection closes.
     Stop {},
 }

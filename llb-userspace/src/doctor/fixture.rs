@@ -175,7 +175,8 @@ fn missing(error: &CgroupError) -> Missing {
             format!("cannot make the cgroup {}: {source}", path.display()),
             match source.kind() {
                 io::ErrorKind::ReadOnlyFilesystem => {
-                    "cgroup v2 is mounted read-only: mount -o remount,rw it (a container: run it privileged)"
+                    "cgroup v2 is mounted read-only: mount -o remount,rw it (a container: \
+                     --security-opt writable-cgroups=true, or -v /sys/fs/cgroup:/sys/fs/cgroup --cgroupns host)"
                 }
                 _ => "run llb as root, or in a cgroup that is delegated to it (systemd: Delegate=yes)",
             },

@@ -30,14 +30,14 @@ pub(crate) enum MachineError {
     #[error(
         "llb loads programs into the kernel and needs root for it, here it lacks {lacking}: {}; \
          `sudo llb doctor` tells more",
-        rights_remedy(geteuid().is_root())
+        rights_remedy(geteuid().is_root(), lacking)
     )]
     NoRights {
         /// The rights that are missing, separated by commas.
         lacking: String,
     },
     /// We may not run workers as somebody else.
-    #[error("llb lacks {lacking} to run workers as another user or group: {}", rights_remedy(geteuid().is_root()))]
+    #[error("llb lacks {lacking} to run workers as another user or group: {}", rights_remedy(geteuid().is_root(), lacking))]
     NoOtherUser {
         /// The rights that are missing, separated by commas.
         lacking: String,
@@ -104,7 +104,7 @@ pub(super) fn rights() -> Tried<()> {
         let stand_in = held.has(Capability::SysAdmin).then_some(Capability::SysAdmin);
         return Ok(((), list(names.chain(stand_in))));
     }
-    Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root())))
+    Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root(), &lacking)))
 }
 
 /// Our rights to start and to steer workers of another user; otherwise what is not to be had without those that are missing.
@@ -152,12 +152,19 @@ fn list(capabilities: impl Iterator<Item = Capability>) -> String {
     capabilities.map(|capability| capability.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn rights_remedy(root: bool) -> &'static str {
+fn rights_remedy(root: bool, lacking: &str) -> String {
     if root {
-        "give llb these capabilities (systemd: CapabilityBoundingSet=, a container: --cap-add or --privileged)"
+        let flags = flags(lacking);
+        format!("give llb these capabilities (systemd: CapabilityBoundingSet=, a container: {flags})")
     } else {
-        "run it with sudo, or give it these capabilities (systemd: AmbientCapabilities=)"
+        "run it with sudo, or give it these capabilities (systemd: AmbientCapabilities=)".to_owned()
     }
+}
+
+/// How `docker run` is asked for capabilities.
+fn flags(lacking: &str) -> String {
+    let names = lacking.split(", ").filter_map(|name| name.strip_prefix("CAP_"));
+    names.map(|name| format!("--cap-add {name}")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -178,7 +185,13 @@ mod tests {
 
     #[test]
     fn sudo_is_no_advice_for_root() {
-        assert!(rights_remedy(false).contains("sudo"));
-        assert!(!rights_remedy(true).contains("sudo"));
+        assert!(rights_remedy(false, "CAP_BPF").contains("sudo"));
+        assert!(!rights_remedy(true, "CAP_BPF").contains("sudo"));
+    }
+
+    #[test]
+    fn a_container_is_given_the_flags() {
+        let remedy = rights_remedy(true, "CAP_BPF, CAP_NET_ADMIN");
+        assert!(remedy.ends_with("a container: --cap-add BPF --cap-add NET_ADMIN)"), "{remedy}");
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a fleet can have its directory, its lock and its control socket.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use super::missing::{Missing, Tried, chain};
 use crate::{
@@ -23,7 +23,12 @@ fn take(root: &Path, name: &Name) -> Result<(), Missing> {
     let directory = RuntimeDir::take(root, name).map_err(|error| match &error {
         LockError::Io { action, path, source } => Missing::new(
             format!("cannot {action} {}: {source}", path.display()),
-            "run llb as root, or give it a directory that it may write to with --runtime-dir",
+            match source.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    "give llb a directory that it may write to with --runtime-dir (a container: --tmpfs /run/llb)"
+                }
+                _ => "run llb as root, or give it a directory that it may write to with --runtime-dir",
+            },
         ),
         error => Missing::new(chain(error), "give llb a directory of its own with --runtime-dir"),
     })?;

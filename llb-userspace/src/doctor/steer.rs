@@ -125,7 +125,8 @@ pub(super) async fn hear(steering: &mut Steering, fleet: &FleetFixture) -> Tried
 
 /// Takes a copy of each worker's listener.
 pub(super) fn find(fleet: &FleetFixture, cookies: &[u64]) -> Tried<Vec<OwnedFd>> {
-    let remedy = "give llb CAP_SYS_PTRACE, set kernel.yama.ptrace_scope below 3, and allow pidfd_getfd() (seccomp)";
+    let remedy = "give llb CAP_SYS_PTRACE (a container: --cap-add SYS_PTRACE, with which its seccomp profile allows \
+                  pidfd_getfd(), too), and set kernel.yama.ptrace_scope below 3";
     let mut listeners = Vec::new();
     for (helper, cookie) in fleet.helpers.iter().zip(cookies) {
         let processes = helper.cgroup.processes().map_err(|error| Missing::error(&error, remedy))?;

@@ -22,7 +22,7 @@ use super::{
     messages::Message,
     queues,
     reach::{Reached, Reacher},
-    totals,
+    totals, why,
 };
 use crate::{
     control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
@@ -65,8 +65,11 @@ pub(super) fn answers(
     inbox: mpsc::Sender<Message>,
     lookers: Lookers,
     reacher: Reacher,
+    asking: why::Asking,
 ) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
-    async move |request: Request, lines: &mut Lines<'_>| answer(&inbox, &lookers, &reacher, request, lines).await
+    async move |request: Request, lines: &mut Lines<'_>| {
+        answer(&inbox, &lookers, &reacher, &asking, request, lines).await
+    }
 }
 
 /// The status with all that there is to know.
@@ -90,6 +93,7 @@ async fn answer(
     inbox: &mpsc::Sender<Message>,
     lookers: &Semaphore,
     reacher: &Reacher,
+    asking: &why::Asking,
     request: Request,
     lines: &mut Lines<'_>,
 ) -> io::Result<()> {
@@ -130,6 +134,9 @@ async fn answer(
             // It is entered as long as the asker stays.
             return std::future::pending().await;
         }
+        Request::Why { for_ms } => {
+            return why::answer(inbox, asking, Duration::from_millis(for_ms), lines).await;
+        }
         Request::Stop {} => Command::Stop,
     };
     let begun = match ask(inbox, |reply| Message::Command { command, reply }).await? {
@@ -146,7 +153,7 @@ async fn answer(
     lines.write(&outcome_of(inbox, completion, begun).await?).await
 }
 
-fn refused(why: &str) -> Outcome {
+pub(super) fn refused(why: &str) -> Outcome {
     Outcome::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
 }
 

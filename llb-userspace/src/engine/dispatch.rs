@@ -93,6 +93,7 @@ impl Engine {
             // Who asked may have gone.
             Message::Reach { slot, port, reply } => drop(reply.send(self.target(slot, port))),
             Message::Admit { cookie, listener, reply } => drop(reply.send(self.admit(cookie, listener))),
+            Message::Seating { groups, reply } => drop(reply.send(self.seating(&groups))),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
                 Ok(status) => drop(reply.send((status, self.queues()))),

@@ -5,7 +5,9 @@ use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitStatus};
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
-use super::{answers::Begun, diagnose::Held, end::Outsider, queues::Queues, reach::Target, worker::ExitRecord};
+use super::{
+    answers::Begun, diagnose::Held, end::Outsider, queues::Queues, reach::Target, why::Seating, worker::ExitRecord,
+};
 use crate::{
     fleet::{Command, Refusal, Unreachable, closing::Look},
     kernel::Limit,
@@ -58,6 +60,8 @@ pub(super) enum Message {
     Reach { slot: Slot, port: Option<Limit>, reply: oneshot::Sender<Result<Target, Unreachable>> },
     /// It is to be found by the selector, though its listener has left its group.
     Admit { cookie: u64, listener: OwnedFd, reply: oneshot::Sender<io::Result<()>> },
+    /// Somebody asks who sits where, and where these groups are.
+    Seating { groups: Vec<u32>, reply: oneshot::Sender<Seating> },
     /// Somebody asks for the status, and for where to look for what it lacks.
     Ask { reply: oneshot::Sender<(Status, Vec<Queues>)> },
 }

@@ -46,16 +46,18 @@ mod totals;
 mod turns;
 mod udp;
 mod wake;
+mod why;
 mod worker;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use llb_common::policy::Policy;
 use nix::sys::signal::Signal;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -171,6 +173,8 @@ pub(crate) struct Engine {
     recycler: recycle::Recycler,
     canary: canary::Trial,
     waking: wake::Waking,
+    /// The policy, where it changes while the fleet runs.
+    policy: Option<Rc<Cell<Policy>>>,
     /// Where connections wait while no worker listens.
     standby: standby::Standby,
     /// Where clients wait for whom nobody is free; none if they are to wait at workers.
@@ -182,6 +186,8 @@ pub(crate) struct Engine {
     checker: Option<check::Checker>,
     /// How single workers are connected to.
     reacher: reach::Reacher,
+    /// Where choices come that somebody asks for.
+    asking: why::Asking,
     /// What is to be done before anything else.
     first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
@@ -245,6 +251,23 @@ pub async fn run_in(
     Engine::start(config, Box::new(up), sender)?.run(inbox, stop, Heeds::Nothing).await
 }
 
+/// As [`run_in`], by the policy that `policy` holds at any time.
+///
+/// # Errors
+/// As [`run`].
+#[doc(hidden)] // For the binary, which compares policies.
+pub async fn run_by(
+    config: Config,
+    policy: Rc<Cell<Policy>>,
+    up: impl FnOnce(&Up) + 'static,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let mut engine = Engine::start(config, Box::new(up), sender)?;
+    engine.policy = Some(policy);
+    engine.run(inbox, stop, Heeds::Nothing).await
+}
+
 /// Whether a fleet listens to signals. Who begins to does so for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heeds {
@@ -277,7 +300,7 @@ impl Engine {
         let mut signals = signals.map_err(failed("wait for signals"))?;
         let lookers = answers::lookers();
         let reacher = self.reacher.clone();
-        let answers = answers::answers(self.inbox.clone(), lookers.clone(), reacher.clone());
+        let answers = answers::answers(self.inbox.clone(), lookers.clone(), reacher.clone(), self.asking.clone());
         let scraper =
             self.config.scrape.clone().map(|scrape| scrape::Scraper::new(self.inbox.clone(), reacher, scrape));
         let control = control::Server::open(self.lock.path())?.run(answers);
@@ -360,6 +383,9 @@ impl Engine {
             }
         }
         self.wake_targets();
+        if let Some(policy) = &self.policy {
+            self.updater.go_by(policy.get());
+        }
         self.updater.steering_mut().tend_clients(now);
         for cookie in self.updater.update(now) {
             self.rescue.forget(cookie);

@@ -11,7 +11,7 @@ use std::{
 
 use llb_common::{abi::MAX_SEATS, names};
 use nix::unistd::geteuid;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore, mpsc};
 
 use super::{
     Announce, Engine, Reloads, RunError,
@@ -111,6 +111,8 @@ impl Engine {
         }
         let missing = KernelError::Missing { what: "map", name: names::REACHES };
         let reacher = Reacher::new(inbox.clone(), steering.take_reaches().ok_or(missing)?);
+        let missing = KernelError::Missing { what: "map", name: names::CHOICES };
+        let asking = Rc::new(Mutex::new(steering.take_choices().ok_or(missing)?));
         let mut engine = Engine {
             started_at: now,
             connections: steering.take_connections().map(Arc::new),
@@ -129,11 +131,13 @@ impl Engine {
             recycler: super::recycle::Recycler::default(),
             waking: super::wake::Waking::default(),
             lines: lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?,
+            policy: None,
             standby: super::standby::Standby::new(&config),
             inbox,
             lookers: Rc::new(Semaphore::new(LOOKERS)),
             checker,
             reacher,
+            asking,
             first: Vec::new(),
             notify: Rc::new(notify),
             unknown_senders: 0,

@@ -19,7 +19,7 @@ use llb_common::{
 
 use super::{
     Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, flows::Flows,
-    groups::Groups, loader::loader, reach::Reaches, sticky::Clients, value::Value,
+    groups::Groups, loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
 };
 use crate::{
     model::Address,
@@ -91,6 +91,8 @@ pub struct Steering {
     counters: PerCpuArray<MapData, u64>,
     /// Connections of our own to single workers, until somebody makes them.
     pub(super) reaches: Option<Reaches>,
+    /// Where choices come that are noted, until somebody takes it.
+    pub(super) choices: Option<Choices>,
     books: Books,
     /// Where the programs tell of sockets, until somebody listens.
     ring: Option<RingBuf<MapData>>,
@@ -176,6 +178,7 @@ impl Steering {
         let clients = Clients::map(&maps[names::STICKY], &maps[names::HOMES])?;
         let reaches = maps.remove(names::REACHES).ok_or(KernelError::Missing { what: "map", name: names::REACHES })?;
         let reaches = Some(Reaches::of(reaches, &maps[names::SEATS])?);
+        let choices = Some(Choices::of(take(&mut maps, names::CHOICES)?, &maps[names::SEATS])?);
         let counts = take(&mut maps, names::FLOW_COUNTS)?;
         let flows = Flows::map(&maps[names::FLOWS], &maps[names::FLOW_SEATS], counts)?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
@@ -199,6 +202,7 @@ impl Steering {
             },
             counters: take(&mut maps, names::COUNTERS)?,
             reaches,
+            choices,
             books,
             ring: Some(ring),
             logger,
@@ -321,7 +325,7 @@ pub(super) const PROGRAMS: [&str; 11] = [
 const OWNER: &str = "OWNER";
 
 /// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 21] = [
+pub(super) const MAPS: [&str; 22] = [
     names::SOCKETS,
     names::SEATS,
     names::LATENCY,
@@ -332,6 +336,7 @@ pub(super) const MAPS: [&str; 21] = [
     names::CONN,
     names::COUNTERS,
     names::EVENTS,
+    names::CHOICES,
     names::LINES,
     names::OWN_PORTS,
     names::SLOTS,

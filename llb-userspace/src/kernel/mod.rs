@@ -137,6 +137,7 @@ mod reach;
 mod resume;
 mod sticky;
 mod value;
+mod why;
 
 pub use attach::AttachedBooks;
 pub use binds::OwnPorts;
@@ -155,3 +156,4 @@ pub(crate) use reach::{Joined, Reaches};
 pub use resume::Known;
 pub(crate) use sticky::Resident;
 pub use sticky::Sticky;
+pub(crate) use why::Choices;

@@ -1,4 +1,4 @@
-//! llb's own log as JSON, one object a line: for who collects logs.
+//! llb's own log as entries with fields, for who collects logs: JSON, one object a line, or what the journal takes.
 
 use std::{
     fmt,
@@ -13,7 +13,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::stderr;
+use super::{journald, stderr};
 use crate::sys::clock::wall_ms;
 
 /// The code of what is said to people: its words may change.
@@ -22,19 +22,36 @@ pub(crate) const LOG: &str = "log";
 /// The code of what ends llb.
 pub(crate) const FATAL: &str = "fatal";
 
-static IS_ON: OnceLock<()> = OnceLock::new();
+/// Where entries go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sink {
+    /// Lines of JSON on standard error.
+    Json,
+    /// The systemd journal.
+    Journal,
+}
 
-/// From now on all that llb says is JSON.
-pub(super) fn turn_on() {
-    let _ = IS_ON.set(());
+static SINK: OnceLock<Sink> = OnceLock::new();
+
+/// From now on all that llb says is entries.
+pub(super) fn turn_on(sink: Sink) {
+    let _ = SINK.set(sink);
 }
 
 pub(super) fn is_on() -> bool {
-    IS_ON.get().is_some()
+    SINK.get().is_some()
+}
+
+/// Writes an entry.
+pub(super) fn write(level: &str, event: &str, message: &str, fields: Map<String, Value>) {
+    match SINK.get() {
+        Some(Sink::Journal) => stderr::journal(journald::entry(level, event, message, &fields)),
+        Some(Sink::Json) | None => stderr::raw(&entry(wall_ms(), level, event, message, fields)),
+    }
 }
 
 /// An entry of the log, as a line without its end. What stands in `fields` comes last, and is not in the way of the rest.
-pub(super) fn entry(at_ms: u64, level: &str, event: &str, message: &str, fields: Map<String, Value>) -> String {
+fn entry(at_ms: u64, level: &str, event: &str, message: &str, fields: Map<String, Value>) -> String {
     let time = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(at_ms)).to_string();
     let first = [("time", time.as_str()), ("level", level), ("event", event), ("message", message)];
     let mut entry = Map::new();
@@ -48,9 +65,9 @@ pub(super) fn entry(at_ms: u64, level: &str, event: &str, message: &str, fields:
 }
 
 /// Writes what the program logs.
-pub(super) struct Json;
+pub(super) struct Entries;
 
-impl<S: Subscriber> Layer<S> for Json {
+impl<S: Subscriber> Layer<S> for Entries {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut said = Said::default();
         event.record(&mut said);
@@ -65,7 +82,7 @@ impl<S: Subscriber> Layer<S> for Json {
             Some(Value::String(code)) => code,
             _ => LOG.to_owned(),
         };
-        stderr::raw(&entry(wall_ms(), level, &code, &said.message, said.fields));
+        write(level, &code, &said.message, said.fields);
     }
 }
 

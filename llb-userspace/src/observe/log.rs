@@ -13,7 +13,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use super::json;
+use super::json::{self, Sink};
 use crate::sys::clock::wall_ms;
 
 /// The beginning of each line: whose it is, as workers write to the same place, and when it was, in UTC.
@@ -40,9 +40,11 @@ pub(crate) enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+    /// Entries of the systemd journal.
+    Journal,
 }
 
-/// The target of the fleet's events. In JSON they are always written.
+/// The target of the fleet's events. In JSON and in the journal they are always written.
 pub(crate) const EVENTS: &str = "llb::event";
 
 /// Starts the log. `filter` is a level (`warn`) or a list of `target=level` as `tracing_subscriber` reads them.
@@ -51,11 +53,16 @@ pub(crate) const EVENTS: &str = "llb::event";
 /// The filter's, if it cannot be read.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
     let filter: EnvFilter = filter.parse()?;
-    if format == LogFormat::Json {
-        json::turn_on();
+    let sink = match format {
+        LogFormat::Human => None,
+        LogFormat::Json => Some(Sink::Json),
+        LogFormat::Journal => Some(Sink::Journal),
+    };
+    if let Some(sink) = sink {
+        json::turn_on(sink);
         let filter = filter.add_directive(format!("{EVENTS}=info").parse()?);
         // As below.
-        let _ = registry().with(filter).with(json::Json).try_init();
+        let _ = registry().with(filter).with(json::Entries).try_init();
         return Ok(());
     }
     let log = fmt::fmt()

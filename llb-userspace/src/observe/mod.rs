@@ -1,6 +1,7 @@
 //! What the outside sees of a fleet: [`status`] and [`event`]. [`crate::control`] asks for them.
 
 pub mod event;
+pub(crate) mod journald;
 mod json;
 pub(crate) mod log;
 pub mod status;

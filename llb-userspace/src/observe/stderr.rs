@@ -14,11 +14,11 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::Map;
 
-use super::json;
-use crate::sys::{
-    capabilities::{self, Capabilities},
-    clock::wall_ms,
+use super::{
+    journald::{self, Entry},
+    json,
 };
+use crate::sys::capabilities::{self, Capabilities};
 
 /// Texts that may wait: more than llb has to say in a bad minute.
 const WAITING: usize = 1024;
@@ -28,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 enum Order {
     Write(Vec<u8>),
+    /// For the journal.
+    Enter(Entry),
     /// Answer when all before this has been written.
     Report(SyncSender<()>),
 }
@@ -49,6 +51,12 @@ fn write_all(inbox: &Receiver<Order>) {
         match order {
             // A closed stderr is no reason to stop.
             Order::Write(text) => drop(io::stderr().write_all(&text)),
+            // A journal that takes nothing may read what is written.
+            Order::Enter(Entry { bytes, text }) => {
+                if journald::send(&bytes).is_err() {
+                    let _ = writeln!(io::stderr(), "{text}");
+                }
+            }
             // Who asked has waited long enough.
             Order::Report(done) => drop(done.try_send(())),
         }
@@ -68,7 +76,7 @@ pub(crate) fn fatal(text: &str) {
 fn say(level: &str, code: &str, text: &str) {
     if json::is_on() {
         let message = text.strip_prefix("llb: ").unwrap_or(text);
-        raw(&json::entry(wall_ms(), level, code, message, Map::new()));
+        json::write(level, code, message, Map::new());
     } else {
         raw(text);
     }
@@ -77,6 +85,11 @@ fn say(level: &str, code: &str, text: &str) {
 /// Writes one line as it is.
 pub(super) fn raw(text: &str) {
     let _ = WRITER.try_send(Order::Write(format!("{text}\n").into_bytes()));
+}
+
+/// Enters into the journal.
+pub(super) fn journal(entry: Entry) {
+    let _ = WRITER.try_send(Order::Enter(entry));
 }
 
 /// Waits until all is written, or nobody reads it.

@@ -177,6 +177,11 @@ impl Updater {
         Ok(cookie)
     }
 
+    /// Goes by another policy from the next publication on.
+    pub(crate) fn go_by(&mut self, policy: Policy) {
+        self.publisher.go_by(policy);
+    }
+
     /// Has the kernel choose a listener no more. What waits in its queue stays there, and migrates when it is closed.
     ///
     /// # Errors

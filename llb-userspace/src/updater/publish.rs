@@ -108,6 +108,11 @@ impl Publisher {
         }
     }
 
+    /// Publishes another policy from now on.
+    pub(crate) fn go_by(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// Publishes what is known of the seats at `now`.
     pub fn publish<'a>(&mut self, books: &impl Ledger, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);

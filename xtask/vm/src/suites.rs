@@ -24,7 +24,8 @@ impl Suite {
 
 /// What runs. Left out are tests of llb alone, which no kernel changes, those of which others try the same, and what takes
 /// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
-pub(super) const SUITES: [Suite; 14] = [
+pub(super) const SUITES: [Suite; 15] = [
+    Suite::whole("why"),
     Suite::whole("migration"),
     Suite::whole("waking"),
     Suite::whole("steering"),

@@ -15,7 +15,7 @@ pub(super) const LONG_ONE_IN: u64 = 50;
 
 /// How much a request asks of its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
+pub(crate) enum Work {
     Short,
     Long,
 }
@@ -31,14 +31,14 @@ impl Work {
 
 /// One request: due so many ns after the run's start, whatever became of those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Arrival {
-    pub(super) due_ns: u64,
-    pub(super) work: Work,
+pub(crate) struct Arrival {
+    pub(crate) due_ns: u64,
+    pub(crate) work: Work,
 }
 
 /// A Poisson process of `rate` requests a second over `duration`: the gaps are independent and exponential, as those of
 /// many clients that do not wait for each other.
-pub(super) fn poisson(rate: u32, duration: Duration, seed: u64) -> Vec<Arrival> {
+pub(crate) fn poisson(rate: u32, duration: Duration, seed: u64) -> Vec<Arrival> {
     let mut random = Rng::with_seed(seed);
     let mean_gap_s = 1.0 / f64::from(rate);
     let mut due_s = 0.0;

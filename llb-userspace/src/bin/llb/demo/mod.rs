@@ -6,20 +6,21 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use self::arrivals::Work;
-pub(crate) use self::{load::Failure, summary::Summary};
-use llb::{cli::Demo, model::Slot};
+pub(crate) use self::{
+    command::{run, work},
+    load::Failure,
+    summary::Summary,
+};
+use llb::model::Slot;
 
-mod arrivals;
+pub(crate) mod arrivals;
 mod command;
-mod load;
+pub(crate) mod load;
 mod pacer;
 pub(crate) mod picture;
-mod summary;
+pub(crate) mod summary;
 mod wire;
 pub(crate) mod worker;
-
-/// What the binary's command line calls.
-pub(crate) const COMMANDS: Demo = Demo { run: command::run, work: command::work };
 
 /// Unmeasured load before a run: the workers have been touched and llb has seen each of them answer.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -79,7 +80,7 @@ pub(crate) enum DemoError {
 /// If nobody answers the warm-up, if the plan has no short request, or if the load cannot start.
 pub(crate) async fn drive(plan: &Plan, addr: SocketAddr) -> Result<Summary, DemoError> {
     warm_up(plan, addr).await?;
-    let outcomes = load::run(addr, arrivals::poisson(plan.rate, plan.duration, plan.seed)).await?;
+    let outcomes = load::run(addr, arrivals::poisson(plan.rate, plan.duration, plan.seed), wire::talk()).await?;
     Summary::of(&outcomes, plan.workers).ok_or(DemoError::NoLoad { rate: plan.rate, duration: plan.duration })
 }
 
@@ -88,7 +89,7 @@ async fn warm_up(plan: &Plan, addr: SocketAddr) -> Result<(), DemoError> {
     let mut arrivals = arrivals::poisson(plan.rate, WARM_UP, !plan.seed);
     arrivals.retain(|arrival| arrival.work == Work::Short);
     let mut failures = Vec::new();
-    for outcome in load::run(addr, arrivals).await? {
+    for outcome in load::run(addr, arrivals, wire::talk()).await? {
         match outcome.answer {
             Ok(_) => return Ok(()),
             Err(failure) => failures.push(failure),

@@ -22,7 +22,7 @@ pub(crate) struct Summary {
 
 impl Summary {
     /// Sums up the outcomes of a run on `workers` workers; `None` if it had no short request to speak of.
-    pub(super) fn of(outcomes: &[Outcome], workers: u32) -> Option<Summary> {
+    pub(crate) fn of(outcomes: &[Outcome], workers: u32) -> Option<Summary> {
         let mut summary = Summary {
             short_ns: Vec::with_capacity(outcomes.len()),
             answered: vec![0; workers as usize],

@@ -1,10 +1,14 @@
 //! What the load and a demo worker say to each other: one HTTP/1.1 request, one answer, and the worker closes.
 
-use super::arrivals::Work;
+use super::{
+    arrivals::Work,
+    load::{Failure, Talk},
+};
 use llb::model::Slot;
 
-/// Longest head that either end reads, bytes: ours is under 100, a browser's or curl's a few hundred.
-pub(super) const HEAD_MAX: usize = 4096;
+/// Longest head that either end reads, bytes: ours is under 100, and other servers send no more than this, as browsers and
+/// Node take no longer ones.
+pub(super) const HEAD_MAX: usize = 16 << 10;
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const SLOT_HEADER: &str = "x-llb-slot";
@@ -12,6 +16,11 @@ const SLOT_HEADER: &str = "x-llb-slot";
 /// Whether `bytes` holds the whole head of a request or answer.
 pub(super) fn head_is_whole(bytes: &[u8]) -> bool {
     bytes.windows(END_OF_HEAD.len()).any(|window| window == END_OF_HEAD)
+}
+
+/// What the load and a demo worker say.
+pub(super) fn talk() -> Talk {
+    Talk::new(request, |head| parse_answer(head).ok_or(Failure::NotUnderstood))
 }
 
 pub(super) fn request(work: Work) -> String {

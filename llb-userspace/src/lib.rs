@@ -104,6 +104,8 @@ pub mod observe;
 #[cfg(feature = "master")]
 pub mod policy;
 #[cfg(feature = "master")]
+pub mod registry;
+#[cfg(feature = "master")]
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]

@@ -8,6 +8,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use harness::{
@@ -15,14 +16,14 @@ use harness::{
 };
 use llb::{
     Fleet, FleetBuilder, RunError,
-    common::{select::in_flight, track::outstanding_at},
-    config::{Config, Policy},
+    config::{Config, Policy, Tracking},
     control::{Client, ControlError, Reload},
-    internals::fleet_path,
-    kernel::{Books, Member, Options, Outcome as Counted, Publication, Stage as Counting, Steering},
-    model::{Address, Instant, Seat},
+    internals::{fleet_path, socket},
+    kernel::{Member, Options, Outcome as Counted, Stage as Counting, Steering},
+    model::{Address, Seat, Slot, WorkerId},
     now,
-    policy::{Table, View, table},
+    registry::{Registry, Socket as Seated, State},
+    updater::Updater,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -151,45 +152,37 @@ fn the_kernel_is_steered_by_hand() {
     let listeners = [shared(), shared()];
     let address = Address(ADDRESS.parse().expect("an address"));
     let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None };
-    let mut steering = Steering::load(&options).expect("root's rights");
-    let join = |(seat, listener)| steering.join(address, Seat(seat), listener).expect("a listener");
-    let cookies: Vec<u64> = (0..).zip(&listeners).map(join).collect();
-    let mut turn = 0;
-    let mut came = |steering: &Steering, seats: &[u32]| {
-        let views: Vec<View> = seats.iter().map(|seat| view(steering.books(), Seat(*seat))).collect();
-        let Table { least, near, cost_ns, .. } = table(&views, now(), turn);
-        let publication = Publication { least, near, cost_ns: &cost_ns };
-        steering.books().publish(Policy::RoundRobin, &publication, now());
-        turn += 1;
+    let steering = Steering::load(&options).expect("root's rights");
+    let mut updater = Updater::new(steering, Policy::RoundRobin, Tracking::Reports);
+    let mut registry = Registry::default();
+    let cookies = listeners.each_ref().map(|listener| socket::cookie(listener).expect("a socket"));
+    for (number, cookie) in (0..).zip(cookies) {
+        let (worker, seat) = (WorkerId(number.into()), Seat(number));
+        registry.hold(seat, worker, Slot(number));
+        registry.enter(Seated { cookie, address, udp: false, worker, seat: Some(seat), state: State::Joined });
+    }
+    let copy = |wanted: &Seated| {
+        let of = cookies.iter().position(|cookie| *cookie == wanted.cookie).expect("one of the two");
+        Ok(listeners[of].try_clone()?.into())
+    };
+    let came = |updater: &mut Updater| {
+        updater.update(now());
         let _clients: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(ADDRESS).expect("an answer")).collect();
         listeners.each_ref().map(|listener| std::iter::from_fn(|| listener.accept().ok()).count())
     };
-    assert_eq!(came(&steering, &[0, 1]), [10, 10]);
+    assert_eq!(updater.reconcile(&registry, copy, now()).entered.len(), 2);
+    assert_eq!(came(&mut updater), [10, 10]);
 
-    steering.leave(cookies[0]).expect("a member");
-    assert_eq!(steering.members(address), [Member { seat: Seat(1), cookie: cookies[1] }]);
-    assert_eq!(came(&steering, &[1]), [0, 20]);
-    until("what was chosen is forgotten", || view(steering.books(), Seat(0)).in_flight == 0);
-    steering.forget(cookies[0]);
-    let counters = steering.counters().expect("a map");
+    registry.withdraw(cookies[0]);
+    updater.reconcile(&registry, copy, now());
+    assert_eq!(updater.steering().members(address), [Member { seat: Seat(1), cookie: cookies[1] }]);
+    assert_eq!(came(&mut updater), [0, 20]);
+    until("what was chosen is forgotten", || updater.is_drained(Seat(0), now()));
+    registry.remove(cookies[0]);
+    updater.reconcile(&registry, copy, now());
+    let later = now().after(Duration::from_secs(5));
+    assert!(updater.is_due(later), "a listener that is gone is forgotten after a while");
+    assert_eq!(updater.reconcile(&registry, copy, later).forgotten, [cookies[0]]);
+    let counters = updater.steering().counters().expect("a map");
     assert_eq!((counters.total(Counting::Select), counters.get(Counted::First)), (40, 40));
-}
-
-/// What the kernel knows of a seat.
-fn view(books: &Books, seat: Seat) -> View {
-    let counts = books.seat(seat);
-    View {
-        seat,
-        estimate_ns: None,
-        at_least_ns: 0,
-        kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-        in_flight: in_flight(&counts) + outstanding_at(&counts, now().0),
-        progress_at: Instant(counts.progress_at),
-        joined: true,
-        fresh: false,
-        few: false,
-        held: false,
-        parked: 0,
-        open: counts.opened - counts.closed,
-    }
 }

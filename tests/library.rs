@@ -5,6 +5,7 @@ mod harness;
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -13,10 +14,11 @@ use harness::{Client, Stage, Tally, example::built, get, until};
 use llb::{
     balancer::{Balancer, BalancerError, BalancerHandle, Settings},
     config::Tracking,
-    internals::FleetCgroup,
+    internals::{FleetCgroup, socket},
     kernel::{Options, Steering},
     model::{Address, Generation, Seat, Slot, WorkerId},
     now,
+    registry::{Registry, Socket as Seated, State},
     report::Report,
     updater::Updater,
 };
@@ -147,11 +149,20 @@ fn a_seat_that_could_not_be_taken_is_begun_anew_by_the_next() {
     let steering = Steering::load(&options).expect("root's rights");
     let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
     let (worker, seat, address) = (WorkerId(0), Seat(0), Address(ADDR.parse().expect("an address")));
+    let mut registry = Registry::default();
+    registry.hold(seat, worker, Slot(0));
+    let mut sits = |registry: &mut Registry, listener: OwnedFd| {
+        let cookie = socket::cookie(&listener).expect("a socket");
+        registry.enter(Seated { cookie, address, udp: false, worker, seat: Some(seat), state: State::Joined });
+        let done = updater.reconcile(registry, |_| Ok(listener.try_clone()?), now());
+        (cookie, done.entered.len(), done.failed.len(), updater.baseline(worker, seat).is_some())
+    };
     let idle = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    assert!(updater.join(worker, address, seat, &idle).is_err());
-    assert!(updater.baseline(worker, seat).is_none());
-    updater.join(worker, address, seat, shared()).expect("a listener");
-    assert!(updater.baseline(worker, seat).is_some());
+    let (cookie, entered, failed, has_begun) = sits(&mut registry, idle.into());
+    assert_eq!((entered, failed, has_begun), (0, 1, false));
+    registry.remove(cookie);
+    let (_, entered, failed, has_begun) = sits(&mut registry, shared().into());
+    assert_eq!((entered, failed, has_begun), (1, 0, true));
 }
 
 #[test]

@@ -35,7 +35,6 @@ mod life;
 mod note;
 mod others;
 mod reach;
-mod seats;
 mod worker;
 
 pub(crate) use bound::Bound;
@@ -50,7 +49,6 @@ pub use note::{Kind, Note};
 pub use notify::NotifySocket;
 pub(crate) use others::Others;
 pub(crate) use reach::{Unreachable, pick};
-pub(crate) use seats::Seats;
 pub use spawn::{Order, Output, SpawnError, Spawned, spawn};
 pub use user::{Identity, IdentityError};
 pub use worker::{Holding, Listener, Sight, State, Worker};

@@ -98,6 +98,9 @@ pub mod observe;
 #[doc(hidden)] // For the tests and the simulation.
 pub mod policy;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests.
+pub mod registry;
+#[cfg(feature = "master")]
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]

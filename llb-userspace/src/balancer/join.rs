@@ -5,11 +5,14 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
 };
 
-use super::{Balancer, BalancerError, Joined, REMEMBERED, Worker};
+use llb_common::names;
+
+use super::{Balancer, BalancerError, REMEMBERED, Worker};
 use crate::{
-    model::{Address, Instant, Seat, WorkerId},
+    kernel::KernelError,
+    model::{Address, Instant, Seat, Slot, WorkerId},
+    registry::{Socket, State},
     sys::socket,
-    updater::Place,
 };
 
 /// A worker that takes connections, by what it listens on: a socket, or several on different addresses.
@@ -55,25 +58,34 @@ impl Balancer {
         let listener = listener.as_fd();
         let (cookie, address) = examine(slot, listener)?;
         let worker = self.workers.get(&slot);
-        let joined = worker.map_or(&[][..], |worker| &worker.listeners);
-        if joined.iter().any(|joined| joined.cookie == cookie) {
+        let joined = worker.map_or(&[][..], |worker| &worker.cookies);
+        if joined.contains(&cookie) {
             return Ok(());
         }
+        let before = self.registry.socket(cookie).copied();
         let id = worker.map_or(self.next, |worker| worker.id);
-        let is_free_here = |seat: &Seat| !joined.iter().any(|joined| joined.seat == *seat && joined.address == address);
-        let own = joined.iter().map(|joined| joined.seat).find(is_free_here);
+        let joined: Vec<Socket> = joined.iter().filter_map(|cookie| self.registry.socket(*cookie)).copied().collect();
+        let is_free_here = |seat: &Seat| !joined.iter().any(|one| one.seat == Some(*seat) && one.address == address);
+        let own = joined.iter().filter_map(|one| one.seat).find(is_free_here);
         let seat = own.or_else(|| self.seats.take()).ok_or(BalancerError::NoSeat { slot })?;
-        if let Err(source) = self.updater.join(id, address, seat, listener) {
+        self.registry.hold(seat, id, Slot(slot));
+        self.registry.enter(Socket { cookie, address, udp: false, worker: id, seat: Some(seat), state: State::Joined });
+        if let Err(source) = self.reconcile(Some((cookie, listener))) {
+            match before {
+                Some(before) => self.registry.enter(before),
+                None => self.registry.remove(cookie),
+            }
             if own.is_none() {
+                self.registry.release(seat);
                 self.seats.release(seat);
             }
+            // What it was is as good as done, or is tried again.
+            let _ = self.reconcile(None);
             return Err(BalancerError::Join { slot, address, source: Box::new(source) });
         }
         self.next = self.next.max(WorkerId(id.0 + 1));
-        let worker = self.workers.entry(slot).or_insert_with(|| Worker { id, listeners: Vec::new() });
-        worker.listeners.push(Joined { cookie, address, seat });
+        self.workers.entry(slot).or_insert_with(|| Worker { id, cookies: Vec::new() }).cookies.push(cookie);
         self.left.retain(|left| *left != cookie);
-        self.arrange();
         Ok(())
     }
 
@@ -81,30 +93,53 @@ impl Balancer {
     /// wait in their queues stay there until they are accepted, or the listener is closed.
     ///
     /// # Errors
-    /// [`BalancerError::Kernel`] if a map refuses it.
+    /// [`BalancerError::Kernel`] if a map refuses it; [`update`](Self::update) tries it again.
     pub fn leave(&mut self, slot: u32, now: Instant) -> Result<(), BalancerError> {
-        let Some(worker) = self.workers.remove(&slot) else { return Ok(()) };
-        worker.seats().into_iter().for_each(|seat| self.seats.release(seat));
-        self.updater.reap(worker.id);
-        self.arrange();
-        for joined in worker.listeners {
-            self.left.push_back(joined.cookie);
+        self.now = now;
+        let Some(Worker { id, cookies }) = self.workers.remove(&slot) else { return Ok(()) };
+        for seat in self.seats_of(id) {
+            self.registry.release(seat);
+            self.seats.release(seat);
+        }
+        self.updater.reap(id);
+        for cookie in cookies {
+            self.registry.withdraw(cookie);
+            self.left.push_back(cookie);
             if self.left.len() > REMEMBERED
                 && let Some(oldest) = self.left.pop_front()
             {
-                self.updater.forget(oldest, now);
+                self.registry.remove(oldest);
             }
-            self.updater.leave(joined.cookie)?;
         }
-        Ok(())
+        Ok(self.reconcile(None)?)
     }
 
-    fn arrange(&mut self) {
-        let places = |worker: &Worker| {
-            let worker_id = worker.id;
-            worker.seats().into_iter().map(move |seat| Place { seat, worker: worker_id, joined: true })
+    /// Brings the maps to what the registry says; `joins` is the listener that is to be found, of one that joins.
+    pub(super) fn reconcile(&mut self, joins: Option<(u64, BorrowedFd<'_>)>) -> Result<(), KernelError> {
+        let find = |socket: &Socket| match joins {
+            Some((cookie, listener)) if cookie == socket.cookie => Ok(listener.try_clone_to_owned()?),
+            _ => anyhow::bail!("it is the caller's, who has to give it once more"),
         };
-        self.updater.arrange(self.workers.values().flat_map(places));
+        let reconciled = self.updater.reconcile(&self.registry, find, self.now);
+        if joins.is_some_and(|(cookie, _)| self.updater.is_member(cookie)) {
+            return Ok(());
+        }
+        let refused = |source: anyhow::Error| match source.downcast() {
+            Ok(error) => error,
+            Err(other) => KernelError::Map { map: names::GROUPS, source: other.into() },
+        };
+        if let Some((_, source)) = reconciled.failed.into_iter().next() {
+            return Err(refused(source));
+        }
+        match joins {
+            Some(_) => Err(refused(anyhow::anyhow!("it is tried again in a moment"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The seats of a worker.
+    pub(super) fn seats_of(&self, id: WorkerId) -> Vec<Seat> {
+        self.registry.holders().filter(|(_, holder)| holder.worker == id).map(|(seat, _)| seat).collect()
     }
 
     /// The active workers are these, by slot, and no others: joins the listeners that are new, and leaves those that are gone.
@@ -114,12 +149,12 @@ impl Balancer {
     /// # Errors
     /// [`BalancerError`] of the first listener that cannot be joined; the others are.
     pub fn set_active<W: ActiveWorker>(&mut self, slots: &[Option<W>], now: Instant) -> Result<(), BalancerError> {
+        self.now = now;
         let mut failed = Ok(());
         let active = |slot: u32| slots.get(slot as usize).and_then(Option::as_ref);
         for slot in self.workers.keys().copied().collect::<Vec<_>>() {
             let current: BTreeSet<u64> = active(slot).map(cookies).unwrap_or_default();
-            let is_gone = |joined: &Joined| !current.contains(&joined.cookie);
-            if self.workers[&slot].listeners.iter().any(is_gone) {
+            if self.workers[&slot].cookies.iter().any(|cookie| !current.contains(cookie)) {
                 failed = failed.and(self.leave(slot, now));
             }
         }

@@ -35,7 +35,7 @@ mod reports;
 mod status;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     time::Duration,
 };
@@ -51,9 +51,9 @@ pub use self::{
 };
 use crate::{
     config::Tracking,
-    fleet::Seats,
     kernel::{AttachedBooks, Options, Steering},
-    model::{Address, Instant, Seat, WorkerId},
+    model::{Instant, WorkerId},
+    registry::{Registry, Seats},
     report::Report,
     sys::mounts,
     updater::{UPDATE_EVERY, Updater},
@@ -79,6 +79,8 @@ pub struct Settings {
 /// themselves.
 pub struct Balancer {
     updater: Updater,
+    /// Who sits where.
+    registry: Registry,
     seats: Seats,
     workers: BTreeMap<u32, Worker>,
     /// The number of the next worker: a slot may have many, one after the other.
@@ -87,6 +89,8 @@ pub struct Balancer {
     /// Listeners that have left, the oldest first. As long as they are open the kernel asks the selector by way of them, which
     /// must know them.
     left: VecDeque<u64>,
+    /// The time, as far as it was told.
+    now: Instant,
     /// Detached when dropped.
     _attached: Option<AttachedBooks>,
 }
@@ -95,20 +99,8 @@ pub struct Balancer {
 #[derive(Debug)]
 struct Worker {
     id: WorkerId,
-    listeners: Vec<Joined>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Joined {
-    cookie: u64,
-    address: Address,
-    seat: Seat,
-}
-
-impl Worker {
-    fn seats(&self) -> BTreeSet<Seat> {
-        self.listeners.iter().map(|joined| joined.seat).collect()
-    }
+    /// Its listeners, which the registry knows.
+    cookies: Vec<u64>,
 }
 
 impl Balancer {
@@ -122,11 +114,13 @@ impl Balancer {
         let attached = keeps_books.then(|| attach(&steering, &settings)).transpose()?;
         Ok(Balancer {
             updater: Updater::new(steering, settings.policy, settings.tracking),
+            registry: Registry::default(),
             seats: Seats::default(),
             workers: BTreeMap::new(),
             next: WorkerId(0),
             reports: Reports::new(),
             left: VecDeque::new(),
+            now: Instant(0),
             _attached: attached,
         })
     }
@@ -175,6 +169,11 @@ impl Balancer {
     pub fn update(&mut self, now: Instant) {
         for (slot, report) in self.reports.take() {
             self.hear(slot, &report, now);
+        }
+        self.now = now;
+        if self.updater.is_due(now) {
+            // What fails once more is tried again.
+            let _ = self.reconcile(None);
         }
         let Balancer { updater, seats, .. } = self;
         seats.free_empty(|seat| updater.is_empty(seat, now));

@@ -65,21 +65,22 @@ impl Balancer {
     /// [`BalancerError::Kernel`] if the counters cannot be read.
     pub fn status(&self) -> Result<BalancerStatus, BalancerError> {
         let counters = self.updater.steering().counters()?;
-        let slot_of = |seat: Seat| self.workers.iter().find(|(_, worker)| worker.seats().contains(&seat));
+        let slot_of = |seat: Seat| self.registry.holders().find(|(held, _)| *held == seat);
         Ok(BalancerStatus {
             slots: self.workers.iter().map(|(slot, worker)| self.slot_status(*slot, worker)).collect(),
-            least_slot: self.updater.table().least.and_then(slot_of).map(|(slot, _)| *slot),
+            least_slot: self.updater.table().least.and_then(slot_of).map(|(_, holder)| holder.slot.0),
             connections: counters.total(Stage::Select),
             selector: Outcome::ALL.iter().map(|outcome| (outcome.name().into(), counters.get(*outcome))).collect(),
         })
     }
 
     fn slot_status(&self, slot: u32, worker: &Worker) -> SlotStatus {
-        let seats: Vec<Seat> = worker.seats().into_iter().collect();
+        let seats = self.seats_of(worker.id);
+        let sockets = worker.cookies.iter().filter_map(|cookie| self.registry.socket(*cookie));
         let counted = self.updater.counted(worker.id, &seats);
         SlotStatus {
             slot,
-            addresses: worker.listeners.iter().map(|joined| joined.address.to_string()).collect(),
+            addresses: sockets.map(|socket| socket.address.to_string()).collect(),
             chosen: counted.chosen,
             open: counted.open,
             in_flight: counted.in_flight,

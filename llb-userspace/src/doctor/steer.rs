@@ -1,7 +1,7 @@
 //! A fleet of three that is steered: each step of a worker's way to its connections.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::File,
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use llb_common::{
     abi::MAX_SEATS,
     outcome::{Outcome, Stage},
@@ -24,7 +25,8 @@ use super::{
 use crate::{
     fleet::find,
     kernel::{EventKind, Options, Publication, Steering},
-    model::{Address, Seat, Slot},
+    model::{Address, Instant, Seat, Slot, WorkerId},
+    registry::{self, Reconciler, Registry, State, Want},
     sys::{clock::now, socket},
 };
 
@@ -141,10 +143,20 @@ pub(super) fn find(fleet: &FleetFixture, cookies: &[u64]) -> Tried<Vec<OwnedFd>>
 
 /// Puts the listeners into one group, worker by worker in seats of the same number.
 pub(super) fn join(steering: &mut Steering, fleet: &FleetFixture, listeners: Vec<OwnedFd>) -> Tried<()> {
-    for (seat, listener) in (0..).map(Seat).zip(listeners) {
-        steering.join(Address(fleet.address), seat, listener).map_err(|error| {
-            Missing::error(&error, "raise net.core.optmem_max, and the memory limit of llb's cgroup")
-        })?;
+    let mut registry = Registry::default();
+    let address = Address(fleet.address);
+    let mut copies = BTreeMap::new();
+    for (number, listener) in (0..).zip(listeners) {
+        let cookie = socket::cookie(&listener).map_err(|error| Missing::error(&error, OTHER_PROGRAMS))?;
+        let (worker, seat) = (WorkerId(u64::from(number)), Some(Seat(number)));
+        registry.enter(registry::Socket { cookie, address, udp: false, worker, seat, state: State::Joined });
+        copies.insert(cookie, listener);
+    }
+    let find = |want: &Want| copies.remove(&want.cookie).context("it is gone");
+    let report = steering.reconcile(&mut Reconciler::default(), &registry.desired([0; 4]), find, Instant(0));
+    if let Some((_, error)) = report.failed.first() {
+        let error: &dyn std::error::Error = error.as_ref();
+        return Err(Missing::error(error, "raise net.core.optmem_max, and the memory limit of llb's cgroup"));
     }
     Ok(((), format!("{WORKERS} listeners are one group, with the selector attached")))
 }

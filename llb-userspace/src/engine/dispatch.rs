@@ -45,7 +45,8 @@ impl Engine {
         };
         self.perform(effects, now);
         if event.kind == EventKind::Listen {
-            self.expect_others(event.address);
+            // Whoever is not ready is expected: it must not be given connections past the selector.
+            self.reconcile(now);
         }
     }
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     config::ReadyWhen,
-    fleet::{Effect, Failure, Kind, Note, Order, Output, State, Worker, find, spawn, spawn::keeps_descriptors},
-    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    fleet::{Effect, Failure, Kind, Note, Order, Output, State, spawn, spawn::keeps_descriptors},
+    model::{Generation, Instant, Seat, Slot, WorkerId},
     observe::{event::Event, log::EVENTS, stderr},
     report::say,
     sys::{
@@ -31,19 +31,18 @@ impl Engine {
         if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
             keeper.touch();
         }
+        let mut is_reconciled = false;
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
                 Effect::Watch { id, cookie } => self.watch(id, cookie),
                 Effect::Check(id) => self.check(id),
-                Effect::Join { id, cookie, address, seat } => self.join(id, cookie, address, seat, now),
-                Effect::Leave { cookie } => {
-                    if let Err(error) = self.updater.leave(cookie) {
-                        tracing::error!(%error, "cannot take a listener out of its group");
-                    }
+                // All that this turn has changed is in the registry already.
+                Effect::Seat { .. } | Effect::Withdraw { .. } if is_reconciled => {}
+                Effect::Seat { .. } | Effect::Withdraw { .. } => {
+                    is_reconciled = true;
+                    self.reconcile(now);
                 }
-                Effect::Forget { cookie } => self.updater.forget(cookie, now),
-                Effect::LetGo { cookie } => self.updater.steering_mut().let_go(cookie),
                 Effect::TellToFinish(id) => {
                     if let Some(running) = self.running.get(&id) {
                         running.say(say::DISCONNECT);
@@ -66,13 +65,16 @@ impl Engine {
             }
         }
         self.enter_notes();
+        if changes && !is_reconciled {
+            self.arrange();
+        }
         self.publish_anew(now);
         self.service.status(self.in_one_line());
     }
 
     /// The fleet's state, for whoever asks systemd.
     fn in_one_line(&self) -> String {
-        let serving = self.lives.workers().filter(|worker| serves(worker)).count();
+        let serving = self.lives.workers().filter(|worker| self.serves(worker)).count();
         let steering = self.updater.steering();
         let tcp = steering.groups().map(|(address, _)| address.to_string());
         let addresses: Vec<String> = tcp.chain(steering.flow_groups().map(|(at, _)| format!("udp {at}"))).collect();
@@ -127,46 +129,6 @@ impl Engine {
     fn free_number(&self) -> u32 {
         let taken: BTreeSet<u32> = self.running.values().filter_map(|running| running.number).collect();
         (0..).find(|number| !taken.contains(number)).unwrap_or_default()
-    }
-
-    /// Finds the listener in the worker and puts it into its group. Our copy is closed at the end, whatever happens.
-    pub(super) fn join(&mut self, id: WorkerId, cookie: u64, address: Address, seat: Seat, now: Instant) {
-        let Some(running) = self.running.get(&id) else { return };
-        let processes = running.cgroup.processes();
-        self.begin_flows(id, seat);
-        self.settle_clients();
-        let joined = processes.map_err(anyhow::Error::from).and_then(|processes| {
-            let (socket, place) = find::listener(&processes, cookie)?;
-            self.rescue.found(cookie, place);
-            Ok(self.updater.join(id, address, seat, socket)?)
-        });
-        match joined {
-            Ok(_) => {
-                // Whom it replaces may leave before anything else is done.
-                self.settle_clients();
-                tracing::info!(slot = %self.slot(id), %address, %seat, "joined");
-                self.expect_others(address);
-            }
-            Err(error) => {
-                // Connections that the kernel would give to it go through the selector all the same.
-                self.expect_others(address);
-                if self.lives.join_failed(cookie, now) {
-                    let slot = self.slot(id);
-                    tracing::warn!(
-                        %slot, %address, "not steered so far, left to the kernel's hash and tried again: {error:#}"
-                    );
-                }
-            }
-        }
-    }
-
-    /// A listener that has not joined must not be given connections past the selector: its worker is not ready. It
-    /// may have begun to listen before anyone had joined there.
-    pub(super) fn expect_others(&mut self, address: Address) {
-        let listeners = self.lives.workers().flat_map(|worker| &worker.listeners);
-        for listener in listeners.filter(|listener| listener.address == address && listener.seat.is_none()) {
-            self.updater.steering_mut().expect(address, listener.cookie);
-        }
     }
 
     pub(super) fn exited(&mut self, record: ExitRecord, held: Option<&Held>, now: Instant) {
@@ -282,13 +244,8 @@ impl Engine {
         let udp = self.updater.steering().flow_groups().map(|(address, _)| address).collect();
         if let Some(announce) = self.up.take() {
             let serving: BTreeSet<Slot> =
-                self.lives.workers().filter(|worker| serves(worker)).map(|worker| worker.slot).collect();
+                self.lives.workers().filter(|worker| self.serves(worker)).map(|worker| worker.slot).collect();
             announce(&Up { addresses, udp, serving: serving.len() as u32, config: self.config.clone() });
         }
     }
-}
-
-/// Whether it is ready and chosen, as far as it has anything to be chosen by.
-pub(super) fn serves(worker: &Worker) -> bool {
-    worker.state == State::Serving && !worker.waits_to_join()
 }

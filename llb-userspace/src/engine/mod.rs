@@ -2,7 +2,7 @@
 //! does it.
 //!
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
-//! processes. What they decide is done in `effects`, what is published in `publish`, what is shown in `status`.
+//! processes. What they decide is done in `effects`, who sits where is kept by `seating`, what is shown in `status`.
 
 mod acceptance;
 mod agent;
@@ -27,7 +27,6 @@ mod metrics;
 mod notify;
 mod orphans;
 mod ports;
-mod publish;
 mod queues;
 mod reach;
 mod record;
@@ -35,6 +34,7 @@ mod recycle;
 mod rescue;
 mod rights;
 mod scrape;
+mod seating;
 mod service;
 mod signals;
 mod standby;
@@ -318,6 +318,8 @@ impl Engine {
         let socket = self.notify.clone();
         let notified = notify::listen(&socket, self.inbox.clone());
         tokio::pin!(notified);
+        // What an earlier master has left in the maps, and is not so any more, goes.
+        self.reconcile(now());
         // Who is told that the fleet serves may ask at once.
         let first = std::mem::take(&mut self.first);
         self.perform(first, now());
@@ -387,9 +389,10 @@ impl Engine {
             self.updater.go_by(policy.get());
         }
         self.updater.steering_mut().tend_clients(now);
-        for cookie in self.updater.update(now) {
-            self.rescue.forget(cookie);
+        if self.updater.is_due(now) {
+            self.reconcile(now);
         }
+        self.updater.update(now);
         self.tend_lines(now);
         self.tend_standby(now);
         self.tend_udp(now);

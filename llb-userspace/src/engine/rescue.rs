@@ -3,7 +3,7 @@
 mod migrate;
 mod quiet;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use llb_common::select;
 
@@ -12,7 +12,7 @@ use migrate::Copied;
 use super::Engine;
 use crate::{
     fleet::{
-        Kind, Listener, Worker, find,
+        Kind, Worker, find,
         hang::{self, Health, Step, Watch},
         quiet::{Arrivals, Keepers},
     },
@@ -38,6 +38,8 @@ pub(super) struct Rescue {
     own: HashMap<u64, Vec<EventKind>>,
     /// The seat that was looked at last: the others come first.
     looked: Option<Seat>,
+    /// Listeners that are out of their groups as their worker hangs.
+    aside: BTreeSet<u64>,
     /// Connections that may not have been accepted.
     arrivals: Arrivals,
     /// Workers that stand still for a connection that is kept.
@@ -72,9 +74,15 @@ impl Rescue {
         self.keepers.forget(worker);
     }
 
-    /// Whether a seat has left its groups because its worker hangs.
-    pub(super) fn is_out(&self, seat: Seat) -> bool {
-        self.watches.get(&seat).is_some_and(Watch::is_out)
+    /// Whether a listener is out of its group because its worker hangs.
+    pub(super) fn is_aside(&self, cookie: u64) -> bool {
+        self.aside.contains(&cookie)
+    }
+
+    /// What was known of listeners that are closed is not so any more.
+    pub(super) fn keep(&mut self, is_there: impl Fn(u64) -> bool) {
+        self.aside.retain(|cookie| is_there(*cookie));
+        self.places.retain(|cookie, _| is_there(*cookie));
     }
 
     /// Whether one of these seats hangs.
@@ -181,18 +189,16 @@ impl Engine {
     /// Puts the seat's listeners into their groups, if they have left.
     fn take_in_again(&mut self, id: WorkerId, seat: Seat, now: Instant) {
         let Some(worker) = self.lives.worker(id) else { return };
-        let is_member = |listener: &Listener| {
-            let mut members = self.updater.steering().groups().flat_map(|(_, members)| members);
-            members.any(|member| member.cookie == listener.cookie)
-        };
-        let left = worker.listeners.iter().filter(|listener| listener.seat == Some(seat) && !is_member(listener));
-        let left: Vec<Listener> = left.copied().collect();
-        if left.is_empty() {
+        let of_seat = worker.listeners.iter().filter(|listener| listener.seat == Some(seat));
+        let returning: Vec<u64> =
+            of_seat.map(|listener| listener.cookie).filter(|it| self.rescue.is_aside(*it)).collect();
+        if returning.is_empty() {
             return;
         }
-        for Listener { cookie, address, .. } in left {
-            self.join(id, cookie, address, seat, now);
+        for cookie in returning {
+            self.rescue.aside.remove(&cookie);
         }
+        self.reconcile(now);
         self.publish_anew(now);
     }
 

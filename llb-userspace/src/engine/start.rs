@@ -89,8 +89,8 @@ impl Engine {
                 let (cgroup, steering, pins) = afresh(&config, &lock)?;
                 (cgroup, steering, pins, None)
             }
-            Some(Left { cgroup, steering, pins, record, workers, ended, gone }) => {
-                (cgroup, steering, Some(pins), Some((record, workers, ended, gone)))
+            Some(Left { cgroup, steering, pins, record, workers, ended, spared }) => {
+                (cgroup, steering, Some(pins), Some((record, workers, ended, spared)))
             }
         };
         let checker = match &config.ready_check {
@@ -159,9 +159,9 @@ impl Engine {
             lock,
             config,
         };
-        if let Some((record, workers, ended, gone)) = adopt {
+        if let Some((record, workers, ended, spared)) = adopt {
             stderr::line(&format!("llb: took over {} workers of fleet {}", workers.len(), engine.config.name));
-            gone.into_iter().for_each(|cookie| engine.updater.forget(cookie, now));
+            engine.updater.spare(spared);
             engine.totals = record.totals.clone();
             engine.keep_totals_of(&ended);
             engine.adopt(record, workers, now)?;

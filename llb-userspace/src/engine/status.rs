@@ -40,6 +40,7 @@ impl Engine {
             least_slot: self.updater.table().least.and_then(|seat| self.slot_of(seat)).map(|slot| slot.0),
             groups: self.groups(),
             udp: self.udp_status(),
+            pending: self.pending_status(),
             generation: self.lives.generation().0,
             reloading: self.lives.reloading().map(|generation| generation.0),
             reloaded: self.reloads.succeeded,
@@ -125,7 +126,7 @@ impl Engine {
             pid: running.map_or(0, |running| running.pid.as_raw().unsigned_abs()),
             state: match worker.state.name() {
                 _ if self.rescue.any_hung(worker.seats()) => "hung",
-                _ if worker.waits_to_join() => "joining",
+                _ if self.waits_to_join(worker) => "joining",
                 name => name,
             }
             .into(),

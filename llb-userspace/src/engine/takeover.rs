@@ -19,8 +19,9 @@ use crate::{
         takeover::{Obstacle, Record, SeatRecord, Stage, Survivor, Terms, WorkerRecord},
         usage,
     },
-    kernel::{Member, Pins, Steering},
+    kernel::{Pins, Steering},
     model::{Address, Seat},
+    registry::is_udp,
     sys::socket,
     updater::Baseline,
 };
@@ -34,8 +35,8 @@ pub(super) struct Left {
     pub workers: Vec<Found>,
     /// Workers that have ended since.
     pub ended: Vec<Gone>,
-    /// Cookies of listeners that are no more.
-    pub gone: Vec<u64>,
+    /// Cookies of listeners of which it cannot be seen whether they are no more.
+    pub spared: Vec<u64>,
 }
 
 /// A worker that lives.
@@ -100,8 +101,8 @@ pub(super) fn take_over(config: &Config, runtime: &RuntimeDir, terms: &Terms) ->
     }
     // What they tell of has happened, and is found below; what happens from here on is told of.
     steering.discard_events();
-    let (workers, gone) = sit_down(&mut steering, survivors).map_err(failed)?;
-    Ok(Some(Left { cgroup, steering, pins, record, workers, ended, gone }))
+    let (workers, spared) = sit_down(&steering, survivors).map_err(failed)?;
+    Ok(Some(Left { cgroup, steering, pins, record, workers, ended, spared }))
 }
 
 /// Those that were written down and do not live; `spent` is the CPU time of each that was, in µs.
@@ -127,9 +128,9 @@ fn reap(dead: WorkerCgroup) {
     }
 }
 
-/// Finds the workers' listeners, and makes the groups of those that are in them.
-fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
-    let (mut workers, mut members, mut living) = (Vec::new(), Vec::new(), BTreeSet::new());
+/// Finds the workers' listeners, and where they are by the maps.
+fn sit_down(steering: &Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
+    let (mut workers, mut spared) = (Vec::new(), Vec::new());
     let mut taken: BTreeSet<Seat> = BTreeSet::new();
     let mut barred = Vec::new();
     for survivor in survivors {
@@ -138,24 +139,24 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
         let is_barred = find::is_barred(&processes);
         if is_barred {
             barred.push(survivor.record.slot);
-            (listeners, udp) = remembered(steering, &survivor.record, &mut living)?;
+            (listeners, udp) = remembered(steering, &survivor.record, &mut spared);
         }
         let found = if is_barred { Vec::new() } else { find::listeners(&processes) };
         for (address, socket) in found {
-            let known = steering.recall(address, &socket)?.filter(|known| known.cgroup == survivor.cgroup.id());
-            let Some(known) = known else { continue };
-            living.insert(known.cookie);
-            let seat = known.seat.filter(|seat| !taken.contains(seat));
+            if steering.owner_of(&socket)? != Some(survivor.cgroup.id()) {
+                continue;
+            }
+            let cookie = socket::cookie(&socket)?;
+            let known = steering.held().sockets.get(&cookie).filter(|known| known.key.0 == address);
+            let seat = known.and_then(|known| known.seat).filter(|seat| !taken.contains(seat));
             seats.extend(seat.map(|seat| (seat, Baseline::default())));
-            let is_member = known.joined && survivor.record.stage == Stage::Serving;
+            let is_member = steering.held().is_member(cookie) && survivor.record.stage == Stage::Serving;
             let joined = seat.filter(|_| is_member);
             let sockets = if socket::is_udp(&socket)? { &mut udp } else { &mut listeners };
-            sockets.push(Listener { seat: joined, ..Listener::new(known.cookie, address) });
+            sockets.push(Listener { seat: joined, ..Listener::new(cookie, address) });
         }
         dedup(&mut listeners);
         dedup(&mut udp);
-        let seated = listeners.iter().chain(&udp).filter_map(|listener| Some((listener, listener.seat?)));
-        members.extend(seated.map(|(listener, seat)| (listener.address, Member { seat, cookie: listener.cookie })));
         taken.extend(seats.keys());
         workers.push(Found { survivor, listeners, udp, seats });
     }
@@ -176,29 +177,24 @@ fn sit_down(steering: &mut Steering, survivors: Vec<Survivor>) -> anyhow::Result
              hangs are not moved; a reload makes workers for which all of that holds"
         );
     }
-    let gone = steering.resume(&members, &living)?;
-    Ok((workers, gone))
+    Ok((workers, spared))
 }
 
-/// The listeners that were in their groups on a worker's seats, by the maps alone; and all that have no place count as living.
-fn remembered(
-    steering: &Steering,
-    record: &WorkerRecord,
-    living: &mut BTreeSet<u64>,
-) -> anyhow::Result<(Vec<Listener>, Vec<Listener>)> {
+/// The listeners that were in their groups on a worker's seats, by the maps alone; and all that are in none may still be there.
+fn remembered(steering: &Steering, record: &WorkerRecord, spared: &mut Vec<u64>) -> (Vec<Listener>, Vec<Listener>) {
     let (mut listeners, mut udp) = (Vec::new(), Vec::new());
-    for (cookie, place) in steering.remembered()? {
-        let Some((address, seat, is_udp)) = place else {
-            living.insert(cookie);
+    let held = steering.held();
+    for (cookie, known) in &held.sockets {
+        let Some(seat) = known.seat.filter(|_| held.is_member(*cookie)) else {
+            spared.push(*cookie);
             continue;
         };
         if record.stage == Stage::Serving && record.seats.iter().any(|recorded| recorded.seat == seat.0) {
-            living.insert(cookie);
-            let sockets = if is_udp { &mut udp } else { &mut listeners };
-            sockets.push(Listener { seat: Some(seat), ..Listener::new(cookie, address) });
+            let sockets = if is_udp(&known.key) { &mut udp } else { &mut listeners };
+            sockets.push(Listener { seat: Some(seat), ..Listener::new(*cookie, known.key.0) });
         }
     }
-    Ok((listeners, udp))
+    (listeners, udp)
 }
 
 /// Two listeners of a worker on one address cannot have one seat: then the maps are those of a master that died in the

@@ -13,6 +13,7 @@ use crate::{
     kernel::Census,
     model::{Instant, Seat, WorkerId},
     observe::status::{FlowStatus, GroupStatus, UdpStatus},
+    registry::Registry,
     sys::{
         procnet::{self, Datagrams},
         socket,
@@ -143,15 +144,16 @@ impl Engine {
         let hung = |worker: &&Worker| self.rescue.any_hung(worker.seats());
         let hung = self.lives.workers().filter(hung).flat_map(Worker::seats);
         let withheld = set::of(still.chain(hung).map(|seat| seat.0));
-        if let Err(error) = self.updater.steering_mut().withhold(withheld) {
-            tracing::error!(%error, "cannot keep new flows from workers that stand still");
-        }
+        self.updater.withhold(withheld);
     }
 
-    /// A worker's UDP socket has got a seat: what was counted there before is not its own.
-    pub(super) fn begin_flows(&mut self, id: WorkerId, seat: Seat) {
-        let counted = self.updater.steering().datagrams(seat).unwrap_or(0);
-        self.udp.before.entry((id, seat)).or_insert(counted);
+    /// Workers have got seats: what was counted there before is not their own.
+    pub(super) fn begin_flows(&mut self, registry: &Registry) {
+        for (seat, holder) in registry.holders() {
+            let steering = self.updater.steering();
+            let before = self.udp.before.entry((holder.worker, seat));
+            before.or_insert_with(|| steering.datagrams(seat).unwrap_or(0));
+        }
     }
 
     /// What is shown of a worker's UDP sockets; none if it has none.

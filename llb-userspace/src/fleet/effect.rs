@@ -27,29 +27,19 @@ pub enum Effect {
     },
     /// Ask the worker whether it is ready, again and again until it is.
     Check(WorkerId),
-    /// Put a listener into its group.
-    Join {
+    /// A socket has got a seat: the maps are to follow, before what comes after this.
+    Seat {
         /// The worker.
         id: WorkerId,
-        /// The listener's cookie.
+        /// The socket's cookie.
         cookie: u64,
         /// Its address.
         address: Address,
-        /// The seat to give it.
+        /// Its seat.
         seat: Seat,
     },
-    /// Take a listener out of its group.
-    Leave {
-        /// The listener's cookie.
-        cookie: u64,
-    },
-    /// A listener is gone: forget it when no connection can be migrating from it any more.
-    Forget {
-        /// The listener's cookie.
-        cookie: u64,
-    },
-    /// Have the flows of a UDP socket that has left its group go to others.
-    LetGo {
+    /// A socket is to be chosen no more, is gone, or loses its flows: the maps are to follow, before what comes after this.
+    Withdraw {
         /// The socket's cookie.
         cookie: u64,
     },

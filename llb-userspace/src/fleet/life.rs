@@ -51,12 +51,12 @@ use super::{
     note::{Kind, Note},
     pace::Pace,
     restarts::RestartCauses,
-    seats::Seats,
     worker::{Holding, Listener, Sight, State, Worker},
 };
 use crate::{
     config::ReadyWhen,
     model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    registry::Seats,
 };
 
 /// What the fleet is to be, as far as its lives are concerned.
@@ -112,10 +112,6 @@ pub struct Lives {
 
 /// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
 const DESERTED: Duration = Duration::from_millis(100);
-/// A listener that could not be joined is tried again after this, and after twice that, up to the second: what is missing,
-/// descriptors or memory, comes back soon or late, and to look for it takes system calls.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-const RETRY_AT_MOST: Duration = Duration::from_secs(5);
 
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
@@ -210,7 +206,7 @@ impl Lives {
         }
         self.seats.free(now, drained);
         let mut effects = Vec::new();
-        self.seat_the_standing(now, &mut effects);
+        self.seat_the_standing(&mut effects);
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
@@ -249,11 +245,8 @@ impl Lives {
 
     /// When time alone may next change something.
     fn next_due(&self) -> Instant {
-        let waits_for_seat = |worker: &Worker| {
-            let sockets = worker.listeners.iter().chain(&worker.udp);
-            let without = sockets.filter(|listener| listener.seat.is_none());
-            without.map(|listener| listener.retry_at).min()
-        };
+        let waits_for_seat =
+            |worker: &Worker| worker.listeners.iter().chain(&worker.udp).any(|listener| listener.seat.is_none());
         let workers = self.workers.values().filter_map(|worker| match worker.state {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
             State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
@@ -262,7 +255,8 @@ impl Lives {
             State::Draining { .. } => Some(AT_ONCE),
             State::Serving => {
                 let deserted = worker.deserted_at.filter(|_| !worker.is_leaving());
-                waits_for_seat(worker).into_iter().chain(deserted.map(|at| at.after(DESERTED))).min()
+                let seat = waits_for_seat(worker).then_some(AT_ONCE);
+                seat.into_iter().chain(deserted.map(|at| at.after(DESERTED))).min()
             }
             State::Killed => None,
         });
@@ -320,7 +314,7 @@ impl Lives {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.state = State::Serving;
         worker.was_ready = true;
-        join(worker, &mut self.seats, now, effects);
+        give_seats(worker, &mut self.seats, effects);
         if starting {
             let slot = worker.slot;
             if let Some(place) = self.place(slot) {
@@ -336,10 +330,10 @@ impl Lives {
         }
     }
 
-    /// Gives a seat to the listeners that found none free when they joined, or could not be joined.
-    fn seat_the_standing(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    /// Gives a seat to the listeners that found none free before.
+    fn seat_the_standing(&mut self, effects: &mut Vec<Effect>) {
         for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
-            join(worker, &mut self.seats, now, effects);
+            give_seats(worker, &mut self.seats, effects);
         }
     }
 
@@ -367,22 +361,20 @@ impl Lives {
 
 /// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
 /// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
-fn join(worker: &mut Worker, seats: &mut Seats, now: Instant, effects: &mut Vec<Effect>) {
+fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
     let Worker { id, listeners, udp, held, .. } = worker;
     for sockets in [listeners, udp] {
         for index in 0..sockets.len() {
-            let listener = sockets[index];
-            if listener.seat.is_some() || now < listener.retry_at {
-                continue;
-            }
-            let free_here = held.iter().copied().find(|seat| {
-                !sockets.iter().any(|other| other.address == listener.address && other.seat == Some(*seat))
-            });
+            let Listener { cookie, address, seat: None } = sockets[index] else { continue };
+            let free_here = held
+                .iter()
+                .copied()
+                .find(|seat| !sockets.iter().any(|other| other.address == address && other.seat == Some(*seat)));
             let seat = free_here.or_else(|| seats.take().inspect(|seat| held.push(*seat)));
             // Without a free seat the listener stays with the kernel's hash until there is one.
             let Some(seat) = seat else { continue };
             sockets[index].seat = Some(seat);
-            effects.push(Effect::Join { id: *id, cookie: listener.cookie, address: listener.address, seat });
+            effects.push(Effect::Seat { id: *id, cookie, address, seat });
         }
     }
 }

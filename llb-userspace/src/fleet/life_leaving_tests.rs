@@ -10,11 +10,11 @@ fn whoever_asks_to_leave_goes_when_its_replacement_is_ready() {
     assert_eq!(lives.worker(FIRST).unwrap().state, State::Serving);
 
     let effects = lives.listens(THIRD, 3, address(80), at(5100));
-    let join = Effect::Join { id: THIRD, cookie: 3, address: address(80), seat: Seat(2) };
-    assert_eq!(effects, [join, Effect::Leave { cookie: 1 }, Effect::TellToFinish(FIRST)]);
+    let join = Effect::Seat { id: THIRD, cookie: 3, address: address(80), seat: Seat(2) };
+    assert_eq!(effects, [join, Effect::Withdraw { cookie: 1 }, Effect::TellToFinish(FIRST)]);
 
     // It has closed its listener, and answers what it holds.
-    assert_eq!(lives.closes(1), [Effect::Leave { cookie: 1 }, Effect::Forget { cookie: 1 }]);
+    assert_eq!(lives.closes(1), [Effect::Withdraw { cookie: 1 }]);
     assert_eq!(tick(&mut lives, at(5200), |seat| seat != Seat(0)), []);
     assert_eq!(tick(&mut lives, at(6099), drained), [], "it may not have heard yet");
     assert_eq!(tick(&mut lives, at(6100), |seat| seat != Seat(0)), []);
@@ -80,7 +80,7 @@ fn hanging_up_is_a_wish_to_leave_only_of_one_that_has_spoken() {
 #[test]
 fn stopping_lets_all_finish_then_terminates_and_then_kills() {
     let mut lives = up(RULES);
-    let leave = |cookie, id| [Effect::Leave { cookie }, Effect::TellToFinish(id)];
+    let leave = |cookie, id| [Effect::Withdraw { cookie }, Effect::TellToFinish(id)];
     assert_eq!(lives.stop(at(1000)), [leave(1, FIRST), leave(2, SECOND)].concat());
     let effects = tick(&mut lives, at(1000), |seat| seat == Seat(0));
     assert_eq!(

@@ -48,19 +48,3 @@ fn a_listener_without_a_seat_gets_the_first_that_becomes_free() {
     assert_eq!(joined(&tick(&mut lives, at(60_010), drained)), []);
     assert_eq!(joined(&tick(&mut lives, at(60_020), drained)), [(next, 999, Seat(0))]);
 }
-
-#[test]
-fn a_listener_that_cannot_be_joined_is_tried_again() {
-    let mut lives = Lives::new(ONE_SLOT, at(0));
-    tick(&mut lives, at(0), undrained);
-    assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(1))), [(FIRST, 1, Seat(0))]);
-    assert!(lives.join_failed(1, at(1)), "the first failure is told");
-    assert!(lives.worker(FIRST).unwrap().waits_to_join());
-    assert_eq!(tick(&mut lives, at(50), undrained), [], "not at once");
-    assert_eq!(joined(&tick(&mut lives, at(101), undrained)), [(FIRST, 1, Seat(0))], "with the seat that it had");
-    assert!(!lives.join_failed(1, at(101)));
-    assert_eq!(tick(&mut lives, at(202), undrained), [], "each time after a longer while");
-    assert_eq!(joined(&tick(&mut lives, at(301), undrained)), [(FIRST, 1, Seat(0))]);
-    assert!(!lives.worker(FIRST).unwrap().waits_to_join());
-    assert!(!lives.join_failed(7, at(302)), "one that has closed is not");
-}

@@ -200,9 +200,9 @@ impl World {
         self.groups.clear();
         for id in &ids {
             let left =
-                effects.iter().filter_map(|e| if let Effect::Leave { cookie } = e { Some(*cookie) } else { None });
+                effects.iter().filter_map(|e| if let Effect::Withdraw { cookie } = e { Some(*cookie) } else { None });
             let left: BTreeSet<u64> = left.collect();
-            let joins = |cookie| effects.iter().any(|e| matches!(e, Effect::Join { cookie: c, .. } if *c == cookie));
+            let joins = |cookie| effects.iter().any(|e| matches!(e, Effect::Seat { cookie: c, .. } if *c == cookie));
             let Some(worker) = self.lives.worker(*id) else { continue };
             for Listener { cookie, address, seat, .. } in worker.listeners.iter().copied() {
                 let is_member = worker.state == State::Serving || left.contains(&cookie);
@@ -280,7 +280,7 @@ impl World {
                 Effect::Watch { id, cookie } => {
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}")
                 }
-                Effect::Join { id, cookie, address, seat } => {
+                Effect::Seat { id, cookie, address, seat } => {
                     let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
                     assert!(!self.lives.worker(id).is_some_and(starts), "{id} joins and is not ready");
                     assert!(self.alive.contains(&id), "{id} is not there to join");
@@ -291,10 +291,9 @@ impl World {
                     }
                     assert!(self.groups.insert(cookie, (id, address, seat)).is_none(), "{cookie} joins twice");
                 }
-                Effect::Leave { cookie } | Effect::Forget { cookie } => {
+                Effect::Withdraw { cookie } => {
                     self.groups.remove(&cookie);
                 }
-                Effect::LetGo { .. } => {}
                 Effect::TellToFinish(id) | Effect::CloseIdle { id, .. } | Effect::Terminate(id) | Effect::Kill(id) => {
                     assert!(self.alive.contains(&id), "{id} is not there any more");
                 }

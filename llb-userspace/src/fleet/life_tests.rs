@@ -64,7 +64,7 @@ fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
 
 fn joined(effects: &[Effect]) -> Vec<(WorkerId, u64, Seat)> {
     let join = |effect: &Effect| match effect {
-        Effect::Join { id, cookie, seat, .. } => Some((*id, *cookie, *seat)),
+        Effect::Seat { id, cookie, seat, .. } => Some((*id, *cookie, *seat)),
         _ => None,
     };
     effects.iter().filter_map(join).collect()
@@ -90,7 +90,7 @@ fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
     let mut lives = Lives::new(RULES, at(0));
     assert_eq!(spawned(&tick(&mut lives, at(0), undrained)), [FIRST, SECOND]);
     let effects = lives.listens(FIRST, 1, address(80), at(1));
-    assert_eq!(effects, [Effect::Join { id: FIRST, cookie: 1, address: address(80), seat: Seat(0) }]);
+    assert_eq!(effects, [Effect::Seat { id: FIRST, cookie: 1, address: address(80), seat: Seat(0) }]);
     // One that was ready and has died since has shown that the command works.
     lives.exited(FIRST, at(2));
     assert!(!lives.is_up());
@@ -276,7 +276,7 @@ fn a_replacement_that_does_not_become_ready_is_a_quick_death_and_its_elder_serve
     assert_eq!(spawned(&tick(&mut lives, at(39_000), undrained)), []);
     assert_eq!(spawned(&tick(&mut lives, at(39_001), undrained)), [WorkerId(4)]);
     let effects = lives.listens(WorkerId(4), 4, address(80), at(39_100));
-    assert!(effects.ends_with(&[Effect::Leave { cookie: 1 }, Effect::TellToFinish(FIRST)]), "{effects:?}");
+    assert!(effects.ends_with(&[Effect::Withdraw { cookie: 1 }, Effect::TellToFinish(FIRST)]), "{effects:?}");
 }
 
 #[test]

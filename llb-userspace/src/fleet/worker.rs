@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Address, Generation, Instant, Seat, Slot, WorkerId};
+use crate::{
+    model::{Address, Generation, Instant, Seat, Slot, WorkerId},
+    registry::{self, Registry},
+};
 
 /// Where a worker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,19 +92,15 @@ pub struct Listener {
     pub cookie: u64,
     /// Its address.
     pub address: Address,
-    /// Its seat, once it has joined.
+    /// Its seat, once its worker is ready and there is one for it.
     pub seat: Option<Seat>,
-    /// How often it could not be joined, and when that is tried again.
-    pub failures: u32,
-    /// See [`failures`](Self::failures).
-    pub retry_at: Instant,
 }
 
 impl Listener {
     /// One that has not joined.
     #[must_use]
     pub fn new(cookie: u64, address: Address) -> Self {
-        Listener { cookie, address, seat: None, failures: 0, retry_at: Instant(0) }
+        Listener { cookie, address, seat: None }
     }
 }
 
@@ -156,6 +155,29 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// How its sockets stand to their groups, but those that are set aside.
+    fn socket_state(&self, udp: bool, seat: Option<Seat>) -> registry::State {
+        match self.state {
+            State::Serving if seat.is_some() => registry::State::Joined,
+            State::Starting { .. } | State::Serving => registry::State::Expected,
+            _ if udp && self.parted_at.is_some() => registry::State::Parted,
+            State::Draining { .. } | State::Stopping { .. } | State::Killed => registry::State::Draining,
+        }
+    }
+
+    /// Enters its sockets and seats into the registry; `is_aside` says which listeners are not to be chosen as it hangs.
+    pub(crate) fn enter(&self, registry: &mut Registry, is_aside: impl Fn(u64) -> bool) {
+        self.seats().for_each(|seat| registry.hold(seat, self.id, self.slot));
+        let sockets = self.listeners.iter().map(|tcp| (tcp, false)).chain(self.udp.iter().map(|udp| (udp, true)));
+        for (Listener { cookie, address, seat }, udp) in sockets.map(|(socket, udp)| (*socket, udp)) {
+            let state = match self.socket_state(udp, seat) {
+                registry::State::Joined if is_aside(cookie) => registry::State::Aside,
+                state => state,
+            };
+            registry.enter(registry::Socket { cookie, address, udp, worker: self.id, seat, state });
+        }
+    }
+
     pub(super) fn new(id: WorkerId, slot: Slot, generation: Generation, state: State, started_at: Instant) -> Self {
         Worker {
             id,
@@ -211,14 +233,6 @@ impl Worker {
     pub(super) fn without_accept(&self) -> impl Iterator<Item = (u64, Address)> {
         let without = self.listeners.iter().filter(|listener| !self.accepts.contains(&listener.cookie));
         without.map(|listener| (listener.cookie, listener.address))
-    }
-
-    /// Whether it is ready and listens, and none of its listeners could be joined so far.
-    #[must_use]
-    pub fn waits_to_join(&self) -> bool {
-        self.state == State::Serving
-            && !self.listeners.is_empty()
-            && self.listeners.iter().all(|listener| listener.seat.is_none())
     }
 
     /// Why it is to be replaced, if it is.

@@ -1,7 +1,6 @@
 //! UDP: the groups of sockets, the table of flows, and what is counted of them ([`llb_common::flow`]).
 
 use std::{
-    collections::BTreeMap,
     mem::offset_of,
     os::fd::{AsFd, AsRawFd},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -10,20 +9,13 @@ use std::{
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
-    abi::{FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT, SCOPE_UDP, SeatSet},
+    abi::{FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT},
     flow::{Fate, SETS, WAYS, is_alive, is_established, seat, window_ns},
     names,
     quic::MAX_WORKERS,
-    set,
 };
 
-use super::{
-    KernelError, Member, Steering,
-    books::words,
-    groups::{Key, group_of, place},
-    load::map_error,
-    value::Value,
-};
+use super::{KernelError, Member, Steering, books::words, load::map_error, value::Value};
 use crate::{
     model::{Address, Instant, Seat},
     sys::mmap::SharedWords,
@@ -45,10 +37,6 @@ pub(super) struct Flows {
     seats: SharedWords,
     counts: PerCpuArray<MapData, u64>,
     idle: Duration,
-    /// Sockets that take no new flows and keep those that they have: their group's index and their seat.
-    kept: BTreeMap<u64, (u32, Seat)>,
-    /// Seats whose workers seem to hang.
-    withheld: SeatSet,
 }
 
 /// How many flows live, by what is known of them.
@@ -62,11 +50,6 @@ pub(crate) struct Census {
 
 /// How often each [`Fate`] came about.
 pub(crate) type Fates = [(Fate, u64); Fate::ALL.len()];
-
-/// Whether a group is one of UDP sockets.
-pub(super) fn is_udp(key: &Key) -> bool {
-    key.1 & SCOPE_UDP != 0
-}
 
 /// The words of [`FlowSeats::worker`]. Numbers beyond it, which there are none of, are left out.
 fn packed(workers: impl IntoIterator<Item = (u32, Seat)>) -> [u64; MAX_WORKERS / 4] {
@@ -89,8 +72,6 @@ impl Flows {
             seats: words(seats, names::FLOW_SEATS, size_of::<FlowSeats>())?,
             counts,
             idle: Duration::ZERO,
-            kept: BTreeMap::new(),
-            withheld: [0; 4],
         })
     }
 
@@ -120,28 +101,11 @@ impl Flows {
         }
     }
 
-    /// Those of a group that take new flows: all if none of them seems well.
-    pub(super) fn takers(&self, members: &[Member]) -> Vec<Member> {
-        let well = members.iter().filter(|member| !set::contains(&self.withheld, member.seat.0)).copied();
-        let well: Vec<Member> = well.collect();
-        if well.is_empty() { members.to_vec() } else { well }
-    }
-
-    /// A socket leaves its group, and its flows stay with it.
-    pub(super) fn keep(&mut self, cookie: u64, index: u32, seat: Seat) {
-        self.kept.insert(cookie, (index, seat));
-    }
-
     /// A socket joins: what is known of its seat's load is another's.
-    pub(super) fn begin(&mut self, cookie: u64, seat: Seat) {
-        self.kept.remove(&cookie);
+    pub(super) fn begin(&self, seat: Seat) {
         for word in [FLOWS_AT, OWED_AT, TALKS_AT] {
             self.word(seat, word).store(0, Relaxed);
         }
-    }
-
-    pub(super) fn forget(&mut self, cookie: u64) {
-        self.kept.remove(&cookie);
     }
 }
 
@@ -234,35 +198,9 @@ impl Steering {
         }
     }
 
-    /// Seats that get no new flows while another in their group takes some.
-    ///
-    /// # Errors
-    /// [`KernelError::Map`].
-    pub(crate) fn withhold(&mut self, seats: SeatSet) -> Result<(), KernelError> {
-        if self.flows.withheld == seats {
-            return Ok(());
-        }
-        self.flows.withheld = seats;
-        let groups = self.groups.0.iter().filter(|(key, _)| is_udp(key));
-        for (index, members) in groups.map(|(_, group)| group) {
-            let group = group_of(&self.flows.takers(members));
-            self.group_map.set(*index, Value(group), 0).map_err(map_error(names::GROUPS))?;
-        }
-        Ok(())
-    }
-
-    /// The flows of a UDP socket that has left its group go to others with their next datagram.
-    pub(crate) fn let_go(&mut self, cookie: u64) {
-        if let Some((index, seat)) = self.flows.kept.remove(&cookie) {
-            // The kernel clears the place itself when the socket closes.
-            let _ = self.sockets.clear_index(&place(index, seat));
-        }
-    }
-
     /// The groups of UDP sockets: addresses and members.
     pub(crate) fn flow_groups(&self) -> impl Iterator<Item = (Address, &[Member])> {
-        let udp = self.groups.0.iter().filter(|(key, _)| is_udp(key));
-        udp.map(|((address, _), (_, members))| (*address, members.as_slice()))
+        self.held.udp().map(|((address, _), group)| (*address, group.members.as_slice()))
     }
 
     /// Has what a UDP socket sends count as its seat's sign of life.

@@ -33,7 +33,7 @@ const TARGET_WORD: usize = std::mem::offset_of!(Place, target) / 8;
 impl Steering {
     /// The index of an address's group, of listeners that are bound to no device.
     pub(crate) fn group_index(&self, address: Address) -> Option<u32> {
-        self.groups.0.get(&(address, 0)).map(|(index, _)| *index)
+        self.held.groups.get(&(address, 0)).map(|group| group.index)
     }
 
     /// Has a socket of our own told of to nobody when it listens.

@@ -19,10 +19,11 @@ use llb_common::{
 
 use super::{
     Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, flows::Flows,
-    groups::Groups, loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
+    loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
 };
 use crate::{
     model::Address,
+    registry::Held,
     sys::cgroup_attach::{Hook, attach},
 };
 
@@ -73,7 +74,8 @@ pub struct Options {
 pub struct Steering {
     programs: Programs,
     pub(super) sockets: ReusePortSockArray<MapData>,
-    pub(super) groups: Groups,
+    /// What is in the groups.
+    pub(super) held: Held,
     pub(super) group_map: Array<MapData, Value<Group>>,
     pub(super) listeners: HashMap<MapData, u64, Value<Listener>>,
     pub(super) endpoints: HashMap<MapData, Value<Endpoint>, u32>,
@@ -161,15 +163,16 @@ impl Steering {
         Self::of(maps, options.keeps_books, Programs::Loaded(Box::new(ebpf)), logger)
     }
 
-    /// Goes on with programs that an earlier master has loaded and attached. Groups are to be made anew:
-    /// [`resume`](Self::resume).
+    /// Goes on with programs that an earlier master has loaded and attached, and with what it has left in the maps.
     ///
     /// # Errors
     /// [`KernelError`] naming what is not pinned there.
     pub fn reopen(pins: &Pins, keeps_books: bool) -> Result<Self, KernelError> {
         let (maps, [steer, flow], logger) = pins.open()?;
         let programs = Programs::Pinned { steer: Box::new(steer), flow: Box::new(flow) };
-        Self::of(maps, keeps_books, programs, logger)
+        let mut steering = Self::of(maps, keeps_books, programs, logger)?;
+        steering.read_held()?;
+        Ok(steering)
     }
 
     fn of(mut maps: Maps, keeps_books: bool, programs: Programs, logger: Option<Logger>) -> Result<Self, KernelError> {
@@ -186,7 +189,7 @@ impl Steering {
         Ok(Steering {
             programs,
             sockets: take(&mut maps, names::SOCKETS)?,
-            groups: Groups::default(),
+            held: Held::default(),
             group_map: take(&mut maps, names::GROUPS)?,
             listeners: take(&mut maps, names::LISTENERS)?,
             endpoints: take(&mut maps, names::ENDPOINTS)?,

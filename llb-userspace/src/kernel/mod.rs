@@ -9,73 +9,42 @@
 //!
 //! # Listeners of this process
 //!
-//! Whoever makes the listening sockets puts each into its group, under a seat of its own, and publishes what each seat
-//! costs, again and again. [`crate::updater`] does so with what workers report; by hand, and by what the kernel counts, it is
-//! this:
+//! Who sits where is said by a [`crate::registry`], and [`crate::updater`] brings the maps there and publishes what each seat
+//! costs, by what workers report and by what the kernel counts:
 //!
 //! ```no_run
-//! use std::{fs::File, net::TcpListener, thread::sleep, time::Duration};
+//! use std::{fs::File, thread::sleep, time::Duration};
 //! use llb::{
-//!     common::{histogram::quantile, select::{given, in_flight}, track::outstanding_at},
-//!     config::Policy,
-//!     kernel::{AttachedBooks, Books, Latencies, Member, Options, Outcome, Publication, Stage, Steering},
-//!     model::{Address, Instant, Seat},
+//!     common::{histogram::quantile, select::in_flight},
+//!     config::{Policy, Tracking},
+//!     kernel::{AttachedBooks, Latencies, Member, Options, Outcome, Stage, Steering},
 //!     now,
-//!     policy::{Table, View, table},
+//!     registry::Registry,
+//!     updater::Updater,
 //! };
 //!
-//! fn view(books: &Books, seat: Seat, now: Instant) -> View {
-//!     let counts = books.seat(seat);
-//!     View {
-//!         seat,
-//!         estimate_ns: None,
-//!         at_least_ns: 0,
-//!         kernel_ns: (counts.service_ns != 0).then_some(counts.service_ns),
-//!         in_flight: given(&counts) + outstanding_at(&counts, now.0),
-//!         progress_at: Instant(counts.progress_at),
-//!         joined: true,
-//!         fresh: false,
-//!         few: false,
-//!         held: false,
-//!         parked: in_flight(&counts) - given(&counts),
-//!         open: counts.opened - counts.closed,
-//!     }
-//! }
-//!
 //! # fn stop() -> bool { true }
-//! fn steer(listeners: &[TcpListener; 2]) -> Result<(), Box<dyn std::error::Error>> {
-//!     let mut steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: true, sticky: None })?;
+//! # fn copy_of(cookie: u64) -> std::io::Result<std::os::fd::OwnedFd> { unimplemented!() }
+//! fn steer(registry: &Registry) -> Result<(), Box<dyn std::error::Error>> {
+//!     let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: true, sticky: None })?;
 //!     // The kernel counts what belongs to joined listeners, of all that is in this cgroup; until this is dropped.
 //!     let _attached: AttachedBooks = steering.attach_books(File::open("/sys/fs/cgroup/web")?.into())?;
-//!     let mut cookies = Vec::new();
-//!     for (seat, listener) in (0..).map(Seat).zip(listeners) {
-//!         steering.books().renew(seat);
-//!         cookies.push(steering.join(Address(listener.local_addr()?), seat, listener)?);
-//!     }
-//!     let mut turn = 0;
+//!     let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Full);
+//!     updater.reconcile(registry, |socket| Ok(copy_of(socket.cookie)?), now());
 //!     while !stop() {
-//!         let views = [Seat(0), Seat(1)].map(|seat| view(steering.books(), seat, now()));
-//!         let Table { least, near, cost_ns, .. } = table(&views, now(), turn);
-//!         let publication = Publication { least, near, cost_ns: &cost_ns };
-//!         steering.books().publish(Policy::LeastLatency, &publication, now());
-//!         turn += 1;
-//!         steering.flush_log();
+//!         updater.update(now());
 //!         sleep(Duration::from_millis(9));
 //!     }
 //!
+//!     let steering = updater.steering();
 //!     let counters = steering.counters()?;
 //!     println!("{} connections, {} to the first choice", counters.total(Stage::Select), counters.get(Outcome::First));
 //!     for (address, members) in steering.groups() {
 //!         for Member { seat, .. } in members {
 //!             let (books, latencies): (_, Latencies) = (steering.books().seat(*seat), steering.books().latencies(*seat));
-//!             println!("{address}, seat {seat}: {} answered, p99 {} ns", books.answered, quantile(&latencies, 990));
+//!             println!("{address}, seat {seat}: {} in flight, p99 {} ns", in_flight(&books), quantile(&latencies, 990));
 //!         }
-//!     }
-//!
-//!     // The second is to end: no new connection goes there, and what it has begun is waited for.
-//!     steering.leave(cookies[1])?;
-//!     while view(steering.books(), Seat(1), now()).in_flight > 0 {
-//!         sleep(Duration::from_millis(9));
+//!         assert_eq!(steering.members(address).len(), members.len());
 //!     }
 //!     Ok(())
 //! }
@@ -87,12 +56,15 @@
 //! it needs no change of the process:
 //!
 //! ```no_run
-//! use std::{fs::File, io, os::fd::OwnedFd};
-//! use llb::{kernel::{EventKind, Limit, Options, Steering}, model::Seat};
+//! use std::fs::File;
+//! use llb::{
+//!     kernel::{EventKind, Limit, Options, Steering},
+//!     model::WorkerId,
+//!     registry::{Registry, Socket, State},
+//! };
 //!
-//! # fn copy_of(cgroup: u64, cookie: u64) -> io::Result<OwnedFd> { unimplemented!() }
-//! # fn seat_of(cgroup: u64) -> Option<Seat> { None }
-//! # async fn watch() -> Result<(), Box<dyn std::error::Error>> {
+//! # fn worker_of(cgroup: u64) -> WorkerId { unimplemented!() }
+//! # async fn watch(registry: &mut Registry) -> Result<(), Box<dyn std::error::Error>> {
 //! let limits = vec![Limit { addr: None, port: 8080 }];
 //! // Workers are in cgroups two below the root of the hierarchy, as in /sys/fs/cgroup/web/worker-0.
 //! let mut steering = Steering::load(&Options { cgroup_level: Some(2), limits, keeps_books: true, sticky: None })?;
@@ -100,19 +72,12 @@
 //! let mut events = steering.take_events()?.expect("nobody has taken them before");
 //! loop {
 //!     for event in events.next().await? {
-//!         match (event.kind, seat_of(event.cgroup)) {
-//!             (EventKind::Bind | EventKind::Answer | EventKind::Release | EventKind::Receive, _) => {}
-//!             // A copy by pidfd_getfd(2), closed here: kept, it would keep the listener alive.
-//!             (EventKind::Listen, Some(seat)) => {
-//!                 steering.join(event.address, seat, copy_of(event.cgroup, event.cookie)?)?;
-//!             }
-//!             // It is to join later; until then what the hash gives to it goes through the selector.
-//!             (EventKind::Listen, None) => steering.expect(event.address, event.cookie),
-//!             (EventKind::Close, _) => {
-//!                 steering.leave(event.cookie)?;
-//!                 // When what waited there has migrated:
-//!                 steering.forget(event.cookie);
-//!             }
+//!         let (cookie, address, worker) = (event.cookie, event.address, worker_of(event.cgroup));
+//!         match event.kind {
+//!             EventKind::Bind | EventKind::Answer | EventKind::Release | EventKind::Receive => {}
+//!             // Without a seat it is expected; with one, and joined, it is chosen.
+//!             EventKind::Listen => registry.enter(Socket { cookie, address, udp: false, worker, seat: None, state: State::Expected }),
+//!             EventKind::Close => registry.remove(cookie),
 //!         }
 //!     }
 //! }
@@ -134,7 +99,6 @@ mod loader;
 mod pins;
 mod probe;
 mod reach;
-mod resume;
 mod sticky;
 mod value;
 mod why;
@@ -147,13 +111,13 @@ pub(crate) use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub(crate) use flows::Census;
-pub use groups::Member;
 pub use llb_common::outcome::{Outcome, Stage};
 pub use load::{Limit, Options, Steering};
 pub use pins::{Pins, PinsError};
 pub(crate) use probe::{Probe, probe, programs};
 pub(crate) use reach::{Joined, Reaches};
-pub use resume::Known;
 pub(crate) use sticky::Resident;
 pub use sticky::Sticky;
 pub(crate) use why::Choices;
+
+pub use crate::registry::Member;

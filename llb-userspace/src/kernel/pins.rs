@@ -66,10 +66,9 @@ pub struct PinsError {
 /// in their groups, are taken in anew.
 ///
 /// ```no_run
-/// use std::{collections::BTreeSet, os::fd::OwnedFd, path::Path};
-/// use llb::{kernel::{Known, Member, Options, Pins, Steering}, model::Address};
+/// use std::path::Path;
+/// use llb::kernel::{Options, Pins, Steering};
 ///
-/// # fn living_listeners() -> Vec<(Address, OwnedFd)> { Vec::new() }
 /// fn load_or_reopen(runtime_dir: &Path) -> Result<(Steering, Pins), Box<dyn std::error::Error>> {
 ///     // Those of fleets that are gone are in nobody's way, but in the kernel's memory.
 ///     Pins::sweep(runtime_dir, |key| key.starts_with("web-") && key != "web-1");
@@ -81,19 +80,11 @@ pub struct PinsError {
 ///         let options = Options { cgroup_level: None, limits: Vec::new(), keeps_books: true, sticky: None };
 ///         return Ok((Steering::load_pinned(&options, &pins)?, pins));
 ///     };
+///     // What is in the groups is found in the maps.
 ///     let mut steering = Steering::reopen(&pins, true)?;
 ///     assert!(steering.keeps_books());
-///     // What they tell of has happened, and is found below.
+///     // What they tell of has happened.
 ///     steering.discard_events();
-///     let (mut members, mut living) = (Vec::new(), BTreeSet::new());
-///     for (address, socket) in living_listeners() {
-///         let Some(Known { cookie, seat, joined, .. }) = steering.recall(address, &socket)? else { continue };
-///         living.insert(cookie);
-///         members.extend(seat.filter(|_| joined).map(|seat| (address, Member { seat, cookie })));
-///     }
-///     for cookie in steering.resume(&members, &living)? {
-///         steering.forget(cookie);
-///     }
 ///     Ok((steering, pins))
 /// }
 /// ```

@@ -85,7 +85,7 @@ impl Steering {
     /// Where a listener is that has a seat, or had one before it left its group.
     pub(crate) fn joined(&self, cookie: u64) -> Option<Joined> {
         let Value(Listener { group, seat }) = self.listeners.get(&cookie, 0).ok()?;
-        let is_member = self.groups().flat_map(|(_, members)| members).any(|member| member.cookie == cookie);
+        let is_member = self.held.is_member(cookie);
         (seat < MAX_SEATS as u32).then(|| Joined { place: place(group, Seat(seat)), is_member })
     }
 

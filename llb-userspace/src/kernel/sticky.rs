@@ -18,6 +18,7 @@ use llb_common::{
 use super::{KernelError, Steering, books::words, load::map_error};
 use crate::{
     model::{Instant, Seat, Slot, WorkerId},
+    registry::Group,
     sys::mmap::SharedWords,
 };
 
@@ -139,7 +140,7 @@ impl Steering {
         }
         store(&shared[HOME_WORD..], &bytemuck::must_cast::<_, [u64; MAX_SEATS / 4]>(home_of));
         clients.taking.clear();
-        for (index, members) in self.groups.0.values() {
+        for Group { index, members, .. } in self.held.groups.values() {
             let here = |resident: &&Resident| members.iter().any(|member| member.seat == resident.seat);
             let here: Vec<Resident> = residents.iter().filter(here).copied().collect();
             let table: [u64; HOMES_WORDS] = bytemuck::must_cast(homes_of(&here));

@@ -90,7 +90,7 @@ impl Steering {
 
     /// The address of a group of TCP listeners.
     pub(crate) fn group_address(&self, index: u32) -> Option<Address> {
-        self.groups.tcp().find(|(_, (known, _))| *known == index).map(|((address, _), _)| *address)
+        self.held().tcp().find(|(_, group)| group.index == index).map(|((address, _), _)| *address)
     }
 }
 

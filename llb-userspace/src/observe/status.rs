@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use llb::{control::Client, observe::status::{GroupStatus, LatencyStatus, SlotStatus, SlotTotals, FlowStatus, Status, StickyStatus, UdpStatus, WorkerStatus}};
+//! use llb::{control::Client, observe::status::{GroupStatus, LatencyStatus, PendingStatus, SlotStatus, SlotTotals, FlowStatus, Status, StickyStatus, UdpStatus, WorkerStatus}};
 //!
 //! # fn main() -> Result<(), llb::control::ControlError> {
 //! let status: Status = Client { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
@@ -11,6 +11,9 @@
 //! }
 //! for GroupStatus { address, slots, .. } in &status.groups {
 //!     println!("{address} is shared by {} slots", slots.len());
+//! }
+//! for PendingStatus { object, error, attempts } in &status.pending {
+//!     println!("{object} is not as it should be after {attempts} attempts: {error}");
 //! }
 //! let slowest = |worker: &&WorkerStatus| worker.cost_us as u64;
 //! if let Some(worker) = status.workers.iter().max_by_key(slowest) {
@@ -69,6 +72,9 @@ pub struct Status {
     /// What is known of UDP; none if nobody has a UDP socket that is shared.
     #[serde(default)]
     pub udp: Option<UdpStatus>,
+    /// What llb has not been able to write to the kernel's maps, and tries again; empty as a rule.
+    #[serde(default)]
+    pub pending: Vec<PendingStatus>,
     /// The generation that serves.
     pub generation: u32,
     /// The generation that is being started, during a reload.
@@ -118,6 +124,18 @@ pub struct Status {
     pub latency_us: Option<LatencyStatus>,
     /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
     pub latency_histogram: Option<Vec<(f64, u64)>>,
+}
+
+/// A change of the kernel's maps that has failed and is tried again. An example is [above](self).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PendingStatus {
+    /// What it is about: a worker's socket, or a group.
+    pub object: String,
+    /// Why it has failed, the last time.
+    pub error: String,
+    /// How often it was tried.
+    pub attempts: u32,
 }
 
 /// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets

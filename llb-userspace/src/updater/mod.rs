@@ -1,28 +1,35 @@
-//! The map updater: it knows who sits where and what each worker has said, and keeps the kernel's maps up to date. Stepped by
-//! hand, with the time as an argument. Both masters stand on it: [`crate::balancer`], for one of your own, and
-//! [`crate::engine`], which is `llb run`. Here a worker is a number, and its seats are whoever uses this to give:
+//! The map updater: it brings the kernel's maps to what a [registry](crate::registry) says, knows what each worker has said, and
+//! publishes what each costs. Stepped by hand, with the time as an argument. Both masters stand on it: [`crate::balancer`], for
+//! one of your own, and [`crate::engine`], which is `llb run`. Here a worker is a number, and its seats are whoever uses this to
+//! give:
 //!
 //! ```no_run
 //! use std::net::TcpListener;
 //! use llb::{
 //!     config::Tracking,
 //!     kernel::{Options, Steering},
-//!     model::{Address, Seat, WorkerId},
-//!     report::Report,
+//!     model::{Address, Seat, Slot, WorkerId},
 //!     now,
-//!     updater::{Place, Updater},
+//!     registry::{Registry, Socket, State},
+//!     report::Report,
+//!     updater::{Reconciled, Updater},
 //! };
 //! use llb_common::policy::Policy;
 //!
 //! # fn shared() -> std::io::Result<TcpListener> { TcpListener::bind("127.0.0.1:0") }
+//! # fn cookie_of(_: &TcpListener) -> u64 { 0 }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books: false, sticky: None })?;
 //! let mut updater = Updater::new(steering, Policy::LeastLatency, Tracking::Reports);
 //!
 //! // A listener with SO_REUSEPORT, as the one of worker 7, on seat 0.
 //! let (listener, worker, seat) = (shared()?, WorkerId(7), Seat(0));
-//! let cookie = updater.join(worker, Address(listener.local_addr()?), seat, &listener)?;
-//! updater.arrange([Place { seat, worker, joined: true }]);
+//! let (cookie, address) = (cookie_of(&listener), Address(listener.local_addr()?));
+//! let mut registry = Registry::default();
+//! registry.hold(seat, worker, Slot(0));
+//! registry.enter(Socket { cookie, address, udp: false, worker, seat: Some(seat), state: State::Joined });
+//! let Reconciled { entered, failed, .. } = updater.reconcile(&registry, |_| Ok(listener.try_clone()?.into()), now());
+//! println!("{} sockets are chosen from, {} are tried again with the next call", entered.len(), failed.len());
 //!
 //! // What it has said, and what it is to be asked.
 //! updater.hear(worker, &Report::Latency { ns: 3_000_000, requests: 1 }, now());
@@ -33,11 +40,12 @@
 //! println!("{:?}, {:?}", updater.table().least, updater.counted(worker, &[seat]).chosen);
 //!
 //! // It takes no more connections; its seat is free when the last is answered.
-//! updater.leave(cookie)?;
-//! updater.forget(cookie, now());
-//! updater.arrange([Place { seat, worker, joined: false }]);
+//! registry.withdraw(cookie);
+//! updater.reconcile(&registry, |_| Ok(listener.try_clone()?.into()), now());
 //! updater.update(now());
 //! if updater.is_drained(seat, now()) {
+//!     registry.release(seat);
+//!     registry.remove(cookie);
 //!     updater.reap(worker);
 //! }
 //! # Ok(()) }
@@ -62,8 +70,6 @@
 //! fn end(updater: &mut Updater) {
 //!     // Nobody publishes from here on: what is left to the kernel, its hash gives to the listeners that are there.
 //!     updater.retire();
-//!     // Connections of a listener that has closed may still be on their way to others.
-//!     println!("{}", updater.is_forgetting());
 //!     updater.steering_mut().flush_log();
 //! }
 //! ```
@@ -72,11 +78,7 @@ mod counted;
 mod heard;
 pub(crate) mod publish;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    os::fd::AsFd,
-    time::Duration,
-};
+use std::{collections::HashMap, os::fd::OwnedFd, time::Duration};
 
 use llb_common::{abi::SeatSet, policy::Policy, set};
 
@@ -88,9 +90,10 @@ use self::{
 };
 use crate::{
     config::Tracking,
-    kernel::{KernelError, Steering},
-    model::{Address, Instant, Seat, WorkerId},
+    kernel::Steering,
+    model::{Instant, Seat, WorkerId},
     policy::{Table, View},
+    registry::{Desired, Failed, Holder, Object, Reconciler, Registry, Socket, Want},
     report::Report,
 };
 
@@ -98,18 +101,25 @@ use crate::{
 /// after which the kernel takes what it reads for stale.
 pub const UPDATE_EVERY: Duration = Duration::from_millis(9);
 
-/// When a listener that is gone is forgotten: its waiting connections have migrated in the system call that closed it.
-const FORGET_AFTER: Duration = Duration::from_secs(5);
-
 /// A seat that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The seat.
-    pub seat: Seat,
-    /// Who sits there.
-    pub worker: WorkerId,
+struct Place {
+    seat: Seat,
+    worker: WorkerId,
     /// Whether it may be chosen. One that drains is not, and its requests count all the same.
-    pub joined: bool,
+    joined: bool,
+}
+
+/// What has come of bringing the maps to what a registry says. An example is [there](self).
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Reconciled {
+    /// Cookies of sockets that are chosen from now on.
+    pub entered: Vec<u64>,
+    /// What could not be done, by the cookie of a socket, or without one for a whole group; it is tried again.
+    pub failed: Vec<(Option<u64>, anyhow::Error)>,
+    /// Cookies of sockets of which the maps know nothing any more.
+    pub forgotten: Vec<u64>,
 }
 
 /// Keeps the kernel's maps up to date.
@@ -121,7 +131,11 @@ pub struct Updater {
     heard: Heard,
     /// What workers' seats had counted for others before: the books outlive a worker.
     baselines: HashMap<WorkerId, Baselines>,
-    forget: VecDeque<(Instant, u64)>,
+    reconciler: Reconciler,
+    /// Seats that get no new UDP flows while another takes some.
+    withheld: SeatSet,
+    /// Whether the maps are to be looked at although neither the registry nor time asks for it.
+    is_stale: bool,
     held: SeatSet,
 }
 
@@ -136,7 +150,9 @@ impl Updater {
             places: Vec::new(),
             heard: Heard::default(),
             baselines: HashMap::new(),
-            forget: VecDeque::new(),
+            reconciler: Reconciler::default(),
+            withheld: [0; 4],
+            is_stale: false,
             held: [0; 4],
         }
     }
@@ -152,29 +168,31 @@ impl Updater {
         &mut self.steering
     }
 
-    /// Has the kernel choose a worker's listener from the next [`update`](Self::update) on, if [`arrange`](Self::arrange) says so
-    /// too. The first listener of a worker on a seat begins the seat's books anew. Returns the listener's cookie
-    /// (`SO_COOKIE`).
-    ///
-    /// # Errors
-    /// As [`Steering::join`]; the listener is then in no group.
-    pub fn join(
+    /// Brings the maps to what the registry says, as far as that can be done now; what fails is tried again by a later call.
+    /// `find` gives a copy of a socket that is to enter its group; the copy is closed before this returns. The first socket of a
+    /// worker on a seat begins the seat's books anew.
+    pub fn reconcile(
         &mut self,
-        worker: WorkerId,
-        address: Address,
-        seat: Seat,
-        socket: impl AsFd,
-    ) -> Result<u64, KernelError> {
-        let books = self.steering.books();
-        let baselines = self.baselines.entry(worker).or_default();
-        let is_new = baselines.begin(books, seat);
-        let joined = self.steering.join(address, seat, socket);
-        if joined.is_err() && is_new {
-            baselines.end(seat);
+        registry: &Registry,
+        mut find: impl FnMut(&Socket) -> anyhow::Result<OwnedFd>,
+        now: Instant,
+    ) -> Reconciled {
+        self.is_stale = false;
+        let desired = registry.desired(self.withheld);
+        let begun = self.begin_books(&desired);
+        let find = |want: &Want| match registry.socket(want.cookie) {
+            Some(socket) => find(socket),
+            None => anyhow::bail!("it is gone"),
+        };
+        let report = self.steering.reconcile(&mut self.reconciler, &desired, find, now);
+        self.end_books(&desired, &begun);
+        self.arrange(registry);
+        let cookie_of = |object| if let Object::Socket(cookie) = object { Some(cookie) } else { None };
+        Reconciled {
+            entered: report.entered,
+            failed: report.failed.into_iter().map(|(object, error)| (cookie_of(object), error)).collect(),
+            forgotten: report.forgotten,
         }
-        let cookie = joined?;
-        self.forget.retain(|(_, forgotten)| *forgotten != cookie);
-        Ok(cookie)
     }
 
     /// Goes by another policy from the next publication on.
@@ -182,30 +200,81 @@ impl Updater {
         self.publisher.go_by(policy);
     }
 
-    /// Has the kernel choose a listener no more. What waits in its queue stays there, and migrates when it is closed.
-    ///
-    /// # Errors
-    /// As [`Steering::leave`].
-    pub fn leave(&mut self, cookie: u64) -> Result<(), KernelError> {
-        self.steering.leave(cookie)
-    }
-
-    /// A listener has been closed, or nobody cares for it any more: forgets it five seconds after `now`, when no connection can be
-    /// migrating from it.
-    pub fn forget(&mut self, cookie: u64, now: Instant) {
-        self.forget.push_back((now.after(FORGET_AFTER), cookie));
-    }
-
-    /// Whether a listener has gone within the last seconds.
+    /// Whether [`reconcile`](Self::reconcile) has something to do although the registry is as it was.
     #[must_use]
-    pub fn is_forgetting(&self) -> bool {
-        !self.forget.is_empty()
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.is_stale || self.reconciler.is_due(now)
+    }
+
+    /// Begins the books of seats whose first socket is about to enter.
+    fn begin_books(&mut self, desired: &Desired) -> Vec<(WorkerId, Seat)> {
+        let mut begun = Vec::new();
+        for want in desired.sockets.values().filter(|want| want.chosen) {
+            if let Some(seat) = want.seat
+                && self.baselines.entry(want.worker).or_default().begin(self.steering.books(), seat)
+            {
+                begun.push((want.worker, seat));
+            }
+        }
+        begun
+    }
+
+    /// Seats that no socket has come to after all are begun anew by the next.
+    fn end_books(&mut self, desired: &Desired, begun: &[(WorkerId, Seat)]) {
+        for (worker, seat) in begun {
+            let here = |want: &&Want| want.worker == *worker && want.seat == Some(*seat);
+            let mut here = desired.sockets.values().filter(here);
+            if !here.any(|want| self.steering.held().is_member(want.cookie))
+                && let Some(baselines) = self.baselines.get_mut(worker)
+            {
+                baselines.end(*seat);
+            }
+        }
     }
 
     /// Who sits where from now on; whoever is not named sits nowhere.
-    pub fn arrange(&mut self, places: impl IntoIterator<Item = Place>) {
+    pub(crate) fn arrange(&mut self, registry: &Registry) {
+        let (taking, held) = (registry.taking(), self.steering.held().seats());
+        let is_in = |set: &SeatSet, seat: Seat| set::contains(set, seat.0);
+        let place = |(seat, holder): (Seat, Holder)| Place {
+            seat,
+            worker: holder.worker,
+            joined: is_in(&taking, seat) && is_in(&held, seat),
+        };
         self.places.clear();
-        self.places.extend(places);
+        self.places.extend(registry.holders().map(place));
+    }
+
+    /// What is not so yet in the maps, of sockets by their cookie: what it is about, why, and how often it was tried.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (Object, &Failed)> {
+        self.reconciler.pending()
+    }
+
+    /// Whether the kernel chooses from a listener.
+    pub(crate) fn is_member(&self, cookie: u64) -> bool {
+        self.steering.held().is_member(cookie)
+    }
+
+    /// A listener listens anew: the kernel side has just entered it as one that has never joined, and connections that migrate
+    /// from it would not take their counts along.
+    pub(crate) fn listens_anew(&mut self, cookie: u64) {
+        self.is_stale |= self.steering.doubt(cookie);
+    }
+
+    /// Seats that get no new UDP flows while another in their group takes some.
+    pub(crate) fn withhold(&mut self, seats: SeatSet) {
+        self.is_stale |= self.withheld != seats;
+        self.withheld = seats;
+    }
+
+    /// What the maps know of these sockets stays: it is not known whether they are gone.
+    pub(crate) fn spare(&mut self, cookies: impl IntoIterator<Item = u64>) {
+        self.reconciler.spare(cookies);
+    }
+
+    /// Whether a listener has gone within the last seconds: its connections may still be on their way to others.
+    pub(crate) fn is_forgetting(&self) -> bool {
+        self.reconciler.is_forgetting()
     }
 
     /// Which seats' workers have been seen to stand still for a connection that they keep.
@@ -245,23 +314,16 @@ impl Updater {
         self.publisher.publish(self.steering.books(), seated, now);
     }
 
-    /// One step: forgets what is to be forgotten, passes the programs' log on, and [publishes](Self::publish). To be called every
-    /// [`UPDATE_EVERY`] or so. Returns the cookies of the listeners that are forgotten.
-    pub fn update(&mut self, now: Instant) -> Vec<u64> {
-        let mut forgotten = Vec::new();
-        while let Some((_, cookie)) = self.forget.pop_front_if(|(at, _)| now >= *at) {
-            self.steering.forget(cookie);
-            forgotten.push(cookie);
-        }
+    /// One step: passes the programs' log on, and [publishes](Self::publish). To be called every [`UPDATE_EVERY`] or so.
+    pub fn update(&mut self, now: Instant) {
         self.steering.flush_log();
         self.publish(now);
-        forgotten
     }
 
     /// Has the kernel's hash choose: for the end, when nobody will update any more.
     pub fn retire(&mut self) {
         self.publisher = Publisher::new(Policy::Hash);
-        self.arrange([]);
+        self.places.clear();
         self.publish(Instant::default());
     }
 

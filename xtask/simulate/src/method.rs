@@ -20,7 +20,7 @@ pub(super) enum Method {
     PeakEwma,
 }
 
-/// How often userspace publishes, ns: `llb-userspace/src/engine/publish.rs`.
+/// How often userspace publishes, ns: `llb-userspace/src/updater/mod.rs`.
 const EVERY: u64 = 10 * MS;
 
 /// All that are compared; the ideal first, as the others are told in its terms.

@@ -87,11 +87,8 @@ impl Engine {
         if listeners.is_empty() {
             return;
         }
-        for listener in &listeners {
-            if let Err(error) = self.updater.leave(listener.cookie) {
-                tracing::error!(%error, "cannot take a listener out of its group");
-            }
-        }
+        self.rescue.aside.extend(listeners.iter().map(|listener| listener.cookie));
+        self.reconcile(now);
         // Another's program, which a worker may have attached, would move nothing: the kernel would reset what waits.
         for (listener, socket) in listeners.iter().zip(&sockets) {
             if let Err(error) = self.updater.steering().attach_anew(listener.address, socket) {
@@ -104,7 +101,8 @@ impl Engine {
         watch.left(now);
         match emptied {
             Ok(Some(emptied)) => {
-                let moved = self.emptied(id, seat, &listeners, emptied);
+                let moved = self.emptied(id, &listeners, emptied);
+                self.reconcile(now);
                 self.received(&before, now);
                 if let Some(running) = self.running.get_mut(&id) {
                     running.rescued += u64::from(moved);
@@ -145,7 +143,7 @@ impl Engine {
     }
 
     /// What came of it; how many connections have moved.
-    fn emptied(&mut self, id: WorkerId, seat: Seat, listeners: &[Listener], emptied: Vec<io::Result<u32>>) -> u32 {
+    fn emptied(&mut self, id: WorkerId, listeners: &[Listener], emptied: Vec<io::Result<u32>>) -> u32 {
         let mut moved = 0;
         for (Listener { cookie, address, .. }, emptied) in listeners.iter().zip(emptied) {
             match emptied {
@@ -153,9 +151,7 @@ impl Engine {
                 Ok(count) => {
                     moved += count;
                     self.rescue.own.entry(*cookie).or_default().extend([EventKind::Close, EventKind::Listen]);
-                    if let Err(error) = self.updater.steering_mut().remember(*address, seat, *cookie) {
-                        tracing::error!(%error, "cannot note whose a listener is");
-                    }
+                    self.updater.listens_anew(*cookie);
                 }
                 // The event of its close, if it has come so far, is the worker's loss.
                 Err(error) => tracing::error!(slot = %self.slot(id), %address, %error, "a listener was lost"),

@@ -147,7 +147,7 @@ impl Lives {
             return;
         }
         for listener in worker.listeners.iter().chain(&worker.udp) {
-            effects.push(Effect::Leave { cookie: listener.cookie });
+            effects.push(Effect::Withdraw { cookie: listener.cookie });
         }
         worker.state = State::Draining {
             earliest: now.after(if ending { Duration::ZERO } else { GRACE.min(drain_timeout) }),

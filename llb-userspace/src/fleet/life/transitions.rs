@@ -1,9 +1,6 @@
 //! What happens to a worker: its sockets, its reports, its end.
 
-use super::{
-    AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, RETRY_AFTER, RETRY_AT_MOST, State, Worker,
-    WorkerId,
-};
+use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, Worker, WorkerId};
 use crate::{config::ReadyWhen, model::Address};
 
 impl Lives {
@@ -78,23 +75,13 @@ impl Lives {
         effects
     }
 
-    /// A listener could not be joined: it has no seat, and that is tried again. Returns whether it was the first time.
-    pub fn join_failed(&mut self, cookie: u64, now: Instant) -> bool {
-        self.due = AT_ONCE;
-        let mut listeners = self.workers.values_mut().flat_map(|w| w.listeners.iter_mut().chain(&mut w.udp));
-        let Some(listener) = listeners.find(|listener| listener.cookie == cookie) else { return false };
-        let after = RETRY_AFTER.saturating_mul(1 << listener.failures.min(6)).min(RETRY_AT_MOST);
-        *listener = Listener { seat: None, failures: listener.failures + 1, retry_at: now.after(after), ..*listener };
-        listener.failures == 1
-    }
-
     /// A listener has closed.
     pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
         self.due = AT_ONCE;
         for worker in self.workers.values_mut() {
             if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
                 worker.listeners.swap_remove(at);
-                return vec![Effect::Leave { cookie }, Effect::Forget { cookie }];
+                return vec![Effect::Withdraw { cookie }];
             }
         }
         Vec::new()
@@ -181,7 +168,7 @@ impl Lives {
         self.note_worker(Kind::Exited, id, "");
         let Some(worker) = self.workers.remove(&id) else { return effects };
         for Listener { cookie, .. } in worker.listeners.iter().chain(&worker.udp).copied() {
-            effects.extend([Effect::Leave { cookie }, Effect::Forget { cookie }]);
+            effects.push(Effect::Withdraw { cookie });
         }
         for seat in worker.seats() {
             self.seats.release(seat);

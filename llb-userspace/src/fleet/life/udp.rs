@@ -42,7 +42,7 @@ impl Lives {
         if worker.state == State::Serving && worker.listeners.is_empty() && worker.udp.is_empty() {
             worker.deserted_at = Some(now);
         }
-        vec![Effect::Leave { cookie }, Effect::Forget { cookie }]
+        vec![Effect::Withdraw { cookie }]
     }
 
     /// Whether a worker that drains is to be left alone for the sake of its flows.
@@ -60,7 +60,7 @@ impl Lives {
             let part_at = Instant(deadline.0.saturating_sub(before));
             if now >= earliest.min(part_at) && (!sight.has_flows || now >= part_at) {
                 worker.parted_at = Some(now);
-                effects.extend(worker.udp.iter().map(|socket| Effect::LetGo { cookie: socket.cookie }));
+                effects.extend(worker.udp.iter().map(|socket| Effect::Withdraw { cookie: socket.cookie }));
             }
             return true;
         };

@@ -33,7 +33,7 @@ impl Default for Seats {
 
 impl Seats {
     /// Seats of which some are held, and others are to rest, because somebody may still be counted there.
-    pub(super) fn held(held: &BTreeSet<Seat>, is_used: impl Fn(Seat) -> bool) -> Self {
+    pub(crate) fn held(held: &BTreeSet<Seat>, is_used: impl Fn(Seat) -> bool) -> Self {
         Seats(std::array::from_fn(|index| {
             let seat = Seat(index as u32);
             match held.contains(&seat) {

@@ -1,0 +1,112 @@
+//! Who sits where, made from the workers' lives; and the maps brought there.
+
+use anyhow::Context;
+
+use super::Engine;
+use crate::{
+    fleet::{State, Worker, find},
+    model::{Instant, Slot},
+    observe::status::PendingStatus,
+    registry::{Object, Registry, Socket, is_udp},
+    updater::Reconciled,
+};
+
+impl Engine {
+    /// Who sits where.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        let is_aside = |cookie| self.rescue.is_aside(cookie);
+        self.lives.workers().for_each(|worker| worker.enter(&mut registry, is_aside));
+        registry
+    }
+
+    /// Brings the maps to what the registry says; what fails is tried again.
+    pub(super) fn reconcile(&mut self, now: Instant) {
+        let registry = self.registry();
+        self.rescue.keep(|cookie| registry.socket(cookie).is_some());
+        self.begin_flows(&registry);
+        self.settle_clients();
+        let Engine { updater, running, rescue, .. } = self;
+        let find = |socket: &Socket| {
+            let running = running.get(&socket.worker).context("its worker is gone")?;
+            let (copy, place) = find::listener(&running.cgroup.processes()?, socket.cookie)?;
+            rescue.found(socket.cookie, place);
+            Ok(copy)
+        };
+        let Reconciled { entered, failed, forgotten } = updater.reconcile(&registry, find, now);
+        // Whom it replaces may leave before anything else is done.
+        self.settle_clients();
+        for Socket { address, seat, worker, .. } in entered.iter().filter_map(|cookie| registry.socket(*cookie)) {
+            let seat = seat.map(|seat| seat.0);
+            tracing::info!(slot = %self.slot(*worker), %address, seat, "joined");
+        }
+        for (cookie, error) in failed {
+            self.tell_of_failure(cookie.and_then(|cookie| registry.socket(cookie)), &error);
+        }
+        forgotten.into_iter().for_each(|cookie| self.rescue.forget(cookie));
+    }
+
+    /// Tells once of what could not be done.
+    fn tell_of_failure(&self, socket: Option<&Socket>, error: &anyhow::Error) {
+        let Some(Socket { cookie, address, worker, .. }) = socket else {
+            tracing::error!("cannot write who is to be chosen, tried again: {error:#}");
+            return;
+        };
+        let is_this = |object: Object| object == Object::Socket(*cookie);
+        let attempts =
+            self.updater.pending().find(|(object, _)| is_this(*object)).map_or(0, |(_, failed)| failed.attempts);
+        if attempts == 1 {
+            let slot = self.slot(*worker);
+            tracing::warn!(
+                %slot, %address, "not steered so far, left to the kernel's hash and tried again: {error:#}"
+            );
+        }
+    }
+
+    /// Tells the updater who sits where, where nothing else has changed in the maps.
+    pub(super) fn arrange(&mut self) {
+        let registry = self.registry();
+        self.updater.arrange(&registry);
+    }
+
+    /// Publishes after a change of the workers' lives.
+    pub(super) fn publish_anew(&mut self, now: Instant) {
+        self.settle_clients();
+        self.updater.publish(now);
+    }
+
+    /// Whether a worker is ready and chosen, as far as it has anything to be chosen by.
+    pub(super) fn serves(&self, worker: &Worker) -> bool {
+        worker.state == State::Serving && !self.waits_to_join(worker)
+    }
+
+    /// Whether a worker is ready and listens, and none of its listeners could enter its group so far.
+    pub(super) fn waits_to_join(&self, worker: &Worker) -> bool {
+        let is_out = |cookie: u64| !self.updater.is_member(cookie) && !self.rescue.is_aside(cookie);
+        worker.state == State::Serving
+            && !worker.listeners.is_empty()
+            && worker.listeners.iter().all(|listener| is_out(listener.cookie))
+    }
+
+    /// What is not so yet in the kernel's maps.
+    pub(super) fn pending_status(&self) -> Vec<PendingStatus> {
+        let registry = self.registry();
+        let named = |object: Object| match object {
+            Object::Group(key) if is_udp(&key) => format!("group of udp {}", key.0),
+            Object::Group(key) => format!("group of {}", key.0),
+            Object::Socket(cookie) => match registry.socket(cookie) {
+                Some(Socket { address, worker, .. }) => {
+                    let Slot(slot) = self.slot(*worker);
+                    format!("socket of slot {slot} at {address}")
+                }
+                None => format!("socket {cookie}, which is gone"),
+            },
+        };
+        let status = |(object, failed): (Object, &crate::registry::Failed)| PendingStatus {
+            object: named(object),
+            error: failed.error.clone(),
+            attempts: failed.attempts,
+        };
+        self.updater.pending().map(status).collect()
+    }
+}

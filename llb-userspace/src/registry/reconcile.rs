@@ -1,0 +1,252 @@
+//! Brings the maps to what they should hold: step by step, and again what has failed, after a while that grows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{Desired, Held, Key, Member, Step, Want, plan::diff};
+use crate::model::{Instant, Seat};
+
+/// What could not be done is tried again after this, and after twice that, up to the second: what is missing, descriptors or
+/// memory, comes back soon or late, and to look for it takes system calls.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AT_MOST: Duration = Duration::from_secs(5);
+
+/// When a socket that is gone is forgotten: its waiting connections have migrated in the system call that closed it.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
+/// Never, as far as anybody lives to see.
+const NEVER: Instant = Instant(u64::MAX);
+
+/// A map, and what to write there. Groups have their indices by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write<'a> {
+    /// `only` is the index if no other group of its protocol is there.
+    Assign {
+        key: Key,
+        index: u32,
+        instead: Option<Key>,
+        only: Option<u32>,
+    },
+    Know {
+        cookie: u64,
+        group: u32,
+        seat: Option<Seat>,
+    },
+    Place {
+        cookie: u64,
+        key: Key,
+        group: u32,
+        seat: Seat,
+    },
+    Select {
+        group: u32,
+        members: &'a [Member],
+    },
+    Clear {
+        group: u32,
+        seat: Seat,
+    },
+    Forget {
+        cookie: u64,
+    },
+}
+
+/// The kernel's maps, or what stands for them.
+pub(crate) trait Maps {
+    /// Finds a socket that is to enter its group, and says which group that is.
+    fn find(&mut self, want: &Want) -> anyhow::Result<Key>;
+    /// Writes; if that fails nothing has changed that matters.
+    fn write(&mut self, write: Write<'_>) -> anyhow::Result<()>;
+    /// What to say of a group for which there is no index.
+    fn no_room(&self, key: &Key) -> anyhow::Error;
+}
+
+/// What a step is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Object {
+    Socket(u64),
+    Group(Key),
+}
+
+/// What is not so yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    /// Why, as it was said the last time.
+    pub error: String,
+    pub attempts: u32,
+    retry_at: Instant,
+}
+
+/// What has come of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// Sockets that are chosen from now on.
+    pub entered: Vec<u64>,
+    /// What has failed.
+    pub failed: Vec<(Object, anyhow::Error)>,
+    /// Sockets that are forgotten.
+    pub forgotten: Vec<u64>,
+}
+
+/// Brings maps to what they should hold.
+#[derive(Debug)]
+pub(crate) struct Reconciler {
+    failed: BTreeMap<Object, Failed>,
+    /// Sockets that the maps know and that are no more, and since when.
+    gone: BTreeMap<u64, Instant>,
+    /// Sockets of which it is not known whether they are gone.
+    spared: BTreeSet<u64>,
+    due: Instant,
+}
+
+impl Default for Reconciler {
+    fn default() -> Self {
+        Reconciler { failed: BTreeMap::new(), gone: BTreeMap::new(), spared: BTreeSet::new(), due: NEVER }
+    }
+}
+
+impl Reconciler {
+    /// Whether time alone has made a run due.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due
+    }
+
+    /// Whether a socket has gone within the last seconds.
+    pub(crate) fn is_forgetting(&self) -> bool {
+        !self.gone.is_empty()
+    }
+
+    /// What is not so yet.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (Object, &Failed)> {
+        self.failed.iter().map(|(object, failed)| (*object, failed))
+    }
+
+    /// What the maps know of these sockets stays, whoever they belong to.
+    pub(crate) fn spare(&mut self, cookies: impl IntoIterator<Item = u64>) {
+        self.spared.extend(cookies);
+    }
+
+    /// Brings the maps to `desired`, as far as that can be done now.
+    pub(crate) fn run(&mut self, desired: &Desired, held: &mut Held, maps: &mut impl Maps, now: Instant) -> Report {
+        let mut report = Report::default();
+        let waits = |failed: &BTreeMap<Object, Failed>, object: Object| {
+            failed.get(&object).is_some_and(|failed| now < failed.retry_at)
+        };
+        let spent = self.spent(desired, held, now);
+        let mut found = BTreeMap::new();
+        let mut open = BTreeSet::new();
+        let stands = |want: &Want| held.sockets.get(&want.cookie).is_some_and(|has| has.stands(want));
+        for want in desired.sockets.values().filter(|want| want.placed && !stands(want)) {
+            let object = Object::Socket(want.cookie);
+            open.insert(object);
+            if waits(&self.failed, object) {
+                continue;
+            }
+            match maps.find(want) {
+                Ok(key) => drop(found.insert(want.cookie, key)),
+                Err(error) => report.failed.push((object, error)),
+            }
+        }
+        for step in diff(desired, held, &found, &spent) {
+            let object = object_of(&step);
+            open.insert(object);
+            let has_failed = report.failed.iter().any(|(failed, _)| *failed == object);
+            if has_failed || waits(&self.failed, object) || !held.allows(&step, desired) {
+                continue;
+            }
+            match write(&step, desired, held, maps) {
+                Ok(()) => {
+                    match step {
+                        Step::Select { key } => {
+                            let members = desired.members(held, &key).into_iter().map(|member| member.cookie);
+                            report.entered.extend(members.filter(|cookie| !held.is_member(*cookie)));
+                        }
+                        Step::Forget { cookie } => {
+                            self.gone.remove(&cookie);
+                            report.forgotten.push(cookie);
+                        }
+                        _ => {}
+                    }
+                    held.note(&step, desired);
+                }
+                Err(error) => report.failed.push((object, error)),
+            }
+        }
+        for (cookie, key) in found.iter().filter(|(_, key)| !held.groups.contains_key(key)) {
+            if !report.failed.iter().any(|(failed, _)| *failed == Object::Group(*key)) {
+                report.failed.push((Object::Socket(*cookie), maps.no_room(key)));
+            }
+        }
+        self.settle(&open, &report, now);
+        report
+    }
+
+    /// Sockets that are gone for so long that no connection can be migrating from them any more.
+    fn spent(&mut self, desired: &Desired, held: &Held, now: Instant) -> BTreeSet<u64> {
+        self.spared.retain(|cookie| !desired.sockets.contains_key(cookie));
+        self.gone.retain(|cookie, _| !desired.sockets.contains_key(cookie) && held.sockets.contains_key(cookie));
+        let is_gone = |cookie: &&u64| !desired.sockets.contains_key(cookie) && !self.spared.contains(cookie);
+        for cookie in held.sockets.keys().filter(is_gone) {
+            self.gone.entry(*cookie).or_insert(now);
+        }
+        let is_spent = |since: Instant| now >= since.after(FORGET_AFTER);
+        self.gone.iter().filter(|(_, since)| is_spent(**since)).map(|(cookie, _)| *cookie).collect()
+    }
+
+    /// Notes what is not so yet, and when to run again.
+    fn settle(&mut self, open: &BTreeSet<Object>, report: &Report, now: Instant) {
+        let has_failed = |object: &Object| report.failed.iter().any(|(failed, _)| failed == object);
+        self.failed.retain(|object, failed| has_failed(object) || (open.contains(object) && now < failed.retry_at));
+        for (object, error) in &report.failed {
+            let attempts = self.failed.get(object).map_or(0, |failed| failed.attempts);
+            let after = RETRY_AFTER.saturating_mul(1 << attempts.min(6)).min(RETRY_AT_MOST);
+            let failed = Failed { error: format!("{error:#}"), attempts: attempts + 1, retry_at: now.after(after) };
+            self.failed.insert(*object, failed);
+        }
+        let retries = self.failed.values().map(|failed| failed.retry_at);
+        let forgets = self.gone.values().map(|since| since.after(FORGET_AFTER)).filter(|at| *at > now);
+        self.due = retries.chain(forgets).min().unwrap_or(NEVER);
+    }
+}
+
+fn object_of(step: &Step) -> Object {
+    match *step {
+        Step::Assign { key, .. } | Step::Select { key } => Object::Group(key),
+        Step::Know { cookie, .. }
+        | Step::Place { cookie, .. }
+        | Step::Clear { cookie, .. }
+        | Step::Forget { cookie } => Object::Socket(cookie),
+    }
+}
+
+fn write(step: &Step, desired: &Desired, held: &Held, maps: &mut impl Maps) -> anyhow::Result<()> {
+    let group_of = |key: &Key| held.groups.get(key).map(|group| group.index);
+    match *step {
+        Step::Assign { key, index, instead } => {
+            let udp = super::is_udp(&key);
+            let mut others = held.groups.keys().filter(|other| super::is_udp(other) == udp && Some(**other) != instead);
+            let only = others.next().is_none().then_some(index);
+            maps.write(Write::Assign { key, index, instead, only })
+        }
+        Step::Know { cookie, key, seat } => match group_of(&key) {
+            Some(group) => maps.write(Write::Know { cookie, group, seat }),
+            None => Ok(()),
+        },
+        Step::Place { cookie, key, seat } => match group_of(&key) {
+            Some(group) => maps.write(Write::Place { cookie, key, group, seat }),
+            None => Ok(()),
+        },
+        Step::Select { key } => match (group_of(&key), held.selection(&key, desired)) {
+            (Some(group), Some((_, takers))) => maps.write(Write::Select { group, members: &takers }),
+            _ => Ok(()),
+        },
+        // Where another is found by now nothing is cleared.
+        Step::Clear { cookie, key, seat } => match group_of(&key) {
+            Some(group) if held.other_at(&key, seat, cookie).is_none() => maps.write(Write::Clear { group, seat }),
+            _ => Ok(()),
+        },
+        Step::Forget { cookie } => maps.write(Write::Forget { cookie }),
+    }
+}

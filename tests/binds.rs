@@ -63,6 +63,14 @@ fn a_lock_that_all_workers_hold_is_said() {
     assert!(String::from_utf8_lossy(&events.stdout).contains(port));
 }
 
+/// As a server whose parent binds, and whose children load the program before they listen.
+#[test]
+fn a_port_bound_before_loading_is_no_lock() {
+    let stage = Stage::new();
+    let fleet = start(&stage, &["-n", "3"], &["late:4"]);
+    assert!(!fleet.stderr().contains("none listens"), "{}", fleet.stderr());
+}
+
 #[test]
 fn a_lock_on_an_own_port_has_one_holder() {
     for args in [&["-n", "3", "--own-port", "47200"][..], &["-n", "3", "-p", "8080"]] {

@@ -2,12 +2,14 @@
 //!
 //! | what a connection speaks | known by | a request begins with | and is answered by |
 //! |---|---|---|---|
-//! | HTTP/1 | a method | the first byte in | the first byte out that is not of an interim answer |
+//! | HTTP/1 | a method | the first byte in; later on a connection the first that may be of a method | the first byte out that is not of an interim answer |
 //! | TLS | a record of a handshake | a record of data that is neither the end of the handshake nor of control | a record of data that is no session ticket |
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
-//! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing |
+//! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing; a byte out makes lines of a one-way stream |
+//!
+//! The header of the PROXY protocol, with which a balancer begins a connection, is no request.
 //!
 //! Only new payload counts: what lies below the highest sequence number that was seen is a retransmission, a keep-alive
 //! probe or a window probe, and says nothing.
@@ -17,6 +19,7 @@
 
 mod http1;
 mod http2;
+mod proxied;
 mod tls;
 
 use core::hint::black_box;
@@ -65,6 +68,12 @@ pub(crate) const SHAKES: u32 = 1 << 13;
 const CIPHER_IN: u32 = 1 << 14;
 /// TLS: the server has.
 const CIPHER_OUT: u32 = 1 << 15;
+/// TLS 1.3: the server has sent a record of the length of its end of the handshake.
+const HALF: u32 = 1 << 16;
+/// TLS 1.3: and another one after it, before the client's: its ticket. None comes later.
+const TICKETED: u32 = 1 << 17;
+/// Opaque, as it seemed to be a one-way stream: the first byte out says that it is none.
+pub(crate) const ONE_WAY: u32 = 1 << 5;
 /// HTTP/2: the only stream in flight has been alone since it began.
 pub(crate) const ALONE: u32 = 1 << 5;
 /// HTTP/2: one of those in flight has been counted as answered.
@@ -185,7 +194,7 @@ pub fn advance(direction: &mut Direction, seq: u32, len: u32) -> Option<Fresh> {
 
 /// Reads what has come in.
 #[inline(always)]
-pub fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
+pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fresh, payload: &impl Payload) {
     *black_box(&mut direction.words) = nothing();
     let kind = protocol(state);
     let busy = phase == BUSY;
@@ -197,6 +206,12 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, 
     if unread && fresh.gap {
         direction.words.opaque |= 1;
         return;
+    }
+    if unread {
+        fresh.at += proxied::header(fresh, payload);
+        if fresh.at >= fresh.end {
+            return;
+        }
     }
     let speaks = if unread { first(fresh, payload) } else { kind };
     if speaks == TLS || (kind == LINES && !busy && begins_tls(fresh, payload)) {
@@ -212,7 +227,9 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, 
     } else if speaks == HTTP2 {
         http2::read_in(direction, fresh, payload);
     } else {
-        direction.words.begins |= 1;
+        // What follows an answer is mostly the next request, but may be the rest of an upload that was answered early.
+        let is_rest = kind == HTTP1 && !fresh.gap && !http1::may_be_method(fresh, payload);
+        direction.words.begins |= u32::from(!is_rest);
         direction.words.sets |= speaks;
     }
 }
@@ -231,18 +248,23 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
     let kind = protocol(state);
     let busy = phase == BUSY;
     if kind == OPAQUE || (!busy && (kind == HTTP1 || kind == LINES)) {
+        direction.words.answers |= u32::from(kind == OPAQUE && state & ONE_WAY != 0);
         return;
     }
     let unread = kind == UNREAD;
-    if kind == TLS || (unread && busy && begins_tls(fresh, payload)) {
-        if unread {
+    // What could not be read, as it came with the handshake or behind the header of a proxy, is known by its answer.
+    let unknown = busy && (unread || (kind == LINES && state & ANSWERED == 0));
+    if kind == TLS || (unknown && begins_tls(fresh, payload)) {
+        if kind != TLS {
             direction.words.ends |= 1;
+            direction.words.clears |= PROTOCOL;
         }
-        let state = if unread { TLS } else { state };
+        let state = if kind == TLS { state } else { TLS };
         tls::read_out(state, phase, direction, fresh, ticket, payload);
     } else if kind == HTTP2 || (unread && !busy && http2::is_settings(fresh, payload)) {
         http2::read_out(direction, fresh, payload);
-    } else if kind == HTTP1 || (unread && busy && http1::is_answer(fresh, payload)) {
+    } else if kind == HTTP1 || (unknown && http1::is_answer(fresh, payload)) {
+        direction.words.clears |= PROTOCOL;
         direction.words.sets |= HTTP1;
         http1::read_out(direction, fresh, payload);
     } else {

@@ -200,6 +200,13 @@ impl Example {
     }
 }
 
+/// A program in Go, of one file of the standard library's alone, built into the stage's directory.
+pub(crate) fn go_program(stage: &Stage, file: &str) -> String {
+    let program = stage.path().join("program").to_str().expect("UTF-8").to_owned();
+    run(go("go").args(["build", "-o", &program, file]));
+    program
+}
+
 /// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask setup` has installed, or another.
 fn go(command: &str) -> Command {
     let ours = target().join("go");

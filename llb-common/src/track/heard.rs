@@ -5,12 +5,13 @@ use crate::{
     abi::{Conn, Words},
     track::HASTY_NS,
     wire::{
-        self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE, protocol,
+        self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, ONE_WAY, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE,
+        protocol,
     },
 };
 
-/// Who sends again this long after the first payload, and has never had an answer, does not wait for one, ns: a line of a
-/// log, or a measurement. Who sends one request in several pieces does so without pauses.
+/// Who sends again this long after the first payload, and has never had an answer, seems not to wait for one, ns: a line of
+/// a log, or a measurement. Who sends one request in several pieces mostly does so without pauses.
 pub(crate) const ONE_WAY_NS: u64 = 50_000_000;
 
 /// A worker that ends a connection which has never been answered, this long after its payload came, has not failed, ns:
@@ -47,7 +48,8 @@ pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
             return Some(Step { phase: Phase::Busy, state: state & !UNSURE | ANSWERED, since: now, delta });
         }
         if kind == LINES && state & ANSWERED == 0 && now.saturating_sub(conn.since) >= ONE_WAY_NS {
-            return Some(give_up(conn, now));
+            let step = give_up(conn, now);
+            return Some(Step { state: step.state | ONE_WAY, ..step });
         }
     }
     let step = if words.begins == 0 { None } else { bytes_in(conn, now) };
@@ -63,6 +65,12 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
         return None;
     }
     let kind = protocol(state);
+    if kind == OPAQUE && state & ONE_WAY != 0 {
+        // It was a slow upload, or a request behind others: its client asks, and is answered.
+        let Conn { ticket, born, .. } = *conn;
+        let delta = Delta { answered: 1, untimed: 1, ticket, born, ..nothing() };
+        return Some(Step { phase: Phase::Idle, state: LINES | ANSWERED, since: now, delta });
+    }
     if kind == OPAQUE {
         let delta = Delta { alive: 1, ..nothing() };
         let due = now.saturating_sub(conn.since) >= SIGN_NS;

@@ -25,6 +25,16 @@ pub(super) fn may_begin(byte: u8) -> bool {
     byte.is_ascii_uppercase()
 }
 
+/// Whether a segment may begin with a method, of which each letter is a capital one.
+#[inline(always)]
+pub(super) fn may_be_method(fresh: Fresh, payload: &impl Payload) -> bool {
+    match (payload.load::<3>(fresh.at), payload.load::<1>(fresh.at)) {
+        (Some([a, b, c]), _) => may_begin(a) && may_begin(b) && may_begin(c),
+        (_, Some([byte])) => may_begin(byte),
+        _ => true,
+    }
+}
+
 /// The length of "HTTP/1.1 100 Continue" and the empty line that follows.
 const CONTINUE: u32 = 25;
 

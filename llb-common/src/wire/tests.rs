@@ -196,6 +196,80 @@ fn what_never_answers_is_one_way() {
 }
 
 #[test]
+fn what_answers_in_the_end_is_not_one_way() {
+    let mut talk = Talk::new();
+    for _ in 0..3 {
+        talk.client("\0\0\0\x02a call");
+        talk.now += track::ONE_WAY_NS;
+    }
+    talk.assert(0, 0, 0, 0);
+    talk.server("\0\0\0\x02an answer");
+    talk.assert(0, 1, 0, 0);
+    talk.client("\0\0\0\x02a call");
+    talk.assert(1, 1, 0, 0);
+    talk.server("\0\0\0\x02an answer");
+    talk.assert(0, 2, 0, 0);
+}
+
+#[test]
+fn the_rest_of_an_upload_that_is_answered_is_no_request() {
+    for rest in ["{\"a\": 1}", "3\r\nabc\r\n0\r\n\r\n", "\r\n", "a=b", "x"] {
+        let mut talk = Talk::new();
+        talk.client("POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n");
+        talk.server("HTTP/1.1 404 Not Found\r\n\r\n");
+        talk.client(rest);
+        talk.assert(0, 1, 0, 0);
+        talk.client("G");
+        talk.client("ET / HTTP/1.1\r\n\r\n");
+        talk.assert(1, 1, 0, 0);
+        talk.server("HTTP/1.1 200 OK\r\n\r\n");
+        talk.close(Closer::Worker);
+        talk.assert(0, 2, 0, 0);
+    }
+}
+
+const V1: &[u8] = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n";
+const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\xdc\x04\x01\xbb";
+
+#[test]
+fn a_proxys_header_is_no_request() {
+    for header in [V1, V2] {
+        let mut talk = Talk::new();
+        talk.client(header);
+        talk.assert(0, 0, 0, 0);
+        talk.now += track::ONE_WAY_NS;
+        for answered in 0..3 {
+            talk.client("GET / HTTP/1.1\r\n\r\n");
+            talk.assert(1, answered, 0, answered);
+            talk.server("HTTP/1.1 500 No\r\n\r\n");
+        }
+        talk.assert(0, 3, 0, 3);
+    }
+}
+
+#[test]
+fn behind_a_proxys_header_all_is_read() {
+    for header in [V1, V2] {
+        let mut talk = Talk::new();
+        talk.client([header, b"GET / HTTP/1.1\r\n\r\n"].concat());
+        talk.assert(1, 0, 0, 0);
+        talk.server("HTTP/1.1 500 No\r\n\r\n");
+        talk.assert(0, 1, 0, 1);
+
+        let mut talk = Talk::new();
+        talk.client([header, &record(22, 500)].concat());
+        talk.server(records(&[(22, 122), (20, 1), (23, 30), (23, 900), (23, 280), (23, 69)]));
+        talk.client(records(&[(20, 1), (23, 69)]));
+        talk.server(records(&[(23, 250), (23, 250)]));
+        talk.assert(0, 0, 0, 0);
+        talk.client(record(23, 100));
+        talk.server(record(23, 190));
+        talk.client(record(23, 19));
+        talk.assert(0, 1, 0, 0);
+    }
+}
+
+#[test]
 fn a_line_is_answered_by_a_line() {
     let mut talk = Talk::new();
     for answered in 1..4 {

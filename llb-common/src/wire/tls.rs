@@ -2,8 +2,8 @@
 //! type, so their lengths and their order have to say it.
 
 use super::{
-    ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, LOST, NO_TICKETS, PAIR, Payload,
-    SHAKES, SPOKEN, TLS, TLS13, UNSURE, headers,
+    ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, HALF, LOST, NO_TICKETS, PAIR,
+    Payload, SHAKES, SPOKEN, TICKETED, TLS, TLS13, UNSURE, headers,
 };
 use crate::abi::{Direction, Words};
 
@@ -22,7 +22,7 @@ const RECORD_MAX: u32 = (1 << 14) + 2048;
 /// Records that are read of one segment: a server's handshake is seven with tickets and answer.
 const RECORDS: u32 = 8;
 
-/// The lengths of a client's `Finished` in TLS 1.3: 4 bytes, a hash of 32 or 48, the type and the tag of 16.
+/// The lengths of a `Finished` in TLS 1.3: 4 bytes, a hash of 32 or 48, the type and the tag of 16.
 const FINISHED_LENGTHS: [u32; 2] = [53, 69];
 
 /// An alert in TLS 1.3, encrypted; mostly `close_notify`.
@@ -129,10 +129,14 @@ pub(super) fn read_out(
                 words.opaque |= 1;
             } else {
                 words.sets |= TLS13;
+                halved(state, words, len);
             }
         } else if state & TLS13 != 0 && len == GOODBYE {
             unsure_no_more(state, words);
-        } else if state & TLS13 == 0 || state & ANSWERED != 0 || !is_ticket(state, busy, direction, len, ticket) {
+        } else if state & TLS13 == 0
+            || state & (ANSWERED | TICKETED) != 0
+            || !is_ticket(state, busy, direction, len, ticket)
+        {
             direction.words.answers |= 1;
         }
     });
@@ -140,6 +144,18 @@ pub(super) fn read_out(
     if words.answers != 0 {
         words.clears |= UNSURE;
         words.sets &= !UNSURE;
+    }
+}
+
+/// The server's handshake goes on. Its end is mostly the last record before the client's end; a Go server sends its ticket
+/// right behind. An earlier record may be as long as the end is.
+#[inline(always)]
+fn halved(state: u32, words: &mut Words, len: u32) {
+    if FINISHED_LENGTHS.contains(&len) {
+        words.sets = words.sets & !TICKETED | HALF;
+        words.clears |= TICKETED;
+    } else if state & HALF != 0 {
+        words.sets |= TICKETED;
     }
 }
 

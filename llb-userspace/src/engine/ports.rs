@@ -6,7 +6,7 @@ use llb_common::{abi::MAX_SEATS, outcome::Stage};
 
 use super::Engine;
 use crate::{
-    fleet::Worker,
+    fleet::{State, Worker},
     kernel::KernelError,
     model::{Instant, Seat},
     observe::stderr,
@@ -16,7 +16,9 @@ use crate::{
 impl Engine {
     /// Says which ports several workers have bound and none listens on: a lock, most likely, that each of them now holds.
     pub(super) fn say_what_is_only_bound(&mut self, now: Instant) {
-        for (address, ids) in self.bound.step(now) {
+        let lives = &self.lives;
+        let is_starting = |id| lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. }));
+        for (address, ids) in self.bound.step(now, is_starting) {
             let mut slots: Vec<u32> = ids.into_iter().map(|id| self.slot(id).0).collect();
             slots.sort_unstable();
             let (port, slots) = (address.0.port(), listed(&slots));

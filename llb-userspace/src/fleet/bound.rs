@@ -8,7 +8,8 @@ use std::{
 
 use crate::model::{Address, Instant, WorkerId};
 
-/// Programs listen right after they have bound; those that load their code in between take a while.
+/// Programs listen right after they have bound. Those that load their code in between take as long as that does, and are not
+/// ready before.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sockets that workers have bound.
@@ -45,10 +46,16 @@ impl Bound {
         self.sockets.remove(&cookie);
     }
 
-    /// The addresses that are to be told of now, each once, with the workers that have bound them.
-    pub(crate) fn step(&mut self, now: Instant) -> Vec<(Address, BTreeSet<WorkerId>)> {
+    /// The addresses that are to be told of now, each once, with the workers that have bound them; those that are starting
+    /// may still listen.
+    pub(crate) fn step(
+        &mut self,
+        now: Instant,
+        is_starting: impl Fn(WorkerId) -> bool,
+    ) -> Vec<(Address, BTreeSet<WorkerId>)> {
         let mut long: BTreeMap<Address, BTreeSet<WorkerId>> = BTreeMap::new();
-        for socket in self.sockets.values().filter(|socket| now >= socket.since.after(PATIENCE)) {
+        let is_long = |socket: &&Socket| now >= socket.since.after(PATIENCE) && !is_starting(socket.worker);
+        for socket in self.sockets.values().filter(is_long) {
             long.entry(socket.address).or_default().insert(socket.worker);
         }
         long.retain(|_, workers| workers.len() > 1);
@@ -77,17 +84,29 @@ mod tests {
         Address(([127, 0, 0, 1], port).into())
     }
 
+    fn ready(_: WorkerId) -> bool {
+        false
+    }
+
+    #[test]
+    fn a_port_is_not_told_of_workers_that_start() {
+        let mut bound = Bound::default();
+        (1..4).for_each(|cookie| bound.binds(cookie, WorkerId(cookie), address(80), Instant(0)));
+        assert_eq!(bound.step(LATER, |id| id != WorkerId(2)), []);
+        assert_eq!(bound.step(LATER, ready).len(), 1);
+    }
+
     #[test]
     fn a_port_that_two_bind_is_told_once() {
         let mut bound = Bound::default();
         bound.binds(1, WorkerId(1), address(47_200), Instant(0));
-        assert_eq!(bound.step(LATER), [], "one alone has it");
+        assert_eq!(bound.step(LATER, ready), [], "one alone has it");
         bound.binds(2, WorkerId(2), Address("[::ffff:127.0.0.1]:47200".parse().unwrap()), Instant(0));
-        assert_eq!(bound.step(Instant(0)), [], "it may still listen");
-        assert_eq!(bound.step(LATER), [(address(47_200), [WorkerId(1), WorkerId(2)].into())]);
+        assert_eq!(bound.step(Instant(0), ready), [], "it may still listen");
+        assert_eq!(bound.step(LATER, ready), [(address(47_200), [WorkerId(1), WorkerId(2)].into())]);
         bound.binds(3, WorkerId(3), address(47_200), LATER);
         bound.binds(4, WorkerId(4), address(47_200), LATER);
-        assert_eq!(bound.step(Instant(9_000_000_000)), []);
+        assert_eq!(bound.step(Instant(9_000_000_000), ready), []);
     }
 
     #[test]
@@ -95,7 +114,7 @@ mod tests {
         let mut bound = Bound::default();
         (1..4).for_each(|cookie| bound.binds(cookie, WorkerId(cookie), address(80), Instant(0)));
         bound.listens(address(80));
-        assert_eq!(bound.step(LATER), []);
+        assert_eq!(bound.step(LATER, ready), []);
     }
 
     #[test]
@@ -104,6 +123,6 @@ mod tests {
         bound.binds(1, WorkerId(1), address(80), Instant(0));
         bound.binds(2, WorkerId(2), address(80), Instant(0));
         bound.releases(2);
-        assert_eq!(bound.step(LATER), []);
+        assert_eq!(bound.step(LATER, ready), []);
     }
 }

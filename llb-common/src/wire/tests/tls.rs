@@ -172,6 +172,20 @@ fn tls_1_3_without_tickets() {
     next.assert(0, 1, 0, 0);
 }
 
+/// As Go does, which sends the ticket right behind the end of its handshake.
+#[test]
+fn tls_1_3_with_a_ticket_before_the_clients_end() {
+    let mut talk = Talk::new();
+    talk.client(record(22, 500));
+    talk.server(records(&[(22, 122), (20, 1), (23, 53), (23, 900), (23, 280), (23, 53), (23, 130)]));
+    talk.client(records(&[(20, 1), (23, 53)]));
+    talk.assert(0, 0, 0, 0);
+    talk.client(record(23, 100));
+    talk.server(record(23, 190));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.ticket, 0, "nothing is known of the others");
+}
+
 #[test]
 fn tls_1_3_with_a_clients_certificate() {
     let mut talk = tls13();

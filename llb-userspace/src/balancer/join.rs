@@ -118,21 +118,17 @@ impl Balancer {
     pub(super) fn reconcile(&mut self, joins: Option<(u64, BorrowedFd<'_>)>) -> Result<(), KernelError> {
         let find = |socket: &Socket| match joins {
             Some((cookie, listener)) if cookie == socket.cookie => Ok(listener.try_clone_to_owned()?),
-            _ => anyhow::bail!("it is the caller's, who has to give it once more"),
+            _ => Err("it is the caller's, who has to give it once more".into()),
         };
         let reconciled = self.updater.reconcile(&self.registry, find, self.now);
         if joins.is_some_and(|(cookie, _)| self.updater.is_member(cookie)) {
             return Ok(());
         }
-        let refused = |source: anyhow::Error| match source.downcast() {
-            Ok(error) => error,
-            Err(other) => KernelError::Map { map: names::GROUPS, source: other.into() },
-        };
-        if let Some((_, source)) = reconciled.failed.into_iter().next() {
-            return Err(refused(source));
-        }
-        match joins {
-            Some(_) => Err(refused(anyhow::anyhow!("it is tried again in a moment"))),
+        let refused = |source| KernelError::Map { map: names::GROUPS, source };
+        match reconciled.failed.into_iter().next().map(|failure| failure.error.downcast::<KernelError>()) {
+            Some(Ok(error)) => Err(*error),
+            Some(Err(other)) => Err(refused(other)),
+            None if joins.is_some() => Err(refused("it is tried again in a moment".into())),
             None => Ok(()),
         }
     }

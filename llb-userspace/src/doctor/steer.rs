@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use llb_common::{
     abi::MAX_SEATS,
     outcome::{Outcome, Stage},
@@ -152,11 +151,10 @@ pub(super) fn join(steering: &mut Steering, fleet: &FleetFixture, listeners: Vec
         registry.enter(registry::Socket { cookie, address, udp: false, worker, seat, state: State::Joined });
         copies.insert(cookie, listener);
     }
-    let find = |want: &Want| copies.remove(&want.cookie).context("it is gone");
+    let find = |want: &Want| copies.remove(&want.cookie).ok_or_else(|| "it is gone".into());
     let report = steering.reconcile(&mut Reconciler::default(), &registry.desired([0; 4]), find, Instant(0));
-    if let Some((_, error)) = report.failed.first() {
-        let error: &dyn std::error::Error = error.as_ref();
-        return Err(Missing::error(error, "raise net.core.optmem_max, and the memory limit of llb's cgroup"));
+    if let Some(failure) = report.failed.first() {
+        return Err(Missing::error(&*failure.error, "raise net.core.optmem_max, and the memory limit of llb's cgroup"));
     }
     Ok(((), format!("{WORKERS} listeners are one group, with the selector attached")))
 }

@@ -10,6 +10,7 @@ use super::{
     worker::ExitRecord,
 };
 use crate::{
+    fleet::State,
     kernel::{Event, EventKind},
     model::{Instant, WorkerId},
     report::Report,
@@ -44,7 +45,8 @@ impl Engine {
             (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => return,
         };
         self.perform(effects, now);
-        if event.kind == EventKind::Listen {
+        let worker = self.by_cgroup.get(&event.cgroup).and_then(|id| self.lives.worker(*id));
+        if event.kind == EventKind::Listen && worker.is_some_and(|worker| worker.state != State::Serving) {
             // Whoever is not ready is expected: it must not be given connections past the selector.
             self.reconcile(now);
         }

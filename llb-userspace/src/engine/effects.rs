@@ -31,7 +31,7 @@ impl Engine {
         if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
             keeper.touch();
         }
-        let mut is_reconciled = false;
+        let (mut is_reconciled, mut is_reaped) = (false, false);
         for effect in effects {
             match effect {
                 Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
@@ -56,7 +56,10 @@ impl Engine {
                 }
                 Effect::Terminate(id) => self.terminate(id),
                 Effect::Kill(id) => self.kill(id),
-                Effect::Reap(id) => self.reap(id),
+                Effect::Reap(id) => {
+                    is_reaped = true;
+                    self.reap(id);
+                }
                 // Said by who knows how it ended.
                 Effect::GiveUp { .. } => {}
                 Effect::Up => self.announce(),
@@ -65,7 +68,7 @@ impl Engine {
             }
         }
         self.enter_notes();
-        if changes && !is_reconciled {
+        if is_reaped && !is_reconciled {
             self.arrange();
         }
         self.publish_anew(now);

@@ -1,14 +1,12 @@
 //! Who sits where, made from the workers' lives; and the maps brought there.
 
-use anyhow::Context;
-
 use super::Engine;
 use crate::{
     fleet::{State, Worker, find},
     model::{Instant, Slot},
     observe::status::PendingStatus,
     registry::{Object, Registry, Socket, is_udp},
-    updater::Reconciled,
+    updater::{Failure, Reconciled},
 };
 
 impl Engine {
@@ -28,7 +26,7 @@ impl Engine {
         self.settle_clients();
         let Engine { updater, running, rescue, .. } = self;
         let find = |socket: &Socket| {
-            let running = running.get(&socket.worker).context("its worker is gone")?;
+            let running = running.get(&socket.worker).ok_or("its worker is gone")?;
             let (copy, place) = find::listener(&running.cgroup.processes()?, socket.cookie)?;
             rescue.found(socket.cookie, place);
             Ok(copy)
@@ -40,26 +38,21 @@ impl Engine {
             let seat = seat.map(|seat| seat.0);
             tracing::info!(slot = %self.slot(*worker), %address, seat, "joined");
         }
-        for (cookie, error) in failed {
-            self.tell_of_failure(cookie.and_then(|cookie| registry.socket(cookie)), &error);
-        }
+        failed.into_iter().for_each(|failure| self.tell_of_failure(&registry, failure));
         forgotten.into_iter().for_each(|cookie| self.rescue.forget(cookie));
     }
 
     /// Tells once of what could not be done.
-    fn tell_of_failure(&self, socket: Option<&Socket>, error: &anyhow::Error) {
-        let Some(Socket { cookie, address, worker, .. }) = socket else {
-            tracing::error!("cannot write who is to be chosen, tried again: {error:#}");
-            return;
-        };
-        let is_this = |object: Object| object == Object::Socket(*cookie);
-        let attempts =
-            self.updater.pending().find(|(object, _)| is_this(*object)).map_or(0, |(_, failed)| failed.attempts);
-        if attempts == 1 {
-            let slot = self.slot(*worker);
-            tracing::warn!(
-                %slot, %address, "not steered so far, left to the kernel's hash and tried again: {error:#}"
-            );
+    fn tell_of_failure(&self, registry: &Registry, failure: Failure) {
+        let Failure { cookie, attempts, error, .. } = failure;
+        let error = anyhow::Error::from_boxed(error);
+        match cookie.and_then(|cookie| registry.socket(cookie)) {
+            _ if attempts > 1 => {}
+            Some(Socket { address, worker, .. }) => tracing::warn!(
+                slot = %self.slot(*worker), %address,
+                "not steered so far, left to the kernel's hash and tried again: {error:#}"
+            ),
+            None => tracing::error!("the kernel's maps are not as they should be, tried again: {error:#}"),
         }
     }
 

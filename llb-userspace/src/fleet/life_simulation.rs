@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::registry::{self, Registry};
 
 const READY_WHEN: [ReadyWhen; 4] = [ReadyWhen::Accepting, ReadyWhen::Listening, ReadyWhen::Ready, ReadyWhen::Started];
 
@@ -318,6 +319,15 @@ impl World {
     fn check(&self) {
         let known: BTreeSet<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
         assert_eq!(known, self.alive);
+        let mut registry = Registry::default();
+        self.lives.workers().for_each(|worker| worker.enter(&mut registry, |_| false));
+        let joined = registry.sockets().filter(|socket| socket.state == registry::State::Joined);
+        let joined = joined.filter_map(|socket| Some((socket.cookie, (socket.worker, socket.address, socket.seat?))));
+        assert_eq!(
+            self.groups,
+            joined.collect(),
+            "who is to be chosen by the registry, and what the effects have told"
+        );
         let mut holders = BTreeMap::new();
         for worker in self.lives.workers() {
             for seat in worker.seats() {

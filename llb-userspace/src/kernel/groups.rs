@@ -32,8 +32,8 @@ struct Writer<'a, F> {
     copies: BTreeMap<u64, OwnedFd>,
 }
 
-impl<F: FnMut(&Want) -> anyhow::Result<OwnedFd>> registry::Maps for Writer<'_, F> {
-    fn find(&mut self, want: &Want) -> anyhow::Result<Key> {
+impl<F: FnMut(&Want) -> Result<OwnedFd, registry::Error>> registry::Maps for Writer<'_, F> {
+    fn find(&mut self, want: &Want) -> Result<Key, registry::Error> {
         let copy = (self.find)(want)?;
         let failed = |source| KernelError::Cookie { address: want.address, source };
         let key = want.key(socket::device(&copy).map_err(failed)?);
@@ -41,7 +41,7 @@ impl<F: FnMut(&Want) -> anyhow::Result<OwnedFd>> registry::Maps for Writer<'_, F
         Ok(key)
     }
 
-    fn write(&mut self, write: Write<'_>) -> anyhow::Result<()> {
+    fn write(&mut self, write: Write<'_>) -> Result<(), registry::Error> {
         let steering = &mut *self.steering;
         Ok(match write {
             Write::Assign { key, index, instead, only } => steering.assign(key, index, instead, only),
@@ -64,7 +64,7 @@ impl<F: FnMut(&Want) -> anyhow::Result<OwnedFd>> registry::Maps for Writer<'_, F
         }?)
     }
 
-    fn no_room(&self, key: &Key) -> anyhow::Error {
+    fn no_room(&self, key: &Key) -> registry::Error {
         KernelError::TooManyGroups { address: key.0 }.into()
     }
 }
@@ -86,7 +86,7 @@ impl Steering {
         &mut self,
         reconciler: &mut Reconciler,
         desired: &Desired,
-        find: impl FnMut(&Want) -> anyhow::Result<OwnedFd>,
+        find: impl FnMut(&Want) -> Result<OwnedFd, registry::Error>,
         now: Instant,
     ) -> Report {
         let mut held = std::mem::take(&mut self.held);

@@ -67,10 +67,11 @@ impl Held {
 
     /// Whether the selector may choose a listener.
     pub(crate) fn is_member(&self, cookie: u64) -> bool {
-        self.sockets
-            .get(&cookie)
-            .and_then(|socket| self.groups.get(&socket.key))
-            .is_some_and(|group| group.members.iter().any(|member| member.cookie == cookie))
+        let Some(socket) = self.sockets.get(&cookie) else { return false };
+        let (Some(group), Some(seat)) = (self.groups.get(&socket.key), socket.seat) else { return false };
+        // They are sorted by seat.
+        let first = group.members.partition_point(|member| member.seat < seat);
+        group.members[first..].iter().take_while(|member| member.seat == seat).any(|member| member.cookie == cookie)
     }
 
     /// The seats of TCP listeners that the selector may choose.
@@ -92,17 +93,18 @@ impl Held {
         here.next().copied().filter(|_| here.next().is_none())
     }
 
-    /// An index for another group, and the one that is given up for it: one without members, and if it can be without sockets
+    /// An index for another group beside these, and the one that is given up for it: one without members, and if it can be without sockets
     /// that are still known.
-    pub(super) fn index_for_another(&self) -> Option<(u32, Option<Key>)> {
-        let taken: BTreeSet<u32> = self.groups.values().map(|group| group.index).collect();
+    pub(super) fn index_for_another(&self, groups: &BTreeMap<Key, Group>) -> Option<(u32, Option<Key>)> {
+        let taken: BTreeSet<u32> = groups.values().map(|group| group.index).collect();
         if let Some(free) = (0..MAX_GROUPS as u32).find(|index| !taken.contains(index)) {
             return Some((free, None));
         }
         let known: BTreeSet<Key> = self.sockets.values().map(|socket| socket.key).collect();
         let placed: BTreeSet<Key> =
             self.sockets.values().filter(|socket| socket.placed).map(|socket| socket.key).collect();
-        let empty = self.groups.iter().filter(|(key, group)| group.members.is_empty() && !placed.contains(key));
+        let is_empty = |key: &Key| self.groups.get(key).is_some_and(|group| group.members.is_empty());
+        let empty = groups.iter().filter(|(key, _)| is_empty(key) && !placed.contains(key));
         let (key, group) = empty.min_by_key(|(key, group)| (known.contains(key), group.index))?;
         Some((group.index, Some(*key)))
     }
@@ -135,16 +137,20 @@ mod tests {
             (key(index as u16), Group { index, members, ..Group::default() })
         };
         let mut held = Held { groups: (0..MAX_GROUPS as u32).map(group).collect(), sockets: BTreeMap::new() };
-        assert_eq!(held.index_for_another(), None, "all have members");
+        assert_eq!(held.index_for_another(&held.groups), None, "all have members");
         for port in [7, 9] {
             held.groups.get_mut(&key(port)).unwrap().members.clear();
         }
         let known = |port| HeldSocket { key: key(port), seat: None, known: true, placed: false };
         held.sockets.insert(1, known(7));
-        assert_eq!(held.index_for_another(), Some((9, Some(key(9)))), "not where listeners are still known");
+        assert_eq!(
+            held.index_for_another(&held.groups),
+            Some((9, Some(key(9)))),
+            "not where listeners are still known"
+        );
         held.sockets.insert(2, known(9));
-        assert_eq!(held.index_for_another(), Some((7, Some(key(7)))));
+        assert_eq!(held.index_for_another(&held.groups), Some((7, Some(key(7)))));
         held.groups.remove(&key(9));
-        assert_eq!(held.index_for_another(), Some((9, None)));
+        assert_eq!(held.index_for_another(&held.groups), Some((9, None)));
     }
 }

@@ -41,7 +41,7 @@ pub(crate) use self::{
     desired::{Desired, Want},
     held::{Group, Held, HeldSocket},
     plan::Step,
-    reconcile::{Failed, Maps, Object, Reconciler, Report, Write},
+    reconcile::{Error, Failed, Failure, Maps, Object, Reconciler, Report, Write},
     seats::Seats,
 };
 use crate::model::{Address, Seat, Slot, WorkerId};

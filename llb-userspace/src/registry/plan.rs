@@ -4,7 +4,7 @@
 //! is chosen from no more before its socket leaves its place. What stands in the way of another goes first; indices of groups
 //! are given to others last, when all that had them is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use llb_common::{abi::SeatSet, set};
 
@@ -20,138 +20,128 @@ pub(crate) enum Step {
     Know { cookie: u64, key: Key, seat: Option<Seat> },
     /// The selector can find a socket.
     Place { cookie: u64, key: Key, seat: Seat },
-    /// The selector chooses from those members of a group that should be chosen from, and that it can find.
-    Select { key: Key },
+    /// The selector chooses from the takers, which are those of a group's members that get what is new.
+    Select { key: Key, members: Vec<Member>, takers: Vec<Member> },
     /// The selector finds a socket no more.
     Clear { cookie: u64, key: Key, seat: Seat },
     /// Nothing is known of a socket any more.
     Forget { cookie: u64 },
 }
 
-/// The steps. `found` are the groups of sockets that have been found in their workers, `spent` are sockets that may be forgotten.
-pub(crate) fn diff(desired: &Desired, held: &Held, found: &BTreeMap<u64, Key>, spent: &BTreeSet<u64>) -> Vec<Step> {
-    let mut plan = Plan { desired, held: held.clone(), steps: Vec::new() };
-    let stands = |want: &Want| held.sockets.get(&want.cookie).is_some_and(|has| has.stands(want));
-    let entering: Vec<(Key, Want)> = (desired.sockets.values().filter(|want| want.placed && !stands(want)))
-        .filter_map(|want| Some((*found.get(&want.cookie)?, *want)))
-        .collect();
-    plan.make_room(&entering);
-    plan.assign(&entering);
-    plan.enter(&entering);
-    plan.say();
-    plan.select();
-    plan.leave(spent);
-    plan.steps
+/// What there is to be done.
+pub(super) struct Plan<'a> {
+    pub desired: &'a Desired,
+    /// Sockets that are not where they should be, and have been found in their workers: their groups.
+    pub entering: Vec<(Key, Want)>,
+    /// Sockets that may be forgotten.
+    pub spent: BTreeSet<u64>,
 }
 
-struct Plan<'a> {
-    desired: &'a Desired,
-    /// As the maps will be.
-    held: Held,
-    steps: Vec<Step>,
-}
+impl<'a> Plan<'a> {
+    /// The phases, in order: each is a function of what the maps hold after the one before, whatever has failed there.
+    pub(super) const PHASES: [fn(&Plan<'a>, &Held) -> Vec<Step>; 8] = [
+        Self::pass_over,
+        Self::make_room,
+        Self::assign,
+        Self::enter,
+        Self::say,
+        Self::select,
+        Self::leave,
+        Self::forget,
+    ];
 
-impl Plan<'_> {
-    fn step(&mut self, step: Step) {
-        self.held.note(&step, self.desired);
-        self.steps.push(step);
-    }
-
-    /// Takes out what is where a socket is to enter, and what is not where it should be.
-    fn make_room(&mut self, entering: &[(Key, Want)]) {
-        let mut room: Vec<(u64, Key, Seat)> = Vec::new();
-        for (key, want) in entering {
-            let own = self.held.sockets.get(&want.cookie).filter(|own| own.placed);
+    /// What is where a socket is to enter, and what is not where it should be.
+    fn in_the_way(&self, held: &Held) -> Vec<(u64, Key, Seat)> {
+        let mut room = Vec::new();
+        for (key, want) in &self.entering {
+            let own = held.sockets.get(&want.cookie).filter(|own| own.placed);
             room.extend(own.and_then(|own| Some((want.cookie, own.key, own.seat?))));
-            if let Some(seat) = want.seat
-                && let Some(other) = self.held.other_at(key, seat, want.cookie)
-            {
-                room.push((other, *key, seat));
-            }
+            let other = want.seat.and_then(|seat| Some((held.other_at(key, seat, want.cookie)?, *key, seat)));
+            room.extend(other);
         }
-        let selected = room.iter().filter(|(_, key, seat)| self.held.is_selected(key, *seat));
-        let keys: BTreeSet<Key> = selected.map(|(_, key, _)| *key).collect();
-        for key in keys {
-            self.step(Step::Select { key });
-        }
-        for (cookie, key, seat) in room {
-            self.step(Step::Clear { cookie, key, seat });
-        }
+        room
     }
 
-    fn assign(&mut self, entering: &[(Key, Want)]) {
-        for (key, _) in entering {
-            if !self.held.groups.contains_key(key)
-                && let Some((index, instead)) = self.held.index_for_another()
-            {
-                self.step(Step::Assign { key: *key, index, instead });
-            }
-        }
+    fn pass_over(&self, held: &Held) -> Vec<Step> {
+        let selected = self.in_the_way(held).into_iter().filter(|(_, key, seat)| held.is_selected(key, *seat));
+        let keys: BTreeSet<Key> = selected.map(|(_, key, _)| key).collect();
+        keys.iter().filter_map(|key| held.selection(key, self.desired)).collect()
     }
 
-    fn enter(&mut self, entering: &[(Key, Want)]) {
-        for (key, Want { cookie, seat, .. }) in entering.iter().copied() {
-            if let Some(seat) = seat.filter(|_| self.held.groups.contains_key(&key)) {
-                self.step(Step::Know { cookie, key, seat: Some(seat) });
-                self.step(Step::Place { cookie, key, seat });
+    fn make_room(&self, held: &Held) -> Vec<Step> {
+        self.in_the_way(held).into_iter().map(|(cookie, key, seat)| Step::Clear { cookie, key, seat }).collect()
+    }
+
+    fn assign(&self, held: &Held) -> Vec<Step> {
+        let new: BTreeSet<Key> = self.entering.iter().map(|(key, _)| *key).collect();
+        let mut will_be = held.groups.clone();
+        let mut assign = |key: Key| {
+            let (index, instead) = held.index_for_another(&will_be)?;
+            if let Some(instead) = instead {
+                will_be.remove(&instead);
             }
-        }
+            will_be.insert(key, Group { index, ..Group::default() });
+            Some(Step::Assign { key, index, instead })
+        };
+        new.into_iter().filter(|key| !held.groups.contains_key(key)).filter_map(&mut assign).collect()
+    }
+
+    fn enter(&self, held: &Held) -> Vec<Step> {
+        let there = self.entering.iter().filter(|(key, _)| held.groups.contains_key(key));
+        let steps = there.filter_map(|(key, Want { cookie, seat, .. })| {
+            let (key, cookie, seat) = (*key, *cookie, (*seat)?);
+            Some([Step::Know { cookie, key, seat: Some(seat) }, Step::Place { cookie, key, seat }])
+        });
+        steps.flatten().collect()
     }
 
     /// What is to be known of sockets that the selector need not find.
-    fn say(&mut self) {
-        for want in self.desired.sockets.values() {
-            let know = match self.held.sockets.get(&want.cookie) {
+    fn say(&self, held: &Held) -> Vec<Step> {
+        let know = |want: &Want| {
+            let (key, seat) = match held.sockets.get(&want.cookie) {
                 // It has listened anew: whose it is is entered once more.
-                Some(has) if !has.known && !has.placed && self.held.groups.contains_key(&has.key) => {
-                    want.seat.map(|seat| (has.key, Some(seat)))
+                Some(has) if !has.known && !has.placed && held.groups.contains_key(&has.key) => {
+                    (has.key, Some(want.seat?))
                 }
-                Some(_) => None,
-                None if want.udp => None,
-                None => self.held.only_at(want).map(|key| (key, None)),
+                Some(_) => return None,
+                None if want.udp => return None,
+                None => (held.only_at(want)?, None),
             };
-            if let Some((key, seat)) = know {
-                self.step(Step::Know { cookie: want.cookie, key, seat });
-            }
-        }
+            Some(Step::Know { cookie: want.cookie, key, seat })
+        };
+        self.desired.sockets.values().filter_map(know).collect()
     }
 
-    fn select(&mut self) {
-        for key in self.held.groups.keys().copied().collect::<Vec<_>>() {
-            if self.held.selection(&key, self.desired).is_some() {
-                self.step(Step::Select { key });
-            }
-        }
+    fn select(&self, held: &Held) -> Vec<Step> {
+        held.groups.keys().filter_map(|key| held.selection(key, self.desired)).collect()
     }
 
-    fn leave(&mut self, spent: &BTreeSet<u64>) {
+    fn leave(&self, held: &Held) -> Vec<Step> {
         let is_to_stay = |cookie: &u64| self.desired.sockets.get(cookie).is_some_and(|want| want.placed);
-        let leaves = |(cookie, has): (&u64, &HeldSocket)| Some((*cookie, has.key, has.seat.filter(|_| has.placed)?));
-        let leaving: Vec<(u64, Key, Seat)> =
-            self.held.sockets.iter().filter(|(cookie, _)| !is_to_stay(cookie)).filter_map(leaves).collect();
-        for (cookie, key, seat) in leaving {
-            self.step(Step::Clear { cookie, key, seat });
-        }
-        for cookie in spent {
-            if self.held.sockets.contains_key(cookie) {
-                self.step(Step::Forget { cookie: *cookie });
-            }
-        }
+        let leaves = |(cookie, has): (&u64, &HeldSocket)| {
+            let seat = has.seat.filter(|_| has.placed && !is_to_stay(cookie))?;
+            Some(Step::Clear { cookie: *cookie, key: has.key, seat })
+        };
+        held.sockets.iter().filter_map(leaves).collect()
+    }
+
+    fn forget(&self, _: &Held) -> Vec<Step> {
+        self.spent.iter().map(|cookie| Step::Forget { cookie: *cookie }).collect()
     }
 }
 
 impl Held {
-    /// The members and takers of a group, if they are not those that it has.
-    pub(super) fn selection(&self, key: &Key, desired: &Desired) -> Option<(Vec<Member>, Vec<Member>)> {
+    /// The step that makes a group's members and takers what they should be, if they are not.
+    fn selection(&self, key: &Key, desired: &Desired) -> Option<Step> {
         let group = self.groups.get(key)?;
         let members = desired.members(self, key);
         let takers = desired.takers(key, &members);
         let is_as_it_should_be = group.members == members && group.selected == seats(&takers);
-        (!is_as_it_should_be).then_some((members, takers))
+        (!is_as_it_should_be).then_some(Step::Select { key: *key, members, takers })
     }
 
     /// Whether a step can be taken: what it rests on has not failed.
-    pub(super) fn allows(&self, step: &Step, desired: &Desired) -> bool {
+    pub(super) fn allows(&self, step: &Step) -> bool {
         match step {
             Step::Assign { index, instead, .. } => {
                 self.groups.iter().all(|(key, group)| group.index != *index || Some(*key) == *instead)
@@ -166,18 +156,21 @@ impl Held {
                     && !self.is_selected(key, *seat)
                     && self.other_at(key, *seat, *cookie).is_none()
             }
-            Step::Select { key } => self.selection(key, desired).is_some(),
+            Step::Select { members, .. } => {
+                let stands = |member: &Member| self.sockets.get(&member.cookie).is_some_and(|has| has.placed);
+                members.iter().all(stands)
+            }
             Step::Clear { key, seat, cookie } => {
                 let others = self.other_at(key, *seat, *cookie).is_some();
                 self.sockets.contains_key(cookie) && (others || !self.is_selected(key, *seat))
             }
-            Step::Forget { cookie } => self.sockets.get(cookie).is_some_and(|has| !has.placed),
+            Step::Forget { cookie } => self.sockets.get(cookie).is_none_or(|has| !has.placed),
         }
     }
 
     /// A step has been taken.
-    pub(super) fn note(&mut self, step: &Step, desired: &Desired) {
-        match *step {
+    pub(super) fn note(&mut self, step: Step) {
+        match step {
             Step::Assign { key, index, instead } => {
                 if let Some(instead) = instead {
                     self.groups.remove(&instead);
@@ -188,18 +181,15 @@ impl Held {
                 self.groups.insert(key, Group { index, ..Group::default() });
             }
             Step::Know { cookie, key, seat } => {
-                let placed = self.sockets.get(&cookie).is_some_and(|has| has.placed);
-                self.sockets.insert(cookie, HeldSocket { key, seat, known: true, placed });
+                self.sockets.insert(cookie, HeldSocket { key, seat, known: true, placed: false });
             }
             Step::Place { cookie, .. } => {
                 if let Some(socket) = self.sockets.get_mut(&cookie) {
                     socket.placed = true;
                 }
             }
-            Step::Select { key } => {
-                if let Some((members, takers)) = self.selection(&key, desired)
-                    && let Some(group) = self.groups.get_mut(&key)
-                {
+            Step::Select { key, members, takers } => {
+                if let Some(group) = self.groups.get_mut(&key) {
                     (group.selected, group.members) = (seats(&takers), members);
                 }
             }

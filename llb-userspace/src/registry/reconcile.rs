@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Desired, Held, Key, Member, Step, Want, plan::diff};
+use super::{Desired, Held, Key, Member, Step, Want, plan::Plan};
 use crate::model::{Instant, Seat};
 
 /// What could not be done is tried again after this, and after twice that, up to the second: what is missing, descriptors or
@@ -56,11 +56,11 @@ pub(crate) enum Write<'a> {
 /// The kernel's maps, or what stands for them.
 pub(crate) trait Maps {
     /// Finds a socket that is to enter its group, and says which group that is.
-    fn find(&mut self, want: &Want) -> anyhow::Result<Key>;
+    fn find(&mut self, want: &Want) -> Result<Key, Error>;
     /// Writes; if that fails nothing has changed that matters.
-    fn write(&mut self, write: Write<'_>) -> anyhow::Result<()>;
+    fn write(&mut self, write: Write<'_>) -> Result<(), Error>;
     /// What to say of a group for which there is no index.
-    fn no_room(&self, key: &Key) -> anyhow::Error;
+    fn no_room(&self, key: &Key) -> Error;
 }
 
 /// What a step is about.
@@ -68,6 +68,17 @@ pub(crate) trait Maps {
 pub(crate) enum Object {
     Socket(u64),
     Group(Key),
+}
+
+/// Why a map could not be written, or a socket not be found.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What has just failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub object: Object,
+    pub attempts: u32,
+    pub error: Error,
 }
 
 /// What is not so yet.
@@ -85,7 +96,7 @@ pub(crate) struct Report {
     /// Sockets that are chosen from now on.
     pub entered: Vec<u64>,
     /// What has failed.
-    pub failed: Vec<(Object, anyhow::Error)>,
+    pub failed: Vec<Failure>,
     /// Sockets that are forgotten.
     pub forgotten: Vec<u64>,
 }
@@ -94,7 +105,9 @@ pub(crate) struct Report {
 #[derive(Debug)]
 pub(crate) struct Reconciler {
     failed: BTreeMap<Object, Failed>,
-    /// Sockets that the maps know and that are no more, and since when.
+    /// Sockets that were there at the last run: the kernel side may know them although nothing was written.
+    seen: BTreeSet<u64>,
+    /// Sockets that are no more, and since when.
     gone: BTreeMap<u64, Instant>,
     /// Sockets of which it is not known whether they are gone.
     spared: BTreeSet<u64>,
@@ -103,7 +116,13 @@ pub(crate) struct Reconciler {
 
 impl Default for Reconciler {
     fn default() -> Self {
-        Reconciler { failed: BTreeMap::new(), gone: BTreeMap::new(), spared: BTreeSet::new(), due: NEVER }
+        Reconciler {
+            failed: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            gone: BTreeMap::new(),
+            spared: BTreeSet::new(),
+            due: NEVER,
+        }
     }
 }
 
@@ -131,11 +150,11 @@ impl Reconciler {
     /// Brings the maps to `desired`, as far as that can be done now.
     pub(crate) fn run(&mut self, desired: &Desired, held: &mut Held, maps: &mut impl Maps, now: Instant) -> Report {
         let mut report = Report::default();
+        let mut failed: Vec<(Object, Error)> = Vec::new();
         let waits = |failed: &BTreeMap<Object, Failed>, object: Object| {
             failed.get(&object).is_some_and(|failed| now < failed.retry_at)
         };
-        let spent = self.spent(desired, held, now);
-        let mut found = BTreeMap::new();
+        let mut plan = Plan { desired, entering: Vec::new(), spent: self.spent(desired, held, now) };
         let mut open = BTreeSet::new();
         let stands = |want: &Want| held.sockets.get(&want.cookie).is_some_and(|has| has.stands(want));
         for want in desired.sockets.values().filter(|want| want.placed && !stands(want)) {
@@ -145,75 +164,89 @@ impl Reconciler {
                 continue;
             }
             match maps.find(want) {
-                Ok(key) => drop(found.insert(want.cookie, key)),
-                Err(error) => report.failed.push((object, error)),
+                Ok(key) => plan.entering.push((key, *want)),
+                Err(error) => failed.push((object, error)),
             }
         }
-        for step in diff(desired, held, &found, &spent) {
-            let object = object_of(&step);
-            open.insert(object);
-            let has_failed = report.failed.iter().any(|(failed, _)| *failed == object);
-            if has_failed || waits(&self.failed, object) || !held.allows(&step, desired) {
-                continue;
-            }
-            match write(&step, desired, held, maps) {
-                Ok(()) => {
-                    match step {
-                        Step::Select { key } => {
-                            let members = desired.members(held, &key).into_iter().map(|member| member.cookie);
-                            report.entered.extend(members.filter(|cookie| !held.is_member(*cookie)));
-                        }
-                        Step::Forget { cookie } => {
-                            self.gone.remove(&cookie);
-                            report.forgotten.push(cookie);
-                        }
-                        _ => {}
-                    }
-                    held.note(&step, desired);
+        for phase in Plan::PHASES {
+            for step in phase(&plan, held) {
+                let object = object_of(&step);
+                open.insert(object);
+                let has_failed = failed.iter().any(|(failed, _)| *failed == object);
+                if has_failed || waits(&self.failed, object) || !held.allows(&step) {
+                    continue;
                 }
-                Err(error) => report.failed.push((object, error)),
+                if let Err(error) = write(&step, held, maps) {
+                    failed.push((object, error));
+                    continue;
+                }
+                match &step {
+                    Step::Select { members, .. } => {
+                        let cookies = members.iter().map(|member| member.cookie);
+                        report.entered.extend(cookies.filter(|cookie| !held.is_member(*cookie)));
+                    }
+                    Step::Forget { cookie } => {
+                        self.gone.remove(cookie);
+                        report.forgotten.push(*cookie);
+                    }
+                    _ => {}
+                }
+                held.note(step);
             }
         }
-        for (cookie, key) in found.iter().filter(|(_, key)| !held.groups.contains_key(key)) {
-            if !report.failed.iter().any(|(failed, _)| *failed == Object::Group(*key)) {
-                report.failed.push((Object::Socket(*cookie), maps.no_room(key)));
+        for (key, want) in plan.entering.iter().filter(|(key, _)| !held.groups.contains_key(key)) {
+            if !failed.iter().any(|(failed, _)| *failed == Object::Group(*key)) {
+                failed.push((Object::Socket(want.cookie), maps.no_room(key)));
             }
         }
-        self.settle(&open, &report, now);
+        report.failed = self.settle(&open, failed, now);
         report
     }
 
     /// Sockets that are gone for so long that no connection can be migrating from them any more.
     fn spent(&mut self, desired: &Desired, held: &Held, now: Instant) -> BTreeSet<u64> {
-        self.spared.retain(|cookie| !desired.sockets.contains_key(cookie));
-        self.gone.retain(|cookie, _| !desired.sockets.contains_key(cookie) && held.sockets.contains_key(cookie));
-        let is_gone = |cookie: &&u64| !desired.sockets.contains_key(cookie) && !self.spared.contains(cookie);
-        for cookie in held.sockets.keys().filter(is_gone) {
-            self.gone.entry(*cookie).or_insert(now);
+        let is_there = |cookie: &u64| desired.sockets.contains_key(cookie);
+        self.spared.retain(|cookie| !is_there(cookie));
+        self.gone.retain(|cookie, _| !is_there(cookie));
+        let seen = std::mem::replace(&mut self.seen, desired.sockets.keys().copied().collect());
+        for cookie in held.sockets.keys().chain(&seen) {
+            if !is_there(cookie) && !self.spared.contains(cookie) {
+                self.gone.entry(*cookie).or_insert(now);
+            }
         }
         let is_spent = |since: Instant| now >= since.after(FORGET_AFTER);
         self.gone.iter().filter(|(_, since)| is_spent(**since)).map(|(cookie, _)| *cookie).collect()
     }
 
     /// Notes what is not so yet, and when to run again.
-    fn settle(&mut self, open: &BTreeSet<Object>, report: &Report, now: Instant) {
-        let has_failed = |object: &Object| report.failed.iter().any(|(failed, _)| failed == object);
-        self.failed.retain(|object, failed| has_failed(object) || (open.contains(object) && now < failed.retry_at));
-        for (object, error) in &report.failed {
-            let attempts = self.failed.get(object).map_or(0, |failed| failed.attempts);
-            let after = RETRY_AFTER.saturating_mul(1 << attempts.min(6)).min(RETRY_AT_MOST);
-            let failed = Failed { error: format!("{error:#}"), attempts: attempts + 1, retry_at: now.after(after) };
-            self.failed.insert(*object, failed);
-        }
+    fn settle(&mut self, open: &BTreeSet<Object>, failed: Vec<(Object, Error)>, now: Instant) -> Vec<Failure> {
+        let just_now: BTreeSet<Object> = failed.iter().map(|(object, _)| *object).collect();
+        let waits = |object: &Object, failed: &Failed| open.contains(object) && now < failed.retry_at;
+        self.failed.retain(|object, failed| just_now.contains(object) || waits(object, failed));
+        let mut note = |(object, error): (Object, Error)| {
+            let before = self.failed.get(&object).map_or(0, |failed| failed.attempts);
+            let after = RETRY_AFTER.saturating_mul(1 << before.min(6)).min(RETRY_AT_MOST);
+            let attempts = before + 1;
+            self.failed.insert(object, Failed { error: chain(&*error), attempts, retry_at: now.after(after) });
+            Failure { object, attempts, error }
+        };
+        let failures = failed.into_iter().map(&mut note).collect();
         let retries = self.failed.values().map(|failed| failed.retry_at);
         let forgets = self.gone.values().map(|since| since.after(FORGET_AFTER)).filter(|at| *at > now);
         self.due = retries.chain(forgets).min().unwrap_or(NEVER);
+        failures
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn object_of(step: &Step) -> Object {
     match *step {
-        Step::Assign { key, .. } | Step::Select { key } => Object::Group(key),
+        Step::Assign { key, .. } | Step::Select { key, .. } => Object::Group(key),
         Step::Know { cookie, .. }
         | Step::Place { cookie, .. }
         | Step::Clear { cookie, .. }
@@ -221,7 +254,7 @@ fn object_of(step: &Step) -> Object {
     }
 }
 
-fn write(step: &Step, desired: &Desired, held: &Held, maps: &mut impl Maps) -> anyhow::Result<()> {
+fn write(step: &Step, held: &Held, maps: &mut impl Maps) -> Result<(), Error> {
     let group_of = |key: &Key| held.groups.get(key).map(|group| group.index);
     match *step {
         Step::Assign { key, index, instead } => {
@@ -238,9 +271,9 @@ fn write(step: &Step, desired: &Desired, held: &Held, maps: &mut impl Maps) -> a
             Some(group) => maps.write(Write::Place { cookie, key, group, seat }),
             None => Ok(()),
         },
-        Step::Select { key } => match (group_of(&key), held.selection(&key, desired)) {
-            (Some(group), Some((_, takers))) => maps.write(Write::Select { group, members: &takers }),
-            _ => Ok(()),
+        Step::Select { key, ref takers, .. } => match group_of(&key) {
+            Some(group) => maps.write(Write::Select { group, members: takers }),
+            None => Ok(()),
         },
         // Where another is found by now nothing is cleared.
         Step::Clear { cookie, key, seat } => match group_of(&key) {

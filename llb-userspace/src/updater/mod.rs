@@ -12,7 +12,7 @@
 //!     now,
 //!     registry::{Registry, Socket, State},
 //!     report::Report,
-//!     updater::{Reconciled, Updater},
+//!     updater::{Failure, Reconciled, Updater},
 //! };
 //! use llb_common::policy::Policy;
 //!
@@ -29,7 +29,10 @@
 //! registry.hold(seat, worker, Slot(0));
 //! registry.enter(Socket { cookie, address, udp: false, worker, seat: Some(seat), state: State::Joined });
 //! let Reconciled { entered, failed, .. } = updater.reconcile(&registry, |_| Ok(listener.try_clone()?.into()), now());
-//! println!("{} sockets are chosen from, {} are tried again with the next call", entered.len(), failed.len());
+//! println!("{} sockets are chosen from", entered.len());
+//! for Failure { cookie, attempts, error, .. } in failed {
+//!     println!("{cookie:?} has failed {attempts} times: {error}");
+//! }
 //!
 //! // What it has said, and what it is to be asked.
 //! updater.hear(worker, &Report::Latency { ns: 3_000_000, requests: 1 }, now());
@@ -78,7 +81,7 @@ mod counted;
 mod heard;
 pub(crate) mod publish;
 
-use std::{collections::HashMap, os::fd::OwnedFd, time::Duration};
+use std::{collections::HashMap, error::Error, os::fd::OwnedFd, time::Duration};
 
 use llb_common::{abi::SeatSet, policy::Policy, set};
 
@@ -93,7 +96,7 @@ use crate::{
     kernel::Steering,
     model::{Instant, Seat, WorkerId},
     policy::{Table, View},
-    registry::{Desired, Failed, Holder, Object, Reconciler, Registry, Socket, Want},
+    registry::{self, Desired, Failed, Holder, Object, Reconciler, Registry, Socket, Want},
     report::Report,
 };
 
@@ -116,10 +119,22 @@ struct Place {
 pub struct Reconciled {
     /// Cookies of sockets that are chosen from now on.
     pub entered: Vec<u64>,
-    /// What could not be done, by the cookie of a socket, or without one for a whole group; it is tried again.
-    pub failed: Vec<(Option<u64>, anyhow::Error)>,
+    /// What could not be done; it is tried again.
+    pub failed: Vec<Failure>,
     /// Cookies of sockets of which the maps know nothing any more.
     pub forgotten: Vec<u64>,
+}
+
+/// What could not be written to the maps. An example is [there](self).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The socket that it is about; none if it is a whole group.
+    pub cookie: Option<u64>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why.
+    pub error: Box<dyn Error + Send + Sync>,
 }
 
 /// Keeps the kernel's maps up to date.
@@ -174,7 +189,7 @@ impl Updater {
     pub fn reconcile(
         &mut self,
         registry: &Registry,
-        mut find: impl FnMut(&Socket) -> anyhow::Result<OwnedFd>,
+        mut find: impl FnMut(&Socket) -> Result<OwnedFd, Box<dyn Error + Send + Sync>>,
         now: Instant,
     ) -> Reconciled {
         self.is_stale = false;
@@ -182,15 +197,18 @@ impl Updater {
         let begun = self.begin_books(&desired);
         let find = |want: &Want| match registry.socket(want.cookie) {
             Some(socket) => find(socket),
-            None => anyhow::bail!("it is gone"),
+            None => Err("it is gone".into()),
         };
         let report = self.steering.reconcile(&mut self.reconciler, &desired, find, now);
         self.end_books(&desired, &begun);
         self.arrange(registry);
-        let cookie_of = |object| if let Object::Socket(cookie) = object { Some(cookie) } else { None };
+        let failure = |registry::Failure { object, attempts, error }| {
+            let cookie = if let Object::Socket(cookie) = object { Some(cookie) } else { None };
+            Failure { cookie, attempts, error }
+        };
         Reconciled {
             entered: report.entered,
-            failed: report.failed.into_iter().map(|(object, error)| (cookie_of(object), error)).collect(),
+            failed: report.failed.into_iter().map(failure).collect(),
             forgotten: report.forgotten,
         }
     }

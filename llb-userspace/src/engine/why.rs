@@ -30,8 +30,9 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 const NOTE_EVERY: Duration = Duration::from_millis(1);
 const WORKERS_A_NOTE: u32 = 16;
 
-/// No more than this are told, so that llb stays small. So many come in a second.
-const MOST: usize = 1_000;
+/// No more than this are told, and fewer of more workers: so many come in a second, and what they take to write, some
+/// milliseconds, keeps llb from all else.
+const MOST: u32 = 1_000;
 
 /// Where the choices come; one asks at a time.
 pub(super) type Asking = Rc<Mutex<Choices>>;
@@ -84,13 +85,14 @@ pub(super) async fn answer(
     let before = seating(inbox, Vec::new()).await?;
     let began = now();
     let until = began.after(time);
-    let every = NOTE_EVERY * (before.seats.len() as u32).div_ceil(WORKERS_A_NOTE).max(1);
-    let mut noting = choices.note(every, until);
+    let size = (before.seats.len() as u32).div_ceil(WORKERS_A_NOTE).max(1);
+    let most = (MOST / size) as usize;
+    let mut noting = choices.note(NOTE_EVERY * size, until);
     let mut told = Vec::new();
     let mut tick = interval(READ_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_over = false;
-    while !is_over && told.len() < MOST {
+    while !is_over && told.len() < most {
         tick.tick().await;
         // What has been noted until now is read once more.
         is_over = now() >= until;
@@ -105,7 +107,7 @@ pub(super) async fn answer(
         }));
     }
     drop(noting);
-    told.truncate(MOST);
+    told.truncate(most);
     let Seating { made, name, policy, .. } = seating(inbox, Vec::new()).await?;
     let for_ms = now().since(began) as f64 / 1e6;
     let seen = Seen { name, policy: policy.to_owned(), for_ms, made: made.saturating_sub(before.made), choices: told };

@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_value_of_two_lines_has_its_length() {
         let bytes = sent(LOG, "one\ntwo", json!({"some-error": "no"}));
-        assert!(bytes.starts_with(b"MESSAGE\n\x19\0\0\0\0\0\0\0one\ntwo some-error=no"), "{bytes:?}");
+        assert!(bytes.starts_with(b"MESSAGE\n\x15\0\0\0\0\0\0\0one\ntwo some-error=no"), "{bytes:?}");
         assert!(bytes.ends_with(b"\nLLB_EVENT=log\nLLB_SOME_ERROR=no\n"), "{bytes:?}");
     }
 

@@ -28,21 +28,16 @@ pub(crate) fn report(seen: &Seen) -> String {
     text
 }
 
-/// What is known of a worker.
-#[derive(Default)]
-struct Tally<'a> {
-    considered: Vec<&'a Considered>,
-}
-
-fn tallies(choices: &[Choice]) -> BTreeMap<(u32, u32), Tally<'_>> {
-    let mut tallies: BTreeMap<(u32, u32), Tally<'_>> = BTreeMap::new();
+/// What is known of each worker, by its slot and pid.
+fn tallies(choices: &[Choice]) -> BTreeMap<(u32, u32), Vec<&Considered>> {
+    let mut tallies: BTreeMap<(u32, u32), Vec<&Considered>> = BTreeMap::new();
     for worker in choices.iter().flat_map(|choice| &choice.workers) {
-        tallies.entry((worker.slot, worker.pid)).or_default().considered.push(worker);
+        tallies.entry((worker.slot, worker.pid)).or_default().push(worker);
     }
     tallies
 }
 
-fn of_worker(slot: u32, pid: u32, Tally { considered }: &Tally<'_>) -> String {
+fn of_worker(slot: u32, pid: u32, considered: &[&Considered]) -> String {
     let mut verdicts = BTreeMap::new();
     considered.iter().for_each(|worker| *verdicts.entry(worker.verdict).or_insert(0_u64) += 1);
     let taken = verdicts.remove(&Verdict::Taken).unwrap_or(0);

@@ -46,7 +46,7 @@ fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext, seats: *const Seats) -
     // SAFETY: the context is valid during the program's run.
     let moving = unsafe { (*ctx.md).__bindgen_anon_4.migrating_sk };
     why::begin(seats);
-    let known = if moving.is_null() { STRANGER } else { listener(ctx) };
+    let known = if moving.is_null() { FOREIGN } else { listener(ctx) };
     let client = if STICKY { sticky::client(ctx) } else { sticky::NOBODY };
     let named = if is_place(known.seat) { line::obey::<STICKY>(ctx, known, client) } else { NO_SEAT };
     let Chosen { seat, outcome } = if named == NO_SEAT {
@@ -72,13 +72,13 @@ fn steer_as<const STICKY: bool>(ctx: &SkReuseportContext, seats: *const Seats) -
 
 /// A listener of which nothing is known. Here and below a sentinel stands for an `Option`: of one that is `None` the
 /// compiler may spill the value that is not there, and the verifier takes no read of what was never written.
-const STRANGER: Listener = Listener { group: NO_GROUP, seat: NO_SEAT };
+const FOREIGN: Listener = Listener { group: NO_GROUP, seat: NO_SEAT };
 
 /// Where the listener belongs to which the kernel's hash would give the connection.
 #[inline(always)]
 fn listener(ctx: &SkReuseportContext) -> Listener {
     // SAFETY: the context is valid during the program's run, and `sk` is never null.
-    unsafe { maps::listener(kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk)) }.unwrap_or(STRANGER)
+    unsafe { maps::listener(kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk)) }.unwrap_or(FOREIGN)
 }
 
 /// The seat that was selected and how it came to it, or [`NO_SEAT`] and the reason why the kernel's hash must do.

@@ -290,9 +290,9 @@ pub extern "C" fn llb_note(hi: u64, lo: u64, at: u64, how: u32, now: u64) -> u32
             if how & MADE != 0 {
                 enter(&client, entry);
             } else if !maps::enter_newcomer(&client, &entry) {
-                let found = llb_find(hi, lo, group, now);
-                if found < OUT {
-                    return found & (MAX_SEATS as u32 - 1);
+                let (found, _) = seat_for(client, group, now);
+                if found != NO_SEAT {
+                    return found;
                 }
                 // It came long ago.
                 maps::renew_newcomer(&client, &entry);
@@ -308,9 +308,9 @@ pub extern "C" fn llb_note(hi: u64, lo: u64, at: u64, how: u32, now: u64) -> u32
         };
         if is_known(&known, ttl_ns, slots, now) {
             if how & TRIED == 0 {
-                let found = llb_find(hi, lo, group, now);
-                if found < OUT {
-                    return found & (MAX_SEATS as u32 - 1);
+                let (found, _) = seat_for(client, group, now);
+                if found != NO_SEAT {
+                    return found;
                 }
             }
             kernel::write(&raw mut (*entry).away, home);

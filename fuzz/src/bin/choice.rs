@@ -8,7 +8,7 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
     books::{apply, take},
     policy::Policy,
-    select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, given, in_flight, near},
+    select::{AWAKE_NS, Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, given, in_flight, near},
     set,
     track::{self, Closer, Phase, Step},
 };
@@ -161,7 +161,8 @@ impl World {
         let expected = |seat| expected_ns(self.load(seat), self.now);
         let best = expected(seat);
         let least = (0..SEATS as u32).map(|seat| self.cost_ns(seat)).min().expect("seats").max(NEAR_NS);
-        if best <= least + least / 2 {
+        // The search may end at a worker that is awake, and is content with one that is not clearly worse.
+        if best <= least + least / 2 || best <= AWAKE_NS + AWAKE_NS / 4 {
             return;
         }
         for other in 0..SEATS as u32 {

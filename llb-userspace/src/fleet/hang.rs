@@ -44,6 +44,10 @@ pub const HUNG_AFTER: Duration = Duration::from_secs(1);
 /// From a look at a queue to the next: what waits now and then may just have come.
 const CONFIRM_AFTER: Duration = Duration::from_millis(5);
 
+/// How long handshakes are waited for before a queue is moved: those who wait in it wait for this too, and a client that
+/// is farther away is rare.
+const EXPECTED_MAX: Duration = Duration::from_millis(200);
+
 /// How often the queue of one that nobody waits for, or that has been helped, is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -104,6 +108,8 @@ pub struct Watch {
     out_until: Option<Instant>,
     trials: u32,
     moved: u32,
+    /// Since when handshakes have been waited for.
+    expects_since: Option<Instant>,
 }
 
 /// After how much silence a worker whose requests cost `cost_ns` has not merely a request of the usual kind, ns.
@@ -134,6 +140,7 @@ impl Watch {
             out_until: None,
             trials: 0,
             moved: 0,
+            expects_since: None,
         }
     }
 
@@ -198,6 +205,18 @@ impl Watch {
         let trial = TRIAL_AFTER.saturating_mul(1 << self.trials.min(16)).min(TRIAL_AFTER_MAX);
         self.out_until = Some(now.after(trial));
         self.seen = 0;
+    }
+
+    /// It has left its groups. Whether its queue is to be moved later, as handshakes are under way to it (`is_expecting`): one
+    /// whose last packet is worked on while its listener ends is reset. Nobody new comes, so they are soon over.
+    pub fn expects(&mut self, is_expecting: bool, now: Instant) -> bool {
+        if !is_expecting {
+            self.expects_since = None;
+            return false;
+        }
+        let since = *self.expects_since.get_or_insert(now);
+        self.look_at = now.after(CONFIRM_AFTER);
+        now < since.after(EXPECTED_MAX)
     }
 
     /// So many who waited have been given to others.

@@ -72,6 +72,23 @@ fn whoever_answers_is_well() {
 }
 
 #[test]
+fn a_queue_is_moved_when_the_handshakes_are_over_or_take_too_long() {
+    let mut watch = slow();
+    watch.left(at(29));
+    assert!(!watch.expects(false, at(29)), "none is under way");
+    let books = books(2, 7, 0);
+    for ms in (29..229).step_by(5) {
+        assert!(watch.expects(true, at(ms)), "{ms}");
+        assert_eq!(watch.step(&books, at(ms + 4)), Step::Wait);
+        assert_eq!(watch.step(&books, at(ms + 5)), Step::Look);
+        assert_eq!(watch.looked(1, &books, at(ms + 5)), Step::Rescue, "it is out already");
+    }
+    assert!(!watch.expects(true, at(229)), "who waits there has waited long enough");
+    assert!(!watch.expects(false, at(234)));
+    assert!(watch.expects(true, at(239)), "others, in the next rescue");
+}
+
+#[test]
 fn connections_that_move_away_or_give_up_are_no_progress() {
     let mut watch = slow();
     watch.left(at(29));

@@ -95,10 +95,16 @@ impl Engine {
                 tracing::error!(%error, "cannot attach the selector anew");
             }
         }
+        let is_expecting = outstanding_at(&self.updater.steering().books().seat(seat), now.0) > 0;
+        let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
+        watch.left(now);
+        if watch.expects(is_expecting, now) {
+            self.publish_anew(now);
+            return;
+        }
         let before = self.charges(&listeners);
         let emptied = self.empty(id, &sockets);
         let Some(watch) = self.rescue.watches.get_mut(&seat) else { return };
-        watch.left(now);
         match emptied {
             Ok(Some(emptied)) => {
                 let moved = self.emptied(id, &listeners, emptied);

@@ -12,7 +12,7 @@
 //! for GroupStatus { address, slots, .. } in &status.groups {
 //!     println!("{address} is shared by {} slots", slots.len());
 //! }
-//! for PendingStatus { object, error, attempts } in &status.pending {
+//! for PendingStatus { object, error, attempts, .. } in &status.pending {
 //!     println!("{object} is not as it should be after {attempts} attempts: {error}");
 //! }
 //! let slowest = |worker: &&WorkerStatus| worker.cost_us as u64;

@@ -40,11 +40,6 @@ const UNKNOWN_NS: u64 = 1 << 30;
 /// Idle seats whose cost is below this are equal, ns: what they seem to differ by is how soon each has been woken.
 pub const NEAR_NS: u64 = 200_000;
 
-/// A worker that is awake and answers within this ends the search, ns: each further look reads what another processor has
-/// written last, some 100 ns, and gains less. Of one that sleeps that is not enough: ending at any worker (at the better of
-/// two seats) wakes so many that the p99 in the simulation is 930 us instead of 148 (`machine-open-80`).
-pub const AWAKE_NS: u64 = 1_000_000;
-
 /// [`Load::since`] of a seat that has charges only: their requests are still on their way, and the worker is not late.
 pub const NOT_SERVING: u64 = u64::MAX;
 
@@ -337,9 +332,9 @@ impl Search {
             self.best_weight = weight;
             self.best_is_idle = is_idle.into();
         }
-        // What is awake is as good as its own kind, and below this as good as any needs to be. The count: with the seat that the search
+        // What is awake is as good as its own kind, and below this as good as any. The count: with the seat that the search
         // started from, `before` and this one.
-        (is_awake && weight <= AWAKE_NS) || (before + 2 >= VISIT && self.best_is_idle != 0)
+        (is_awake && weight <= NEAR_NS) || (before + 2 >= VISIT && self.best_is_idle != 0)
     }
 }
 

@@ -8,7 +8,7 @@ use llb_common::{
     abi::{Conn, NO_SEAT, Seat, SeatSet},
     books::{apply, take},
     policy::Policy,
-    select::{AWAKE_NS, Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, given, in_flight, near},
+    select::{Choice, Fleet, Load, NEAR_NS, VISIT, choose, expected_ns, given, in_flight, near},
     set,
     track::{self, Closer, Phase, Step},
 };
@@ -161,8 +161,7 @@ impl World {
         let expected = |seat| expected_ns(self.load(seat), self.now);
         let best = expected(seat);
         let least = (0..SEATS as u32).map(|seat| self.cost_ns(seat)).min().expect("seats").max(NEAR_NS);
-        // The search may end at a worker that is awake, and is content with one that is not clearly worse.
-        if best <= least + least / 2 || best <= AWAKE_NS + AWAKE_NS / 4 {
+        if best <= least + least / 2 {
             return;
         }
         for other in 0..SEATS as u32 {

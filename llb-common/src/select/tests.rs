@@ -188,9 +188,9 @@ fn a_worker_at_work_is_chosen_again_while_that_is_sooner_than_to_wake_another() 
 #[test]
 fn a_slow_worker_at_work_does_not_end_the_search_for_a_fast_one() {
     // It is chosen over its own kind that sleep, and is still eight times as dear as the idle one.
-    let slow = Load { queued_ns: 5 * MS, ..busy(1, 10 * MS, 80 * MS) };
+    let slow = Load { queued_ns: MS / 2, ..busy(1, 10 * MS, 8 * MS) };
     assert_eq!(awake(slow, 10 * MS), Awake::Here);
-    let fleet = Loads { hinted: false, ..Loads::of([slow, slow, idle(MS)]) };
+    let fleet = Loads { hinted: false, ..Loads::of([slow, slow, idle(MS / 8)]) };
     for turn in 0..3 {
         let choice = choose(Policy::LeastLatency, &fleet, 3, NO_SEAT, turn, 10 * MS);
         assert_eq!(choice, Choice::Seat { seat: 2, first: false });

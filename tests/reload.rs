@@ -173,17 +173,16 @@ fn kept_connections_are_closed_when_idle_in_the_second_half_of_the_drain_time() 
     let mut kept = Client::connect(ADDRESS);
     kept.send("/");
     assert_eq!(kept.receive().body, "0 1");
+    let asked = clock::now();
     fleet.signal(Signal::SIGUSR2);
     until("the old one drains", || fleet.worker(0).state == "draining");
+    // The drain has begun between the two.
     let begun = clock::now();
     until("the first half is nearly over", || clock::now() > begun.after(Duration::from_millis(2_500)));
     kept.send("/");
     assert_eq!(kept.receive().body, "0 1", "until then it serves who stays");
     assert!(kept.is_closed(), "in order, not by a reset");
-    let closed_after = Duration::from_nanos(clock::now().since(begun));
-    assert!(
-        closed_after > Duration::from_millis(2_900) && closed_after < Duration::from_millis(5_500),
-        "{closed_after:?}"
-    );
+    let [most, least] = [asked, begun].map(|from| Duration::from_nanos(clock::now().since(from)));
+    assert!(most > Duration::from_millis(2_900) && least < Duration::from_millis(5_500), "{least:?} to {most:?}");
     until("it ends, as it holds nothing more", || fleet.status().workers.len() == 1);
 }

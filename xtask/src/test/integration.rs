@@ -15,8 +15,18 @@ use llb_kit::{paths, root, sh};
 const LANES: usize = 2;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 9] =
-    ["answering_errors", "chaos", "failing", "flood", "hanging", "publishing", "rescue", "scale", "traffic"];
+const ALONE: [&str; 10] = [
+    "answering_errors",
+    "chaos",
+    "failing",
+    "flood",
+    "hanging",
+    "loop_turns",
+    "publishing",
+    "rescue",
+    "scale",
+    "traffic",
+];
 
 /// What takes longest, first: the other lane has enough left meanwhile.
 const LONG: [&str; 10] =

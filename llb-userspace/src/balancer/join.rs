@@ -92,6 +92,13 @@ impl Balancer {
     /// Has the kernel choose none of the slot's listeners any more, and forgets what its worker has reported. Connections that
     /// wait in their queues stay there until they are accepted, or the listener is closed.
     ///
+    /// ```no_run
+    /// # use llb::{balancer::{Balancer, BalancerError}, now};
+    /// # fn example(balancer: &mut Balancer) -> Result<(), BalancerError> {
+    /// balancer.leave(3, now())?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     /// [`BalancerError::Kernel`] if a map refuses it; [`update`](Self::update) tries it again.
     pub fn leave(&mut self, slot: u32, now: Instant) -> Result<(), BalancerError> {

@@ -1,4 +1,4 @@
-//! Who sits where: one pure structure. What the kernel's maps should hold follows from it ([`Desired`]); the reconciler brings
+//! Who sits where: one pure structure. What the kernel's maps should hold follows from it (`Desired`); the reconciler brings
 //! them there by an ordered difference, and tries again what has failed.
 //!
 //! No clocks, no sockets, no maps: a fleet's registry is made from the lives of its workers, a [balancer](crate::balancer) keeps

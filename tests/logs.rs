@@ -31,7 +31,9 @@ fn entries(stderr: &str) -> Vec<Value> {
 /// The codes that `docs/events.md` explains: in its tables' first column.
 fn documented() -> BTreeSet<String> {
     let page = read("docs/events.md");
-    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    // Fields of the journal are explained there as well.
+    let codes = page.split("\n## In the systemd journal").next().expect("a page");
+    let rows = codes.lines().filter(|line| line.starts_with("| `"));
     let first = rows.filter_map(|row| row.split('|').nth(1));
     first.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }

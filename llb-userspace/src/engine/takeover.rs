@@ -150,10 +150,15 @@ fn sit_down(steering: &Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Ve
             let known = steering.held().sockets.get(&cookie).filter(|known| known.key.0 == address);
             let seat = known.and_then(|known| known.seat).filter(|seat| !taken.contains(seat));
             seats.extend(seat.map(|seat| (seat, Baseline::default())));
-            let is_member = steering.held().is_member(cookie) && survivor.record.stage == Stage::Serving;
-            let joined = seat.filter(|_| is_member);
-            let sockets = if socket::is_udp(&socket)? { &mut udp } else { &mut listeners };
-            sockets.push(Listener { seat: joined, ..Listener::new(cookie, address) });
+            let has_flows = socket::is_udp(&socket)?;
+            let keeps_seat = match survivor.record.stage {
+                Stage::Serving => steering.held().is_member(cookie),
+                // Its flows go on there.
+                Stage::Draining | Stage::Stopping => has_flows,
+                Stage::Starting => false,
+            };
+            let sockets = if has_flows { &mut udp } else { &mut listeners };
+            sockets.push(Listener { seat: seat.filter(|_| keeps_seat), ..Listener::new(cookie, address) });
         }
         dedup(&mut listeners);
         dedup(&mut udp);

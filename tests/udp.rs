@@ -371,6 +371,27 @@ fn the_next_master_knows_the_flows() {
     assert!(!homes.contains(&new));
 }
 
+#[test]
+fn the_next_master_keeps_the_flows_of_workers_that_drain() {
+    let stage = Stage::new();
+    let args = ["-n", "2", "--drain-timeout", "60s", "--udp-flow-timeout", "60s"];
+    let script = fixture("udp.py");
+    let mut fleet = start(&stage, &args, &[ADDRESS]);
+    wait_for_groups(&fleet, &[(ADDRESS, &[0, 1])]);
+    let clients = clients(40, ADDRESS);
+    let homes = establish(&clients);
+    assert!(fleet.command("reload").output().expect("llb reload").status.success());
+    let draining = |fleet: &Fleet| fleet.status().workers.iter().filter(|w| w.state == "draining").count();
+    until("the old ones drain", || draining(&fleet) == 2);
+    fleet.kill_master();
+    fleet.take_over(&args, &["python3", &script, ADDRESS]);
+    wait_for_groups(&fleet, &[(ADDRESS, &[0, 1])]);
+    assert_eq!(draining(&fleet), 2);
+    assert_eq!(clients.iter().map(Client::asks).collect::<Vec<_>>(), homes);
+    let datagrams = udp(&fleet).datagrams;
+    assert_eq!((datagrams["moved"], datagrams["fallback_no_seat"]), (0, 0), "{datagrams:?}");
+}
+
 /// A query for `test.example`'s address.
 const QUERY: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x04test\x07example\0\0\x01\0\x01";
 

@@ -137,9 +137,9 @@ fn a_worker_that_dies_again_and_again_is_started_ever_more_slowly() {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     };
     until("it has been started four times", || starts().len() >= 4);
-    let gaps: Vec<f64> = starts().windows(2).map(|pair| pair[1] - pair[0]).collect();
-    // 400, 800 and 1600 ms; a shell that starts late is no pace, so half of each has to do.
-    assert!(gaps[0] > 0.2 && gaps[1] > 0.4 && gaps[2] > 0.8, "{gaps:?}");
+    let since_the_first: Vec<f64> = starts().iter().map(|start| start - starts()[0]).collect();
+    // 400, 1,200 and 2,800 ms; a shell that starts late is no pace, so half of it has to do, and the first may be late itself.
+    assert!(since_the_first[2] > 0.6 && since_the_first[3] > 1.4, "{since_the_first:?}");
     fs::remove_file(stage.path().join("broken")).unwrap();
     until("it serves again", || fleet.status().workers.iter().any(|worker| worker.state == "serving"));
     assert!(fleet.worker(0).last_exit.is_some_and(|exit| exit.contains("code 7")));

@@ -23,7 +23,18 @@ impl Engine {
         let registry = self.registry();
         self.rescue.keep(|cookie| registry.socket(cookie).is_some());
         self.begin_flows(&registry);
+        if self.updater.steering().remembers_clients() {
+            // Clients are at home with the new worker of their slot before the old one leaves: a moment without either moves them.
+            self.settle_clients();
+            let with_the_old = registry.clone().keeping(|cookie| self.updater.is_member(cookie));
+            self.bring(&with_the_old, now);
+            self.settle_clients();
+        }
+        self.bring(&registry, now);
         self.settle_clients();
+    }
+
+    fn bring(&mut self, registry: &Registry, now: Instant) {
         let Engine { updater, running, rescue, .. } = self;
         let find = |socket: &Socket| {
             let running = running.get(&socket.worker).ok_or("its worker is gone")?;
@@ -31,14 +42,12 @@ impl Engine {
             rescue.found(socket.cookie, place);
             Ok(copy)
         };
-        let Reconciled { entered, failed, forgotten } = updater.reconcile(&registry, find, now);
-        // Whom it replaces may leave before anything else is done.
-        self.settle_clients();
+        let Reconciled { entered, failed, forgotten } = updater.reconcile(registry, find, now);
         for Socket { address, seat, worker, .. } in entered.iter().filter_map(|cookie| registry.socket(*cookie)) {
             let seat = seat.map(|seat| seat.0);
             tracing::info!(slot = %self.slot(*worker), %address, seat, "joined");
         }
-        failed.into_iter().for_each(|failure| self.tell_of_failure(&registry, failure));
+        failed.into_iter().for_each(|failure| self.tell_of_failure(registry, failure));
         forgotten.into_iter().for_each(|cookie| self.rescue.forget(cookie));
     }
 

@@ -126,6 +126,17 @@ impl Registry {
         }
     }
 
+    /// The same, but that of the listeners that are to be chosen no more those that `is_chosen` names are chosen yet.
+    #[must_use]
+    pub(crate) fn keeping(mut self, is_chosen: impl Fn(u64) -> bool) -> Self {
+        for socket in self.sockets.values_mut().filter(|socket| !socket.udp && socket.state == State::Draining) {
+            if socket.seat.is_some() && is_chosen(socket.cookie) {
+                socket.state = State::Joined;
+            }
+        }
+        self
+    }
+
     /// A socket is gone.
     pub fn remove(&mut self, cookie: u64) {
         self.sockets.remove(&cookie);

@@ -7,9 +7,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use tokio::{sync::oneshot, task::LocalSet};
+use tokio::sync::oneshot;
 
-use super::{LAST_WORDS, RunError, Up, run_in};
+use super::{RunError, Up, block_on, run_in};
 use crate::{config::Config, control::Client};
 
 /// A fleet of a program's own: [`Fleet::builder`] begins one.
@@ -102,15 +102,9 @@ impl FleetBuilder {
 }
 
 fn run_here(config: Config, say_up: mpsc::Sender<Up>, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
     // Nobody waits for it any more if the program has ended meanwhile.
     let up = move |up: &Up| drop(say_up.send(up.clone()));
-    let ended = LocalSet::new().block_on(&runtime, run_in(config, up, stop));
-    runtime.shutdown_timeout(LAST_WORDS);
-    ended
+    block_on(run_in(config, up, stop))
 }
 
 fn join(thread: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {

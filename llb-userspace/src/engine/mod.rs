@@ -221,17 +221,22 @@ pub(crate) struct Engine {
 /// # Errors
 /// [`RunError`] if it cannot come up. Whatever happens, no process, cgroup, map or file of it is left.
 pub fn run(config: Config) -> Result<(), RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
-    let result = LocalSet::new().block_on(&runtime, async {
+    block_on(async {
         let (sender, inbox) = mpsc::channel(INBOX);
         let mut engine = Engine::start(config, Box::new(announce), sender)?;
         engine.orphans = orphans::Orphans::Reaped;
         rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
         engine.run(inbox, std::future::pending(), Heeds::Signals).await
-    });
+    })
+}
+
+/// Runs a fleet in this thread, in an event loop of its own.
+fn block_on(fleet: impl Future<Output = Result<(), RunError>>) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
+    let result = LocalSet::new().block_on(&runtime, fleet);
     // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
     runtime.shutdown_timeout(LAST_WORDS);
     result

@@ -55,6 +55,8 @@ mod agent;
 #[cfg(feature = "master")]
 pub mod balancer;
 #[cfg(feature = "master")]
+mod causes;
+#[cfg(feature = "master")]
 #[doc(hidden)] // For the binary, which is this module's `main` and the demo.
 pub mod cli;
 #[cfg(feature = "master")]

@@ -7,9 +7,10 @@ use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};
 
 use super::{
     PREFIX, Wanted,
-    missing::{Missing, Tried, chain},
+    missing::{Missing, Tried},
 };
 use crate::{
+    causes::chain,
     fleet::{
         CgroupError, FleetCgroup, Identity, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
     },

@@ -4,9 +4,12 @@ use std::io;
 
 use super::{
     MAPS,
-    missing::{Missing, Tried, chain},
+    missing::{Missing, Tried},
 };
-use crate::kernel::{KernelError, Options, Probe, probe};
+use crate::{
+    causes::chain,
+    kernel::{KernelError, Options, Probe, probe},
+};
 
 /// Each by its name; only the maps if they cannot be made.
 pub(super) fn try_out(cgroup_level: Option<u32>) -> Vec<(&'static str, Tried<()>)> {

@@ -2,8 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use super::missing::{Missing, Tried, chain};
+use super::missing::{Missing, Tried};
 use crate::{
+    causes::chain,
     control::Server,
     fleet::{LockError, Name, RuntimeDir},
 };

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{Desired, Held, Key, Member, Step, Want, plan::Plan};
-use crate::model::{Instant, Seat};
+use crate::{
+    causes::chain,
+    model::{Instant, Seat},
+};
 
 /// What could not be done is tried again after this, and after twice that, up to the second: what is missing, descriptors or
 /// memory, comes back soon or late, and to look for it takes system calls.
@@ -236,12 +239,6 @@ impl Reconciler {
         self.due = retries.chain(forgets).min().unwrap_or(NEVER);
         failures
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn object_of(step: &Step) -> Object {

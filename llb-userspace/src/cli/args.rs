@@ -166,6 +166,12 @@ pub(super) struct RunArgs {
     /// How much workers give way to other processes, 0 to 19 [default: as much as llb]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     pub nice: Option<i32>,
+    /// The most memory that a worker may have with all that it starts, as 512M; the kernel kills what goes beyond it
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory_max: Option<u64>,
+    /// The most CPU time that a worker may have with all that it starts, in CPUs, as 1.5
+    #[arg(long, value_name = "CPUS", value_parser = thousandths)]
+    pub cpu_max: Option<u32>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -606,6 +612,21 @@ fn age(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(Duration::ZERO) => Err("a worker is older than that when it starts".into()),
         parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+/// A number with up to three digits behind the point, in thousandths.
+fn thousandths(text: &str) -> Result<u32, String> {
+    const LEAST: u32 = 10;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = (digits(whole) && digits(part) && part.len() <= 3)
+        .then(|| format!("{whole}{part:0<3}"))
+        .and_then(|number| number.parse().ok());
+    match number {
+        Some(number @ LEAST..) => Ok(number),
+        Some(_) => Err("the least is 0.01".into()),
+        None => Err("give a number of CPUs, as 2 or 1.5".into()),
     }
 }
 

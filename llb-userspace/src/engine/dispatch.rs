@@ -10,7 +10,7 @@ use super::{
     worker::ExitRecord,
 };
 use crate::{
-    fleet::State,
+    fleet::{State, ran_out_of_memory},
     kernel::{Event, EventKind},
     model::{Instant, WorkerId},
     report::Report,
@@ -67,8 +67,10 @@ impl Engine {
                 self.perform(effects, now);
             }
             Message::Exited { id, status, tail } => {
-                let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
-                self.ends(ExitRecord { id, pid, status, tail }, now);
+                let running = self.running.get(&id);
+                let pid = running.map_or(Pid::from_raw(0), |running| running.pid);
+                let ran_out_of_memory = running.is_some_and(|running| ran_out_of_memory(running.cgroup.path()));
+                self.ends(ExitRecord { id, pid, status, ran_out_of_memory, tail }, now);
             }
             Message::Explained { record, held } => self.exited(record, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),

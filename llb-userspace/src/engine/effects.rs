@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::{
     Engine, RunError, Up,
     diagnose::{self, Held},
-    error::describe,
     worker::{self, ExitRecord, Running},
 };
 use crate::{
@@ -103,7 +102,7 @@ impl Engine {
     }
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
-        let cgroup = self.cgroup.worker(slot, generation)?;
+        let cgroup = self.cgroup.worker(slot, generation, self.config.resources)?;
         self.updater.steering_mut().set_slot(cgroup.id(), slot)?;
         self.look_for_other_fleets()?;
         let order = Order {
@@ -143,10 +142,10 @@ impl Engine {
         let pid = record.pid.as_raw();
         match self.lives.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
-                tracing::warn!(%slot, pid, "worker {}", describe(record.status));
+                tracing::warn!(%slot, pid, "worker {}", record.how());
             }
             // As it was told to.
-            _ => tracing::info!(%slot, pid, "worker {}", describe(record.status)),
+            _ => tracing::info!(%slot, pid, "worker {}", record.how()),
         }
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, self));
@@ -219,7 +218,7 @@ impl Engine {
             let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
             let pid = pid.or(record.map(|record| record.pid)).map(|pid| pid.as_raw().unsigned_abs());
             let cause = match (kind, record) {
-                (Kind::Exited, Some(record)) => describe(record.status),
+                (Kind::Exited, Some(record)) => record.how(),
                 _ => cause,
             };
             match kind {

@@ -7,7 +7,10 @@ use llb_common::{
     outcome::{Outcome, Stage},
 };
 
-use super::{Engine, error::describe, worker::Running};
+use super::{
+    Engine,
+    worker::{ExitRecord, Running},
+};
 use crate::{
     fleet::{Standing, Worker},
     kernel::{KernelError, Member},
@@ -96,7 +99,7 @@ impl Engine {
     }
 
     fn last_exit(&self, slot: Slot) -> Option<String> {
-        self.exit_records.get(&slot).map(|record| describe(record.status))
+        self.exit_records.get(&slot).map(ExitRecord::how)
     }
 
     fn groups(&self) -> Vec<GroupStatus> {

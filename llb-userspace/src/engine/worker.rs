@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{check::Check, drain::Drain, end::End, messages::Message};
+use super::{check::Check, drain::Drain, end::End, error::describe, messages::Message};
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
     model::WorkerId,
@@ -93,7 +93,18 @@ pub(super) struct ExitRecord {
     pub pid: Pid,
     /// Of a child only.
     pub status: Option<ExitStatus>,
+    pub ran_out_of_memory: bool,
     pub tail: Vec<String>,
+}
+
+impl ExitRecord {
+    /// How it ended, as a clause about the worker.
+    pub(super) fn how(&self) -> String {
+        let how = describe(self.status);
+        let why =
+            if self.ran_out_of_memory { ", after the kernel had found no memory for it within its limit" } else { "" };
+        how + why
+    }
 }
 
 impl Running {

@@ -149,6 +149,7 @@ const PROFILE: &str = "emulated";
 pub(super) fn build() -> Result<Built> {
     let mut cargo = Command::new(sh::cargo());
     cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
+    cargo.args(["--features", "tests-as-root"]);
     cargo.args(["--message-format", "json"]);
     for suite in &SUITES {
         cargo.args(["--test", suite.target]);

@@ -38,6 +38,10 @@ const ROUND_TRIPS: u64 = 4;
 const LEAST_PATIENCE_NS: u64 = 50_000_000;
 const MOST_PATIENCE_NS: u64 = 1_000_000_000;
 
+/// A handshake that was given up may be completed for so long all the same: the kernel repeats its answer five times, each time
+/// after twice as long (`net.ipv4.tcp_synack_retries`).
+const LATE: Duration = Duration::from_secs(64);
+
 /// What has been handed over is in its worker's books as a charge until it is answered, and is not to be forgotten like one.
 /// So long at a time, as it is renewed with every tick.
 const HELD_FOR: Duration = Duration::from_secs(1);
@@ -65,6 +69,8 @@ struct Open {
     sockets: Vec<Socket>,
     /// Places in which somebody has arrived, bit by bit.
     arrived: u64,
+    /// Until when another than who has the place may arrive there.
+    late: BTreeMap<u32, Instant>,
 }
 
 /// A connection that a seat has been given.
@@ -164,7 +170,7 @@ impl Engine {
         let (Some(lines), Some(group)) = (&mut self.lines, self.updater.steering().group_index(address)) else {
             return Ok(());
         };
-        let open = lines.open.entry(address).or_insert(Open { group, sockets, arrived: 0 });
+        let open = lines.open.entry(address).or_insert(Open { group, sockets, arrived: 0, late: BTreeMap::new() });
         for (listener, place) in open.sockets.iter().zip(0..) {
             listener.listen(BACKLOG)?;
             self.updater.steering_mut().enter_line(address, place, listener)?;
@@ -271,7 +277,7 @@ impl Engine {
             let Some(address) = addresses.get(&waiter.group) else { continue };
             match step {
                 Step::HandOver(seat) => self.hand_over(*address, waiter, seat, now),
-                Step::TakeBack => self.updater.steering().books().free_place(waiter.group, waiter.place),
+                Step::TakeBack => self.take_back(*address, waiter, now),
                 Step::SeeOff => self.see_off(*address, waiter),
             }
         }
@@ -344,6 +350,10 @@ impl Engine {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) else { return };
         open.arrived &= !(1 << place);
         let listener = &open.sockets[place as usize];
+        if open.late.get(&place).is_some_and(|until| now < *until) {
+            // If that cannot be done, nor can what follows.
+            let _ = socket::let_nobody_in(listener);
+        }
         let books = self.updater.steering().books();
         let ended = books.seat(seat).ended;
         books.aim(group, place, Some(seat));
@@ -372,6 +382,15 @@ impl Engine {
             }
             self.wake(address, seat);
         }
+    }
+
+    /// Frees a place that nobody has come to.
+    fn take_back(&mut self, address: Address, waiter: Waiter, now: Instant) {
+        let Waiter { group, place, .. } = waiter;
+        if let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) {
+            open.late.insert(place, now.after(LATE));
+        }
+        self.updater.steering().books().free_place(group, place);
     }
 
     /// Some kernels wake nobody for a connection that moves: see [`super::wake`].

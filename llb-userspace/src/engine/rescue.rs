@@ -12,7 +12,7 @@ use migrate::Copied;
 use super::Engine;
 use crate::{
     fleet::{
-        Kind, Worker, find,
+        Kind, State, Worker, find,
         hang::{self, Health, Step, Watch},
         quiet::{Arrivals, Keepers},
     },
@@ -100,9 +100,10 @@ impl Engine {
         }
         self.watch_arrivals(now);
         let mut looks = LOOKS;
-        for seat in self.silent(now) {
-            let owner = self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
-            let Some(id) = owner else {
+        let silent = self.silent(now);
+        let owners = if silent.is_empty() { HashMap::new() } else { self.takers() };
+        for seat in silent {
+            let Some(&id) = owners.get(&seat) else {
                 // It drains, or has exited: another matter.
                 self.rescue.watches.remove(&seat);
                 continue;
@@ -129,6 +130,13 @@ impl Engine {
         self.enter_notes();
     }
 
+    /// Whose the seats are that may be given connections.
+    fn takers(&self) -> HashMap<Seat, WorkerId> {
+        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving);
+        let seats = |worker: &Worker| worker.listeners.iter().filter_map(|listener| listener.seat).collect::<Vec<_>>();
+        serving.flat_map(|worker| seats(worker).into_iter().map(|seat| (seat, worker.id))).collect()
+    }
+
     /// The seats that are silent or watched, in turn.
     fn silent(&self, now: Instant) -> Vec<Seat> {
         let Engine { rescue, updater, .. } = self;
@@ -150,7 +158,10 @@ impl Engine {
         let books = self.updater.steering().books().seat(seat);
         let copies = self.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
-        if waiting == 0 && self.lives_by_evidence(id, &copies) {
+        let watched = self.rescue.watches.len();
+        let is_searched = |watch: &mut Watch| watch.is_searched(watched, now);
+        let searches = waiting == 0 && self.rescue.watches.get_mut(&seat).is_some_and(is_searched);
+        if searches && self.lives_by_evidence(id, &copies) {
             self.updater.steering().books().alive(seat, books.begun, now);
             self.recover(id, seat, now);
             return;

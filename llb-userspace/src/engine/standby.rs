@@ -144,7 +144,8 @@ impl Engine {
             let Some(open) = engine.standby.open.get_mut(&address) else { return };
             given = open.waiting();
             if open.listens {
-                failed = open.socket.shutdown(Shutdown::Read).err();
+                let ended = socket::let_nobody_in(&open.socket).and_then(|()| open.socket.shutdown(Shutdown::Read));
+                failed = ended.err();
             }
             if is_wanted && failed.is_none() {
                 failed = open.socket.listen(BACKLOG).err();
@@ -192,6 +193,8 @@ impl Engine {
     fn close_standby(&mut self, address: Address, now: Instant) {
         self.moving(address, now, |engine| {
             if let Some(Open { socket, .. }) = engine.standby.open.remove(&address) {
+                // One that does not listen lets nobody in anyway.
+                let _ = socket::let_nobody_in(&socket);
                 engine.close_own(socket);
             }
         });

@@ -51,6 +51,9 @@ const EXPECTED_MAX: Duration = Duration::from_millis(200);
 /// How often the queue of one that nobody waits for, or that has been helped, is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// From one search for what a worker does to the next, whichever it is: it reads some files of /proc, for some fifty microseconds.
+const SEARCH_EVERY: Duration = Duration::from_millis(10);
+
 /// After how long one is looked at again whose processes do not stand still to be helped.
 const HELP_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -110,6 +113,8 @@ pub struct Watch {
     moved: u32,
     /// Since when handshakes have been waited for.
     expects_since: Option<Instant>,
+    /// When it was last looked for what its worker does; at first, since when it is watched.
+    searched_at: Instant,
 }
 
 /// After how much silence a worker whose requests cost `cost_ns` has not merely a request of the usual kind, ns.
@@ -141,6 +146,7 @@ impl Watch {
             trials: 0,
             moved: 0,
             expects_since: None,
+            searched_at: now,
         }
     }
 
@@ -170,6 +176,17 @@ impl Watch {
             return Step::Tell;
         }
         if now < self.look_at { Step::Wait } else { Step::Look }
+    }
+
+    /// Whether to look for what its worker does, while so many seats are watched. Each has its turn; one that is watched alone has
+    /// it at once.
+    pub fn is_searched(&mut self, watched: usize, now: Instant) -> bool {
+        let others = u32::try_from(watched.saturating_sub(1)).unwrap_or(u32::MAX);
+        let is_due = now >= self.searched_at.after(SEARCH_EVERY.saturating_mul(others));
+        if is_due {
+            self.searched_at = now;
+        }
+        is_due
     }
 
     /// `waiting` connections are in its accept queue, and it has not answered since the last step.

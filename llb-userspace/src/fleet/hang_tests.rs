@@ -222,3 +222,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn many_that_are_watched_are_searched_in_turn_and_one_alone_at_once() {
+    let mut alone = Watch::new(&books(1, 7, 0), at(20));
+    assert!(alone.is_searched(1, at(20)) && alone.is_searched(1, at(70)));
+    let mut all: Vec<Watch> = (0..64).map(|_| Watch::new(&books(1, 7, 0), at(20))).collect();
+    let mut searched = [0; 64];
+    for ms in 20..6_320 {
+        for (watch, times) in all.iter_mut().zip(&mut searched) {
+            *times += u32::from(watch.is_searched(64, at(ms)));
+        }
+    }
+    // 630 ms from one to the next: a hundred a second in all.
+    assert!(searched.iter().all(|times| *times == 9 || *times == 10), "{searched:?}");
+}

@@ -6,6 +6,8 @@ use std::{
     mem::MaybeUninit,
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, AsRawFd},
+    thread,
+    time::Duration,
 };
 
 use nix::{libc, sys::stat::fstat};
@@ -19,6 +21,10 @@ pub struct AcceptQueue {
     /// How many may wait; the kernel lets in one more than this.
     pub backlog: u32,
 }
+
+/// Longer than a processor works on the last packet of a handshake, from its look at the backlog until the connection is in the
+/// queue: some microseconds.
+const AT_WORK: Duration = Duration::from_micros(100);
 
 /// The number that no other socket of this boot has or will have (`SO_COOKIE`).
 ///
@@ -97,6 +103,21 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
     Ok(AcceptQueue { length: info.tcpi_unacked, backlog: info.tcpi_sacked })
 }
 
+/// Has a listener in whose queue somebody waits let nobody else in, so that it can end. A handshake whose last packet a processor
+/// works on while the listener ends would be reset; here that packet is dropped, and its client sends it again.
+///
+/// Where nobody waits it does nothing: the kernel lets one in whatever the backlog.
+///
+/// # Errors
+/// As [`accept_queue`], and those of listen(2).
+pub fn let_nobody_in(listener: impl AsFd) -> io::Result<()> {
+    if accept_queue(&listener)?.length > 0 {
+        SockRef::from(&listener).listen(0)?;
+        thread::sleep(AT_WORK);
+    }
+    Ok(())
+}
+
 /// Ends a socket's listening, and has it listen again with the same backlog. In between the kernel gives the connections
 /// that wait in it to other listeners of its reuseport group; without any they are reset. Who accepts in between gets
 /// `EINVAL`. Returns how many waited.
@@ -110,6 +131,7 @@ pub fn relisten(socket: impl AsFd) -> io::Result<u32> {
     // Options that a shutdown sets back, and all that it does.
     let options = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP].map(|option| (option, tcp_option(&socket, option)));
     let listener = SockRef::from(&socket);
+    let_nobody_in(&socket)?;
     listener.shutdown(Shutdown::Read)?;
     listener.listen(backlog.cast_signed())?;
     for (option, before) in options {

@@ -208,7 +208,7 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         return;
     }
     if unread {
-        fresh.at += proxied::header(fresh, payload);
+        fresh.at += proxied::header(direction, fresh, payload);
         if fresh.at >= fresh.end {
             return;
         }

@@ -381,7 +381,7 @@ pub struct Words {
     pub error: u32,
     /// Not 0: how long the answer took is not known.
     pub untimed: u32,
-    /// Not 0: from here on the connection is opaque.
+    /// Not 0: from here on the connection is opaque; in HTTP/2, which is read on: not all could be read.
     pub opaque: u32,
     /// Bits of [`Conn::state`] to set.
     pub sets: u32,

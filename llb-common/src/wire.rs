@@ -227,6 +227,10 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
     } else if speaks == HTTP2 {
         http2::read_in(direction, fresh, payload);
     } else {
+        if unread {
+            // If this was the beginning of a preface of HTTP/2 nobody knows where its frames begin.
+            direction.rest = LOST;
+        }
         // What follows an answer is mostly the next request, but may be the rest of an upload that was answered early.
         let is_rest = kind == HTTP1 && !fresh.gap && !http1::may_be_method(fresh, payload);
         direction.words.begins |= u32::from(!is_rest);
@@ -263,11 +267,18 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
         tls::read_out(state, phase, direction, fresh, ticket, payload);
     } else if kind == HTTP2 || (unread && !busy && http2::is_settings(fresh, payload)) {
         http2::read_out(direction, fresh, payload);
-    } else if kind == HTTP1 || (unknown && http1::is_answer(fresh, payload)) {
+    } else if (unknown || kind == HTTP1) && http1::read_out(state, direction, fresh, payload) {
         direction.words.clears |= PROTOCOL;
         direction.words.sets |= HTTP1;
-        http1::read_out(direction, fresh, payload);
+    } else if (unknown || kind == HTTP1) && http2::is_settings(fresh, payload) {
+        // What has come in was a piece of the preface. Streams are known from where both sides' frames are found again.
+        direction.rest = LOST;
+        direction.words.ends |= 1;
+        direction.words.clears |= PROTOCOL;
+        direction.words.sets |= HTTP2;
     } else {
+        // What looks like a method is one of another protocol's.
+        direction.words.clears |= PROTOCOL;
         direction.words.sets |= LINES;
         direction.words.answers |= 1;
     }

@@ -29,12 +29,12 @@ pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     if conn.phase > BUSY {
         return None;
     }
-    if words.opaque != 0 {
-        return Some(give_up(conn, now));
-    }
     let kind = protocol(state);
     if kind == HTTP2 {
         return streams_in(conn, state, words, now);
+    }
+    if words.opaque != 0 {
+        return Some(give_up(conn, now));
     }
     if is_shaken(conn, state) {
         // What has come with the end of the handshake takes its place.
@@ -76,14 +76,14 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
         let due = now.saturating_sub(conn.since) >= SIGN_NS;
         return due.then_some(Step { phase: Phase::Idle, state, since: now, delta });
     }
+    if kind == HTTP2 && (conn.phase != BUSY || protocol(conn.state) == HTTP2) {
+        return streams_out(conn, state, words, now);
+    }
     if words.opaque != 0 && words.answers == 0 {
         return Some(give_up(conn, now));
     }
-    if kind == HTTP2 {
-        return streams_out(conn, state, words, now);
-    }
     if conn.phase == BUSY && (words.ends != 0 || is_shaken(conn, state)) {
-        // What had begun was a handshake.
+        // What had begun was a handshake, or a preface.
         let delta = Delta { ended: 1, alive: 1, ticket: conn.ticket, ..nothing() };
         return Some(Step { phase: Phase::Idle, state, since: now, delta });
     }
@@ -132,7 +132,9 @@ const STREAMS_MAX: u32 = u16::MAX as u32;
 fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
     let before = conn.state >> STREAMS_AT;
     let begun = words.begins.min(STREAMS_MAX - before);
-    let ended = words.ends.min(before + begun);
+    // Some of those before may have ended where it could not be read.
+    let lost = if words.opaque != 0 { before } else { 0 };
+    let ended = words.ends.saturating_add(lost).min(before + begun);
     let left = before + begun - ended;
     let mut state = state & !(STREAMS_MAX << STREAMS_AT) | left << STREAMS_AT;
     if begun != 0 {
@@ -155,7 +157,7 @@ fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> 
 #[inline(always)]
 fn streams_out(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
     let before = conn.state >> STREAMS_AT;
-    let ended = words.ends.min(before);
+    let ended = if words.opaque != 0 { before } else { words.ends.min(before) };
     let timed = words.answers != 0 && before == 1 && state & ALONE != 0 && state & COUNTED == 0;
     let counted = u32::from(timed || (before != 0 && state & COUNTED != 0));
     let untimed = ended.saturating_sub(counted);

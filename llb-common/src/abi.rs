@@ -359,7 +359,7 @@ pub struct Direction {
     pub head: u64,
     /// How many bytes of it are there.
     pub have: u32,
-    /// Outward in TLS, the length of the last record that may be a ticket. In HTTP/2 the highest stream that has begun
+    /// In TLS the length of the last record that may be a ticket (outward), or of the last one (inward). In HTTP/2 the highest stream that has begun
     /// (inward), or the one that ended last (outward).
     pub last: u32,
     /// What its last segment says.

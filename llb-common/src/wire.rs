@@ -7,6 +7,7 @@
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
+//! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::heard_in`] | nothing | a byte out; it reads as before once what comes is answered |
 //! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing; a byte out makes lines of a one-way stream |
 //!
 //! The header of the PROXY protocol, with which a balancer begins a connection, is no request.
@@ -72,6 +73,13 @@ const CIPHER_OUT: u32 = 1 << 15;
 const HALF: u32 = 1 << 16;
 /// TLS 1.3: and another one after it, before the client's: its ticket. None comes later.
 const TICKETED: u32 = 1 << 17;
+/// Lines and TLS: the client sends on without waiting for answers, and its worker does not stand still for what came. Nothing
+/// that comes begins a request.
+pub(crate) const SENDS: u32 = 1 << 18;
+/// The same, and something has gone out since, which may have been an answer.
+pub(crate) const REPLIED: u32 = 1 << 19;
+/// And after that, something has come in.
+pub(crate) const ASKED: u32 = 1 << 20;
 /// Opaque, as it seemed to be a one-way stream: the first byte out says that it is none.
 pub(crate) const ONE_WAY: u32 = 1 << 5;
 /// HTTP/2: the only stream in flight has been alone since it began.
@@ -80,6 +88,10 @@ pub(crate) const ALONE: u32 = 1 << 5;
 pub(crate) const COUNTED: u32 = 1 << 6;
 /// Where the number of HTTP/2's streams in flight begins.
 pub(crate) const STREAMS_AT: u32 = 16;
+
+/// A shorter segment ends what its sender has to say for now, bytes: on each path there is room for more in one. So does a
+/// record in TLS.
+const SHORT: u32 = 1_200;
 
 /// [`Direction::rest`]: where the next record begins is not known.
 pub const LOST: u32 = u32::MAX;
@@ -137,6 +149,13 @@ impl Words {
 #[inline(always)]
 pub fn protocol(state: u32) -> u32 {
     state & PROTOCOL
+}
+
+/// Whether a connection's client sends, and waits for no answers: [`SENDS`].
+#[must_use]
+#[inline(always)]
+pub(crate) fn sends_only(state: u32) -> bool {
+    state & SENDS != 0 && matches!(protocol(state), LINES | TLS)
 }
 
 /// Whether a TLS handshake is what a connection has in flight.
@@ -198,8 +217,14 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
     *black_box(&mut direction.words) = nothing();
     let kind = protocol(state);
     let busy = phase == BUSY;
+    if sends_only(state) {
+        (direction.rest, direction.have) = (LOST, 0);
+        direction.words.begins |= u32::from(state & REPLIED != 0);
+        return;
+    }
     // A request that has come with the handshake was not to be read, and its answer says what it was.
-    if kind == OPAQUE || (busy && (kind == UNREAD || kind == HTTP1 || (kind == LINES && state & ANSWERED != 0))) {
+    let goes_on = kind == LINES && state & ANSWERED != 0 && fresh.end - fresh.at >= SHORT;
+    if kind == OPAQUE || (busy && (kind == UNREAD || kind == HTTP1 || goes_on)) {
         return;
     }
     let unread = kind == UNREAD;
@@ -251,6 +276,11 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
     *black_box(&mut direction.words) = nothing();
     let kind = protocol(state);
     let busy = phase == BUSY;
+    if sends_only(state) {
+        (direction.rest, direction.have) = (LOST, 0);
+        direction.words.answers |= 1;
+        return;
+    }
     if kind == OPAQUE || (!busy && (kind == HTTP1 || kind == LINES)) {
         direction.words.answers |= u32::from(kind == OPAQUE && state & ONE_WAY != 0);
         return;

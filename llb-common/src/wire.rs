@@ -103,6 +103,24 @@ pub const NO_TICKETS: u32 = u32::MAX;
 pub trait Payload {
     /// The bytes from `at` on, if there are so many.
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]>;
+    /// [`read_frames`]; for it the kernel puts a function that its verifier takes for itself.
+    #[inline(always)]
+    fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh)
+    where
+        Self: Sized,
+    {
+        read_frames(out, direction, fresh, self);
+    }
+}
+
+/// Reads what comes in or goes out in HTTP/2.
+#[inline(always)]
+pub fn read_frames(out: bool, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
+    if out {
+        http2::read_out(direction, fresh, payload);
+    } else {
+        http2::read_in(direction, fresh, payload);
+    }
 }
 
 /// A part of a segment's payload that is new.
@@ -211,6 +229,16 @@ pub fn advance(direction: &mut Direction, seq: u32, len: u32) -> Option<Fresh> {
     Some(Fresh { at: if old > 0 { old.cast_unsigned() } else { 0 }, end: len, gap: old < 0 })
 }
 
+/// Notes whether what comes in, up to `ack`, was sent before all that has gone out was received: then it is no request that
+/// waited for an answer.
+#[inline(always)]
+pub fn note_ack(conn: &mut Conn, ack: u32) {
+    if protocol(conn.state) == TLS {
+        let is_blind = conn.outward.next.wrapping_sub(ack).cast_signed() > 0;
+        conn.inward.last = conn.inward.last & !tls::BLIND | if is_blind { tls::BLIND } else { 0 };
+    }
+}
+
 /// Reads what has come in.
 #[inline(always)]
 pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fresh, payload: &impl Payload) {
@@ -250,7 +278,7 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         let state = if kind == TLS { state } else { TLS };
         tls::read_in(state, phase, direction, fresh, payload);
     } else if speaks == HTTP2 {
-        http2::read_in(direction, fresh, payload);
+        payload.frames(false, direction, fresh);
     } else {
         if unread {
             // If this was the beginning of a preface of HTTP/2 nobody knows where its frames begin.
@@ -296,7 +324,7 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
         let state = if kind == TLS { state } else { TLS };
         tls::read_out(state, phase, direction, fresh, ticket, payload);
     } else if kind == HTTP2 || (unread && !busy && http2::is_settings(fresh, payload)) {
-        http2::read_out(direction, fresh, payload);
+        payload.frames(true, direction, fresh);
     } else if (unknown || kind == HTTP1) && http1::read_out(state, direction, fresh, payload) {
         direction.words.clears |= PROTOCOL;
         direction.words.sets |= HTTP1;

@@ -128,6 +128,7 @@ pub fn ingress(ctx: &SkBuffContext) {
         return;
     }
     let Some(fresh) = wire::advance(&mut conn.inward, segment.seq, segment.len) else { return };
+    wire::note_ack(conn, segment.ack);
     wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh, &Bytes { ctx, at: segment.at });
     let words = black_box(&mut conn.inward).words;
     if words.matter(conn.state) {

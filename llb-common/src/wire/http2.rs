@@ -84,6 +84,7 @@ impl Frame {
 #[inline(always)]
 fn read(direction: &mut Direction, fresh: Fresh, payload: &impl Payload, each: impl Fn(&mut Direction, Frame)) {
     direction.words.sets |= HTTP2;
+    direction.words.opaque |= u32::from(fresh.gap);
     let is_lost = fresh.gap || direction.rest == LOST;
     if is_lost && !begins_frame(direction.last, fresh, payload) {
         lose(direction);
@@ -107,8 +108,6 @@ fn read(direction: &mut Direction, fresh: Fresh, payload: &impl Payload, each: i
     });
     if !is_read {
         lose(direction);
-    } else if fresh.gap {
-        direction.words.opaque |= 1;
     }
 }
 

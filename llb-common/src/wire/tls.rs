@@ -85,18 +85,22 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
 /// upload are, all but the last.
 const RUN: u32 = 1 << 31;
 
+/// In the same: its present segment was sent before all that has gone out was received ([`super::note_ack`]).
+pub(super) const BLIND: u32 = 1 << 30;
+
 /// A record of less is no piece of a large upload.
 const PIECE_MIN: u32 = 1_000;
 
 /// Whether a client's record is of an upload that has been answered already: nothing is under way, and the upload has not
-/// shown its end, a record of another length.
+/// shown its end, a record of another length; or the client has sent it without having seen the answer.
 #[inline(always)]
 fn is_rest(busy: bool, direction: &mut Direction, len: u32) -> bool {
-    let (runs, last) = (direction.last & RUN != 0, direction.last & !RUN);
+    let (runs, blind, last) = (direction.last & RUN, direction.last & BLIND, direction.last & !(RUN | BLIND));
     let is_under_way = busy || direction.words.begins != 0;
-    let goes_on = len == last && len >= PIECE_MIN && (is_under_way || runs);
-    direction.last = if goes_on { len | RUN } else { len };
-    runs && !is_under_way
+    let repeats = len == last && (is_under_way || runs != 0);
+    let goes_on = len >= PIECE_MIN && (repeats || (blind != 0 && !is_under_way));
+    direction.last = blind | if goes_on { len | RUN } else { len };
+    !is_under_way && (runs != 0 || goes_on)
 }
 
 /// The handshake is over, or nothing beside the request that has come with it.

@@ -89,6 +89,31 @@ fn headers_of_balancers_hold_no_request() {
     assert_counts(&fleet, "closed", [0, 0, 6, 0, 0]);
 }
 
+/// Wherever a segment ends.
+#[test]
+fn headers_of_balancers_come_in_pieces() {
+    let stage = Stage::new();
+    let fleet = start(&stage, "proxied.py");
+    let mut clients: Vec<Client> = Vec::new();
+    for header in HEADERS {
+        for cut in [1, 2, 5, 9, 14, 15, 20] {
+            let mut client = Client::connect(ADDRESS);
+            client.write(&header[..cut]);
+            client.write(&header[cut..header.len() - 1]);
+            client.write(&header[header.len() - 1..]);
+            clients.push(client);
+        }
+    }
+    let open = clients.len() as u64;
+    thread::sleep(PAUSE);
+    assert_counts(&fleet, "nobody has asked", [open, 0, 0, 0, 0]);
+    for client in &mut clients {
+        client.send("/500");
+        assert_eq!(client.receive().status, 500);
+    }
+    assert_counts(&fleet, "each has asked once", [open, 0, open, 0, open]);
+}
+
 #[test]
 fn errors_behind_balancers_are_seen() {
     let stage = Stage::new();

@@ -359,7 +359,7 @@ pub struct Direction {
     pub head: u64,
     /// How many bytes of it are there.
     pub have: u32,
-    /// Outward in TLS, the length of the last record that may be a ticket. In HTTP/2 the highest stream that has begun
+    /// In TLS the length of the last record that may be a ticket (outward), or of the last one (inward). In HTTP/2 the highest stream that has begun
     /// (inward), or the one that ended last (outward).
     pub last: u32,
     /// What its last segment says.
@@ -381,7 +381,7 @@ pub struct Words {
     pub error: u32,
     /// Not 0: how long the answer took is not known.
     pub untimed: u32,
-    /// Not 0: from here on the connection is opaque.
+    /// Not 0: from here on the connection is opaque; in HTTP/2, which is read on: not all could be read.
     pub opaque: u32,
     /// Bits of [`Conn::state`] to set.
     pub sets: u32,

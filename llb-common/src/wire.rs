@@ -7,6 +7,7 @@
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
+//! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::heard_in`] | nothing | a byte out; it reads as before once what comes is answered |
 //! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing; a byte out makes lines of a one-way stream |
 //!
 //! The header of the PROXY protocol, with which a balancer begins a connection, is no request.
@@ -72,6 +73,13 @@ const CIPHER_OUT: u32 = 1 << 15;
 const HALF: u32 = 1 << 16;
 /// TLS 1.3: and another one after it, before the client's: its ticket. None comes later.
 const TICKETED: u32 = 1 << 17;
+/// Lines and TLS: the client sends on without waiting for answers, and its worker does not stand still for what came. Nothing
+/// that comes begins a request.
+pub(crate) const SENDS: u32 = 1 << 18;
+/// The same, and something has gone out since, which may have been an answer.
+pub(crate) const REPLIED: u32 = 1 << 19;
+/// And after that, something has come in.
+pub(crate) const ASKED: u32 = 1 << 20;
 /// Opaque, as it seemed to be a one-way stream: the first byte out says that it is none.
 pub(crate) const ONE_WAY: u32 = 1 << 5;
 /// HTTP/2: the only stream in flight has been alone since it began.
@@ -80,6 +88,10 @@ pub(crate) const ALONE: u32 = 1 << 5;
 pub(crate) const COUNTED: u32 = 1 << 6;
 /// Where the number of HTTP/2's streams in flight begins.
 pub(crate) const STREAMS_AT: u32 = 16;
+
+/// A shorter segment ends what its sender has to say for now, bytes: on each path there is room for more in one. So does a
+/// record in TLS.
+const SHORT: u32 = 1_200;
 
 /// [`Direction::rest`]: where the next record begins is not known.
 pub const LOST: u32 = u32::MAX;
@@ -91,6 +103,24 @@ pub const NO_TICKETS: u32 = u32::MAX;
 pub trait Payload {
     /// The bytes from `at` on, if there are so many.
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]>;
+    /// [`read_frames`]; for it the kernel puts a function that its verifier takes for itself.
+    #[inline(always)]
+    fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh)
+    where
+        Self: Sized,
+    {
+        read_frames(out, direction, fresh, self);
+    }
+}
+
+/// Reads what comes in or goes out in HTTP/2.
+#[inline(always)]
+pub fn read_frames(out: bool, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
+    if out {
+        http2::read_out(direction, fresh, payload);
+    } else {
+        http2::read_in(direction, fresh, payload);
+    }
 }
 
 /// A part of a segment's payload that is new.
@@ -137,6 +167,13 @@ impl Words {
 #[inline(always)]
 pub fn protocol(state: u32) -> u32 {
     state & PROTOCOL
+}
+
+/// Whether a connection's client sends, and waits for no answers: [`SENDS`].
+#[must_use]
+#[inline(always)]
+pub(crate) fn sends_only(state: u32) -> bool {
+    state & SENDS != 0 && matches!(protocol(state), LINES | TLS)
 }
 
 /// Whether a TLS handshake is what a connection has in flight.
@@ -192,14 +229,30 @@ pub fn advance(direction: &mut Direction, seq: u32, len: u32) -> Option<Fresh> {
     Some(Fresh { at: if old > 0 { old.cast_unsigned() } else { 0 }, end: len, gap: old < 0 })
 }
 
+/// Notes whether what comes in, up to `ack`, was sent before all that has gone out was received: then it is no request that
+/// waited for an answer.
+#[inline(always)]
+pub fn note_ack(conn: &mut Conn, ack: u32) {
+    if protocol(conn.state) == TLS {
+        let is_blind = conn.outward.next.wrapping_sub(ack).cast_signed() > 0;
+        conn.inward.last = conn.inward.last & !tls::BLIND | if is_blind { tls::BLIND } else { 0 };
+    }
+}
+
 /// Reads what has come in.
 #[inline(always)]
 pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fresh, payload: &impl Payload) {
     *black_box(&mut direction.words) = nothing();
     let kind = protocol(state);
     let busy = phase == BUSY;
+    if sends_only(state) {
+        (direction.rest, direction.have) = (LOST, 0);
+        direction.words.begins |= u32::from(state & REPLIED != 0);
+        return;
+    }
     // A request that has come with the handshake was not to be read, and its answer says what it was.
-    if kind == OPAQUE || (busy && (kind == UNREAD || kind == HTTP1 || (kind == LINES && state & ANSWERED != 0))) {
+    let goes_on = kind == LINES && state & ANSWERED != 0 && fresh.end - fresh.at >= SHORT;
+    if kind == OPAQUE || (busy && (kind == UNREAD || kind == HTTP1 || goes_on)) {
         return;
     }
     let unread = kind == UNREAD;
@@ -208,7 +261,7 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         return;
     }
     if unread {
-        fresh.at += proxied::header(fresh, payload);
+        fresh.at += proxied::header(direction, fresh, payload);
         if fresh.at >= fresh.end {
             return;
         }
@@ -225,8 +278,12 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         let state = if kind == TLS { state } else { TLS };
         tls::read_in(state, phase, direction, fresh, payload);
     } else if speaks == HTTP2 {
-        http2::read_in(direction, fresh, payload);
+        payload.frames(false, direction, fresh);
     } else {
+        if unread {
+            // If this was the beginning of a preface of HTTP/2 nobody knows where its frames begin.
+            direction.rest = LOST;
+        }
         // What follows an answer is mostly the next request, but may be the rest of an upload that was answered early.
         let is_rest = kind == HTTP1 && !fresh.gap && !http1::may_be_method(fresh, payload);
         direction.words.begins |= u32::from(!is_rest);
@@ -247,6 +304,11 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
     *black_box(&mut direction.words) = nothing();
     let kind = protocol(state);
     let busy = phase == BUSY;
+    if sends_only(state) {
+        (direction.rest, direction.have) = (LOST, 0);
+        direction.words.answers |= 1;
+        return;
+    }
     if kind == OPAQUE || (!busy && (kind == HTTP1 || kind == LINES)) {
         direction.words.answers |= u32::from(kind == OPAQUE && state & ONE_WAY != 0);
         return;
@@ -262,12 +324,19 @@ pub fn read_out(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh,
         let state = if kind == TLS { state } else { TLS };
         tls::read_out(state, phase, direction, fresh, ticket, payload);
     } else if kind == HTTP2 || (unread && !busy && http2::is_settings(fresh, payload)) {
-        http2::read_out(direction, fresh, payload);
-    } else if kind == HTTP1 || (unknown && http1::is_answer(fresh, payload)) {
+        payload.frames(true, direction, fresh);
+    } else if (unknown || kind == HTTP1) && http1::read_out(state, direction, fresh, payload) {
         direction.words.clears |= PROTOCOL;
         direction.words.sets |= HTTP1;
-        http1::read_out(direction, fresh, payload);
+    } else if (unknown || kind == HTTP1) && http2::is_settings(fresh, payload) {
+        // What has come in was a piece of the preface. Streams are known from where both sides' frames are found again.
+        direction.rest = LOST;
+        direction.words.ends |= 1;
+        direction.words.clears |= PROTOCOL;
+        direction.words.sets |= HTTP2;
     } else {
+        // What looks like a method is one of another protocol's.
+        direction.words.clears |= PROTOCOL;
         direction.words.sets |= LINES;
         direction.words.answers |= 1;
     }

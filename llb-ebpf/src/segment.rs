@@ -1,7 +1,10 @@
 //! What matters of a packet: where its TCP payload is.
 
-use aya_ebpf::programs::SkBuffContext;
-use llb_common::wire::Payload;
+use aya_ebpf::{bindings::__sk_buff, programs::SkBuffContext};
+use llb_common::{
+    abi::Direction,
+    wire::{Fresh, Payload, read_frames},
+};
 
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
@@ -14,8 +17,9 @@ pub const TCP_OFFSET_AT: usize = 12;
 const TCP_FLAGS_AT: usize = 13;
 const TCP_RST: u8 = 4;
 
-/// Where its sequence number lies.
+/// Where its sequence number lies, and the one that it acknowledges.
 const TCP_SEQ_AT: usize = 4;
+const TCP_ACK_AT: usize = 8;
 
 /// What matters of a TCP segment.
 #[derive(Clone, Copy)]
@@ -26,10 +30,12 @@ pub struct Segment {
     pub len: u32,
     /// The sequence number of its first byte.
     pub seq: u32,
+    /// The sequence number up to which its sender has received.
+    pub ack: u32,
     pub reset: bool,
 }
 
-const NOTHING: Segment = Segment { at: 0, len: 0, seq: 0, reset: false };
+const NOTHING: Segment = Segment { at: 0, len: 0, seq: 0, ack: 0, reset: false };
 
 /// What a datagram is: no segment.
 const DATAGRAM: Segment = Segment { at: u32::MAX, ..NOTHING };
@@ -59,6 +65,59 @@ impl Payload for Bytes<'_> {
     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
         self.ctx.load::<[u8; N]>((self.at + at) as usize).ok()
     }
+
+    #[inline(always)]
+    fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh) {
+        let frames = if out { llb_frames_out } else { llb_frames_in };
+        let (at, end) = (self.at + fresh.at, self.at + fresh.end);
+        // SAFETY: the context is that of the program's run, and the direction is a whole one.
+        unsafe { frames(self.ctx.skb.skb, &raw mut *direction, at, end, fresh.gap.into()) };
+    }
+}
+
+/// [`read_frames`] of what comes in, from `at` up to `end` of the packet. A global function: the verifier takes it for itself, and
+/// not once for each way to it.
+///
+/// # Safety
+/// `ctx` is a program's, and `direction` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_frames_in(
+    ctx: *mut __sk_buff,
+    direction: *mut Direction,
+    at: u32,
+    end: u32,
+    gap: u32,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { frames(false, ctx, direction, Fresh { at, end, gap: gap != 0 }) }
+}
+
+/// The same of what goes out.
+///
+/// # Safety
+/// `ctx` is a program's, and `direction` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_frames_out(
+    ctx: *mut __sk_buff,
+    direction: *mut Direction,
+    at: u32,
+    end: u32,
+    gap: u32,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { frames(true, ctx, direction, Fresh { at, end, gap: gap != 0 }) }
+}
+
+/// # Safety
+/// As of [`llb_frames_in`].
+#[inline(always)]
+unsafe fn frames(out: bool, ctx: *mut __sk_buff, direction: *mut Direction, fresh: Fresh) -> u32 {
+    // SAFETY: the caller's promise.
+    let Some(direction) = (unsafe { direction.as_mut() }) else { return 0 };
+    read_frames(out, direction, fresh, &Bytes { ctx: &SkBuffContext::new(ctx), at: 0 });
+    0
 }
 
 /// A cgroup's packets begin with the IP header. Those with IPv4 options, IPv6 extension headers, or headers that are not
@@ -82,16 +141,17 @@ pub fn segment(ctx: &SkBuffContext) -> Segment {
     }
     // Constant offsets in either case: the verifier wants to see them.
     let read = |ip_len: usize| {
-        let seq = [0, 1, 2, 3].map(|place| byte(ip_len + TCP_SEQ_AT + place));
-        segment_of(ctx, ip_len, seq, byte(ip_len + TCP_OFFSET_AT), byte(ip_len + TCP_FLAGS_AT))
+        let number = |at: usize| [0, 1, 2, 3].map(|place| byte(ip_len + at + place));
+        segment_of(ctx, ip_len, [number(TCP_SEQ_AT), number(TCP_ACK_AT)], byte(ip_len + TCP_OFFSET_AT), byte(ip_len + TCP_FLAGS_AT))
     };
     if ip_len == IPV4_LEN { read(IPV4_LEN) } else { read(IPV6_LEN) }
 }
 
 #[inline(always)]
-fn segment_of(ctx: &SkBuffContext, ip_len: usize, seq: [u8; 4], offset: u8, flags: u8) -> Segment {
+fn segment_of(ctx: &SkBuffContext, ip_len: usize, numbers: [[u8; 4]; 2], offset: u8, flags: u8) -> Segment {
     let at = ip_len as u32 + u32::from(offset >> 4) * 4;
-    Segment { at, len: ctx.len().saturating_sub(at), seq: u32::from_be_bytes(seq), reset: flags & TCP_RST != 0 }
+    let [seq, ack] = numbers.map(u32::from_be_bytes);
+    Segment { at, len: ctx.len().saturating_sub(at), seq, ack, reset: flags & TCP_RST != 0 }
 }
 
 #[inline(always)]
@@ -104,8 +164,8 @@ fn segment_slowly(ctx: &SkBuffContext) -> Segment {
         Err(_) => return NOTHING,
     }
     match ctx.load::<[u8; TCP_LEN]>(ip_len) {
-        Ok([_, _, _, _, a, b, c, d, _, _, _, _, offset, flags, ..]) => {
-            segment_of(ctx, ip_len, [a, b, c, d], offset, flags)
+        Ok([_, _, _, _, a, b, c, d, e, f, g, h, offset, flags, ..]) => {
+            segment_of(ctx, ip_len, [[a, b, c, d], [e, f, g, h]], offset, flags)
         }
         _ => NOTHING,
     }

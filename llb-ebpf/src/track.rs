@@ -128,12 +128,14 @@ pub fn ingress(ctx: &SkBuffContext) {
         return;
     }
     let Some(fresh) = wire::advance(&mut conn.inward, segment.seq, segment.len) else { return };
+    wire::note_ack(conn, segment.ack);
     wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh, &Bytes { ctx, at: segment.at });
     let words = black_box(&mut conn.inward).words;
     if words.matter(conn.state) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
-        take_surely(conn, |conn| track::heard_in(conn, &words, now), now);
+        let alive = if conn.phase == BUSY { alive(conn.seat) } else { 0 };
+        take_surely(conn, |conn| track::heard_in(conn, &words, alive, now), now);
     }
 }
 
@@ -233,6 +235,13 @@ fn follow(conn: &mut Conn, cookie: impl Fn() -> u64) {
 fn begun(index: u32) -> u64 {
     // SAFETY: a word of SEATS.
     maps::seat(index).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).begun) })
+}
+
+/// [`Seat::alive`]
+#[inline(always)]
+fn alive(index: u32) -> u64 {
+    // SAFETY: a word of SEATS.
+    maps::seat(index).map_or(0, |seat| unsafe { kernel::read(&raw const (*seat).alive) })
 }
 
 /// What a connection that has waited in line brings along. It is no progress of its worker's, which has had it since the choice

@@ -1,12 +1,14 @@
 //! From what a segment says to a step.
 
+use core::hint::black_box;
+
 use super::{BUSY, Delta, FRESH, IDLE, Phase, Step, bytes_in, bytes_out, nothing, settles};
 use crate::{
     abi::{Conn, Words},
     track::HASTY_NS,
     wire::{
-        self, ALERT, ALONE, ANSWERED, COUNTED, HTTP2, LINES, ONE_WAY, OPAQUE, SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE,
-        protocol,
+        self, ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP2, LINES, ONE_WAY, OPAQUE, REPLIED, SENDS, SHAKES, SPOKEN,
+        STREAMS_AT, TLS, UNSURE, protocol, sends_only,
     },
 };
 
@@ -21,20 +23,23 @@ const UNANSWERED_NS: u64 = 1_000_000_000;
 /// The time between two signs of life that an opaque connection shows, ns: each is written where other CPUs read.
 const SIGN_NS: u64 = 1_000_000;
 
-/// New payload has come in.
+/// New payload has come in. `alive` is [`crate::abi::Seat::alive`] of the connection's seat.
 #[must_use]
 #[inline(always)]
-pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
+pub fn heard_in(conn: &Conn, words: &Words, alive: u64, now: u64) -> Option<Step> {
     let state = conn.state & !words.clears | words.sets;
     if conn.phase > BUSY {
         return None;
     }
-    if words.opaque != 0 {
-        return Some(give_up(conn, now));
-    }
     let kind = protocol(state);
     if kind == HTTP2 {
         return streams_in(conn, state, words, now);
+    }
+    if words.opaque != 0 {
+        return Some(give_up(conn, now));
+    }
+    if sends_only(state) {
+        return sends_on(conn, state, words, now);
     }
     if is_shaken(conn, state) {
         // What has come with the end of the handshake takes its place.
@@ -47,9 +52,15 @@ pub fn heard_in(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
             let delta = Delta { begun: 1, ended: 1, answered: 1, untimed: 1, ..nothing() };
             return Some(Step { phase: Phase::Busy, state: state & !UNSURE | ANSWERED, since: now, delta });
         }
-        if kind == LINES && state & ANSWERED == 0 && now.saturating_sub(conn.since) >= ONE_WAY_NS {
+        let is_late = now.saturating_sub(conn.since) >= ONE_WAY_NS;
+        if kind == LINES && state & ANSWERED == 0 && is_late {
             let step = give_up(conn, now);
             return Some(Step { state: step.state | ONE_WAY, ..step });
+        }
+        // The client goes on without the answer, and so does the worker: nobody waits for it.
+        if matches!(kind, LINES | TLS) && state & ANSWERED != 0 && is_late && conn.ticket < alive {
+            let delta = Delta { ended: 1, ticket: conn.ticket, ..nothing() };
+            return Some(Step { phase: Phase::Idle, state: state | SENDS, since: now, delta });
         }
     }
     let step = if words.begins == 0 { None } else { bytes_in(conn, now) };
@@ -65,6 +76,9 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
         return None;
     }
     let kind = protocol(state);
+    if sends_only(state) {
+        return Some(replied(state, now));
+    }
     if kind == OPAQUE && state & ONE_WAY != 0 {
         // It was a slow upload, or a request behind others: its client asks, and is answered.
         let Conn { ticket, born, .. } = *conn;
@@ -76,14 +90,14 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
         let due = now.saturating_sub(conn.since) >= SIGN_NS;
         return due.then_some(Step { phase: Phase::Idle, state, since: now, delta });
     }
+    if kind == HTTP2 && (conn.phase != BUSY || protocol(conn.state) == HTTP2) {
+        return streams_out(conn, state, words, now);
+    }
     if words.opaque != 0 && words.answers == 0 {
         return Some(give_up(conn, now));
     }
-    if kind == HTTP2 {
-        return streams_out(conn, state, words, now);
-    }
     if conn.phase == BUSY && (words.ends != 0 || is_shaken(conn, state)) {
-        // What had begun was a handshake.
+        // What had begun was a handshake, or a preface.
         let delta = Delta { ended: 1, alive: 1, ticket: conn.ticket, ..nothing() };
         return Some(Step { phase: Phase::Idle, state, since: now, delta });
     }
@@ -98,6 +112,29 @@ pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     let (errors, untimed) = (u64::from(words.error != 0), u64::from(words.untimed | words.opaque != 0));
     let state = if words.opaque != 0 { OPAQUE } else { state | ANSWERED };
     Some(Step { state, delta: Delta { errors, untimed, ..step.delta }, ..step })
+}
+
+/// A client that waits for no answers sends again. Once without an answer is a request that may be answered yet, twice is not.
+#[inline(always)]
+fn sends_on(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
+    let is_first = state & ASKED == 0;
+    if words.begins == 0 || (!is_first && now.saturating_sub(conn.since) < ONE_WAY_NS) {
+        return restated(conn, state);
+    }
+    let state = if is_first { state | ASKED } else { state & !(REPLIED | ASKED) };
+    Some(Step { phase: Phase::Idle, state, since: now, delta: nothing() })
+}
+
+/// A client that waits for no answers gets one. The first is one of many that it has not waited for, as to a ping. If what
+/// comes next is answered as well, or one answer comes after the other, its requests count again. Without a branch: the
+/// kernel's verifier would follow each way of it to the end.
+#[inline(always)]
+fn replied(state: u32, now: u64) -> Step {
+    let (has_replied, has_asked) = (black_box(u32::from(state & REPLIED != 0)), u32::from(state & ASKED != 0));
+    let one = u64::from((has_replied ^ 1) | has_asked);
+    let delta = Delta { begun: one, ended: one, answered: one, untimed: one, alive: 1, ..nothing() };
+    let state = (state | REPLIED) & !((SENDS | REPLIED | ASKED) * has_replied);
+    Step { phase: Phase::Idle, state, since: now, delta }
 }
 
 /// Whether the handshake that a connection is in is over in this state.
@@ -132,7 +169,9 @@ const STREAMS_MAX: u32 = u16::MAX as u32;
 fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
     let before = conn.state >> STREAMS_AT;
     let begun = words.begins.min(STREAMS_MAX - before);
-    let ended = words.ends.min(before + begun);
+    // Some of those before may have ended where it could not be read.
+    let lost = if words.opaque != 0 { before } else { 0 };
+    let ended = words.ends.saturating_add(lost).min(before + begun);
     let left = before + begun - ended;
     let mut state = state & !(STREAMS_MAX << STREAMS_AT) | left << STREAMS_AT;
     if begun != 0 {
@@ -155,7 +194,7 @@ fn streams_in(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> 
 #[inline(always)]
 fn streams_out(conn: &Conn, state: u32, words: &Words, now: u64) -> Option<Step> {
     let before = conn.state >> STREAMS_AT;
-    let ended = words.ends.min(before);
+    let ended = if words.opaque != 0 { before } else { words.ends.min(before) };
     let timed = words.answers != 0 && before == 1 && state & ALONE != 0 && state & COUNTED == 0;
     let counted = u32::from(timed || (before != 0 && state & COUNTED != 0));
     let untimed = ended.saturating_sub(counted);

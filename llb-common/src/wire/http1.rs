@@ -1,6 +1,6 @@
 //! HTTP/1: methods, and status lines.
 
-use super::{Fresh, Payload};
+use super::{ANSWERED, Fresh, HTTP1, Payload};
 use crate::abi::Direction;
 
 /// The first four bytes of the methods that are in use, WebDAV's too.
@@ -38,19 +38,15 @@ pub(super) fn may_be_method(fresh: Fresh, payload: &impl Payload) -> bool {
 /// The length of "HTTP/1.1 100 Continue" and the empty line that follows.
 const CONTINUE: u32 = 25;
 
-/// Whether it begins with a status line.
+/// What goes out while a request is in flight. An interim answer is none, but for a switch to another protocol. False if it is
+/// no answer of HTTP/1, on a connection that has had none.
 #[inline(always)]
-pub(super) fn is_answer(fresh: Fresh, payload: &impl Payload) -> bool {
-    matches!(payload.load::<7>(fresh.at), Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.']))
-}
-
-/// What goes out while a request is in flight. An interim answer is none, but for a switch to another protocol.
-#[inline(always)]
-pub(super) fn read_out(direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
+pub(super) fn read_out(state: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) -> bool {
     let words = &mut direction.words;
     let Some(mut code) = status(fresh.at, payload) else {
-        words.answers |= 1;
-        return;
+        let is_known = super::protocol(state) == HTTP1 && state & ANSWERED != 0;
+        words.answers |= u32::from(is_known);
+        return is_known;
     };
     // The answer itself may be right behind.
     let is_followed = code == *b"100" && fresh.end - fresh.at > CONTINUE;
@@ -60,6 +56,7 @@ pub(super) fn read_out(direction: &mut Direction, fresh: Fresh, payload: &impl P
     words.opaque |= u32::from(code == *b"101");
     words.answers |= u32::from(code[0] != b'1' || code == *b"101");
     words.error |= u32::from(code[0] == b'5');
+    true
 }
 
 /// The status code of a status line.

@@ -1,6 +1,6 @@
 //! HTTP/2 in the clear: which frames begin and end streams.
 
-use super::{Fresh, HTTP2, Payload, headers};
+use super::{Fresh, HTTP2, Header, LOST, Payload, headers};
 use crate::abi::Direction;
 
 /// The first four bytes of a client's preface.
@@ -16,9 +16,17 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 
-/// Frames that are read of one segment: more make the connection opaque. A large segment holds four frames of the usual
-/// 16 KiB; those of many small streams come in smaller segments.
+/// Frames that are read of one segment. A large segment holds four frames of the usual 16 KiB; those of many small streams
+/// come in smaller segments. What follows more is not known, as after a gap, until a segment begins like a frame.
 const FRAMES: u32 = 12;
+
+/// The longest frame, and the last type, that a segment may begin with to be taken for the beginning of a frame: nobody sends
+/// longer ones unless asked to.
+const LIKELY_MAX: u64 = 1 << 14;
+const LIKELY_TYPE: u8 = 9;
+
+/// How far ahead of the streams that are known such a frame's may be.
+const LIKELY_AHEAD: u32 = 1 << 16;
 
 /// Whether the server's first bytes are its settings, which it need not wait with.
 #[inline(always)]
@@ -59,24 +67,66 @@ struct Frame {
     stream: u32,
 }
 
+impl Frame {
+    #[inline(always)]
+    fn of(header: Header) -> Self {
+        let stream = ((header.front as u32) << 8 | u32::from(header.last)) & 0x7fff_ffff;
+        Frame { kind: (header.front >> 32) as u8, flags: (header.front >> 24) as u8, stream }
+    }
+
+    /// Clients begin odd streams, and of those frames that matter each has one.
+    #[inline(always)]
+    fn is_possible(&self) -> bool {
+        self.stream & 1 != 0 || !matches!(self.kind, DATA | HEADERS | RST_STREAM)
+    }
+}
+
 #[inline(always)]
 fn read(direction: &mut Direction, fresh: Fresh, payload: &impl Payload, each: impl Fn(&mut Direction, Frame)) {
     direction.words.sets |= HTTP2;
-    let is_read = !fresh.gap
-        && headers::<HEADER>(direction, fresh, payload, FRAMES, |direction, header| {
-            if (header.front >> 32) as u32 == PREFACE {
-                direction.rest = PREFACE_REST;
-                return true;
-            }
-            direction.rest = (header.front >> 40) as u32;
-            let stream = ((header.front as u32) << 8 | u32::from(header.last)) & 0x7fff_ffff;
-            let frame = Frame { kind: (header.front >> 32) as u8, flags: (header.front >> 24) as u8, stream };
-            // Clients begin odd streams, and of those frames that matter each has one.
-            let is_odd = frame.stream & 1 != 0 || !matches!(frame.kind, DATA | HEADERS | RST_STREAM);
-            if is_odd {
-                each(direction, frame);
-            }
-            is_odd
-        });
-    direction.words.opaque |= u32::from(!is_read);
+    direction.words.opaque |= u32::from(fresh.gap);
+    let is_lost = fresh.gap || direction.rest == LOST;
+    if is_lost && !begins_frame(direction.last, fresh, payload) {
+        lose(direction);
+        return;
+    }
+    if is_lost {
+        (direction.rest, direction.have) = (0, 0);
+    }
+    let is_read = headers::<HEADER>(direction, fresh, payload, FRAMES, |direction, header| {
+        if (header.front >> 32) as u32 == PREFACE {
+            direction.rest = PREFACE_REST;
+            return true;
+        }
+        direction.rest = (header.front >> 40) as u32;
+        let frame = Frame::of(header);
+        let is_one = frame.is_possible();
+        if is_one {
+            each(direction, frame);
+        }
+        is_one
+    });
+    if !is_read {
+        lose(direction);
+    }
+}
+
+/// Where the next frame begins is not known, nor what else has been said.
+#[inline(always)]
+fn lose(direction: &mut Direction) {
+    (direction.rest, direction.have) = (LOST, 0);
+    direction.words.opaque |= 1;
+}
+
+/// Whether a segment begins like a frame of a connection on which stream `last` has been seen.
+#[inline(always)]
+fn begins_frame(last: u32, fresh: Fresh, payload: &impl Payload) -> bool {
+    let Some(bytes) = payload.load::<HEADER>(fresh.at) else { return false };
+    let [front @ .., last_byte] = bytes;
+    let header = Header { front: u64::from_be_bytes(front), last: last_byte };
+    let frame = Frame::of(header);
+    header.front >> 40 <= LIKELY_MAX
+        && frame.kind <= LIKELY_TYPE
+        && frame.is_possible()
+        && frame.stream < last.saturating_add(LIKELY_AHEAD)
 }

@@ -65,8 +65,11 @@ impl Talk {
         let words = direction.words;
         *(if out { &mut self.conn.outward } else { &mut self.conn.inward }) = direction;
         self.ticket = learnt(&words, self.ticket).unwrap_or(self.ticket);
-        let heard = if out { heard_out } else { heard_in };
-        let step = heard(&self.conn, &words, self.now);
+        let step = if out {
+            heard_out(&self.conn, &words, self.now)
+        } else {
+            heard_in(&self.conn, &words, self.seat.alive, self.now)
+        };
         assert!(
             words.matter(conn.state) || step.is_none_or(|step| step.delta == Delta { alive: 1, ..Delta::default() })
         );
@@ -80,7 +83,15 @@ impl Talk {
         self.segment(out, seq, bytes)
     }
 
+    /// The client sends before it has received the last of what has gone out.
+    fn blind(&mut self, bytes: impl AsRef<[u8]>) -> Delta {
+        let ack = self.sent[1].wrapping_sub(1);
+        note_ack(&mut self.conn, ack);
+        self.says(false, bytes.as_ref())
+    }
+
     fn client(&mut self, bytes: impl AsRef<[u8]>) -> Delta {
+        note_ack(&mut self.conn, self.sent[1]);
         self.says(false, bytes.as_ref())
     }
 
@@ -195,6 +206,21 @@ fn what_never_answers_is_one_way() {
     talk.assert(1, 0, 0, 0);
 }
 
+/// A method that HTTP/1 has too, and an answer that it has not.
+#[test]
+fn what_is_not_answered_in_http_is_none() {
+    let mut talk = Talk::new();
+    talk.client("CONNECT\naccept-version:1.2\n\n\0");
+    talk.server("CONNECTED\nversion:1.2\n\n\0");
+    talk.assert(0, 1, 0, 0);
+    talk.client("SEND\ndestination:/a\n\na\0");
+    talk.now += track::ONE_WAY_NS;
+    talk.assert(1, 1, 0, 0);
+    seen_waiting(&mut talk);
+    talk.client("SEND\ndestination:/a\n\nb\0");
+    talk.assert(0, 1, 0, 0);
+}
+
 #[test]
 fn what_answers_in_the_end_is_not_one_way() {
     let mut talk = Talk::new();
@@ -248,6 +274,55 @@ fn a_proxys_header_is_no_request() {
 }
 
 #[test]
+fn a_proxys_header_is_found_in_pieces() {
+    for header in [V1, V2] {
+        for cut in 1..header.len() {
+            let mut talk = Talk::new();
+            talk.client(&header[..cut]);
+            talk.now += track::ONE_WAY_NS;
+            talk.client(&header[cut..]);
+            talk.assert(0, 0, 0, 0);
+            for answered in 0..3 {
+                talk.client("GET / HTTP/1.1\r\n\r\n");
+                talk.assert(1, answered, 0, answered);
+                talk.server("HTTP/1.1 500 No\r\n\r\n");
+            }
+            talk.assert(0, 3, 0, 3);
+        }
+        let mut talk = Talk::new();
+        for byte in header {
+            talk.client([*byte]);
+            talk.assert(0, 0, 0, 0);
+        }
+        talk.client(record(22, 500));
+        talk.server(records(&[(22, 122), (20, 1), (23, 30), (23, 900), (23, 280), (23, 69)]));
+        talk.client(records(&[(20, 1), (23, 69)]));
+        talk.assert(0, 0, 0, 0);
+    }
+    // The request comes with the end of the header.
+    let mut talk = Talk::new();
+    talk.client(&V2[..20]);
+    talk.client([&V2[20..], b"GET / HTTP/1.1\r\n\r\n"].concat());
+    talk.assert(1, 0, 0, 0);
+    talk.server("HTTP/1.1 500 No\r\n\r\n");
+    talk.assert(0, 1, 0, 1);
+}
+
+#[test]
+fn what_begins_like_a_proxys_header_is_a_request() {
+    for (first, rest) in
+        [("P", "OST / HTTP/1.1\r\n\r\n"), ("PR", "OPFIND / HTTP/1.1\r\n\r\n"), ("\r\n", "GET / HTTP/1.1\r\n\r\n")]
+    {
+        let mut talk = Talk::new();
+        talk.client(first);
+        talk.client(rest);
+        talk.assert(1, 0, 0, 0);
+        talk.server("HTTP/1.1 500 No\r\n\r\n");
+        talk.assert(0, 1, 0, 1);
+    }
+}
+
+#[test]
 fn behind_a_proxys_header_all_is_read() {
     for header in [V1, V2] {
         let mut talk = Talk::new();
@@ -277,6 +352,88 @@ fn a_line_is_answered_by_a_line() {
         talk.now += 2 * track::ONE_WAY_NS;
         talk.server("pong\r\n");
         talk.assert(0, answered, 0, 0);
+    }
+}
+
+/// A connection that has had an answer, in the clear and in TLS.
+fn answered() -> [Talk; 2] {
+    let mut lines = Talk::new();
+    lines.server("220 a greeting\r\n");
+    let mut tls = Talk::new();
+    tls.client(record(22, 500));
+    tls.server(records(&[(22, 122), (20, 1), (23, 30), (23, 900), (23, 280), (23, 69)]));
+    tls.client(records(&[(20, 1), (23, 69)]));
+    tls.server(records(&[(23, 250), (23, 250)]));
+    tls.client(record(23, 100));
+    tls.server(record(23, 190));
+    for talk in [&lines, &tls] {
+        talk.assert(0, 1, 0, 0);
+    }
+    [lines, tls]
+}
+
+/// As userspace does when it has seen the worker wait.
+fn seen_waiting(talk: &mut Talk) {
+    let mark = track::mark_at(talk.seat.begun);
+    (talk.seat.alive, talk.seat.passed) = (mark.alive, mark.passed);
+}
+
+#[test]
+fn messages_that_want_no_answer_hold_no_request() {
+    for mut talk in answered() {
+        talk.client(record(23, 60));
+        talk.assert(1, 1, 0, 0);
+        talk.now += track::ONE_WAY_NS;
+        talk.client(record(23, 60));
+        talk.assert(1, 1, 0, 0);
+        seen_waiting(&mut talk);
+        talk.client(record(23, 60));
+        talk.assert(0, 1, 0, 0);
+        talk.now += track::ONE_WAY_NS;
+        for answered in 1..5 {
+            // A ping is answered, and the messages go on.
+            for _ in 0..3 {
+                talk.client(record(23, 60));
+                talk.now += track::ONE_WAY_NS;
+                talk.assert(0, answered, 0, 0);
+            }
+            assert_eq!(talk.server(record(23, 20)).untimed, 1);
+            talk.assert(0, answered + 1, 0, 0);
+        }
+        // From here on each is answered.
+        talk.client(record(23, 60));
+        talk.server(record(23, 60));
+        talk.assert(0, 6, 0, 0);
+        for answered in 6..9 {
+            talk.client(record(23, 60));
+            talk.assert(1, answered, 0, 0);
+            talk.server(record(23, 60));
+        }
+        talk.close(Closer::Client);
+        talk.assert(0, 9, 0, 0);
+    }
+}
+
+/// A worker that does not go on is not free because its client does.
+#[test]
+fn messages_to_a_worker_that_stands_still_are_in_flight() {
+    for mut talk in answered() {
+        seen_waiting(&mut talk);
+        for _ in 0..5 {
+            talk.client(record(23, 60));
+            talk.now += 2 * track::ONE_WAY_NS;
+        }
+        talk.assert(1, 1, 0, 0);
+        talk.server(record(23, 60));
+        talk.assert(0, 2, 0, 0);
+        // Nor are the pieces of an upload messages.
+        talk.client(record(23, 60));
+        seen_waiting(&mut talk);
+        for _ in 0..5 {
+            talk.now += 2 * track::ONE_WAY_NS;
+            talk.client(record(23, 1_300));
+        }
+        talk.assert(1, 2, 0, 0);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, HALF, LOST, NO_TICKETS, PAIR,
-    Payload, SHAKES, SPOKEN, TICKETED, TLS, TLS13, UNSURE, headers,
+    Payload, SHAKES, SHORT, SPOKEN, TICKETED, TLS, TLS13, UNSURE, headers,
 };
 use crate::abi::{Direction, Words};
 
@@ -46,9 +46,9 @@ fn is_control(state: u32, len: u32) -> bool {
 /// What a client sends.
 #[inline(always)]
 pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
-    // Of a request under way nothing needs to be read, unless its answer may be out already.
-    let needed = state & FINISHED == 0 || phase != BUSY || state & (SHAKES | UNSURE) != 0;
-    read(state, needed, direction, fresh, payload, |direction, kind, len| {
+    let busy = phase == BUSY && state & SHAKES == 0;
+    read(state, true, direction, fresh, payload, |direction, kind, len| {
+        let is_rest = kind == DATA && state & FINISHED != 0 && is_rest(busy, direction, len);
         let words = &mut direction.words;
         let state = state & !words.clears | words.sets;
         if kind == ALERT_RECORD {
@@ -57,7 +57,9 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
             enciphers(state, CIPHER_IN, words);
         } else if kind != DATA {
         } else if state & FINISHED != 0 {
-            words.begins |= u32::from(!is_control(state, len));
+            // Of what comes while a request is under way only the short may be messages of their own.
+            let may_begin = !is_rest && (!busy || len < SHORT || state & UNSURE != 0);
+            words.begins |= u32::from(may_begin && !is_control(state, len));
             if state & TLS13 != 0 && len == GOODBYE {
                 words.sets |= ALERT;
             }
@@ -77,6 +79,28 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
             words.begins |= u32::from(!is_control(state, len));
         }
     });
+}
+
+/// In a client's [`Direction::last`]: its last two records of the same request were long and of this length, as those of an
+/// upload are, all but the last.
+const RUN: u32 = 1 << 31;
+
+/// In the same: its present segment was sent before all that has gone out was received ([`super::note_ack`]).
+pub(super) const BLIND: u32 = 1 << 30;
+
+/// A record of less is no piece of a large upload.
+const PIECE_MIN: u32 = 1_000;
+
+/// Whether a client's record is of an upload that has been answered already: nothing is under way, and the upload has not
+/// shown its end, a record of another length; or the client has sent it without having seen the answer.
+#[inline(always)]
+fn is_rest(busy: bool, direction: &mut Direction, len: u32) -> bool {
+    let (runs, blind, last) = (direction.last & RUN, direction.last & BLIND, direction.last & !(RUN | BLIND));
+    let is_under_way = busy || direction.words.begins != 0;
+    let repeats = len == last && (is_under_way || runs != 0);
+    let goes_on = len >= PIECE_MIN && (repeats || (blind != 0 && !is_under_way));
+    direction.last = blind | if goes_on { len | RUN } else { len };
+    !is_under_way && (runs != 0 || goes_on)
 }
 
 /// The handshake is over, or nothing beside the request that has come with it.

@@ -275,3 +275,48 @@ fn tls_records_are_found_wherever_segments_end() {
         talk.assert(0, 1, 0, 0);
     }
 }
+
+#[test]
+fn the_rest_of_an_upload_that_is_answered_early_is_no_request() {
+    let [_, mut talk] = answered();
+    talk.client(record(23, 300));
+    for _ in 0..3 {
+        talk.client(record(23, 16_401));
+    }
+    talk.server(record(23, 200));
+    for len in [16_401, 16_401, 5_000] {
+        talk.client(record(23, len));
+        talk.assert(0, 2, 0, 0);
+    }
+    for answered in 2..5 {
+        talk.client(record(23, 300));
+        talk.assert(1, answered, 0, 0);
+        talk.server(record(23, 200));
+    }
+    // Requests that are alike are no upload.
+    for answered in 5..8 {
+        talk.client(record(23, 1_500));
+        talk.assert(1, answered, 0, 0);
+        talk.server(record(23, 200));
+    }
+    talk.assert(0, 8, 0, 0);
+}
+
+/// Its head is answered, and the client learns that while it sends on.
+#[test]
+fn the_body_of_an_upload_whose_head_is_answered_is_no_request() {
+    let [_, mut talk] = answered();
+    talk.client(record(23, 300));
+    talk.server(record(23, 200));
+    talk.blind(record(23, 16_401));
+    for len in [16_401, 16_401, 5_000] {
+        talk.client(record(23, len));
+        talk.assert(0, 2, 0, 0);
+    }
+    talk.client(record(23, 300));
+    talk.assert(1, 2, 0, 0);
+    talk.server(record(23, 200));
+    // Who asks for more in HTTP/2 before all has come asks.
+    talk.blind(record(23, 60));
+    talk.assert(1, 3, 0, 0);
+}

@@ -52,15 +52,18 @@ impl Engine {
         let figures = format!("new: {new}; old: {old}");
         let in_the_end = || is_slower(&new, &old).or_else(|| is_silent(&new, &old)).filter(|_| now >= until);
         let worse = fails_more(&new, &old).or_else(in_the_end);
-        let (said, effects) = match worse {
-            Some(worse) => (format!("generation {generation} {worse}"), self.lives.canary_fails(&worse, now)),
-            None if now >= until => {
-                (format!("generation {generation} is no worse; {figures}"), self.lives.canary_passes(&figures, now))
+        let said = match worse {
+            Some(worse) => {
+                self.lives.canary_fails(&worse, now);
+                format!("generation {generation} {worse}")
             }
-            None => (format!("generation {generation} is watched; {figures}"), Vec::new()),
+            None if now >= until => {
+                self.lives.canary_passes(&figures, now);
+                format!("generation {generation} is no worse; {figures}")
+            }
+            None => format!("generation {generation} is watched; {figures}"),
         };
         self.canary.said = Some(said);
-        self.perform(effects, now);
     }
 
     fn tally(&self, worker: &Worker) -> Tally {

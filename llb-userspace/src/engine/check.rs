@@ -88,10 +88,7 @@ impl Engine {
     /// A worker that was asked has answered, or has not.
     pub(super) fn checked(&mut self, id: WorkerId, answer: Result<String, String>, now: Instant) {
         match answer {
-            Ok(said) => {
-                let effects = self.lives.answers(id, &said, now);
-                self.perform(effects, now);
-            }
+            Ok(said) => self.lives.answers(id, &said, now),
             Err(said) => {
                 if let Some(running) = self.running.get_mut(&id) {
                     running.check.said = Some(said);

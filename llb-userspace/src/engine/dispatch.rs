@@ -23,11 +23,11 @@ impl Engine {
         if self.rescue.takes(&event) {
             return;
         }
-        let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
+        match (event.kind, self.by_cgroup.get(&event.cgroup)) {
             (EventKind::Close, _) => self.lives.hears_close(event.cookie, now),
             (EventKind::Listen, Some(id)) => {
                 self.bound.listens(event.address);
-                self.lives.listens(*id, event.cookie, event.address, now)
+                self.lives.listens(*id, event.cookie, event.address, now);
             }
             (EventKind::Bind, Some(id)) => {
                 self.lives.binds(*id, event.address);
@@ -35,16 +35,14 @@ impl Engine {
                 if self.others.holder(event.address.0.port()).is_none() {
                     self.bound.binds(event.cookie, *id, event.address, now);
                 }
-                return;
             }
             (EventKind::Receive, Some(id)) => self.lives.receives(*id, event.cookie, event.address, now),
             (EventKind::Release, _) => {
                 self.bound.releases(event.cookie);
-                self.lives.releases(event.cookie, now)
+                self.lives.releases(event.cookie, now);
             }
-            (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => return,
-        };
-        self.perform(effects, now);
+            (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => {}
+        }
         let worker = self.by_cgroup.get(&event.cgroup).and_then(|id| self.lives.worker(*id));
         if event.kind == EventKind::Listen && worker.is_some_and(|worker| worker.state != State::Serving) {
             // Whoever is not ready is expected: it must not be given connections past the selector.
@@ -59,27 +57,17 @@ impl Engine {
                     tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
                 }
                 messages.iter().for_each(|message| self.lives.writes(id, message));
-                self.enter_notes();
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
-            Message::HungUp { id } => {
-                let effects = self.lives.hangs_up(id, now);
-                self.perform(effects, now);
-            }
+            Message::HungUp { id } => self.lives.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
                 let pid = self.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
-                self.ends(ExitRecord { id, pid, status, tail }, now);
+                self.ends(ExitRecord { id, pid, status, tail, reason: None }, now);
             }
             Message::Explained { record, held } => self.exited(record, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
-            Message::Accepts { id, cookie } => {
-                let effects = self.lives.accepts(id, cookie, now);
-                self.perform(effects, now);
-            }
-            Message::Queues { id, cookie, waiting } => {
-                let effects = self.lives.queues(id, cookie, waiting, now);
-                self.perform(effects, now);
-            }
+            Message::Accepts { id, cookie } => self.lives.accepts(id, cookie, now),
+            Message::Queues { id, cookie, waiting } => self.lives.queues(id, cookie, waiting, now),
             Message::Checked { id, answer } => self.checked(id, answer, now),
             Message::Memory { resident } => self.measured(resident),
             Message::Outside { id, outside } => self.found_outside(id, outside),
@@ -89,6 +77,8 @@ impl Engine {
             Message::Command { command, reply } => {
                 let (before, coming) = self.journal.subscribe();
                 let granted = self.command(command, now);
+                // What is done at once is told before who asked hears of it.
+                self.perform(now);
                 let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
                 drop(reply.send(begun));
             }
@@ -128,11 +118,10 @@ impl Engine {
         }
         self.lives.speaks(id);
         self.updater.hear(id, &report, now);
-        let effects = match report {
-            Report::Latency { .. } | Report::Pong { .. } => return,
+        match report {
+            Report::Latency { .. } | Report::Pong { .. } => {}
             Report::Ready => self.lives.says_ready(id, now),
             Report::Disconnect => self.lives.asks_to_leave(id, now),
-        };
-        self.perform(effects, now);
+        }
     }
 }

@@ -21,23 +21,22 @@ use crate::{
 };
 
 impl Engine {
-    pub(super) fn perform(&mut self, effects: Vec<Effect>, now: Instant) {
-        // A worker may say what changes nothing as often as it likes.
-        if effects.is_empty() {
-            return self.enter_notes();
-        }
-        // What is repeated while a worker drains changes no life.
-        let changes = effects.iter().any(|effect| !matches!(effect, Effect::CloseIdle { .. }));
-        if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
-            keeper.touch();
-        }
-        let (mut is_reconciled, mut is_reaped) = (false, false);
-        for effect in effects {
+    /// Does what there is to be done, and what that makes to be done.
+    pub(super) fn perform(&mut self, now: Instant) {
+        let (mut acts, mut changes, mut is_reconciled, mut is_reaped) = (false, false, false, false);
+        while let Some(effect) = self.lives.next_effect() {
+            // A worker may say what changes nothing as often as it likes, and what is repeated while it drains changes no life.
+            acts |= !matches!(effect, Effect::Note(_));
+            changes |= !matches!(effect, Effect::Note(_) | Effect::CloseIdle { .. });
             match effect {
-                Effect::Spawn { id, slot, generation, capture } => self.spawn(id, slot, generation, capture, now),
+                Effect::Note(note) => self.enter(note),
+                Effect::Spawn { id, slot, generation, capture } => {
+                    // One that could not be started has ended, and its slot's life goes on.
+                    is_reconciled &= self.spawn(id, slot, generation, capture, now);
+                }
                 Effect::Watch { id, cookie } => self.watch(id, cookie),
                 Effect::Check(id) => self.check(id),
-                // All that this turn has changed is in the registry already.
+                // All that has changed so far is in the registry already.
                 Effect::Seat { .. } | Effect::Withdraw { .. } if is_reconciled => {}
                 Effect::Seat { .. } | Effect::Withdraw { .. } => {
                     is_reconciled = true;
@@ -60,14 +59,18 @@ impl Engine {
                     is_reaped = true;
                     self.reap(id);
                 }
-                // Said by who knows how it ended.
-                Effect::GiveUp { .. } => {}
+                Effect::GiveUp { id, slot } => self.give_up(id, slot),
                 Effect::Up => self.announce(),
-                Effect::Fail(failure) => self.fail(&failure),
+                Effect::Fail(failure) => self.fail(failure),
                 Effect::Down => self.down = true,
             }
         }
-        self.enter_notes();
+        if !acts {
+            return;
+        }
+        if let Some(keeper) = self.record.as_mut().filter(|_| changes) {
+            keeper.touch();
+        }
         if is_reaped && !is_reconciled {
             self.arrange();
         }
@@ -86,20 +89,17 @@ impl Engine {
         format!("{serving} of {} workers serve{at}{reload}", self.lives.slots().count())
     }
 
-    fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) {
+    /// Whether a worker could be started.
+    fn spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool, now: Instant) -> bool {
         // Another's failure, of a moment ago, may have ended the fleet.
         if !self.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
-            let effects = self.lives.exited(id, now);
-            return self.perform(effects, now);
+            self.lives.exited(id, now);
+            return false;
         }
-        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return };
-        let effects = self.lives.spawn_failed(id, now);
-        if effects.contains(&Effect::Fail(Failure::Spawn { id })) {
-            self.failure.get_or_insert(error);
-        } else {
-            tracing::error!(%slot, "cannot replace a worker: {:#}", anyhow::Error::from(error));
-        }
-        self.perform(effects, now);
+        let Err(error) = self.try_spawn(id, slot, generation, capture) else { return true };
+        self.unspawned.insert(id, (slot, error));
+        self.lives.spawn_failed(id, now);
+        false
     }
 
     fn try_spawn(&mut self, id: WorkerId, slot: Slot, generation: Generation, capture: bool) -> Result<(), RunError> {
@@ -150,7 +150,6 @@ impl Engine {
         }
         // What it was trying to do is known only while its life is.
         let reason = self.lives.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, self));
-        self.enter_notes();
         if record.status.is_some_and(|status| status.success()) {
             let answered = self.lives.worker(id).map_or(0, |worker| {
                 let seats: Vec<Seat> = worker.seats().collect();
@@ -159,23 +158,28 @@ impl Engine {
             self.lives.ends_well(id, answered > 0, now);
         }
         self.keep_totals(id);
-        let effects = self.lives.exited(id, now);
-        let ExitRecord { status, tail, .. } = &record;
-        let failure = || RunError::Exited { slot, status: *status, reason, tail: tail.clone() };
-        if effects.contains(&Effect::Fail(Failure::Exited { id })) {
-            self.failure.get_or_insert_with(failure);
-        } else if effects.contains(&Effect::GiveUp { id, slot }) {
-            stderr::line(&format!(
-                "llb: slot {slot} stays empty until it is restarted or all are reloaded: {}",
-                failure()
-            ));
+        self.exit_records.insert(slot, ExitRecord { reason, ..record });
+        self.lives.exited(id, now);
+    }
+
+    /// How a worker ended that was not ready; none if it has never run.
+    fn exit_failure(&self, id: WorkerId) -> Option<RunError> {
+        let (slot, record) = self.exit_records.iter().find(|(_, record)| record.id == id)?;
+        let ExitRecord { status, reason, tail, .. } = record;
+        Some(RunError::Exited { slot: *slot, status: *status, reason: reason.clone(), tail: tail.clone() })
+    }
+
+    fn give_up(&self, id: WorkerId, slot: Slot) {
+        if let Some(failure) = self.exit_failure(id) {
+            stderr::line(&format!("llb: slot {slot} stays empty until it is restarted or all are reloaded: {failure}"));
         }
-        self.exit_records.insert(slot, record);
-        self.perform(effects, now);
     }
 
     /// The first process is gone; its children go too.
     fn reap(&mut self, id: WorkerId) {
+        if let Some((slot, error)) = self.unspawned.remove(&id) {
+            tracing::error!(%slot, "cannot replace a worker: {:#}", anyhow::Error::from(error));
+        }
         let Some(running) = self.running.remove(&id) else { return };
         self.by_cgroup.remove(&running.cgroup.id());
         self.updater.steering_mut().clear_slot(running.cgroup.id());
@@ -185,60 +189,66 @@ impl Engine {
         tokio::task::spawn_local(worker::reap(running));
     }
 
-    fn fail(&mut self, failure: &Failure) {
-        if let Failure::NotReady { id } = failure {
-            let slot = self.slot(*id);
-            let mut doing = self.running.get(id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
-            let listens = self.lives.worker(*id).is_some_and(|worker| !worker.listeners.is_empty());
-            let asked = self.running.get(id).and_then(|running| running.check.said.as_ref());
-            if let Some((said, path)) = asked.zip(self.config.ready_check.as_ref()) {
-                doing.push_str(&format!("; asked for {path} (--ready-check), {said}"));
-            } else if listens && self.config.ready_when == ReadyWhen::Accepting {
-                doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
-            }
-            let timeout = self.config.ready_timeout;
-            if self.config.ready_when == ReadyWhen::Ready && keeps_descriptors(&self.config.program) {
-                doing.push_str(&format!(
-                    ", and what {} starts does not get the report channel: run node itself, as in `node server.js`, \
-                     or say READY=1 on NOTIFY_SOCKET",
-                    self.config.program.display()
-                ));
-            }
-            let advice = diagnose::not_steered(*id, self).unwrap_or_else(|| {
-                "give it more time with --ready-timeout, or see docs/worker-contract.md for what llb waits for".into()
-            });
-            self.failure.get_or_insert(RunError::NotReady { slot, timeout, doing, advice });
+    fn fail(&mut self, failure: Failure) {
+        let error = match failure {
+            Failure::NotReady { id } => Some(self.not_ready(id)),
+            Failure::Exited { id } => self.exit_failure(id),
+            Failure::Spawn { id } => self.unspawned.remove(&id).map(|(_, error)| error),
+        };
+        self.failure = self.failure.take().or(error);
+    }
+
+    fn not_ready(&self, id: WorkerId) -> RunError {
+        let slot = self.slot(id);
+        let mut doing = self.running.get(&id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
+        let listens = self.lives.worker(id).is_some_and(|worker| !worker.listeners.is_empty());
+        let asked = self.running.get(&id).and_then(|running| running.check.said.as_ref());
+        if let Some((said, path)) = asked.zip(self.config.ready_check.as_ref()) {
+            doing.push_str(&format!("; asked for {path} (--ready-check), {said}"));
+        } else if listens && self.config.ready_when == ReadyWhen::Accepting {
+            doing.push_str(", but waits for no connection there (--ready-when listening does not ask for that)");
         }
+        let timeout = self.config.ready_timeout;
+        if self.config.ready_when == ReadyWhen::Ready && keeps_descriptors(&self.config.program) {
+            doing.push_str(&format!(
+                ", and what {} starts does not get the report channel: run node itself, as in `node server.js`, \
+                 or say READY=1 on NOTIFY_SOCKET",
+                self.config.program.display()
+            ));
+        }
+        let advice = diagnose::not_steered(id, self).unwrap_or_else(|| {
+            "give it more time with --ready-timeout, or see docs/worker-contract.md for what llb waits for".into()
+        });
+        RunError::NotReady { slot, timeout, doing, advice }
     }
 
     /// Enters what has come to pass into the journal.
-    pub(super) fn enter_notes(&mut self) {
-        for Note { kind, id, slot, generation, cause } in self.lives.take_notes() {
-            // One that has exited may have been reaped since.
-            let record = slot.and_then(|slot| self.exit_records.get(&slot)).filter(|record| Some(record.id) == id);
-            let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
-            let pid = pid.or(record.map(|record| record.pid)).map(|pid| pid.as_raw().unsigned_abs());
-            let cause = match (kind, record) {
-                (Kind::Exited, Some(record)) => describe(record.status),
-                _ => cause,
-            };
-            match kind {
-                Kind::Reloading => self.service.reloading(clock::now()),
-                Kind::Reloaded => {
-                    self.reloads.succeeded += 1;
-                    self.service.ready();
-                }
-                Kind::RolledBack => {
-                    self.reloads.rolled_back += 1;
-                    self.service.ready();
-                }
-                Kind::Ending => self.service.stopping(),
-                _ => {}
+    fn enter(&mut self, note: Note) {
+        let Note { kind, id, slot, generation, cause } = note;
+        // One that has exited may have been reaped since.
+        let record = slot.and_then(|slot| self.exit_records.get(&slot)).filter(|record| Some(record.id) == id);
+        let pid = id.and_then(|id| self.running.get(&id)).map(|running| running.pid);
+        let pid = pid.or(record.map(|record| record.pid)).map(|pid| pid.as_raw().unsigned_abs());
+        let cause = match (kind, record) {
+            (Kind::Exited, Some(record)) => describe(record.status),
+            _ => cause,
+        };
+        match kind {
+            Kind::Reloading => self.service.reloading(clock::now()),
+            Kind::Reloaded => {
+                self.reloads.succeeded += 1;
+                self.service.ready();
             }
-            let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
-            tracing::info!(target: EVENTS, event, slot, pid, generation = generation.0, "{cause}");
-            self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
+            Kind::RolledBack => {
+                self.reloads.rolled_back += 1;
+                self.service.ready();
+            }
+            Kind::Ending => self.service.stopping(),
+            _ => {}
         }
+        let (slot, event) = (slot.map(|slot| slot.0), kind.name().to_owned());
+        tracing::info!(target: EVENTS, event, slot, pid, generation = generation.0, "{cause}");
+        self.journal.enter(Event { seq: 0, at_ms: wall_ms(), event, slot, pid, generation: generation.0, cause });
     }
 
     fn announce(&mut self) {

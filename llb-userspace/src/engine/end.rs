@@ -127,7 +127,6 @@ impl Engine {
                 running.end.outside.push(outsider);
             }
         }
-        self.enter_notes();
     }
 
     pub(super) fn stop_signal(&self) -> Signal {

@@ -2,7 +2,7 @@
 //! does it.
 //!
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
-//! processes. What they decide is done in `effects`, who sits where is kept by `seating`, what is shown in `status`.
+//! processes. What they decide is a queue, emptied in `effects` at the end of each turn; who sits where is kept by `seating`, what is shown in `status`.
 
 mod acceptance;
 mod agent;
@@ -73,8 +73,8 @@ use crate::{
     config::{Config, ReadyWhen},
     control,
     fleet::{
-        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Sight,
-        Style, Worker, totals::Totals,
+        Bound, Bypass, Command, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Sight, Style,
+        Worker, totals::Totals,
     },
     kernel::{Connections, Event, EventKind, Pins},
     metrics::{Answer, Listener, Question, serve},
@@ -162,6 +162,8 @@ pub(crate) struct Engine {
     /// Workers by the id of their cgroup, as the kernel's events name them.
     by_cgroup: HashMap<u64, WorkerId>,
     exit_records: BTreeMap<Slot, ExitRecord>,
+    /// Why workers could not be started, until that is told.
+    unspawned: BTreeMap<WorkerId, (Slot, RunError)>,
     /// What workers have bound and do not listen on.
     bound: Bound,
     /// Whether connections come past the selector.
@@ -188,8 +190,6 @@ pub(crate) struct Engine {
     reacher: reach::Reacher,
     /// Where choices come that somebody asks for.
     asking: why::Asking,
-    /// What is to be done before anything else.
-    first: Vec<Effect>,
     /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
     notify: Rc<NotifySocket>,
     unknown_senders: u64,
@@ -326,8 +326,7 @@ impl Engine {
         // What an earlier master has left in the maps, and is not so any more, goes.
         self.reconcile(now());
         // Who is told that the fleet serves may ask at once.
-        let first = std::mem::take(&mut self.first);
-        self.perform(first, now());
+        self.perform(now());
         let mut events = self.updater.steering_mut().take_events()?;
         let mut tick = interval(UPDATE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -347,7 +346,10 @@ impl Engine {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
                     let now = self.turns.begin();
                     let closed = batch.iter().any(|event| event.kind == EventKind::Close);
-                    batch.into_iter().for_each(|event| self.socket_event(event, now));
+                    for event in batch {
+                        self.socket_event(event, now);
+                        self.perform(now);
+                    }
                     if closed {
                         // It may have been the last.
                         self.tend_standby(now);
@@ -366,6 +368,7 @@ impl Engine {
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
+            self.perform(now());
             self.keep_record();
             self.turns.end(now());
         }
@@ -375,15 +378,15 @@ impl Engine {
 
     fn tick(&mut self, now: Instant) {
         self.look_round(now);
-        let effects = {
+        {
             let Engine { lives, updater, running, udp, .. } = self;
             let sight = |worker: &Worker| Sight {
                 has_flows: udp.has_flows(worker.seats()),
                 ..drain::sight(worker, running.get(&worker.id), updater, now)
             };
-            lives.tick(now, sight, |seat| updater.is_drained(seat, now))
-        };
-        self.perform(effects, now);
+            lives.tick(now, sight, |seat| updater.is_drained(seat, now));
+        }
+        self.perform(now);
         for (id, ping) in self.updater.pings(now) {
             if let Some(running) = self.running.get(&id) {
                 running.say(&say::ping(ping));
@@ -414,8 +417,7 @@ impl Engine {
     fn stop(&mut self, now: Instant) {
         self.close_lines(now);
         self.end_standby(now);
-        let effects = self.lives.stop(now);
-        self.perform(effects, now);
+        self.lives.stop(now);
     }
 
     fn wish(&mut self, wish: Wish, now: Instant) {
@@ -441,9 +443,7 @@ impl Engine {
         if matches!(command, Command::Try(..)) && !self.updater.steering().keeps_books() {
             return Err(Refusal::NoBooks);
         }
-        let (granted, effects) = self.lives.command(command, now)?;
-        self.perform(effects, now);
-        Ok(granted)
+        self.lives.command(command, now)
     }
 
     fn slot(&self, id: WorkerId) -> Slot {

@@ -68,8 +68,7 @@ impl Engine {
             self.unknown_senders += 1;
             return;
         };
-        let effects = self.lives.says_ready(*id, now);
-        self.perform(effects, now);
+        self.lives.says_ready(*id, now);
     }
 }
 

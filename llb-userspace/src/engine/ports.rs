@@ -76,7 +76,6 @@ impl Engine {
     pub(super) fn warn(&mut self, cause: String) {
         stderr::line(&format!("llb: {cause}"));
         self.lives.warn(cause);
-        self.enter_notes();
     }
 }
 

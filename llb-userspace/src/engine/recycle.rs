@@ -39,8 +39,7 @@ impl Engine {
         let serving = self.lives.workers().filter(|worker| worker.state == State::Serving);
         let due: Vec<_> = serving.filter_map(|worker| Some((worker.id, self.excess(worker, now)?))).collect();
         if !due.is_empty() {
-            let effects = self.lives.recycle(due, now);
-            self.perform(effects, now);
+            self.lives.recycle(due, now);
         }
     }
 

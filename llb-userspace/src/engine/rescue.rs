@@ -126,7 +126,6 @@ impl Engine {
             self.replace_hung(id, seat, now);
         }
         self.look_at_the_quiet(now);
-        self.enter_notes();
     }
 
     /// The seats that are silent or watched, in turn.
@@ -223,8 +222,7 @@ impl Engine {
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %self.slot(id), silent_ms, "replaces a worker that hangs");
-            let effects = self.lives.replace_hung(id, &format!("hung: no answer for {silent_ms} ms"), now);
-            self.perform(effects, now);
+            self.lives.replace_hung(id, &format!("hung: no answer for {silent_ms} ms"), now);
         }
     }
 }

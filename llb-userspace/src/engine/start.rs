@@ -122,6 +122,7 @@ impl Engine {
             running: HashMap::new(),
             by_cgroup: HashMap::new(),
             exit_records: BTreeMap::new(),
+            unspawned: BTreeMap::new(),
             bound: Bound::default(),
             bypass: Bypass::default(),
             others: Others::default(),
@@ -138,7 +139,6 @@ impl Engine {
             checker,
             reacher,
             asking,
-            first: Vec::new(),
             notify: Rc::new(notify),
             unknown_senders: 0,
             totals: Totals::default(),
@@ -186,7 +186,7 @@ impl Engine {
         let unattended = unattended.into_iter().map(Address).collect();
         let found = Adopted { workers: adopted.collect(), places, generation, reloading, unattended };
         let books = self.updater.steering().books();
-        let (ids, effects) = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
+        let ids = self.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
         for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
             self.by_cgroup.insert(survivor.cgroup.id(), id);
             self.updater.adopt(id, seats);
@@ -194,7 +194,6 @@ impl Engine {
                 .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;
             self.running.insert(id, running);
         }
-        self.first = effects;
         Ok(())
     }
 }

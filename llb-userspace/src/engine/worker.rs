@@ -94,6 +94,8 @@ pub(super) struct ExitRecord {
     /// Of a child only.
     pub status: Option<ExitStatus>,
     pub tail: Vec<String>,
+    /// What llb makes of it, if it was not ready.
+    pub reason: Option<String>,
 }
 
 impl Running {

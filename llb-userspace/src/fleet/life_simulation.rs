@@ -38,7 +38,7 @@ enum Happening {
 
 /// The outside: does what it is told, and checks that it makes sense.
 struct World {
-    lives: Lives,
+    lives: Told,
     rules: Rules,
     now: Instant,
     alive: BTreeSet<WorkerId>,
@@ -59,7 +59,7 @@ struct World {
 impl World {
     fn new(rules: Rules) -> Self {
         World {
-            lives: Lives::new(rules, at(0)),
+            lives: Told::new(rules, at(0)),
             rules,
             now: at(0),
             alive: BTreeSet::new(),
@@ -186,12 +186,12 @@ impl World {
         if self.downs > 0 {
             return;
         }
-        let serve = |lives: &Lives| lives.workers().any(|worker| worker.state == State::Serving);
+        let serve = |lives: &Told| lives.workers().any(|worker| worker.state == State::Serving);
         let served = serve(&self.lives);
         let found = adopted::left(&self.lives);
         let before: Vec<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
         self.rules.slots = slots;
-        self.lives = Lives::new(self.rules, self.now);
+        self.lives = Told::new(self.rules, self.now);
         let (ids, effects) = self.lives.adopt(found, |_| true, self.now);
         let renamed: BTreeMap<WorkerId, WorkerId> = before.into_iter().zip(ids.iter().copied()).collect();
         self.alive = ids.iter().copied().collect();
@@ -242,7 +242,8 @@ impl World {
 
     /// One that looks at everything, however little is due, must come to the same.
     fn tick(&mut self, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
-        let mut thorough = Lives { due: AT_ONCE, ..self.lives.clone() };
+        let mut thorough = self.lives.clone();
+        thorough.due = AT_ONCE;
         // Every third worker has a shutdown of its own, and is asked as soon as its first seat has drained.
         let sight = |worker: &Worker| {
             let holds = if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
@@ -256,7 +257,11 @@ impl World {
         let expected = thorough.tick(self.now, sight, &drained);
         let effects = self.lives.tick(self.now, sight, &drained);
         assert_eq!(effects, expected, "something was due");
-        let state = |lives: &Lives| format!("{:?}", Lives { due: AT_ONCE, ..lives.clone() });
+        let state = |lives: &Told| {
+            let mut lives = lives.clone();
+            lives.due = AT_ONCE;
+            format!("{lives:?}")
+        };
         assert_eq!(state(&self.lives), state(&thorough), "something was due");
         effects
     }
@@ -308,6 +313,8 @@ impl World {
                     self.failures += 1;
                     assert!(self.failures == 1 && self.ups == 0, "a fleet that is up stays up");
                 }
+                // Kept apart.
+                Effect::Note(_) => {}
                 Effect::Down => {
                     self.downs += 1;
                     assert!(self.downs == 1 && self.alive.is_empty());

@@ -24,6 +24,8 @@ mod seats;
 mod simulation;
 #[path = "life_told.rs"]
 mod told;
+#[path = "life_world.rs"]
+mod world;
 
 use told::Told;
 

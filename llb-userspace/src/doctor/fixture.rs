@@ -11,9 +11,8 @@ use super::{
 };
 use crate::{
     causes::chain,
-    fleet::{
-        CgroupError, FleetCgroup, Identity, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
-    },
+    config::Identity,
+    fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},
 };

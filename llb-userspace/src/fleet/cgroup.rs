@@ -16,8 +16,9 @@ use std::{
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::{lock::LAST_CHILD, name::Name};
+use super::lock::LAST_CHILD;
 use crate::{
+    config::Name,
     model::{Generation, Slot},
     sys::{
         clock,

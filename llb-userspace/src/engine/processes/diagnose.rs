@@ -8,8 +8,8 @@ use crate::{
     kernel::{Limit, OwnPorts},
     model::WorkerId,
     sys::{
+        endpoint::Endpoint,
         procfs::{self, Process},
-        procnet::Endpoint,
     },
 };
 

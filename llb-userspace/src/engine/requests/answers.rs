@@ -12,19 +12,20 @@ use tokio::{
     sync::{
         Semaphore,
         broadcast::{Receiver, error::RecvError},
-        mpsc, oneshot,
+        mpsc,
     },
     task::spawn_blocking,
 };
 
 use super::{
+    ask::{ask, refused},
     choices,
     completion::Completion,
     connect::{Reached, Reacher},
     queues,
 };
 use crate::{
-    control::{Done, Failed, FailureKind, Lines, Outcome, Request, follow},
+    control::{Done, Lines, Outcome, Request, follow},
     engine::{
         core::{add_usage, usage},
         messages::Message,
@@ -156,10 +157,6 @@ async fn answer(
     lines.write(&outcome_of(inbox, completion, begun).await?).await
 }
 
-pub(in crate::engine) fn refused(why: &str) -> Outcome {
-    Outcome::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
-}
-
 async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
     let (status, _) = ask(inbox, |reply| Message::Ask { reply }).await?;
     Ok(status)
@@ -194,16 +191,6 @@ async fn outcome_of(inbox: &mpsc::Sender<Message>, mut completion: Completion, b
     }
 }
 
-/// Asks the engine; without an answer it has ended.
-pub(in crate::engine) async fn ask<T>(
-    inbox: &mpsc::Sender<Message>,
-    message: impl FnOnce(oneshot::Sender<T>) -> Message,
-) -> io::Result<T> {
-    let (reply, answer) = oneshot::channel();
-    inbox.send(message(reply)).await.map_err(|_| ErrorKind::BrokenPipe)?;
-    answer.await.map_err(|_| ErrorKind::BrokenPipe.into())
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::{
@@ -213,7 +200,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::model::Generation;
+    use crate::{
+        control::{Failed, FailureKind},
+        model::Generation,
+    };
 
     fn event(seq: u64, kind: Kind) -> Event {
         let event = kind.name().to_owned();

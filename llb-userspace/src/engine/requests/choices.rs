@@ -7,7 +7,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::answers::{ask, refused};
+use super::ask::{ask, refused};
 use crate::{
     control::Lines,
     engine::{core::Core, messages::Message},

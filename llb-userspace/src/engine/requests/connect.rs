@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::answers::ask;
+use super::ask::ask;
 use crate::{
     control::{Failed, FailureKind},
     engine::{core::Core, messages::Message, processes::reached_by},

@@ -1,6 +1,7 @@
 //! Who asks, at the control socket and where metrics are served: each has a task of its own, which asks the loop by message.
 
 mod answers;
+mod ask;
 mod choices;
 mod completion;
 mod connect;

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    answers::ask,
+    ask::ask,
     connect::{Reached, Reacher},
 };
 use crate::{

@@ -22,8 +22,8 @@ use nix::{
 
 use super::leftover;
 use crate::{
-    config::{Config, StopSignal},
-    fleet::{CgroupError, LockError, Name, RuntimeDir, end_leftover},
+    config::{Config, Name, StopSignal},
+    fleet::{CgroupError, LockError, RuntimeDir, end_leftover},
     sys::pidfd::PidFd,
 };
 

@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{
-    fleet::{CgroupError, Name, RuntimeDir, fleet_path},
+    config::Name,
+    fleet::{CgroupError, RuntimeDir, fleet_path},
     kernel::Pins,
     sys::cgroup_id,
 };

@@ -5,8 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use nix::unistd::geteuid;
 
 use crate::{
-    config::Config,
-    fleet::Identity,
+    config::{Config, Identity},
     kernel::Pins,
     sys::capabilities::{self, Capabilities, Capability},
 };

@@ -1,15 +1,10 @@
 //! A reload whose new code serves in a few slots first, beside the old workers there, and is watched.
 
-use super::{AT_ONCE, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId, place::Wish, roll::Roll};
-use crate::fleet::command::Canary;
-
-/// New code that is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trial {
-    pub canary: Canary,
-    /// Since when all of its workers have served.
-    pub since: Option<Instant>,
-}
+use super::{
+    AT_ONCE, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId,
+    place::Wish,
+    roll::{Roll, Trial},
+};
 
 impl Lives {
     /// The generation that is being watched, since when, and until when.

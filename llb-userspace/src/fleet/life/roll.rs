@@ -12,7 +12,6 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
-    canary::Trial,
     place::{Place, Wish},
 };
 use crate::fleet::{
@@ -32,6 +31,14 @@ pub(super) struct Roll {
     pub style: Style,
     /// Whether the new code is on trial, in a few slots.
     pub trial: Option<Trial>,
+}
+
+/// New code that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trial {
+    pub canary: Canary,
+    /// Since when all of its workers have served.
+    pub since: Option<Instant>,
 }
 
 impl Lives {

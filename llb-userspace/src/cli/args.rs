@@ -1,7 +1,7 @@
 //! The command line; one definition of each option.
 
-mod choices;
 mod values;
+mod words;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -9,11 +9,11 @@ use clap::{Args, Parser, Subcommand};
 
 use self::values::{age, bytes, concurrency, cpus, flow_timeout, limit, own_ports, path, prefixes, ttl, workers};
 pub(super) use self::{
-    choices::{
+    values::{Concurrency, Cpus, Prefixes},
+    words::{
         LogFormatArg, OnMasterExitArg, PolicyArg, QuicLbArg, ReadyWhenArg, RescueArg, StickyArg, StopWhomArg,
         TrackingArg,
     },
-    values::{Concurrency, Cpus, Prefixes},
 };
 use crate::{
     config::{MetricsAddress, Name, Scrape, StopSignal},

@@ -62,7 +62,7 @@ impl Engine {
             Message::Accepts { id, cookie } => self.core.lives.accepts(id, cookie, now),
             Message::Queues { id, cookie, waiting } => self.core.lives.queues(id, cookie, waiting, now),
             Message::Checked { id, answer } => self.processes.checked(&mut self.core, id, answer, now),
-            Message::Memory { resident } => self.health.limits.measured(&mut self.core, resident),
+            Message::Memory { resident } => self.health.recycler.measured(&mut self.core, resident),
             Message::Outside { id, outside } => found_outside(&mut self.core, id, outside),
             Message::Datagrams { found } => self.health.saw_queues(&mut self.core, &found),
             Message::Looked { id, look } => looked(&mut self.core, id, look, now),

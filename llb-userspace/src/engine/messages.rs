@@ -6,8 +6,7 @@ use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{
-    core::ExitRecord,
-    processes::{Held, Outsider},
+    core::{ExitRecord, Held, Outsider},
     requests::{Begun, Queues, Seating, Target},
 };
 use crate::{

@@ -1,6 +1,7 @@
 //! What every part of the engine looks at and acts on: what the fleet is to be, the lives of its workers, their processes,
 //! and where they sit in the kernel's maps. The parts have what they alone know; they are given this.
 
+mod marks;
 mod residents;
 mod running;
 mod seating;
@@ -13,6 +14,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub(in crate::engine) use self::{
+    marks::{Held, Outsider, signal_to},
     running::{ExitRecord, Running, reap},
     sockets::Sockets,
     sums::{add_usage, usage},

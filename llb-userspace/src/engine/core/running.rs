@@ -24,9 +24,9 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::super::{
-    messages::Message,
-    processes::{Check, Drain, End},
+use super::{
+    super::messages::Message,
+    marks::{Check, Drain, End},
 };
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},

@@ -3,14 +3,14 @@
 //! What is decided is pure, in [`fleet`](crate::fleet); here it is looked, and done.
 
 mod datagrams;
-mod limits;
 mod ports;
+mod recycler;
 mod rescue;
 mod trial;
 mod wake;
 
 pub(in crate::engine) use self::rescue::Rescue;
-use self::{datagrams::Udp, limits::Limits, ports::Ports, trial::Trial, wake::Waking};
+use self::{datagrams::Udp, ports::Ports, recycler::Recycler, trial::Trial, wake::Waking};
 use super::core::Core;
 use crate::{
     kernel::Event,
@@ -23,7 +23,7 @@ use crate::{
 pub(in crate::engine) struct Health {
     pub rescue: Rescue,
     pub udp: Udp,
-    pub limits: Limits,
+    pub recycler: Recycler,
     pub trial: Trial,
     waking: Waking,
     ports: Ports,
@@ -39,7 +39,7 @@ impl Health {
     pub(in crate::engine) fn tick(&mut self, core: &mut Core, now: Instant) {
         self.udp.tend_udp(core, now);
         self.rescue.check_suspects(core, now);
-        self.limits.recycle(core, now);
+        self.recycler.recycle(core, now);
         self.trial.watch_canary(core, now);
         self.ports.say_what_is_only_bound(core, now);
         self.ports.attach_anew_if_bypassed(core, now);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    engine::core::{Core, ExitRecord, Running},
+    engine::core::{Core, ExitRecord, Held, Running},
     fleet::{Others, State, Worker, WorkerCgroup},
     kernel::{Limit, OwnPorts},
     model::WorkerId,
@@ -18,13 +18,6 @@ const DESCRIBED: usize = 3;
 
 /// Ports from here on are most likely a client's, which the kernel has chosen (`net.ipv4.ip_local_port_range`).
 const CHOSEN_FROM: u16 = 32_768;
-
-/// A port, and the process that holds it against a worker.
-#[derive(Clone, Debug)]
-pub(in crate::engine) struct Held {
-    pub port: u16,
-    pub holder: Process,
-}
 
 /// The port that a worker may not have got, and so has exited.
 pub(in crate::engine) fn wanted_port(worker: &Worker) -> Option<u16> {

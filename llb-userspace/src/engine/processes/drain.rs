@@ -1,11 +1,7 @@
 //! What workers still hold that are no longer chosen: by the books as long as they tell, and otherwise by a look at their
 //! connections, on a thread of its own, as there may be thousands.
 
-use std::{
-    os::fd::BorrowedFd,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{os::fd::BorrowedFd, sync::PoisonError, time::Duration};
 
 use super::Processes;
 use crate::{
@@ -14,8 +10,8 @@ use crate::{
         messages::Message,
     },
     fleet::{
-        CloseScope, Holding, Sight, State, Worker,
-        closing::{Look, Subject, Watch},
+        Holding, Sight, State, Worker,
+        closing::{Look, Subject},
     },
     model::{Instant, Seat, WorkerId},
     updater::Updater,
@@ -29,18 +25,6 @@ const SOON: Duration = Duration::from_millis(10);
 
 /// How long a connection may be on its way that was given to a worker before it left its groups.
 const ON_THE_WAY: Duration = Duration::from_millis(50);
-
-/// What is known of a worker that drains.
-#[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Drain {
-    /// When to look next; none while a look is under way.
-    next: Option<Instant>,
-    begun: Option<Instant>,
-    /// Which connections are to be closed.
-    pub scope: Option<CloseScope>,
-    seen: Option<Look>,
-    watch: Arc<Mutex<Watch>>,
-}
 
 /// What is seen of a worker that drains.
 pub(in crate::engine) fn sight(worker: &Worker, running: Option<&Running>, updater: &Updater, now: Instant) -> Sight {

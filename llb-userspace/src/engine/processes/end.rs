@@ -9,7 +9,7 @@ use tokio::{sync::mpsc::Sender, time::sleep};
 use crate::{
     config::StopWhom,
     engine::{
-        core::{Core, ExitRecord},
+        core::{Core, ExitRecord, Outsider, signal_to},
         messages::Message,
     },
     fleet::{Kind, State, cgroup},
@@ -22,51 +22,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Processes are gone within milliseconds of SIGKILL, unless they hang in the kernel; those are not waited for.
 const KILLED_FOR: Duration = Duration::from_secs(2);
-
-/// What is known of the end of a worker's processes.
-#[derive(Debug)]
-pub(in crate::engine) struct End {
-    first: PidFd,
-    /// Those that have left the worker's cgroup.
-    outside: Vec<Outsider>,
-    /// Whether its first process has exited, and the rest is waited for.
-    first_gone: bool,
-    /// Tells the task that waits for the rest that it has been killed.
-    killed: std::rc::Rc<std::cell::Cell<bool>>,
-}
-
-/// A process of a worker that is not in the worker's cgroup.
-#[derive(Debug)]
-pub(in crate::engine) struct Outsider {
-    pid: Pid,
-    process: PidFd,
-    /// Who it is and where.
-    whereabouts: String,
-}
-
-impl End {
-    pub(in crate::engine) fn of(first: PidFd) -> Self {
-        End { first, outside: Vec::new(), first_gone: false, killed: std::rc::Rc::default() }
-    }
-
-    /// The processes that have left the cgroup.
-    pub(in crate::engine) fn outside(&self) -> impl Iterator<Item = Pid> {
-        self.outside.iter().map(|outsider| outsider.pid)
-    }
-
-    /// Signals those that have left the cgroup.
-    pub(in crate::engine) fn signal_outside(&self, signal: Signal) {
-        for outsider in &self.outside {
-            signal_to(&outsider.process, signal);
-        }
-    }
-}
-
-/// One that has just exited is what was wanted. A stopped one must run to end in order.
-fn signal_to(process: &PidFd, signal: Signal) {
-    let _ = process.signal(signal);
-    let _ = process.signal(Signal::SIGCONT);
-}
 
 /// The processes of the worker whose first one is `first` that are not in its cgroup.
 fn find_outside(first: Pid, cgroup: &Path) -> Vec<Outsider> {

@@ -14,11 +14,10 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 use tokio::sync::Semaphore;
 
 pub(in crate::engine) use self::{
-    diagnose::Held,
-    drain::{Drain, looked, sight},
-    end::{End, Outsider, found_outside, kill, look_outside, terminate},
+    drain::{looked, sight},
+    end::{found_outside, kill, look_outside, terminate},
     orphans::{Orphans, pass_on},
-    ready_check::{Check, Checker, reached_by},
+    ready_check::{Checker, reached_by},
     said_ready::{listen, open, random},
     spawning::not_ready,
 };

@@ -52,14 +52,6 @@ pub(in crate::engine) struct Checker {
     path: Rc<str>,
 }
 
-/// What became of it.
-#[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Check {
-    began: Option<Instant>,
-    /// What was said to the last question.
-    pub said: Option<String>,
-}
-
 impl Checker {
     pub(in crate::engine) fn new(checks: Checks, path: &str) -> Self {
         Checker { checks: Rc::new(RefCell::new(checks)), path: path.into() }

@@ -2,16 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    Processes,
-    diagnose::{self, Held},
-    end,
-};
+use super::{Processes, diagnose, end};
 use crate::{
     config::ReadyWhen,
     engine::{
         RunError,
-        core::{Core, ExitRecord, Running, reap},
+        core::{Core, ExitRecord, Held, Running, reap},
         error::describe,
         messages::Message,
     },

@@ -20,13 +20,13 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// When to look next.
 #[derive(Default)]
-pub(in crate::engine) struct Limits {
+pub(in crate::engine) struct Recycler {
     look_at: Instant,
     measure_at: Instant,
     is_measuring: bool,
 }
 
-impl Limits {
+impl Recycler {
     /// Replaces workers that have reached a limit.
     pub(in crate::engine) fn recycle(&mut self, core: &mut Core, now: Instant) {
         if core.config.recycling == Recycling::default() || now < self.look_at {

@@ -34,18 +34,23 @@
 
 pub(crate) mod file;
 mod metrics;
+mod name;
 mod recycling;
 mod stop;
+mod user;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 pub use file::FileError;
 pub use llb_common::policy::Policy;
 pub use metrics::{MetricsAddress, Scrape};
+pub use name::{Name, NameError};
 pub use recycling::Recycling;
 pub use stop::{StopSignal, StopWhom};
+pub(crate) use user::Login;
+pub use user::{Identity, IdentityError};
 
-pub use crate::fleet::{Identity, IdentityError, Name, NameError, Resources};
+pub use crate::fleet::Resources;
 pub use crate::kernel::{Limit, OwnPorts, Sticky};
 use crate::model::Slot;
 

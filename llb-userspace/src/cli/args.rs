@@ -1,17 +1,27 @@
 //! The command line; one definition of each option.
 
+mod values;
+mod words;
+
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::RangedI64ValueParser};
-use llb_common::{abi::MAX_SEATS, policy::Policy};
+use clap::{Args, Parser, Subcommand};
 
+use self::values::{
+    age, bytes, concurrency, cpus, flow_timeout, limit, own_ports, path, prefixes, thousandths, ttl, workers,
+};
+pub(super) use self::{
+    values::{Concurrency, Cpus, Prefixes},
+    words::{
+        LogFormatArg, OnMasterExitArg, PolicyArg, QuicLbArg, ReadyWhenArg, RescueArg, StickyArg, StopWhomArg,
+        TrackingArg,
+    },
+};
 use crate::{
-    config::{MetricsAddress, OnMasterExit, ReadyWhen, Scrape, StopSignal, StopWhom, Tracking},
+    config::{MetricsAddress, Name, Scrape, StopSignal},
     control,
-    fleet::Name,
     kernel::{Limit, OwnPorts},
-    observe::log::{self, LogFormat},
-    sys::affinity,
+    observe::log,
 };
 
 /// N copies of any server on one port; the kernel hands each connection to the copy that will answer soonest.
@@ -388,346 +398,14 @@ pub(super) struct DemoWorkerArgs {
     pub slow_slot: u32,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum PolicyArg {
-    /// The one expected to answer soonest, each choice charged at once
-    LeastLatency,
-    /// The one with the fewest requests in flight, each choice charged at once; costs do not count
-    LeastInflight,
-    /// The published least-latency worker alone; to compare
-    Argmin,
-    /// Each in turn
-    RoundRobin,
-    /// The kernel's own hash: plain SO_REUSEPORT
-    Hash,
-}
-
-impl From<PolicyArg> for Policy {
-    fn from(arg: PolicyArg) -> Self {
-        match arg {
-            PolicyArg::LeastLatency => Policy::LeastLatency,
-            PolicyArg::LeastInflight => Policy::LeastInflight,
-            PolicyArg::Argmin => Policy::Argmin,
-            PolicyArg::RoundRobin => Policy::RoundRobin,
-            PolicyArg::Hash => Policy::Hash,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum TrackingArg {
-    /// What the kernel sees of every connection, and what workers report
-    Full,
-    /// What workers report; the kernel looks at no packets
-    Reports,
-    /// Neither
-    Off,
-}
-
-impl From<TrackingArg> for Tracking {
-    fn from(arg: TrackingArg) -> Self {
-        match arg {
-            TrackingArg::Full => Tracking::Full,
-            TrackingArg::Reports => Tracking::Reports,
-            TrackingArg::Off => Tracking::Off,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum LogFormatArg {
-    /// Lines to read
-    Human,
-    /// One JSON object a line, the fleet's events too; see docs/events.md
-    Json,
-}
-
-impl From<LogFormatArg> for LogFormat {
-    fn from(arg: LogFormatArg) -> Self {
-        match arg {
-            LogFormatArg::Human => LogFormat::Human,
-            LogFormatArg::Json => LogFormat::Json,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum ReadyWhenArg {
-    /// It listens on steered ports and waits for connections there
-    Accepting,
-    /// It listens on a steered port
-    Listening,
-    /// It listens and has said so, by {"cmd":"ready"} or READY=1
-    Ready,
-    /// It has been started; it is chosen as soon as it listens
-    Started,
-}
-
-impl From<ReadyWhenArg> for ReadyWhen {
-    fn from(arg: ReadyWhenArg) -> Self {
-        match arg {
-            ReadyWhenArg::Accepting => ReadyWhen::Accepting,
-            ReadyWhenArg::Listening => ReadyWhen::Listening,
-            ReadyWhenArg::Ready => ReadyWhen::Ready,
-            ReadyWhenArg::Started => ReadyWhen::Started,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum StopWhomArg {
-    /// Its first process; the others when that has exited
-    First,
-    /// All of its processes at once
-    All,
-}
-
-impl From<StopWhomArg> for StopWhom {
-    fn from(arg: StopWhomArg) -> Self {
-        match arg {
-            StopWhomArg::First => StopWhom::First,
-            StopWhomArg::All => StopWhom::All,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum OnMasterExitArg {
-    /// They serve on, and the next llb of the name takes them over
-    Keep,
-    /// They end with it
-    Stop,
-}
-
-impl From<OnMasterExitArg> for OnMasterExit {
-    fn from(arg: OnMasterExitArg) -> Self {
-        match arg {
-            OnMasterExitArg::Keep => OnMasterExit::Keep,
-            OnMasterExitArg::Stop => OnMasterExit::Stop,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum RescueArg {
-    /// They are, if another is clearly better off
-    On,
-    /// They wait
-    Off,
-}
-
-impl From<RescueArg> for bool {
-    fn from(arg: RescueArg) -> Self {
-        matches!(arg, RescueArg::On)
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum QuicLbArg {
-    /// A client that changes its address or port keeps its worker
-    On,
-    /// A flow is known by addresses and ports only
-    Off,
-}
-
-impl From<QuicLbArg> for bool {
-    fn from(arg: QuicLbArg) -> Self {
-        matches!(arg, QuicLbArg::On)
-    }
-}
-
-/// Requests at once, or as many as come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Concurrency(pub Option<u32>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum StickyArg {
-    /// Each connection is chosen for
-    Off,
-    /// All connections of a source address go to one slot
-    Source,
-}
-
-/// Bits of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Prefixes {
-    pub v4: u8,
-    pub v6: u8,
-}
-
-fn prefixes(text: &str) -> Result<Prefixes, String> {
-    let bits = |text: &str, most: u8| text.parse().ok().filter(|bits| (1..=most).contains(bits));
-    let both = text.split_once(',').and_then(|(v4, v6)| Some(Prefixes { v4: bits(v4, 32)?, v6: bits(v6, 128)? }));
-    both.ok_or_else(|| "give bits of IPv4, 1 to 32, and of IPv6, 1 to 128, as 24,64".into())
-}
-
-fn ttl(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(ttl) if ttl < Duration::from_secs(1) => Err("a client is remembered for a second at least".into()),
-        parsed => parsed.map_err(|error| error.to_string()),
-    }
-}
-
-fn concurrency(text: &str) -> Result<Concurrency, String> {
-    match text.parse() {
-        Ok(0) => Err("a worker that serves none is none".into()),
-        Ok(concurrency) => Ok(Concurrency(Some(concurrency))),
-        Err(_) if text == "off" => Ok(Concurrency(None)),
-        Err(_) => Err("give a number, or off".into()),
-    }
-}
-
-/// CPUs, by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Cpus {
-    /// Those that llb may use.
-    Auto,
-    List(Vec<usize>),
-}
-
-fn cpus(text: &str) -> Result<Cpus, String> {
-    match text {
-        "auto" => Ok(Cpus::Auto),
-        list => affinity::list(list).map(Cpus::List).ok_or_else(|| "give auto, or numbers of CPUs, as 0-3,8".into()),
-    }
-}
-
-/// What stands in the first line of a request.
-fn path(text: &str) -> Result<String, String> {
-    match text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(text.to_owned()),
-        false => Err("give a path, as /health, with what is not ASCII or a space as %XX".into()),
-    }
-}
-
-/// A quarter of it is the grain of the kernel's table.
-fn flow_timeout(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(time) if time < Duration::from_millis(100) => Err("the shortest is 100ms".into()),
-        parsed => parsed.map_err(|error| error.to_string()),
-    }
-}
-
-fn age(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(Duration::ZERO) => Err("a worker is older than that when it starts".into()),
-        parsed => parsed.map_err(|error| error.to_string()),
-    }
-}
-
-/// A number with up to three digits behind the point, in thousandths.
-fn thousandths(text: &str) -> Result<u32, String> {
-    const LEAST: u32 = 10;
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = (digits(whole) && digits(part) && part.len() <= 3)
-        .then(|| format!("{whole}{part:0<3}"))
-        .and_then(|number| number.parse().ok());
-    match number {
-        Some(number @ LEAST..) => Ok(number),
-        Some(_) => Err("the least is 0.01".into()),
-        None => Err("give a number of CPUs, as 2 or 1.5".into()),
-    }
-}
-
-/// A number, and the first letter of its unit behind it or none.
-fn bytes(text: &str) -> Result<u64, String> {
-    const UNITS: &str = "KMGT";
-    let unit = text.chars().last().and_then(|letter| UNITS.find(letter.to_ascii_uppercase()));
-    let (number, shift) = unit.map_or((text, 0), |unit| (&text[..text.len() - 1], 10 * (unit + 1)));
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift)) {
-        Some(bytes @ 1..) => Ok(bytes),
-        _ => Err("give bytes, or a whole number with K, M, G or T behind it, as 512M".into()),
-    }
-}
-
-/// How many workers there can be.
-fn workers() -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=MAX_SEATS as i64)
-}
-
-/// `PORT`, `ADDR:PORT` or `[ADDR]:PORT`.
-fn limit(text: &str) -> Result<Limit, String> {
-    let limit = match text.parse::<u16>() {
-        Ok(port) => Limit { addr: None, port },
-        Err(_) => {
-            let address: SocketAddr = text.parse().map_err(|_| {
-                "give a port, as 8080, or an address and a port, as 127.0.0.1:8080 or [::1]:8080".to_owned()
-            })?;
-            Limit { addr: Some(address.ip()), port: address.port() }
-        }
-    };
-    if limit.port == 0 {
-        return Err("port 0 is a different port in every worker and is never shared".into());
-    }
-    Ok(limit)
-}
-
-/// `PORT` or `PORT-PORT`, and a `+` behind it or none.
-fn own_ports(text: &str) -> Result<OwnPorts, String> {
-    let (range, by_slot) = text.strip_suffix('+').map_or((text, false), |range| (range, true));
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(OwnPorts { first, last, by_slot }),
-        _ => {
-            Err("give a port, as 9100, or a range, as 50000-50099, with a + behind it if it is higher by the slot"
-                .into())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use clap::CommandFactory;
 
-    use super::*;
+    use super::Cli;
 
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn own_ports_are_read_with_range_and_plus() {
-        assert_eq!(own_ports("9100"), Ok(OwnPorts { first: 9100, last: 9100, by_slot: false }));
-        assert_eq!(own_ports("9100-9109+"), Ok(OwnPorts { first: 9100, last: 9109, by_slot: true }));
-        for wrong in ["", "+", "0", "9-8", "9100-", "http", "70000", "9100++"] {
-            assert!(own_ports(wrong).unwrap_err().contains("9100"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn bytes_are_read_with_and_without_a_unit() {
-        for (text, read) in
-            [("1", 1), ("4096", 4096), ("2K", 2048), ("512M", 512 << 20), ("3g", 3 << 30), ("1T", 1 << 40)]
-        {
-            assert_eq!(bytes(text), Ok(read));
-        }
-        for wrong in ["", "0", "M", "0G", "-1", "1.5G", "512MB", "99999999999T", "1é"] {
-            assert!(bytes(wrong).unwrap_err().contains("512M"), "{wrong}");
-        }
-        assert!(path("health").is_err() && path("/a b").is_err() && path("/\r\n").is_err() && path("/a?b=%20").is_ok());
-        assert!(age("0s").is_err() && age("soon").is_err() && age("1h").is_ok());
-    }
-
-    #[test]
-    fn prefixes_are_read_of_both_families() {
-        assert_eq!(prefixes("24,64"), Ok(Prefixes { v4: 24, v6: 64 }));
-        for wrong in ["", "24", "0,64", "24,0", "33,64", "24,129", "24,64,1", "a,b"] {
-            assert!(prefixes(wrong).unwrap_err().contains("24,64"), "{wrong}");
-        }
-        assert!(ttl("999ms").is_err() && ttl("never").is_err() && ttl("2h").is_ok());
-    }
-
-    #[test]
-    fn ports_are_read_with_and_without_an_address() {
-        assert_eq!(limit("8080"), Ok(Limit { addr: None, port: 8080 }));
-        assert_eq!(limit("127.0.0.1:80"), Ok(Limit { addr: Some(IpAddr::from([127, 0, 0, 1])), port: 80 }));
-        assert_eq!(limit("[::1]:80").map(|limit| limit.port), Ok(80));
-        assert!(limit("0").unwrap_err().contains("port 0"));
-        assert!(limit("http").unwrap_err().contains("8080"));
-        assert!(limit("70000").is_err());
     }
 }

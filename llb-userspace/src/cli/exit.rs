@@ -6,10 +6,10 @@ use super::{
     run::{NoCommand, NobodyCounts, NobodyIsBusy, PortOfWorkers, ServedNowhere},
 };
 use crate::{
-    config::file::FileError,
+    config::{IdentityError, file::FileError},
     doctor::MachineError,
     engine::RunError,
-    fleet::{CgroupError, IdentityError, LockError, SpawnError},
+    fleet::{CgroupError, LockError, SpawnError},
 };
 
 /// How llb ends.

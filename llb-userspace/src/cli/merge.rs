@@ -15,9 +15,9 @@ use clap::{
 };
 
 use super::args::Cli;
-use crate::{
-    config::file::{File, FileError, Setting, Value},
-    fleet::IdentityError,
+use crate::config::{
+    IdentityError,
+    file::{File, FileError, Setting, Value},
 };
 
 /// The worker command's key.

@@ -24,15 +24,13 @@ use std::{process::ExitCode, time::Duration};
 use args::{Cli, Command};
 use clap::CommandFactory;
 use merge::{MergeError, Merged, at_its_line, merge};
-#[cfg(feature = "top")]
-pub(crate) use status::age;
 
 use crate::{
     config::Config,
     doctor::check_machine,
     observe::{
         log::{self, LogFormat},
-        stderr,
+        stderr, writer,
     },
 };
 
@@ -73,7 +71,7 @@ pub fn main(own: Own) -> ExitCode {
         stderr::fatal(&format!("llb: {error:#}"));
         exit::code(&error).into()
     });
-    stderr::flush();
+    writer::flush();
     code
 }
 

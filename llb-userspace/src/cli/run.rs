@@ -11,10 +11,9 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging, MetricsAddress, Recycling, Resources, Scrape, Sticky},
+    config::{Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky},
     doctor::{check_identity, check_machine},
     engine,
-    fleet::Identity,
     observe::{
         journald,
         log::{self, LogFormat},

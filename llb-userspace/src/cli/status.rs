@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use super::{args::FleetCommand, output};
-use crate::observe::status::{FlowStatus, LineStatus, SlotStatus, Status, WorkerStatus};
+use crate::observe::{
+    age::age,
+    status::{FlowStatus, LineStatus, SlotStatus, Status, WorkerStatus},
+};
 
 pub(super) fn run(args: &FleetCommand) -> anyhow::Result<ExitCode> {
     let status = args.fleet.of().status()?;
@@ -121,14 +124,6 @@ fn of_slot(slot: &SlotStatus) -> String {
     let mut cells = ["-"; 16];
     (cells[0], cells[2], cells[14], cells[15]) = (&number, &slot.state, &restarts, &last);
     row(cells)
-}
-
-/// At most four characters for three years.
-pub(crate) fn age(seconds: f64) -> String {
-    let units = [(60.0, 1.0, "s"), (60.0 * 60.0, 60.0, "m"), (48.0 * 3600.0, 3600.0, "h")];
-    let unit = units.into_iter().find(|(below, _, _)| seconds < *below);
-    let (_, length, name) = unit.unwrap_or((f64::INFINITY, 86400.0, "d"));
-    format!("{}{name}", (seconds / length) as u64)
 }
 
 /// What nobody counts is not 0.

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     causes::chain,
+    config::Identity,
     fleet::{
-        CgroupError, FleetCgroup, Identity, Order, Output, Resources, SpawnError, Spawned, WorkerCgroup,
-        clear_leftover, spawn,
+        CgroupError, FleetCgroup, Order, Output, Resources, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
     },
     model::{Generation, Slot},
     sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},

@@ -4,7 +4,7 @@ use nix::{sys::utsname::uname, unistd::geteuid};
 
 use super::missing::{Missing, Tried};
 use crate::{
-    fleet::Identity,
+    config::Identity,
     sys::capabilities::{self, Capabilities, Capability},
 };
 

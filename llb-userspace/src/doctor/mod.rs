@@ -21,7 +21,7 @@ pub(crate) use machine::{MachineError, check as check_machine, check_identity};
 pub(crate) use report::Report;
 
 use crate::{
-    fleet::{Name, name::NameError},
+    config::{Name, NameError},
     kernel,
 };
 use fixture::CgroupFixture;

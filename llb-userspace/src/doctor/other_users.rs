@@ -7,7 +7,7 @@ use nix::{
 
 use super::{OTHER_USERS, Report, fixture::CgroupFixture, machine};
 use crate::{
-    fleet::Identity,
+    config::Identity,
     model::Slot,
     sys::{child::CHANNEL_FD, procfs},
 };

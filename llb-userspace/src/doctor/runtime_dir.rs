@@ -5,8 +5,9 @@ use std::{fs, io, path::Path};
 use super::missing::{Missing, Tried};
 use crate::{
     causes::chain,
+    config::Name,
     control::Server,
-    fleet::{LockError, Name, RuntimeDir},
+    fleet::{LockError, RuntimeDir},
 };
 
 /// Makes them, and removes them and what had to be made above them.

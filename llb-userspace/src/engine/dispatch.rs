@@ -4,51 +4,40 @@ use nix::unistd::Pid;
 
 use super::{
     Engine,
-    answers::Begun,
-    diagnose::{self, Held},
+    core::ExitRecord,
     messages::Message,
-    worker::ExitRecord,
+    processes::{found_outside, looked},
+    requests::Begun,
 };
 use crate::{
     fleet::{State, ran_out_of_memory},
     kernel::{Event, EventKind},
     model::{Instant, WorkerId},
     report::Report,
-    sys::procfs,
 };
 
 impl Engine {
     /// A worker's socket did something. One of a cgroup that is not a worker's is one of a worker just reaped.
     pub(super) fn socket_event(&mut self, event: Event, now: Instant) {
-        if self.rescue.takes(&event) {
+        if self.core.sockets.takes(&event) {
             return;
         }
-        let effects = match (event.kind, self.by_cgroup.get(&event.cgroup)) {
-            (EventKind::Close, _) => self.lives.hears_close(event.cookie, now),
-            (EventKind::Listen, Some(id)) => {
-                self.bound.listens(event.address);
-                self.lives.listens(*id, event.cookie, event.address, now)
-            }
-            (EventKind::Bind, Some(id)) => {
-                self.lives.binds(*id, event.address);
-                // What is another fleet's is refused.
-                if self.others.holder(event.address.0.port()).is_none() {
-                    self.bound.binds(event.cookie, *id, event.address, now);
-                }
-                return;
-            }
-            (EventKind::Receive, Some(id)) => self.lives.receives(*id, event.cookie, event.address, now),
-            (EventKind::Release, _) => {
-                self.bound.releases(event.cookie);
-                self.lives.releases(event.cookie, now)
-            }
-            (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => return,
-        };
-        self.perform(effects, now);
-        let worker = self.by_cgroup.get(&event.cgroup).and_then(|id| self.lives.worker(*id));
+        let id = self.core.by_cgroup.get(&event.cgroup).copied();
+        // What is another fleet's is refused.
+        let is_refused = self.processes.others.holder(event.address.0.port()).is_some();
+        self.health.hear(&event, id, is_refused, now);
+        match (event.kind, id) {
+            (EventKind::Close, _) => self.core.lives.hears_close(event.cookie, now),
+            (EventKind::Listen, Some(id)) => self.core.lives.listens(id, event.cookie, event.address, now),
+            (EventKind::Bind, Some(id)) => self.core.lives.binds(id, event.address),
+            (EventKind::Receive, Some(id)) => self.core.lives.receives(id, event.cookie, event.address, now),
+            (EventKind::Release, _) => self.core.lives.releases(event.cookie, now),
+            (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => {}
+        }
+        let worker = id.and_then(|id| self.core.lives.worker(id));
         if event.kind == EventKind::Listen && worker.is_some_and(|worker| worker.state != State::Serving) {
             // Whoever is not ready is expected: it must not be given connections past the selector.
-            self.reconcile(now);
+            self.core.reconcile(now);
         }
     }
 
@@ -56,85 +45,64 @@ impl Engine {
         match message {
             Message::Said { id, reports, faults, messages } => {
                 for fault in faults {
-                    tracing::warn!(slot = %self.slot(id), "report channel: {fault}; counted from now on");
+                    tracing::warn!(slot = %self.core.slot(id), "report channel: {fault}; counted from now on");
                 }
-                messages.iter().for_each(|message| self.lives.writes(id, message));
-                self.enter_notes();
+                messages.iter().for_each(|message| self.core.lives.writes(id, message));
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
-            Message::HungUp { id } => {
-                let effects = self.lives.hangs_up(id, now);
-                self.perform(effects, now);
-            }
+            Message::HungUp { id } => self.core.lives.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
-                let running = self.running.get(&id);
+                let running = self.core.running.get(&id);
                 let pid = running.map_or(Pid::from_raw(0), |running| running.pid);
                 let ran_out_of_memory = running.is_some_and(|running| ran_out_of_memory(running.cgroup.path()));
-                self.ends(ExitRecord { id, pid, status, ran_out_of_memory, tail }, now);
+                let record = ExitRecord { id, pid, status, ran_out_of_memory, tail, reason: None };
+                self.processes.ends(&mut self.core, record, now);
             }
-            Message::Explained { record, held } => self.exited(record, held.as_ref(), now),
-            Message::SaidReady { pid, cgroup } => self.said_ready(pid, cgroup.as_deref(), now),
-            Message::Accepts { id, cookie } => {
-                let effects = self.lives.accepts(id, cookie, now);
-                self.perform(effects, now);
+            Message::Explained { record, held } => self.processes.exited(&mut self.core, record, held.as_ref(), now),
+            Message::SaidReady { pid, cgroup } => {
+                self.processes.said_ready(&mut self.core, pid, cgroup.as_deref(), now);
             }
-            Message::Queues { id, cookie, waiting } => {
-                let effects = self.lives.queues(id, cookie, waiting, now);
-                self.perform(effects, now);
-            }
-            Message::Checked { id, answer } => self.checked(id, answer, now),
-            Message::Memory { resident } => self.measured(resident),
-            Message::Outside { id, outside } => self.found_outside(id, outside),
-            Message::Datagrams { found } => self.saw_queues(&found),
-            Message::Looked { id, look } => self.looked(id, look, now),
+            Message::Accepts { id, cookie } => self.core.lives.accepts(id, cookie, now),
+            Message::Queues { id, cookie, waiting } => self.core.lives.queues(id, cookie, waiting, now),
+            Message::Checked { id, answer } => self.processes.checked(&mut self.core, id, answer, now),
+            Message::Memory { resident } => self.health.recycler.measured(&mut self.core, resident),
+            Message::Outside { id, outside } => found_outside(&mut self.core, id, outside),
+            Message::Datagrams { found } => self.health.saw_queues(&mut self.core, &found),
+            Message::Looked { id, look } => looked(&mut self.core, id, look, now),
             // Who asked may have gone; what was asked for is done all the same.
             Message::Command { command, reply } => {
-                let (before, coming) = self.journal.subscribe();
+                let (before, coming) = self.reports.journal.subscribe();
                 let granted = self.command(command, now);
-                let begun = granted.map(|granted| Begun { granted, before, after: self.journal.last(), coming });
+                // What is done at once is told before who asked hears of it.
+                self.perform(now);
+                let begun =
+                    granted.map(|granted| Begun { granted, before, after: self.reports.journal.last(), coming });
                 drop(reply.send(begun));
             }
-            Message::Follow { reply } => drop(reply.send(self.journal.follow())),
+            Message::Follow { reply } => drop(reply.send(self.reports.journal.follow())),
             // Who asked may have gone.
-            Message::Reach { slot, port, reply } => drop(reply.send(self.target(slot, port))),
-            Message::Admit { cookie, listener, reply } => drop(reply.send(self.admit(cookie, listener))),
-            Message::Seating { groups, reply } => drop(reply.send(self.seating(&groups))),
+            Message::Reach { slot, port, reply } => drop(reply.send(self.core.target(slot, port))),
+            Message::Admit { cookie, listener, reply } => drop(reply.send(self.core.admit(cookie, listener))),
+            Message::Seating { groups, reply } => drop(reply.send(self.core.seating(&groups))),
             Message::Ask { reply } => match self.status(now) {
                 // Who asked may have gone.
-                Ok(status) => drop(reply.send((status, self.queues()))),
+                Ok(status) => drop(reply.send((status, self.core.queues()))),
                 Err(error) => tracing::error!(%error, "cannot show the status"),
             },
         }
     }
 
-    /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and
-    /// descriptors to look through.
-    fn ends(&mut self, record: ExitRecord, now: Instant) {
-        let Some(port) = self.lives.worker(record.id).and_then(diagnose::wanted_port) else {
-            return self.exited(record, None, now);
-        };
-        let holder = tokio::task::spawn_blocking(move || procfs::port_holder(port));
-        let inbox = self.inbox.clone();
-        tokio::task::spawn_local(async move {
-            let holder = holder.await.ok().and_then(|found| found.ok().flatten());
-            let held = holder.map(|holder| Held { port, holder });
-            // A closed inbox is the end of the engine.
-            let _ = inbox.send(Message::Explained { record, held }).await;
-        });
-    }
-
     /// A worker's word; it can only speak for itself.
     fn report(&mut self, id: WorkerId, report: Report, now: Instant) {
-        if !self.running.contains_key(&id) {
+        if !self.core.running.contains_key(&id) {
             return;
         }
-        self.lives.speaks(id);
-        self.updater.hear(id, &report, now);
-        let effects = match report {
-            Report::Latency { .. } | Report::Pong { .. } => return,
-            Report::Ready => self.lives.says_ready(id, now),
-            Report::Disconnect => self.lives.asks_to_leave(id, now),
-        };
-        self.perform(effects, now);
+        self.core.lives.speaks(id);
+        self.core.updater.hear(id, &report, now);
+        match report {
+            Report::Latency { .. } | Report::Pong { .. } => {}
+            Report::Ready => self.core.lives.says_ready(id, now),
+            Report::Disconnect => self.core.lives.asks_to_leave(id, now),
+        }
     }
 }

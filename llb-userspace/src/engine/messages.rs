@@ -6,7 +6,8 @@ use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{
-    answers::Begun, diagnose::Held, end::Outsider, queues::Queues, reach::Target, why::Seating, worker::ExitRecord,
+    core::{ExitRecord, Held, Outsider},
+    requests::{Begun, Queues, Seating, Target},
 };
 use crate::{
     fleet::{Command, Refusal, Unreachable, closing::Look},

@@ -1,94 +1,66 @@
 //! The one loop around both journeys: it reads the clock, waits for what happens, asks the pure parts what to do, and
 //! does it.
 //!
-//! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or
-//! processes. What they decide is done in `effects`, who sits where is kept by `seating`, what is shown in `status`.
+//! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or processes. What
+//! they decide is a queue, which `effects` empties at the end of each turn; what happens comes in by `dispatch`.
+//!
+//! `core` is what all parts look at and act on. Each part has what it alone knows, and is given that: `processes` starts and
+//! ends workers, `health` looks at them with every tick, `waiting` has the connections that wait for one, `reports` tells of
+//! all that. `requests` are the tasks beside the loop for those who ask, and `startup` is over when the loop begins.
 
-mod acceptance;
-mod agent;
-mod answers;
-mod canary;
-mod check;
-mod completion;
-mod diagnose;
+mod core;
 mod dispatch;
-mod drain;
 mod effects;
-mod end;
 mod error;
-#[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
-pub(crate) mod guard;
 mod handle;
-mod journal;
-mod leftover;
-mod line;
+mod health;
 mod messages;
-mod metrics;
-mod notify;
-mod orphans;
-mod ports;
-mod queues;
-mod reach;
-mod record;
-mod recycle;
-mod rescue;
-mod rights;
-mod scrape;
-mod seating;
-mod service;
-mod signals;
-mod standby;
-mod start;
-mod status;
-mod sticky;
-mod takeover;
-mod totals;
-mod turns;
-mod udp;
-mod wake;
-mod why;
-mod worker;
+mod processes;
+mod reports;
+mod requests;
+mod snapshot;
+mod startup;
+mod waiting;
+mod wishes;
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, rc::Rc, time::Duration};
 
 use llb_common::policy::Policy;
 use nix::sys::signal::Signal;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     task::{JoinSet, LocalSet},
     time::{MissedTickBehavior, interval},
 };
 
-pub use error::RunError;
-pub use handle::{Fleet, FleetBuilder, FleetHandle};
-
+pub(crate) use self::startup::guard;
+use self::{
+    core::Core,
+    health::Health,
+    messages::Message,
+    processes::{Orphans, Processes, listen, pass_on, sight},
+    reports::{Reports, answer},
+    requests::{Asking, Reacher, Scraper, answers, lookers, probe_answers},
+    waiting::{Waiting, arrival},
+    wishes::{Signals, Wish},
+};
+pub use self::{
+    error::RunError,
+    handle::{Fleet, FleetBuilder, FleetHandle},
+};
 use crate::{
-    agent::Headroom,
+    agent,
     config::{Config, ReadyWhen},
     control,
-    fleet::{
-        Bound, Bypass, Command, Effect, FleetCgroup, Granted, Lives, NotifySocket, Others, Refusal, RuntimeDir, Sight,
-        Style, Worker, totals::Totals,
-    },
-    kernel::{Connections, Event, EventKind, Pins},
+    fleet::{Command, Granted, Refusal, RuntimeDir, Sight, Style, Worker},
+    kernel::{Event, EventKind, Pins},
     metrics::{Answer, Listener, Question, serve},
-    model::{Address, Instant, Slot, WorkerId},
+    model::{Address, Instant},
     observe::stderr,
     report::say,
     sys::clock::now,
-    updater::{UPDATE_EVERY, Updater},
+    updater::UPDATE_EVERY,
 };
-use journal::Journal;
-use messages::Message;
-use service::Service;
-use signals::{Signals, Wish};
-use worker::{ExitRecord, Running};
 
 /// Messages that may wait for the engine; a worker whose reports do not fit waits, and its channel fills.
 const INBOX: usize = 1_024;
@@ -142,75 +114,25 @@ fn announce(up: &Up) {
     ));
 }
 
-/// How reloads have ended since the master started.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reloads {
-    succeeded: u64,
-    rolled_back: u64,
-}
-
 /// A running fleet.
 pub(crate) struct Engine {
-    config: Config,
-    started_at: Instant,
-    updater: Updater,
-    /// Asked from the threads that look at connections.
-    connections: Option<Arc<Connections>>,
-    journal: Journal,
-    lives: Lives,
-    running: HashMap<WorkerId, Running>,
-    /// Workers by the id of their cgroup, as the kernel's events name them.
-    by_cgroup: HashMap<u64, WorkerId>,
-    exit_records: BTreeMap<Slot, ExitRecord>,
-    /// What workers have bound and do not listen on.
-    bound: Bound,
-    /// Whether connections come past the selector.
-    bypass: Bypass,
-    /// What other fleets listen on.
-    others: Others,
-    rescue: rescue::Rescue,
-    udp: udp::Udp,
-    recycler: recycle::Recycler,
-    canary: canary::Trial,
-    waking: wake::Waking,
+    processes: Processes,
+    health: Health,
+    waiting: Waiting,
+    reports: Reports,
     /// The policy, where it changes while the fleet runs.
     policy: Option<Rc<Cell<Policy>>>,
-    /// Where connections wait while no worker listens.
-    standby: standby::Standby,
-    /// Where clients wait for whom nobody is free; none if they are to wait at workers.
-    lines: Option<line::Lines>,
-    inbox: mpsc::Sender<Message>,
-    /// For looking at workers that start.
-    lookers: Rc<Semaphore>,
-    /// How workers that start are asked whether they are ready; none if they are not.
-    checker: Option<check::Checker>,
     /// How single workers are connected to.
-    reacher: reach::Reacher,
+    reacher: Reacher,
     /// Where choices come that somebody asks for.
-    asking: why::Asking,
-    /// What is to be done before anything else.
-    first: Vec<Effect>,
-    /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
-    notify: Rc<NotifySocket>,
-    unknown_senders: u64,
-    /// What workers that are gone have counted.
-    totals: Totals,
-    reloads: Reloads,
-    /// Where metrics are served; none if they are not, or once they are.
+    asking: Asking,
+    /// Where metrics are served, and agent checks answered; none if they are not, or once they are.
     metrics: Option<Listener>,
-    /// What a balancer above is told of the fleet, and where; none if it is told nothing, or once it is.
-    headroom: Option<Rc<RefCell<Headroom>>>,
     agent: Option<agent::Listener>,
-    orphans: orphans::Orphans,
-    turns: turns::Turns,
-    service: Service,
-    up: Option<Announce>,
     failure: Option<RunError>,
     down: bool,
-    /// What the next master would have to know; nothing if it could not go on with the programs anyway.
-    record: Option<record::Keeper>,
-    // Last, as fields are dropped in order: the cgroup goes, and with it the programs, then their pins, and then the lock.
-    cgroup: FleetCgroup,
+    // Last, as fields are dropped in order: the fleet's cgroup goes, and with it the programs, then their pins, and then the lock.
+    core: Core,
     pins: Option<Pins>,
     _guard: Option<guard::Guard>,
     lock: RuntimeDir,
@@ -224,8 +146,8 @@ pub fn run(config: Config) -> Result<(), RunError> {
     block_on(async {
         let (sender, inbox) = mpsc::channel(INBOX);
         let mut engine = Engine::start(config, Box::new(announce), sender)?;
-        engine.orphans = orphans::Orphans::Reaped;
-        rights::shed(&engine.config, engine.cgroup.path(), engine.pins.as_ref());
+        engine.processes.orphans = Orphans::Reaped;
+        startup::shed(&engine.core.config, engine.core.cgroup.path(), engine.pins.as_ref());
         engine.run(inbox, std::future::pending(), Heeds::Signals).await
     })
 }
@@ -303,32 +225,31 @@ impl Engine {
         let failed = |attempt| move |source| RunError::Loop { attempt, source };
         let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
         let mut signals = signals.map_err(failed("wait for signals"))?;
-        let lookers = answers::lookers();
+        let lookers = lookers();
         let reacher = self.reacher.clone();
-        let answers = answers::answers(self.inbox.clone(), lookers.clone(), reacher.clone(), self.asking.clone());
+        let answers = answers(self.core.inbox.clone(), lookers.clone(), reacher.clone(), self.asking.clone());
         let scraper =
-            self.config.scrape.clone().map(|scrape| scrape::Scraper::new(self.inbox.clone(), reacher, scrape));
+            self.core.config.scrape.clone().map(|scrape| Scraper::new(self.core.inbox.clone(), reacher, scrape));
         let control = control::Server::open(self.lock.path())?.run(answers);
         // Ends with this.
         let mut beside = JoinSet::new();
         if let Some(listener) = self.metrics.take() {
             let scrapes = scraper.is_some();
-            let answers = metrics::answers(self.inbox.clone(), lookers, scraper);
+            let answers = probe_answers(self.core.inbox.clone(), lookers, scraper);
             beside.spawn_local(serve_metrics(listener, scrapes, answers));
         }
-        if let Some((listener, headroom)) = self.agent.take().zip(self.headroom.clone()) {
-            beside.spawn_local(agent::answer(listener, headroom));
+        if let Some((listener, headroom)) = self.agent.take().zip(self.reports.headroom.clone()) {
+            beside.spawn_local(answer(listener, headroom));
         }
         tokio::pin!(control);
-        let socket = self.notify.clone();
-        let notified = notify::listen(&socket, self.inbox.clone());
+        let socket = self.processes.notify.clone();
+        let notified = listen(&socket, self.core.inbox.clone());
         tokio::pin!(notified);
         // What an earlier master has left in the maps, and is not so any more, goes.
-        self.reconcile(now());
+        self.core.reconcile(now());
         // Who is told that the fleet serves may ask at once.
-        let first = std::mem::take(&mut self.first);
-        self.perform(first, now());
-        let mut events = self.updater.steering_mut().take_events()?;
+        self.perform(now());
+        let mut events = self.core.updater.steering_mut().take_events()?;
         let mut tick = interval(UPDATE_EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         tokio::pin!(stop);
@@ -337,96 +258,92 @@ impl Engine {
         while !self.down {
             tokio::select! {
                 biased;
-                _ = tick.tick() => self.tick(self.turns.begin()),
-                wish = next_wish(&mut signals) => self.wish(wish, self.turns.begin()),
+                _ = tick.tick() => self.tick(self.reports.turns.begin()),
+                wish = next_wish(&mut signals) => self.wish(wish, self.reports.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
-                    self.stop(self.turns.begin());
+                    self.stop(self.reports.turns.begin());
                 }
                 batch = next(&mut events) => {
                     let batch = batch.map_err(failed("read the kernel's events"))?;
-                    let now = self.turns.begin();
+                    let now = self.reports.turns.begin();
                     let closed = batch.iter().any(|event| event.kind == EventKind::Close);
-                    batch.into_iter().for_each(|event| self.socket_event(event, now));
+                    for event in batch {
+                        self.socket_event(event, now);
+                        self.perform(now);
+                    }
                     if closed {
                         // It may have been the last.
-                        self.tend_standby(now);
+                        self.waiting.tend_standby(&mut self.core, now);
                     }
-                    self.serve_lines(now);
+                    self.waiting.serve_lines(&mut self.core, now);
                 }
-                arrived = line::arrival(&mut self.lines) => {
+                arrived = arrival(&mut self.waiting.lines) => {
                     arrived.map_err(failed("wait for connections"))?;
-                    self.serve_lines(now());
+                    self.waiting.serve_lines(&mut self.core, now());
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
-                        self.message(message, self.turns.begin());
+                        self.message(message, self.reports.turns.begin());
                     }
                 }
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
-            self.keep_record();
-            self.turns.end(now());
+            self.perform(now());
+            self.reports.keep_record(&mut self.core, self.lock.path());
+            self.reports.turns.end(now());
         }
-        self.journal.is_heard().await;
+        self.reports.journal.is_heard().await;
         Ok(())
     }
 
     fn tick(&mut self, now: Instant) {
-        self.look_round(now);
-        let effects = {
-            let Engine { lives, updater, running, udp, .. } = self;
+        self.processes.look_round(&mut self.core, now);
+        {
+            let (Core { lives, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
             let sight = |worker: &Worker| Sight {
                 has_flows: udp.has_flows(worker.seats()),
-                ..drain::sight(worker, running.get(&worker.id), updater, now)
+                ..sight(worker, running.get(&worker.id), updater, now)
             };
-            lives.tick(now, sight, |seat| updater.is_drained(seat, now))
-        };
-        self.perform(effects, now);
-        for (id, ping) in self.updater.pings(now) {
-            if let Some(running) = self.running.get(&id) {
+            lives.tick(now, sight, |seat| updater.is_drained(seat, now));
+        }
+        self.perform(now);
+        for (id, ping) in self.core.updater.pings(now) {
+            if let Some(running) = self.core.running.get(&id) {
                 running.say(&say::ping(ping));
             }
         }
-        self.wake_targets();
+        self.health.begin_tick(&mut self.core);
         if let Some(policy) = &self.policy {
-            self.updater.go_by(policy.get());
+            self.core.updater.go_by(policy.get());
         }
-        self.updater.steering_mut().tend_clients(now);
-        if self.updater.is_due(now) {
-            self.reconcile(now);
+        self.core.updater.steering_mut().tend_clients(now);
+        if self.core.updater.is_due(now) {
+            self.core.reconcile(now);
         }
-        self.updater.update(now);
-        self.tend_lines(now);
-        self.tend_standby(now);
-        self.tend_udp(now);
-        self.check_suspects(now);
-        self.recycle(now);
-        self.watch_canary(now);
-        self.reap_what_was_hidden();
-        self.say_what_is_only_bound(now);
-        self.attach_anew_if_bypassed(now);
-        self.sample_headroom(now);
-        self.service.tick(now);
+        self.core.updater.update(now);
+        self.waiting.tick(&mut self.core, now);
+        self.health.tick(&mut self.core, now);
+        self.processes.reap_what_was_hidden(&self.core);
+        self.reports.sample_headroom(&self.core, self.waiting.lines.is_some(), now);
+        self.reports.service.tick(now);
     }
 
     fn stop(&mut self, now: Instant) {
-        self.close_lines(now);
-        self.end_standby(now);
-        let effects = self.lives.stop(now);
-        self.perform(effects, now);
+        self.waiting.close(&mut self.core, now);
+        self.core.lives.stop(now);
     }
 
     fn wish(&mut self, wish: Wish, now: Instant) {
-        let workers = self.lives.slots().count() as u32;
+        let workers = self.core.lives.slots().count() as u32;
         let command = match wish {
             Wish::Stop => Command::Stop,
             Wish::Reload => Command::Reload(Style::AtOnce),
             Wish::More => Command::Scale { workers: workers.saturating_add(1) },
             Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
-            Wish::PassOn => return self.pass_on(Signal::SIGUSR1),
-            Wish::Reap => return self.reap_orphans(),
+            Wish::PassOn => return pass_on(&self.core, Signal::SIGUSR1),
+            Wish::Reap => return self.processes.reap_orphans(&self.core),
         };
         if let Err(refusal) = self.command(command, now) {
             tracing::warn!("a signal's wish is refused: {refusal}");
@@ -435,19 +352,12 @@ impl Engine {
 
     fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         if matches!(command, Command::Stop) {
-            self.close_lines(now);
-            self.end_standby(now);
+            self.waiting.close(&mut self.core, now);
         }
-        if matches!(command, Command::Try(..)) && !self.updater.steering().keeps_books() {
+        if matches!(command, Command::Try(..)) && !self.core.updater.steering().keeps_books() {
             return Err(Refusal::NoBooks);
         }
-        let (granted, effects) = self.lives.command(command, now)?;
-        self.perform(effects, now);
-        Ok(granted)
-    }
-
-    fn slot(&self, id: WorkerId) -> Slot {
-        self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
+        self.core.lives.command(command, now)
     }
 }
 

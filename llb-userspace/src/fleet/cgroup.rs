@@ -20,8 +20,9 @@ use nix::{sys::signal::Signal, unistd::Pid};
 
 pub use self::resources::Resources;
 pub(crate) use self::resources::ran_out_of_memory;
-use super::{lock::LAST_CHILD, name::Name};
+use super::lock::LAST_CHILD;
 use crate::{
+    config::Name,
     model::{Generation, Slot},
     sys::{
         clock,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::note::Note;
 use crate::model::{Address, Generation, Seat, Slot, WorkerId};
 
 /// Something to be done.
@@ -71,6 +72,8 @@ pub enum Effect {
     Fail(Failure),
     /// The last worker is gone, as was asked for.
     Down,
+    /// Tell whoever watches what has come to pass.
+    Note(Note),
 }
 
 /// Which connections of a worker may be closed: never one that holds a request, or an answer that has begun.

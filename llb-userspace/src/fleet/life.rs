@@ -1,4 +1,4 @@
-//! The lives of workers: pure, (state, event, now) to effects.
+//! The lives of workers: pure, (state, event, now) to one queue of effects.
 //!
 //! # Theory of operation
 //! Every slot that is to be filled has at most one worker of each generation that is not on its way out, and the workers
@@ -21,7 +21,8 @@
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
 //! counted there, and it has not drained before they are closed.
 //!
-//! Every transition leaves a [`Note`] with its cause.
+//! What is to be done goes into the one queue that the engine takes it from, in order; so does a [`Note`] of every transition,
+//! with its cause.
 
 mod adopt;
 mod attend;
@@ -35,7 +36,7 @@ mod transitions;
 mod udp;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -105,7 +106,8 @@ pub struct Lives {
     next: WorkerId,
     /// Addresses at which workers have become ready that were never seen to accept there.
     unattended: BTreeSet<Address>,
-    notes: Vec<Note>,
+    /// What is to be done, and told, next.
+    effects: VecDeque<Effect>,
     /// Before this, time alone changes nothing.
     due: Instant,
 }
@@ -135,7 +137,7 @@ impl Lives {
             queued: None,
             next: WorkerId(1),
             unattended: BTreeSet::new(),
-            notes: Vec::new(),
+            effects: VecDeque::new(),
             due: AT_ONCE,
         }
     }
@@ -188,25 +190,19 @@ impl Lives {
         self.phase == Phase::Ending
     }
 
-    /// What has come to pass since this was last asked.
-    pub fn take_notes(&mut self) -> Vec<Note> {
-        std::mem::take(&mut self.notes)
+    /// What is to be done next, if anything is.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
     }
 
     /// Time passes. `sight` tells what is seen of a worker that drains, `drained` whether a seat has neither requests
     /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
-    pub fn tick(
-        &mut self,
-        now: Instant,
-        sight: impl Fn(&Worker) -> Sight,
-        drained: impl Fn(Seat) -> bool,
-    ) -> Vec<Effect> {
+    pub fn tick(&mut self, now: Instant, sight: impl Fn(&Worker) -> Sight, drained: impl Fn(Seat) -> bool) {
         if now < self.due {
-            return Vec::new();
+            return;
         }
         self.seats.free(now, drained);
-        let mut effects = Vec::new();
-        self.seat_the_standing(&mut effects);
+        self.seat_the_standing();
         for id in self.ids() {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
@@ -214,33 +210,32 @@ impl Lives {
                     // By the time of a later tick it has been started; or the one at which it accepted nothing has been
                     // closed, or let be for long enough.
                     if matches!(self.rules.ready_when, ReadyWhen::Started | ReadyWhen::Accepting) {
-                        self.advance(id, now, &mut effects);
+                        self.advance(id, now);
                     }
                     let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
                     if now >= deadline && self.workers.get(&id).is_some_and(starts) {
-                        self.is_late(id, now, &mut effects);
+                        self.is_late(id, now);
                     }
                 }
                 State::Draining { .. } => {
                     let sight = sight(worker);
-                    self.drain(id, sight, now, &mut effects);
+                    self.drain(id, sight, now);
                 }
                 State::Stopping { deadline, .. } if now >= deadline => {
-                    self.kill(id, "it has not ended in time after the signal", &mut effects);
+                    self.kill(id, "it has not ended in time after the signal");
                 }
                 State::Stopping { relaxed, deadline } if now >= relaxed => {
-                    effects.push(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
+                    self.effects.push_back(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
                 }
                 State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
-                    effects.extend(self.succeed(id, now));
+                    self.succeed(id, now);
                 }
                 State::Serving | State::Stopping { .. } | State::Killed => {}
             }
         }
-        self.spawn_due(now, &mut effects);
-        self.roll_on(now, &mut effects);
+        self.spawn_due(now);
+        self.roll_on(now);
         self.due = self.next_due();
-        effects
     }
 
     /// When time alone may next change something.
@@ -270,22 +265,22 @@ impl Lives {
     }
 
     /// The worker has not become ready in time.
-    fn is_late(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+    fn is_late(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.late = true;
         let generation = worker.generation;
         if self.roll.as_ref().is_some_and(|roll| roll.generation == generation) {
-            self.roll_back("a new worker has not become ready in time", now, effects);
+            self.roll_back("a new worker has not become ready in time", now);
         } else if self.phase == Phase::ComingUp && self.places.iter().all(|place| !place.was_ready) {
-            effects.push(Effect::Fail(Failure::NotReady { id }));
-            self.end("a worker has not become ready in time", now, effects);
+            self.effects.push_back(Effect::Fail(Failure::NotReady { id }));
+            self.end("a worker has not become ready in time", now);
         } else {
-            self.terminate(id, "it has not become ready in time", now, effects);
+            self.terminate(id, "it has not become ready in time", now);
         }
     }
 
     /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
-    fn advance(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+    fn advance(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.get(&id) else { return };
         let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
         let (listens, receives) = (!worker.listeners.is_empty(), !worker.udp.is_empty());
@@ -302,7 +297,7 @@ impl Lives {
         let cause = match ready {
             Some(cause) if starting && self.rules.ready_check => match &worker.answer {
                 Some(answer) => format!("{cause}, and answers {answer}"),
-                None => return self.ask(id, effects),
+                None => return self.ask(id),
             },
             Some(cause) if starting => cause,
             _ if serving => String::new(),
@@ -314,26 +309,26 @@ impl Lives {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.state = State::Serving;
         worker.was_ready = true;
-        give_seats(worker, &mut self.seats, effects);
+        give_seats(worker, &mut self.seats, &mut self.effects);
         if starting {
             let slot = worker.slot;
             if let Some(place) = self.place(slot) {
                 (place.was_ready, place.failures) = (true, 0);
             }
             self.note_worker(Kind::Ready, id, &cause);
-            self.retire_leaving(slot, now, effects);
-            self.retire_elders(id, now, effects);
-            self.come_up(effects);
-            self.order_replacement(id, now, effects);
-            self.spawn_due(now, effects);
-            self.roll_on(now, effects);
+            self.retire_leaving(slot, now);
+            self.retire_elders(id, now);
+            self.come_up();
+            self.order_replacement(id, now);
+            self.spawn_due(now);
+            self.roll_on(now);
         }
     }
 
     /// Gives a seat to the listeners that found none free before.
-    fn seat_the_standing(&mut self, effects: &mut Vec<Effect>) {
+    fn seat_the_standing(&mut self) {
         for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
-            give_seats(worker, &mut self.seats, effects);
+            give_seats(worker, &mut self.seats, &mut self.effects);
         }
     }
 
@@ -355,13 +350,13 @@ impl Lives {
     }
 
     fn note(&mut self, kind: Kind, id: Option<WorkerId>, slot: Option<Slot>, generation: Generation, cause: String) {
-        self.notes.push(Note { kind, id, slot, generation, cause });
+        self.effects.push_back(Effect::Note(Note { kind, id, slot, generation, cause }));
     }
 }
 
 /// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
 /// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
-fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>) {
+fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut VecDeque<Effect>) {
     let Worker { id, listeners, udp, held, .. } = worker;
     for sockets in [listeners, udp] {
         for index in 0..sockets.len() {
@@ -374,7 +369,7 @@ fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut Vec<Effect>)
             // Without a free seat the listener stays with the kernel's hash until there is one.
             let Some(seat) = seat else { continue };
             sockets[index].seat = Some(seat);
-            effects.push(Effect::Seat { id: *id, cookie, address, seat });
+            effects.push_back(Effect::Seat { id: *id, cookie, address, seat });
         }
     }
 }

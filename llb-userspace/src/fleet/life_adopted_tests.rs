@@ -6,7 +6,7 @@ use crate::fleet::{AdoptedPlace, AdoptedWorker, takeover::Stage};
 const RELOAD: Command = Command::Reload(Style::AtOnce);
 
 /// What is left of a fleet whose master dies now.
-pub(super) fn left(lives: &Lives) -> Adopted {
+pub(super) fn left(lives: &Told) -> Adopted {
     let worker = |worker: &Worker| {
         let in_group = worker.state == State::Serving;
         AdoptedWorker {
@@ -39,14 +39,14 @@ pub(super) fn left(lives: &Lives) -> Adopted {
     }
 }
 
-fn next(before: &Lives, rules: Rules, now: Instant) -> (Lives, Vec<Effect>) {
-    let mut lives = Lives::new(rules, now);
+fn next(before: &Told, rules: Rules, now: Instant) -> (Told, Vec<Effect>) {
+    let mut lives = Told::new(rules, now);
     let (ids, effects) = lives.adopt(left(before), |_| false, now);
     assert_eq!(ids.len(), before.workers().count());
     (lives, effects)
 }
 
-fn states(lives: &Lives) -> Vec<(u32, u32, &'static str)> {
+fn states(lives: &Told) -> Vec<(u32, u32, &'static str)> {
     lives.workers().map(|worker| (worker.slot.0, worker.generation.0, worker.state.name())).collect()
 }
 
@@ -70,7 +70,7 @@ fn who_is_missing_is_replaced_and_who_has_begun_to_listen_joins() {
     let mut found = left(&up(RULES));
     found.workers.remove(0);
     found.workers[0].listeners.push(Listener::new(7, address(81)));
-    let mut lives = Lives::new(RULES, at(5000));
+    let mut lives = Told::new(RULES, at(5000));
     let (_, effects) = lives.adopt(found, |seat| seat == Seat(0), at(5000));
     assert_eq!(joined(&effects), [(FIRST, 7, Seat(1))]);
     assert_eq!(spawned(&effects), [SECOND]);
@@ -120,7 +120,7 @@ fn another_number_of_workers_is_had() {
 #[test]
 fn who_cannot_say_any_more_that_it_is_ready_makes_way() {
     let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
-    let mut before = Lives::new(rules, at(0));
+    let mut before = Told::new(rules, at(0));
     tick(&mut before, at(0), undrained);
     before.listens(FIRST, 1, address(80), at(1));
     let (lives, effects) = next(&before, rules, at(5000));
@@ -172,7 +172,7 @@ fn one_of_several_in_a_slot_stays() {
     found.workers.push(twin);
     found.generation = u32::MAX;
     found.places.extend([AdoptedPlace::default(); 1000]);
-    let mut lives = Lives::new(ONE_SLOT, at(5000));
+    let mut lives = Told::new(ONE_SLOT, at(5000));
     lives.adopt(found, |_| false, at(5000));
     assert_eq!(states(&lives), [(0, 1, "draining"), (0, 1, "serving")]);
     assert!(lives.command(RELOAD, at(5001)).is_ok());

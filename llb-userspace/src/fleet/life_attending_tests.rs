@@ -5,15 +5,15 @@ use super::*;
 const RULES: Rules = Rules { ready_when: ReadyWhen::Accepting, ..super::RULES };
 
 /// A worker that listens on 80 and 81, by ten and eleven times the cookie of its own number, and accepts on 80.
-fn begins(lives: &mut Lives, id: WorkerId, now: Instant) -> Vec<Effect> {
+fn begins(lives: &mut Told, id: WorkerId, now: Instant) -> Vec<Effect> {
     lives.listens(id, id.0 * 10, address(80), now);
     lives.listens(id, id.0 * 10 + 1, address(81), now);
     lives.accepts(id, id.0 * 10, now)
 }
 
 /// The same fleet, of which both workers accept at both ports.
-fn attending() -> Lives {
-    let mut lives = Lives::new(RULES, at(0));
+fn attending() -> Told {
+    let mut lives = Told::new(RULES, at(0));
     for id in spawned(&tick(&mut lives, at(0), undrained)) {
         begins(&mut lives, id, at(1));
         lives.accepts(id, id.0 * 10 + 1, at(2));
@@ -23,8 +23,8 @@ fn attending() -> Lives {
 }
 
 /// The same, of which none ever accepts at the second.
-fn neglecting() -> Lives {
-    let mut lives = Lives::new(RULES, at(0));
+fn neglecting() -> Told {
+    let mut lives = Told::new(RULES, at(0));
     for id in spawned(&tick(&mut lives, at(0), undrained)) {
         begins(&mut lives, id, at(1));
         lives.queues(id, id.0 * 10 + 1, false, at(300));
@@ -50,7 +50,7 @@ fn port_that_nobody_accepts_at_is_let_be_in_time() {
 
 #[test]
 fn connections_that_wait_hold_readiness_up() {
-    let mut lives = Lives::new(ONE_SLOT, at(0));
+    let mut lives = Told::new(ONE_SLOT, at(0));
     lives.rules.ready_when = ReadyWhen::Accepting;
     tick(&mut lives, at(0), undrained);
     begins(&mut lives, FIRST, at(1));
@@ -58,7 +58,7 @@ fn connections_that_wait_hold_readiness_up() {
     assert_eq!(tick(&mut lives, at(20_000), undrained), [], "it would not answer them");
     assert_eq!(joined(&lives.queues(FIRST, 11, false, at(20_001))).len(), 2);
     // Of a listener that cannot be looked at nothing is known.
-    let mut lives = Lives::new(Rules { slots: 1, ..RULES }, at(0));
+    let mut lives = Told::new(Rules { slots: 1, ..RULES }, at(0));
     tick(&mut lives, at(0), undrained);
     begins(&mut lives, FIRST, at(1));
     assert_eq!(joined(&tick(&mut lives, at(20_000), undrained)), []);
@@ -81,7 +81,7 @@ fn where_elders_accept_the_new_ones_have_to() {
 #[test]
 fn the_next_master_knows_where_nobody_accepts() {
     let before = neglecting();
-    let mut lives = Lives::new(RULES, at(30_000));
+    let mut lives = Told::new(RULES, at(30_000));
     lives.adopt(adopted::left(&before), |_| false, at(30_000));
     lives.command(Command::Reload(Style::AtOnce), at(30_001)).unwrap();
     for id in [THIRD, FOURTH] {
@@ -100,7 +100,7 @@ fn the_next_master_knows_where_nobody_accepts() {
 #[test]
 fn one_that_is_asked_is_ready_when_it_has_answered() {
     for ready_when in [ReadyWhen::Accepting, ReadyWhen::Listening, ReadyWhen::Started] {
-        let mut lives = Lives::new(Rules { slots: 1, ready_when, ready_check: true, ..RULES }, at(0));
+        let mut lives = Told::new(Rules { slots: 1, ready_when, ready_check: true, ..RULES }, at(0));
         tick(&mut lives, at(0), undrained);
         assert_eq!(tick(&mut lives, at(1), undrained), [], "it is asked where it listens");
         let mut effects = lives.listens(FIRST, 1, address(80), at(2));

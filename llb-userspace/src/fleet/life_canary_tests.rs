@@ -8,7 +8,7 @@ const FIFTH: WorkerId = WorkerId(5);
 const MINUTE: Canary = Canary { slots: 1, watch: Duration::from_secs(60) };
 
 /// A fleet of four whose first slot has new code that serves, since 5.1 s.
-fn on_trial(style: Style) -> Lives {
+fn on_trial(style: Style) -> Told {
     let mut lives = up(FOUR);
     let (granted, effects) = lives.command(Command::Try(style, MINUTE), at(5_000)).unwrap();
     assert_eq!((granted, spawned(&effects)), (Granted::Reloading(Generation(2)), vec![FIFTH]));

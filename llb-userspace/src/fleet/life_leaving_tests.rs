@@ -103,7 +103,7 @@ fn stopping_lets_all_finish_then_terminates_and_then_kills() {
 fn the_end_does_not_wait_for_clients_who_may_come_back() {
     let mut lives = up(RULES);
     lives.stop(at(0));
-    let end = |lives: &mut Lives, ms, holds: Holding| lives.tick(at(ms), |_| holds.into(), drained);
+    let end = |lives: &mut Told, ms, holds: Holding| lives.tick(at(ms), |_| holds.into(), drained);
     assert!(!end(&mut lives, 1, Holding::Streams).contains(&Effect::Terminate(FIRST)), "an answer may be on its way");
     assert!(end(&mut lives.clone(), 2, Holding::Idle).contains(&Effect::Terminate(FIRST)));
     assert!(!end(&mut lives, 9_999, Holding::Streams).contains(&Effect::Terminate(FIRST)), "as long as there is time");
@@ -120,7 +120,7 @@ fn one_with_its_own_shutdown_is_asked_early() {
     let mut lives = up(ONE_SLOT);
     lives.asks_to_leave(FIRST, at(5000));
     lives.listens(SECOND, 2, address(80), at(5100));
-    let see = |lives: &mut Lives, ms, settled| lives.tick(at(ms), |_| own(Holding::Requests, settled), undrained);
+    let see = |lives: &mut Told, ms, settled| lives.tick(at(ms), |_| own(Holding::Requests, settled), undrained);
     assert_eq!(see(&mut lives, 5150, false), [], "somebody is on the way to it");
     let mut unsettled = lives.clone();
     assert_eq!(see(&mut unsettled, 10_100, false), [Effect::Terminate(FIRST)], "not for ever");
@@ -134,7 +134,7 @@ fn one_with_its_own_shutdown_is_asked_early() {
 fn the_end_asks_those_with_their_own_shutdown_too() {
     let mut lives = up(ONE_SLOT);
     lives.stop(at(1000));
-    let see = |lives: &mut Lives, ms| lives.tick(at(ms), |_| own(Holding::Streams, true), undrained);
+    let see = |lives: &mut Told, ms| lives.tick(at(ms), |_| own(Holding::Streams, true), undrained);
     assert_eq!(see(&mut lives, 1100), [Effect::Terminate(FIRST)]);
     assert_eq!(see(&mut lives, 2099), []);
     assert!(matches!(see(&mut lives, 2100)[..], [Effect::CloseIdle { id: FIRST, .. }]), "nobody can go elsewhere");
@@ -143,7 +143,8 @@ fn the_end_asks_those_with_their_own_shutdown_too() {
 
 #[test]
 fn idle_connections_are_left_alone_as_long_as_asked() {
-    let mut lives = Lives { rules: Rules { drain_idle: Some(Duration::from_secs(1)), ..ONE_SLOT }, ..up(ONE_SLOT) };
+    let mut lives = up(ONE_SLOT);
+    lives.rules.drain_idle = Some(Duration::from_secs(1));
     lives.asks_to_leave(FIRST, at(5000));
     lives.listens(SECOND, 2, address(80), at(5100));
     let closes = |effects: Vec<Effect>| effects.iter().any(|effect| matches!(effect, Effect::CloseIdle { .. }));

@@ -8,7 +8,7 @@ use crate::fleet::command::{Granted, Refusal};
 const AT_ONCE: Command = Command::Reload(Style::AtOnce);
 const ROLLING: Command = Command::Reload(Style::Rolling { max_surge: 1 });
 
-fn granted(lives: &mut Lives, command: Command, now: Instant) -> Vec<Effect> {
+fn granted(lives: &mut Told, command: Command, now: Instant) -> Vec<Effect> {
     lives.command(command, now).unwrap().1
 }
 
@@ -18,11 +18,11 @@ fn told_to_finish(effects: &[Effect]) -> Vec<WorkerId> {
 }
 
 /// Each of these workers listens by the cookie of its own number.
-fn listen(lives: &mut Lives, ids: &[WorkerId], now: Instant) -> Vec<Effect> {
+fn listen(lives: &mut Told, ids: &[WorkerId], now: Instant) -> Vec<Effect> {
     ids.iter().flat_map(|id| lives.listens(*id, id.0, address(80), now)).collect()
 }
 
-fn kinds(lives: &mut Lives) -> Vec<Kind> {
+fn kinds(lives: &mut Told) -> Vec<Kind> {
     lives.take_notes().iter().map(|note| note.kind).collect()
 }
 
@@ -148,7 +148,7 @@ fn a_hung_worker_makes_way_for_a_replacement_that_cannot_start_beside_it() {
 fn a_second_reload_waits_for_the_first_and_two_are_one() {
     let mut lives = up(ONE_SLOT);
     granted(&mut lives, AT_ONCE, at(5000));
-    let reload = |lives: &mut Lives| lives.command(AT_ONCE, at(5001)).unwrap();
+    let reload = |lives: &mut Told| lives.command(AT_ONCE, at(5001)).unwrap();
     assert_eq!(reload(&mut lives), (Granted::Queued(Generation(3)), vec![]));
     assert_eq!(reload(&mut lives), (Granted::Queued(Generation(3)), vec![]));
     assert_eq!(spawned(&listen(&mut lives, &[SECOND], at(5100))), [THIRD]);
@@ -227,7 +227,7 @@ fn a_drained_slot_stays_empty_until_it_is_restarted() {
 
 #[test]
 fn a_slot_is_told_to_be_empty_when_its_last_worker_is_gone_and_nobody_is_to_come() {
-    let emptied = |lives: &mut Lives| -> Vec<u32> {
+    let emptied = |lives: &mut Told| -> Vec<u32> {
         let notes = lives.take_notes();
         notes.iter().filter(|note| note.kind == Kind::Emptied).filter_map(|note| note.slot).map(|slot| slot.0).collect()
     };
@@ -268,7 +268,7 @@ fn a_restart_replaces_first_and_at_once() {
 
 #[test]
 fn before_it_serves_and_while_it_ends_a_fleet_takes_no_wish_but_one() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     assert_eq!(lives.command(AT_ONCE, at(1)), Err(Refusal::ComingUp));
     assert!(lives.command(Command::Stop, at(1)).is_ok());
     assert_eq!(lives.command(AT_ONCE, at(1)), Err(Refusal::Ending));

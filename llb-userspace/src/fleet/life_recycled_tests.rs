@@ -59,7 +59,7 @@ fn nobody_is_recycled_beside_a_worker_that_still_drains() {
 
 #[test]
 fn recycling_waits_while_the_fleet_comes_up_or_reloads() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     lives.listens(FIRST, 1, address(80), at(1));
     assert_eq!(lives.recycle(all(&[FIRST]), at(2)), [], "it comes up");

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn two_ports_share_a_seat_and_two_listeners_on_one_address_do_not() {
-    let mut lives = Lives::new(ONE_SLOT, at(0));
+    let mut lives = Told::new(ONE_SLOT, at(0));
     tick(&mut lives, at(0), undrained);
     let seat_of = |effects: Vec<Effect>| joined(&effects)[0].2;
     assert_eq!(seat_of(lives.listens(FIRST, 1, address(80), at(1))), Seat(0));

@@ -22,6 +22,12 @@ mod recycled;
 mod seats;
 #[path = "life_simulation.rs"]
 mod simulation;
+#[path = "life_told.rs"]
+mod told;
+#[path = "life_world.rs"]
+mod world;
+
+use told::Told;
 
 const RULES: Rules = Rules {
     slots: 2,
@@ -52,7 +58,7 @@ fn drained(_: Seat) -> bool {
 }
 
 /// Time passes; a worker holds requests, or nothing once its seats have drained.
-fn tick(lives: &mut Lives, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
+fn tick(lives: &mut Told, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
     let holds = |worker: &Worker| if worker.seats().all(&drained) { Holding::Nothing } else { Holding::Requests };
     lives.tick(now, |worker| holds(worker).into(), &drained)
 }
@@ -71,8 +77,8 @@ fn joined(effects: &[Effect]) -> Vec<(WorkerId, u64, Seat)> {
 }
 
 /// A fleet whose workers 1 to `slots` listen on port 80, each by the cookie of its own number.
-fn up(rules: Rules) -> Lives {
-    let mut lives = Lives::new(rules, at(0));
+fn up(rules: Rules) -> Told {
+    let mut lives = Told::new(rules, at(0));
     for id in spawned(&tick(&mut lives, at(0), undrained)) {
         lives.listens(id, id.0, address(80), at(1));
     }
@@ -87,7 +93,7 @@ const FOURTH: WorkerId = WorkerId(4);
 
 #[test]
 fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     assert_eq!(spawned(&tick(&mut lives, at(0), undrained)), [FIRST, SECOND]);
     let effects = lives.listens(FIRST, 1, address(80), at(1));
     assert_eq!(effects, [Effect::Seat { id: FIRST, cookie: 1, address: address(80), seat: Seat(0) }]);
@@ -101,7 +107,7 @@ fn a_fleet_is_up_once_when_every_slot_has_been_ready() {
 
 #[test]
 fn with_ready_when_listening_a_word_is_not_enough() {
-    let mut lives = Lives::new(ONE_SLOT, at(0));
+    let mut lives = Told::new(ONE_SLOT, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(lives.says_ready(FIRST, at(1)), []);
     assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
@@ -110,7 +116,7 @@ fn with_ready_when_listening_a_word_is_not_enough() {
 #[test]
 fn with_ready_when_accepting_it_joins_when_it_accepts_at_each_of_its_listeners() {
     let rules = Rules { ready_when: ReadyWhen::Accepting, ..ONE_SLOT };
-    let mut lives = Lives::new(rules, at(0));
+    let mut lives = Told::new(rules, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(lives.listens(FIRST, 1, address(80), at(1)), [Effect::Watch { id: FIRST, cookie: 1 }]);
     assert_eq!(lives.listens(FIRST, 2, address(81), at(1)), [Effect::Watch { id: FIRST, cookie: 2 }]);
@@ -143,12 +149,12 @@ fn one_that_listens_and_accepts_nothing_takes_nobodys_place() {
 
 #[test]
 fn with_ready_when_started_it_serves_at_once_and_joins_when_it_listens() {
-    let mut lives = Lives::new(Rules { ready_when: ReadyWhen::Started, ..ONE_SLOT }, at(0));
+    let mut lives = Told::new(Rules { ready_when: ReadyWhen::Started, ..ONE_SLOT }, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(tick(&mut lives, at(1), undrained), [Effect::Up]);
     assert_eq!(lives.worker(FIRST).map(|worker| worker.state), Some(State::Serving));
     assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(9))), [(FIRST, 1, Seat(0))]);
-    let mut patient = Lives::new(ONE_SLOT, at(0));
+    let mut patient = Told::new(ONE_SLOT, at(0));
     tick(&mut patient, at(0), undrained);
     assert_eq!(tick(&mut patient, at(1), undrained), []);
 }
@@ -156,13 +162,13 @@ fn with_ready_when_started_it_serves_at_once_and_joins_when_it_listens() {
 #[test]
 fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
     let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
-    let mut lives = Lives::new(rules, at(0));
+    let mut lives = Told::new(rules, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(lives.listens(FIRST, 1, address(80), at(1)), []);
     assert_eq!(joined(&lives.says_ready(FIRST, at(2))), [(FIRST, 1, Seat(0))]);
     assert_eq!(lives.says_ready(FIRST, at(3)), [], "said again, it is nothing new");
 
-    let mut lives = Lives::new(rules, at(0));
+    let mut lives = Told::new(rules, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(lives.says_ready(FIRST, at(1)), []);
     assert_eq!(joined(&lives.listens(FIRST, 1, address(80), at(2))), [(FIRST, 1, Seat(0))]);
@@ -196,7 +202,7 @@ fn whoever_lived_for_long_is_replaced_at_once() {
 
 #[test]
 fn two_failures_in_each_slot_end_a_fleet_that_comes_up_and_the_second_is_captured() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     lives.exited(FIRST, at(10));
     lives.exited(SECOND, at(10));
@@ -210,7 +216,7 @@ fn two_failures_in_each_slot_end_a_fleet_that_comes_up_and_the_second_is_capture
 
 #[test]
 fn a_slot_where_nobody_ever_becomes_ready_is_given_up_and_the_others_serve_on() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     lives.listens(FIRST, 1, address(80), at(1));
     lives.exited(SECOND, at(10));
@@ -228,7 +234,7 @@ fn a_slot_where_nobody_ever_becomes_ready_is_given_up_and_the_others_serve_on() 
 
 #[test]
 fn one_failure_in_each_slot_does_not_end_it() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     lives.exited(FIRST, at(10));
     lives.exited(SECOND, at(10));
@@ -237,7 +243,7 @@ fn one_failure_in_each_slot_does_not_end_it() {
 
 #[test]
 fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other() {
-    let mut lives = Lives::new(ONE_SLOT, at(0));
+    let mut lives = Told::new(ONE_SLOT, at(0));
     tick(&mut lives, at(0), undrained);
     lives.speaks(FIRST);
     assert_eq!(lives.hangs_up(FIRST, at(5000)), [], "not ready, it has nothing to hand over");
@@ -251,14 +257,14 @@ fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other
 
 #[test]
 fn not_ready_in_time_ends_a_fleet_of_which_nobody_is() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     assert_eq!(tick(&mut lives, at(29_999), undrained), []);
     let failure = Effect::Fail(Failure::NotReady { id: FIRST });
     let effects = tick(&mut lives, at(30_000), undrained);
     assert_eq!(effects, [failure, Effect::Terminate(FIRST), Effect::Terminate(SECOND)]);
 
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     lives.listens(FIRST, 1, address(80), at(1));
     assert_eq!(tick(&mut lives, at(30_000), undrained), [Effect::Terminate(SECOND)], "another one is");
@@ -281,7 +287,7 @@ fn a_replacement_that_does_not_become_ready_is_a_quick_death_and_its_elder_serve
 
 #[test]
 fn what_cannot_be_spawned_ends_a_fleet_that_comes_up_and_no_other() {
-    let mut lives = Lives::new(RULES, at(0));
+    let mut lives = Told::new(RULES, at(0));
     tick(&mut lives, at(0), undrained);
     let effects = lives.spawn_failed(FIRST, at(1));
     assert_eq!(effects[0], Effect::Fail(Failure::Spawn { id: FIRST }));

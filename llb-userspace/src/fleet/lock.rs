@@ -12,8 +12,10 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::name::Name;
-use crate::sys::{clock, procfs::Process};
+use crate::{
+    config::Name,
+    sys::{clock, procfs::Process},
+};
 
 /// Only llb's own user gets at its sockets and files.
 const PRIVATE: u32 = 0o700;
@@ -236,7 +238,7 @@ mod tests {
     };
 
     use super::{LockError, RuntimeDir};
-    use crate::{fleet::name::Name, sys::procfs::comm};
+    use crate::{config::Name, sys::procfs::comm};
 
     fn name() -> Name {
         "web".parse().unwrap()

@@ -30,8 +30,8 @@ use nix::{
 };
 use tokio::{io::Interest, net::UnixDatagram};
 
-use super::{lock::Secret, name::Name};
-use crate::sys::mounts;
+use super::lock::Secret;
+use crate::{config::Name, sys::mounts};
 
 /// A message that is longer is not read; systemd reads no longer ones either (`PIPE_BUF`).
 const LONGEST: usize = 4096;

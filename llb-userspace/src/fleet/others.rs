@@ -14,10 +14,7 @@ use nix::unistd::Pid;
 use super::cgroup::{self, FLEETS};
 use crate::{
     model::Instant,
-    sys::{
-        mounts, procfs,
-        procnet::{self, Endpoint},
-    },
+    sys::{endpoint::Endpoint, mounts, procfs, procnet},
 };
 
 /// The least time between two looks: workers of one fleet are started together.

@@ -20,9 +20,9 @@ pub use self::{
 use super::{
     cgroup::WorkerCgroup,
     channel::{Channel, channel},
-    user::Identity,
 };
 use crate::{
+    config::Identity,
     model::{Generation, Slot},
     sys::{
         child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance, Scheduling},

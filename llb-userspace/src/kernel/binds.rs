@@ -8,7 +8,7 @@ use llb_common::{
     names,
 };
 
-use super::{KernelError, Steering, load::map_error, value::Value};
+use super::{KernelError, Steering, error::map_error, value::Value};
 use crate::model::Slot;
 
 /// Ports that are each worker's own: llb does not share them.

@@ -16,7 +16,7 @@ use llb_common::{
     track::{Mark, mark_at},
 };
 
-use super::{KernelError, load::map_error};
+use super::{KernelError, error::map_error};
 use crate::{
     model::{Instant, Seat},
     sys::mmap::SharedWords,

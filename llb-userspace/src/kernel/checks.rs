@@ -10,7 +10,8 @@ use llb_common::{abi::Endpoint, names};
 
 use super::{
     KernelError, Options,
-    load::{load_program, map_error, object},
+    error::map_error,
+    load::{load_program, object},
     value::Value,
 };
 

@@ -9,7 +9,7 @@ use llb_common::{
     track::{self, Phase},
 };
 
-use super::{KernelError, load::map_error, value::Value};
+use super::{KernelError, error::map_error, value::Value};
 
 /// The books' connections.
 pub(crate) struct Connections(SkStorage<MapData, Value<Conn>>);

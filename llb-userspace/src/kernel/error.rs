@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use aya::maps::MapError;
+
 use crate::model::{Address, Seat};
 
 /// An error of the library that loads the programs, as a source: what it says can be shown, and its types are none of this
@@ -143,4 +145,9 @@ pub enum KernelError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What aya says of a map, as an error of that map.
+pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {
+    move |source| KernelError::Map { map, source: Box::new(source) }
 }

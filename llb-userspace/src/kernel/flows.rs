@@ -15,7 +15,7 @@ use llb_common::{
     quic::MAX_WORKERS,
 };
 
-use super::{KernelError, Member, Steering, books::words, load::map_error, value::Value};
+use super::{KernelError, Member, Steering, books::words, error::map_error, value::Value};
 use crate::{
     model::{Address, Instant, Seat},
     sys::mmap::SharedWords,

@@ -13,7 +13,7 @@ use llb_common::{
     track::Phase,
 };
 
-use super::{KernelError, Member, Steering, load::map_error, value::Value};
+use super::{KernelError, Member, Steering, error::map_error, value::Value};
 use crate::{
     model::{Address, Instant, Seat},
     registry::{self, Desired, Held, HeldSocket, Key, Reconciler, Report, Want, Write, is_udp},

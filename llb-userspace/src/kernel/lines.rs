@@ -15,7 +15,7 @@ use llb_common::{
     track::Phase,
 };
 
-use super::{Books, KernelError, Steering, load::map_error, value::Value};
+use super::{Books, KernelError, Steering, error::map_error, value::Value};
 use crate::{
     line::STANDBY,
     model::{Address, Instant, Seat},

@@ -18,8 +18,8 @@ use llb_common::{
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, events::Events, flows::Flows,
-    loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
+    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, error::map_error, events::Events,
+    flows::Flows, loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
 };
 use crate::{
     model::Address,
@@ -413,10 +413,6 @@ fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), Kern
 fn take<M: TryFrom<Map, Error = MapError>>(maps: &mut Maps, name: &'static str) -> Result<M, KernelError> {
     let map = maps.remove(name).ok_or(KernelError::Missing { what: "map", name })?;
     map.try_into().map_err(map_error(name))
-}
-
-pub(super) fn map_error(map: &'static str) -> impl Fn(MapError) -> KernelError {
-    move |source| KernelError::Map { map, source: Box::new(source) }
 }
 
 impl Address {

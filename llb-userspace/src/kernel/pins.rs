@@ -21,7 +21,8 @@ use nix::unistd::geteuid;
 
 use super::{
     KernelError,
-    load::{Logger, MAPS, Maps, map_error},
+    error::map_error,
+    load::{Logger, MAPS, Maps},
 };
 use crate::sys::bpffs;
 

@@ -14,7 +14,7 @@ use llb_common::{
     sticky::Source,
 };
 
-use super::{KernelError, Steering, books::words, groups::place, load::map_error, value::Value};
+use super::{KernelError, Steering, books::words, error::map_error, groups::place, value::Value};
 use crate::{model::Seat, sys::mmap::SharedWords};
 
 const REACHING_WORD: usize = std::mem::offset_of!(Seats, reaching) / 8;

@@ -15,7 +15,7 @@ use llb_common::{
     sticky::{FADES, LANES, MAX_HOMES, bound, fade, home},
 };
 
-use super::{KernelError, Steering, books::words, load::map_error};
+use super::{KernelError, Steering, books::words, error::map_error};
 use crate::{
     model::{Instant, Seat, Slot, WorkerId},
     registry::Group,

@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::fleet::Kind;
 
+/// In the log, the code of what is said to people: its words may change.
+pub(crate) const LOG: &str = "log";
+
+/// In the log, the code of what ends llb.
+pub(crate) const FATAL: &str = "fatal";
+
 /// One event, as a line of `llb events --json` has it.
 ///
 /// ```

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::json::{FATAL, LOG};
+use super::event::{FATAL, LOG};
 
 /// Where the journal reads.
 const SOCKET: &str = "/run/systemd/journal/socket";

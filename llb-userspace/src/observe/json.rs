@@ -13,14 +13,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{journald, stderr};
+use super::{event::LOG, journald, writer};
 use crate::sys::clock::wall_ms;
-
-/// The code of what is said to people: its words may change.
-pub(crate) const LOG: &str = "log";
-
-/// The code of what ends llb.
-pub(crate) const FATAL: &str = "fatal";
 
 /// Where entries go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +39,8 @@ pub(super) fn is_on() -> bool {
 /// Writes an entry.
 pub(super) fn write(level: &str, event: &str, message: &str, fields: Map<String, Value>) {
     match SINK.get() {
-        Some(Sink::Journal) => stderr::journal(journald::entry(level, event, message, &fields)),
-        Some(Sink::Json) | None => stderr::raw(&entry(wall_ms(), level, event, message, fields)),
+        Some(Sink::Journal) => writer::journal(journald::entry(level, event, message, &fields)),
+        Some(Sink::Json) | None => writer::raw(&entry(wall_ms(), level, event, message, fields)),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), tracing_subsc
     }
     let log = fmt::fmt()
         .with_env_filter(filter)
-        .with_writer(|| super::stderr::Stderr)
+        .with_writer(|| super::writer::Stderr)
         .with_ansi(std::io::stderr().is_terminal());
     // A second start, in a test that has one already, keeps the first.
     let _ = log.with_target(false).with_timer(Stamp).try_init();

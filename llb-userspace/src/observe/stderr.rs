@@ -1,76 +1,20 @@
-//! llb's own words on stderr. That may be a pipe that nobody reads, or that is closed: the fleet must neither wait
-//! for it nor fall with it. So a thread of their own writes them, and what finds no room is dropped.
+//! llb's own words to people on stderr.
 
-use std::{
-    io::{self, Write},
-    sync::{
-        LazyLock,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::Duration,
-};
-
-use nix::sys::signal::{SigSet, Signal};
 use serde_json::Map;
 
 use super::{
-    journald::{self, Entry},
-    json,
+    event::{FATAL, LOG},
+    json, writer,
 };
-use crate::sys::capabilities::{self, Capabilities};
-
-/// Texts that may wait: more than llb has to say in a bad minute.
-const WAITING: usize = 1024;
-
-/// The end of llb waits no longer than this for somebody to read its last words.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
-enum Order {
-    Write(Vec<u8>),
-    /// For the journal.
-    Enter(Entry),
-    /// Answer when all before this has been written.
-    Report(SyncSender<()>),
-}
-
-static WRITER: LazyLock<SyncSender<Order>> = LazyLock::new(|| {
-    let (orders, inbox) = sync_channel(WAITING);
-    // Without a thread everything is dropped with the inbox, and llb does its work in silence.
-    let _ = thread::Builder::new().name("llb-stderr".into()).spawn(move || write_all(&inbox));
-    orders
-});
-
-fn write_all(inbox: &Receiver<Order>) {
-    // Each thread has its own, and to write takes none.
-    let _ = capabilities::keep(Capabilities::NONE);
-    // Or a terminal that stops jobs which write from the background (`stty tostop`) sends SIGTTOU for every attempt: one worker
-    // less each time.
-    let _ = SigSet::from(Signal::SIGTTOU).thread_block();
-    for order in inbox {
-        match order {
-            // A closed stderr is no reason to stop.
-            Order::Write(text) => drop(io::stderr().write_all(&text)),
-            // A journal that takes nothing may read what is written.
-            Order::Enter(Entry { bytes, text }) => {
-                if journald::send(&bytes).is_err() {
-                    let _ = writeln!(io::stderr(), "{text}");
-                }
-            }
-            // Who asked has waited long enough.
-            Order::Report(done) => drop(done.try_send(())),
-        }
-    }
-}
 
 /// Says one line to people.
 pub(crate) fn line(text: &str) {
-    say("info", json::LOG, text);
+    say("info", LOG, text);
 }
 
 /// Says why llb ends.
 pub(crate) fn fatal(text: &str) {
-    say("error", json::FATAL, text);
+    say("error", FATAL, text);
 }
 
 fn say(level: &str, code: &str, text: &str) {
@@ -78,38 +22,6 @@ fn say(level: &str, code: &str, text: &str) {
         let message = text.strip_prefix("llb: ").unwrap_or(text);
         json::write(level, code, message, Map::new());
     } else {
-        raw(text);
-    }
-}
-
-/// Writes one line as it is.
-pub(super) fn raw(text: &str) {
-    let _ = WRITER.try_send(Order::Write(format!("{text}\n").into_bytes()));
-}
-
-/// Enters into the journal.
-pub(super) fn journal(entry: Entry) {
-    let _ = WRITER.try_send(Order::Enter(entry));
-}
-
-/// Waits until all is written, or nobody reads it.
-pub(crate) fn flush() {
-    let (done, is_done) = sync_channel(1);
-    if WRITER.try_send(Order::Report(done)).is_ok() {
-        let _ = is_done.recv_timeout(LAST_WORDS);
-    }
-}
-
-/// Where the log is written; each write is a whole text.
-pub(super) struct Stderr;
-
-impl Write for Stderr {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        let _ = WRITER.try_send(Order::Write(text.to_owned()));
-        Ok(text.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        writer::raw(text);
     }
 }

@@ -24,6 +24,8 @@ pub mod connection;
 #[cfg(feature = "master")]
 mod deaf;
 #[cfg(feature = "master")]
+pub mod endpoint;
+#[cfg(feature = "master")]
 pub mod epoll;
 #[cfg(feature = "master")]
 pub mod freeze;

@@ -10,7 +10,7 @@ use std::{
 
 use nix::{errno::Errno, unistd::Pid};
 
-use super::procnet::{self, Endpoint};
+use super::{endpoint::Endpoint, procnet};
 
 /// A process, as an error names it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,44 +2,16 @@
 //! namespace, not its own alone.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
 };
 
 use nix::unistd::Pid;
 
-use super::sock_diag;
-
-/// One socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socket {
-    /// The number that `socket:[...]` in /proc/PID/fd shows.
-    pub inode: u64,
-    /// What it waits on.
-    pub endpoint: Endpoint,
-}
-
-/// Where others can reach a socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A listening TCP socket.
-    Tcp(SocketAddr),
-    /// A bound UDP socket.
-    Udp(SocketAddr),
-    /// A listening unix socket; an abstract one begins with `@`.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Endpoint::Tcp(address) => write!(f, "tcp {address}"),
-            Endpoint::Udp(address) => write!(f, "udp {address}"),
-            Endpoint::Unix(path) => write!(f, "unix socket {}", path.display()),
-        }
-    }
-}
+use super::{
+    endpoint::{Endpoint, Socket},
+    sock_diag,
+};
 
 /// `TCP_LISTEN` of the kernel's tcp_states.h, as the tables show it.
 const LISTENING: &str = "0A";

@@ -15,7 +15,7 @@ use netlink_packet_sock_diag::{
 };
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
-use super::procnet::{Endpoint, Socket};
+use super::endpoint::{Endpoint, Socket};
 
 /// What the kernel sends at a time: up to a page, or 32 KiB if the reader has asked for so much (`netlink_dump`).
 const MESSAGE_MAX: usize = 32 * 1024;

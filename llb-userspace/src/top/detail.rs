@@ -3,13 +3,13 @@
 use ratatui::style::Style;
 
 use super::{
-    draw::{Canvas, events},
+    canvas::{Canvas, events},
     figures::Row,
     fleet::Fleet,
     text,
     theme::Theme,
 };
-use crate::{cli::age, observe::status::WorkerStatus};
+use crate::observe::{age::age, status::WorkerStatus};
 
 /// Lines that its events get at the least, with their title.
 const EVENT_LINES: u16 = 6;

@@ -3,6 +3,7 @@
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 use super::{
+    canvas::{Canvas, events},
     columns::{Column, fitting},
     detail,
     figures::{Row, Totals},
@@ -12,10 +13,7 @@ use super::{
     text,
     theme::Theme,
 };
-use crate::{
-    cli::age,
-    observe::{event::Event, status::Status},
-};
+use crate::observe::{age::age, status::Status};
 
 /// Lines that the events get of a screen, at the least, if it has so many rows that they compete.
 const EVENT_LINES: u16 = 6;
@@ -67,45 +65,6 @@ pub(super) fn frame(view: &View, theme: Theme, width: u16) -> Buffer {
         events(fleet.events.iter(), fleet.missed, theme, &mut canvas, height);
     }
     buffer
-}
-
-/// Where the next line goes.
-pub(super) struct Canvas<'a> {
-    pub buffer: &'a mut Buffer,
-    pub area: Rect,
-    pub y: u16,
-}
-
-impl Canvas<'_> {
-    /// Writes pieces of a line one after the other, as far as there is room.
-    pub(super) fn line<'b>(&mut self, pieces: impl IntoIterator<Item = (&'b str, Style)>) {
-        if self.y < self.area.bottom() {
-            let mut x = self.area.x;
-            for (text, style) in pieces {
-                let room = usize::from(self.area.right().saturating_sub(x));
-                (x, _) = self.buffer.set_stringn(x, self.y, text, room, style);
-            }
-            self.y += 1;
-        }
-    }
-
-    /// Writes those of the parts that fit, from the first on, and none in part but the first.
-    fn parts(&mut self, parts: &[String], style: Style) {
-        let mut text = String::new();
-        for part in parts.iter().filter(|part| !part.is_empty()) {
-            let longer = format!("{text}{}{part}", if text.is_empty() { "" } else { "  " });
-            if !text.is_empty() && longer.chars().count() > usize::from(self.area.width) {
-                break;
-            }
-            text = longer;
-        }
-        self.line([(text.as_str(), style)]);
-    }
-
-    /// Gives the whole line above a style.
-    fn restyle(&mut self, style: Style) {
-        self.buffer.set_style(Rect { y: self.y - 1, height: 1, ..self.area }, style);
-    }
 }
 
 fn head(view: &View, theme: Theme, canvas: &mut Canvas<'_>) {
@@ -224,32 +183,6 @@ fn aligned(text: &str, column: Column, width: usize) -> String {
     match column.is_left() {
         true => format!("{text:<width$} "),
         false => format!("{text:>width$} "),
-    }
-}
-
-/// The latest events, the last at the bottom.
-pub(super) fn events<'a>(
-    all: impl DoubleEndedIterator<Item = &'a Event>,
-    missed: u64,
-    theme: Theme,
-    canvas: &mut Canvas<'_>,
-    bottom: u16,
-) {
-    if canvas.y + 1 >= bottom {
-        return;
-    }
-    let missed = if missed > 0 { format!(" ({missed} were too fast to be told)") } else { String::new() };
-    canvas.line([(format!("events{missed}").as_str(), theme.head())]);
-    canvas.restyle(theme.head());
-    let mut latest: Vec<&Event> = all.rev().take(usize::from(bottom.saturating_sub(canvas.y))).collect();
-    latest.reverse();
-    for event in latest {
-        let [when, what, why] = text::event(event);
-        canvas.line([
-            (when.as_str(), theme.quiet()),
-            (what.as_str(), theme.state(&event.event)),
-            (why.as_str(), Style::new()),
-        ]);
     }
 }
 

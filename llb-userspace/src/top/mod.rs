@@ -4,6 +4,7 @@
 //! an event, a key) into what is shown and what is asked for, and [`draw`] puts that into cells: none of them knows a clock, a
 //! socket or a terminal. [`live`] and [`once`] are the edge.
 
+mod canvas;
 mod columns;
 mod detail;
 mod draw;

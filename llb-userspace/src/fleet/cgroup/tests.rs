@@ -11,10 +11,8 @@ use nix::unistd::Pid;
 
 use super::{CgroupError, FleetCgroup, Resources, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 use crate::{
-    fleet::{
-        name::Name,
-        spawn::{Order, Output, Spawned, spawn},
-    },
+    config::Name,
+    fleet::spawn::{Order, Output, Spawned, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},
 };

@@ -90,15 +90,9 @@ impl Lives {
     ///
     /// What was asked for and not finished is not gone on with: a reload is rolled back, as the new master may have another
     /// command.
-    pub fn adopt(
-        &mut self,
-        found: Adopted,
-        is_used: impl Fn(Seat) -> bool,
-        now: Instant,
-    ) -> (Vec<WorkerId>, Vec<Effect>) {
+    pub fn adopt(&mut self, found: Adopted, is_used: impl Fn(Seat) -> bool, now: Instant) -> Vec<WorkerId> {
         self.due = AT_ONCE;
         self.unattended.extend(&found.unattended);
-        let mut effects = Vec::new();
         let held: BTreeSet<Seat> = found.workers.iter().flat_map(|worker| &worker.seats).copied().collect();
         self.seats = Seats::held(&held, is_used);
         let generations = found.workers.iter().map(|worker| worker.generation.0);
@@ -106,31 +100,31 @@ impl Lives {
         self.latest = Generation(generations.chain(found.reloading).fold(self.generation.0, u32::max).min(LAST));
         let wanted = self.places.len();
         self.take_places(&found, now);
-        let ids: Vec<WorkerId> =
-            found.workers.into_iter().map(|worker| self.take_in(worker, now, &mut effects)).collect();
-        if self.workers.values().any(|worker| worker.state == State::Serving) {
-            // It was up, and is not to end because a worker of it does not come back.
+        let ids: Vec<WorkerId> = found.workers.into_iter().map(|worker| self.take_in(worker, now)).collect();
+        let was_up = self.workers.values().any(|worker| worker.state == State::Serving);
+        if was_up {
+            // It is not to end because a worker of it does not come back.
             self.phase = Phase::Up;
         }
         for &id in &ids {
-            self.advance(id, now, &mut effects);
+            self.advance(id, now);
         }
         if let Some(generation) = found.reloading.map(Generation) {
             self.roll = Some(Roll { generation, style: Style::AtOnce, trial: None });
-            self.roll_back("its master has died", now, &mut effects);
+            self.roll_back("its master has died", now);
         }
-        self.have_one_each(now, &mut effects);
+        self.have_one_each(now);
         if self.places.len() > wanted
-            && let Err(refusal) = self.scale(wanted as u32, now, &mut effects)
+            && let Err(refusal) = self.scale(wanted as u32, now)
         {
             self.note_fleet(Kind::TakenOver, &format!("has more than the {wanted} workers asked for: {refusal}"));
         }
-        // Unless it has come up just now, as the last one was found to be ready.
-        if self.phase == Phase::Up && !effects.contains(&Effect::Up) {
-            effects.push(Effect::Up);
+        // Else that is told when it comes up, be it just now.
+        if was_up {
+            self.effects.push_back(Effect::Up);
         }
-        self.spawn_due(now, &mut effects);
-        (ids, effects)
+        self.spawn_due(now);
+        ids
     }
 
     /// The slots are those that were asked for, and those in which somebody lives.
@@ -148,7 +142,7 @@ impl Lives {
         }
     }
 
-    fn take_in(&mut self, found: AdoptedWorker, now: Instant, effects: &mut Vec<Effect>) -> WorkerId {
+    fn take_in(&mut self, found: AdoptedWorker, now: Instant) -> WorkerId {
         let id = self.next;
         self.next = WorkerId(id.0 + 1);
         let (drain_timeout, drain_idle) = (self.rules.drain_timeout, self.rules.drain_idle());
@@ -171,32 +165,31 @@ impl Lives {
         self.workers.insert(id, worker);
         self.note_worker(Kind::TakenOver, id, "its master has died");
         if found.stage == Stage::Stopping {
-            self.terminate(id, "it was to end", now, effects);
+            self.terminate(id, "it was to end", now);
         } else if found.stage == Stage::Starting && self.rules.ready_when == ReadyWhen::Ready {
             // Its channel is gone: what it has not said it cannot say any more.
-            self.terminate(id, "it cannot say any more that it is ready", now, effects);
+            self.terminate(id, "it cannot say any more that it is ready", now);
         } else if is_current && let Some(place) = self.place(found.slot) {
             (place.spawn_at, place.was_ready) = (None, place.was_ready || found.stage == Stage::Serving);
         }
         let worker = &self.workers[&id];
-        for Listener { cookie, .. } in worker.listeners.iter().chain(&worker.udp) {
-            self.watch(id, *cookie, effects);
-        }
+        let sockets: Vec<u64> = worker.listeners.iter().chain(&worker.udp).map(|socket| socket.cookie).collect();
+        sockets.into_iter().for_each(|cookie| self.watch(id, cookie));
         id
     }
 
     /// A slot has one worker that is not on its way out: the youngest that serves, or else the youngest.
-    fn have_one_each(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn have_one_each(&mut self, now: Instant) {
         for slot in (0..).map(Slot).take(self.places.len()) {
             let current = |worker: &&Worker| worker.slot == slot && worker.is_current();
             let current: Vec<WorkerId> = self.workers.values().filter(current).map(|worker| worker.id).collect();
             let serving = current.iter().rfind(|id| self.workers[id].state == State::Serving).copied();
             let Some(kept) = serving.or(current.last().copied()) else { continue };
             for id in current.into_iter().filter(|id| *id != kept) {
-                self.dismiss(id, "another one fills its slot", now, effects);
+                self.dismiss(id, "another one fills its slot", now);
             }
             if serving.is_some() {
-                self.retire_leaving(slot, now, effects);
+                self.retire_leaving(slot, now);
             }
         }
     }

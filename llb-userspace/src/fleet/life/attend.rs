@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Effect, Instant, Lives, State, Worker, WorkerId};
+use super::{AT_ONCE, Instant, Lives, State, Worker, WorkerId};
 use crate::model::Address;
 
 /// After this part of the time in which it has to be ready, counted from when it was first seen to accept anywhere, a first
@@ -57,14 +57,12 @@ impl Lives {
     }
 
     /// A worker that is not ready does not accept at one of its listeners, and whether connections wait there.
-    pub fn queues(&mut self, id: WorkerId, cookie: u64, waiting: bool, now: Instant) -> Vec<Effect> {
+    pub fn queues(&mut self, id: WorkerId, cookie: u64, waiting: bool, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.queues.insert(cookie, waiting);
-            self.advance(id, now, &mut effects);
+            self.advance(id, now);
         }
-        effects
     }
 
     /// The addresses at which workers are ready and accept nothing, for the next master.

@@ -1,17 +1,10 @@
 //! A reload whose new code serves in a few slots first, beside the old workers there, and is watched.
 
 use super::{
-    AT_ONCE, Effect, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId, place::Wish, roll::Roll,
+    AT_ONCE, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId,
+    place::Wish,
+    roll::{Roll, Trial},
 };
-use crate::fleet::command::Canary;
-
-/// New code that is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trial {
-    pub canary: Canary,
-    /// Since when all of its workers have served.
-    pub since: Option<Instant>,
-}
 
 impl Lives {
     /// The generation that is being watched, since when, and until when.
@@ -45,37 +38,33 @@ impl Lives {
     }
 
     /// The new code is worse than the old.
-    pub fn canary_fails(&mut self, figures: &str, now: Instant) -> Vec<Effect> {
+    pub fn canary_fails(&mut self, figures: &str, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if self.watched().is_some() {
-            self.roll_back(&format!("the new code {figures}"), now, &mut effects);
+            self.roll_back(&format!("the new code {figures}"), now);
         }
-        effects
     }
 
     /// It is not: all others follow.
-    pub fn canary_passes(&mut self, figures: &str, now: Instant) -> Vec<Effect> {
+    pub fn canary_passes(&mut self, figures: &str, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        let Some(roll) = self.roll.as_mut().filter(|roll| roll.trial.is_some()) else { return effects };
+        let Some(roll) = self.roll.as_mut().filter(|roll| roll.trial.is_some()) else { return };
         roll.trial = None;
         let generation = roll.generation;
         self.note(Kind::Canary, None, None, generation, format!("no worse than the old code: {figures}"));
         let serves = |worker: &&Worker| worker.generation == generation && worker.state == State::Serving;
         let new: Vec<WorkerId> = self.workers.values().filter(serves).map(|worker| worker.id).collect();
         for id in new {
-            self.retire_elders(id, now, &mut effects);
+            self.retire_elders(id, now);
         }
-        self.roll_on(now, &mut effects);
-        effects
+        self.roll_on(now);
     }
 
     /// A worker has exited: one that serves new code on trial must not.
-    pub(super) fn exits_on_trial(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn exits_on_trial(&mut self, worker: &Worker, now: Instant) {
         let is_tried = |roll: Roll| roll.trial.is_some() && roll.generation == worker.generation;
         if self.roll.is_some_and(is_tried) && worker.state == State::Serving && !worker.is_done {
-            self.roll_back("a new worker has exited while the new code was watched", now, effects);
+            self.roll_back("a new worker has exited while the new code was watched", now);
         }
     }
 }

@@ -3,7 +3,7 @@
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    AT_ONCE, Effect, Instant, Kind, Lives, Phase, Slot, State,
+    AT_ONCE, Instant, Kind, Lives, Phase, Slot, State,
     place::{Place, Wish},
 };
 use crate::fleet::{
@@ -16,27 +16,29 @@ impl Lives {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub fn command(&mut self, command: Command, now: Instant) -> Result<(Granted, Vec<Effect>), Refusal> {
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
         match (self.phase, command) {
-            (_, Command::Stop) => return Ok((Granted::Done, self.stop(now))),
+            (_, Command::Stop) => {
+                self.stop(now);
+                return Ok(Granted::Done);
+            }
             (Phase::ComingUp, _) => return Err(Refusal::ComingUp),
             (Phase::Ending, _) => return Err(Refusal::Ending),
             (Phase::Up, _) => {}
         }
-        let mut effects = Vec::new();
         let granted = match command {
-            Command::Reload(style) => self.reload(style, None, now, &mut effects)?,
-            Command::Try(style, canary) => self.reload(style, Some(canary), now, &mut effects)?,
-            Command::Scale { workers } => self.scale(workers, now, &mut effects)?,
-            Command::Drain { slot } => self.empty(slot, now, &mut effects)?,
-            Command::Restart { slot } => self.restart(slot, now, &mut effects)?,
+            Command::Reload(style) => self.reload(style, None, now)?,
+            Command::Try(style, canary) => self.reload(style, Some(canary), now)?,
+            Command::Scale { workers } => self.scale(workers, now)?,
+            Command::Drain { slot } => self.empty(slot, now)?,
+            Command::Restart { slot } => self.restart(slot, now)?,
             Command::Stop => Granted::Done,
         };
         self.due = AT_ONCE;
-        Ok((granted, effects))
+        Ok(granted)
     }
 
-    pub(super) fn scale(&mut self, workers: u32, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+    pub(super) fn scale(&mut self, workers: u32, now: Instant) -> Result<Granted, Refusal> {
         let (before, wanted) = (self.places.len(), workers as usize);
         if !(1..=MAX_SEATS).contains(&wanted) {
             return Err(Refusal::BadCount);
@@ -54,16 +56,16 @@ impl Lives {
         self.note_fleet(Kind::Scaled, &format!("asked for, from {before} to {wanted} workers"));
         for id in self.ids() {
             if self.workers[&id].slot.0 >= workers {
-                self.dismiss(id, "its slot is gone", now, effects);
+                self.dismiss(id, "its slot is gone", now);
             }
         }
         (wanted..before).for_each(|gone| self.note_if_emptied(Slot(gone as u32)));
-        self.spawn_due(now, effects);
-        self.roll_on(now, effects);
+        self.spawn_due(now);
+        self.roll_on(now);
         Ok(Granted::Done)
     }
 
-    fn empty(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+    fn empty(&mut self, slot: Slot, now: Instant) -> Result<Granted, Refusal> {
         self.check(slot)?;
         if !self.serves_but(|other| other == slot) {
             return Err(Refusal::LastOne);
@@ -72,22 +74,22 @@ impl Lives {
             (place.wish, place.spawn_at) = (Wish::Drained, None);
         }
         for id in self.in_slot(slot) {
-            self.dismiss(id, "drained, as asked for", now, effects);
+            self.dismiss(id, "drained, as asked for", now);
         }
         self.note_if_emptied(slot);
-        self.roll_on(now, effects);
+        self.roll_on(now);
         Ok(Granted::Done)
     }
 
-    fn restart(&mut self, slot: Slot, now: Instant, effects: &mut Vec<Effect>) -> Result<Granted, Refusal> {
+    fn restart(&mut self, slot: Slot, now: Instant) -> Result<Granted, Refusal> {
         self.check(slot)?;
         if let Some(place) = self.place(slot) {
             (place.wish, place.failures, place.why) = (Wish::Filled, 0, Some(RestartCause::Restarted));
         }
         for id in self.in_slot(slot) {
             match self.workers[&id].state {
-                State::Starting { .. } => self.terminate(id, "restarted, as asked for", now, effects),
-                State::Serving => effects.extend(self.replace(id, "restarted, as asked for", true, now)),
+                State::Starting { .. } => self.terminate(id, "restarted, as asked for", now),
+                State::Serving => self.replace(id, "restarted, as asked for", true, now),
                 State::Draining { .. } | State::Stopping { .. } | State::Killed => {}
             }
         }
@@ -96,7 +98,7 @@ impl Lives {
         {
             place.spawn_at = Some(now);
         }
-        self.spawn_due(now, effects);
+        self.spawn_due(now);
         Ok(Granted::Done)
     }
 

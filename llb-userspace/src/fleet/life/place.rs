@@ -109,7 +109,7 @@ impl Lives {
         (place.spawn_at, place.interval) = (Some(next.start), next.interval);
     }
 
-    pub(super) fn spawn_due(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn spawn_due(&mut self, now: Instant) {
         if self.phase == Phase::Ending {
             return;
         }
@@ -139,45 +139,45 @@ impl Lives {
             self.next = WorkerId(id.0 + 1);
             let deadline = now.after(self.rules.ready_timeout);
             self.workers.insert(id, Worker::new(id, slot, generation, State::Starting { deadline }, now));
-            effects.push(Effect::Spawn { id, slot, generation, capture });
+            self.effects.push_back(Effect::Spawn { id, slot, generation, capture });
             self.note_worker(Kind::Spawned, id, cause);
         }
     }
 
     /// A worker has ended before it was ready.
-    pub(super) fn failed(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn failed(&mut self, worker: &Worker, now: Instant) {
         let Some(place) = self.place(worker.slot) else { return };
         place.failures = place.failures.saturating_add(1);
         let (failures, never) = (place.failures, !place.was_ready);
-        self.make_way(worker.slot, failures, now, effects);
+        self.make_way(worker.slot, failures, now);
         if self.roll.as_ref().is_some_and(|roll| roll.generation == worker.generation) {
             if failures >= TRIES {
-                self.roll_back("a new worker has exited again and again before it was ready", now, effects);
+                self.roll_back("a new worker has exited again and again before it was ready", now);
             }
             return;
         }
         let nobody_ever = self.places.iter().all(|place| !place.was_ready);
         if nobody_ever && self.places.iter().all(|place| place.failures >= TRIES) {
-            effects.push(Effect::Fail(Failure::Exited { id: worker.id }));
-            self.end("no worker becomes ready", now, effects);
+            self.effects.push_back(Effect::Fail(Failure::Exited { id: worker.id }));
+            self.end("no worker becomes ready", now);
         } else if never && failures >= TRIES_FOR_GOOD && !self.has_current(worker.slot) {
-            self.give_up(worker, now, effects);
+            self.give_up(worker, now);
         }
     }
 
-    fn give_up(&mut self, worker: &Worker, now: Instant, effects: &mut Vec<Effect>) {
+    fn give_up(&mut self, worker: &Worker, now: Instant) {
         let (slot, generation) = (worker.slot, worker.generation);
         if let Some(place) = self.place(slot) {
             (place.wish, place.spawn_at) = (Wish::Failed, None);
         }
         let cause = format!("none of its first {TRIES_FOR_GOOD} workers has become ready");
         self.note(Kind::Failed, None, Some(slot), generation, cause);
-        effects.push(Effect::GiveUp { id: worker.id, slot });
+        self.effects.push_back(Effect::GiveUp { id: worker.id, slot });
         if self.places.iter().all(|place| place.wish != Wish::Filled) && self.workers.is_empty() {
-            effects.push(Effect::Fail(Failure::Exited { id: worker.id }));
-            self.end("no slot is left", now, effects);
+            self.effects.push_back(Effect::Fail(Failure::Exited { id: worker.id }));
+            self.end("no slot is left", now);
         }
-        self.come_up(effects);
+        self.come_up();
     }
 
     /// Has the slot of a worker that has exited filled again, if nobody fills it.
@@ -197,13 +197,13 @@ impl Lives {
     }
 
     /// Whether all that can be up is.
-    pub(super) fn come_up(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn come_up(&mut self) {
         let settled = |place: &Place| place.was_ready || place.wish == Wish::Failed;
         let serves = self.workers.values().any(|worker| worker.state == State::Serving);
         if self.phase == Phase::ComingUp && serves && self.places.iter().all(settled) {
             self.phase = Phase::Up;
             self.note_fleet(Kind::Up, "every slot has been ready once, or has failed for good");
-            effects.push(Effect::Up);
+            self.effects.push_back(Effect::Up);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Effect, Instant, Kind, Lives, Phase, Slot, State, WorkerId, place::Wish};
+use super::{Instant, Kind, Lives, Phase, Slot, State, WorkerId, place::Wish};
 use crate::fleet::recycle::Excess;
 
 /// Of so many slots one is recycled at a time, and one in a smaller fleet: new workers that all load their code at once take
@@ -12,11 +12,10 @@ const ONE_OF: usize = 8;
 impl Lives {
     /// Replaces those of these workers that may be replaced now, the furthest beyond their limit first. The replacement comes
     /// first, so none serves less meanwhile.
-    pub fn recycle(&mut self, mut due: Vec<(WorkerId, Excess)>, now: Instant) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub fn recycle(&mut self, mut due: Vec<(WorkerId, Excess)>, now: Instant) {
         // A reload replaces all.
         if self.phase != Phase::Up || self.roll.is_some() {
-            return effects;
+            return;
         }
         let going =
             self.workers.values().filter(|worker| worker.state == State::Serving && worker.is_leaving()).count();
@@ -28,9 +27,8 @@ impl Lives {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.is_recycled = true;
             }
-            effects.extend(self.replace_by_design(id, &format!("recycled: {cause}"), now));
+            self.replace_by_design(id, &format!("recycled: {cause}"), now);
         }
-        effects
     }
 
     /// Whether a worker is its slot's only one, and serves. Whoever it has replaced has ended by then: with a low limit and a

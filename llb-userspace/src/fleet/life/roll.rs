@@ -11,8 +11,7 @@
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
-    canary::Trial,
+    Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
     place::{Place, Wish},
 };
 use crate::fleet::{
@@ -34,6 +33,14 @@ pub(super) struct Roll {
     pub trial: Option<Trial>,
 }
 
+/// New code that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trial {
+    pub canary: Canary,
+    /// Since when all of its workers have served.
+    pub since: Option<Instant>,
+}
+
 impl Lives {
     /// The generation that is being started, during a reload.
     #[must_use]
@@ -41,13 +48,7 @@ impl Lives {
         self.roll.as_ref().map(|roll| roll.generation)
     }
 
-    pub(super) fn reload(
-        &mut self,
-        style: Style,
-        canary: Option<Canary>,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) -> Result<Granted, Refusal> {
+    pub(super) fn reload(&mut self, style: Style, canary: Option<Canary>, now: Instant) -> Result<Granted, Refusal> {
         let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
         if canary.is_some_and(|canary| canary.slots == 0 || canary.slots as usize >= wanted) {
             return Err(Refusal::BadCanary { most: wanted.saturating_sub(1) });
@@ -83,12 +84,12 @@ impl Lives {
         };
         let first = canary.map_or_else(String::new, |canary| format!(", {} slots first", canary.slots));
         self.note(Kind::Reloading, None, None, self.latest, cause + &first);
-        self.roll_on(now, effects);
+        self.roll_on(now);
         Ok(Granted::Reloading(self.latest))
     }
 
     /// Takes the reload as far as it goes just now.
-    pub(super) fn roll_on(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn roll_on(&mut self, now: Instant) {
         let Some(roll) = self.roll else { return };
         for index in 0..self.places.len() {
             let (slot, place) = (Slot(index as u32), &self.places[index]);
@@ -100,51 +101,51 @@ impl Lives {
         }
         self.begin_to_watch(now);
         let Some(roll) = self.roll else { return };
-        self.make_room(roll, now, effects);
-        self.spawn_due(now, effects);
+        self.make_room(roll, now);
+        self.spawn_due(now);
         let serves_anew = |slot: Slot| {
             let serves = |id: &WorkerId| self.workers[id].state == State::Serving;
             self.in_slot(slot).iter().any(|id| self.workers[id].generation >= roll.generation && serves(id))
         };
         let mut filled = (0..).map(Slot).zip(&self.places).filter(|(_, place)| place.wish == Wish::Filled);
         if self.roll == Some(roll) && filled.all(|(slot, _)| serves_anew(slot)) {
-            self.finish_roll(roll, now, effects);
+            self.finish_roll(roll, now);
         }
     }
 
     /// Slot by slot, an old worker goes when the new one of its slot serves.
-    pub(super) fn retire_elders(&mut self, id: WorkerId, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn retire_elders(&mut self, id: WorkerId, now: Instant) {
         // Those beside new code on trial stay until it has passed.
         let Some(Roll { generation, style: Style::Rolling { .. }, trial: None }) = self.roll else { return };
         let worker = &self.workers[&id];
         if worker.generation == generation {
             for elder in self.in_slot(worker.slot) {
                 if self.workers[&elder].generation < generation {
-                    self.dismiss(elder, "a newer one of its slot serves", now, effects);
+                    self.dismiss(elder, "a newer one of its slot serves", now);
                 }
             }
         }
     }
 
-    fn finish_roll(&mut self, roll: Roll, now: Instant, effects: &mut Vec<Effect>) {
+    fn finish_roll(&mut self, roll: Roll, now: Instant) {
         self.roll = None;
         self.generation = roll.generation;
         for id in self.ids() {
             if self.workers[&id].generation < roll.generation {
-                self.dismiss(id, "a newer generation serves", now, effects);
+                self.dismiss(id, "a newer generation serves", now);
             }
         }
         // New code may do what the old could not.
         for place in self.places.iter_mut().filter(|place| place.wish == Wish::Failed) {
             *place = Place { spawned: place.spawned, causes: place.causes, ..Place::due(&self.pace, now) };
         }
-        self.spawn_due(now, effects);
+        self.spawn_due(now);
         self.note(Kind::Reloaded, None, None, roll.generation, "every slot has a new worker that serves".into());
-        self.roll_next(now, effects);
+        self.roll_next(now);
     }
 
     /// Gives the reload up.
-    pub(super) fn roll_back(&mut self, cause: &str, now: Instant, effects: &mut Vec<Effect>) {
+    pub(super) fn roll_back(&mut self, cause: &str, now: Instant) {
         let Some(roll) = self.roll.take() else { return };
         for id in self.ids() {
             let worker = &self.workers[&id];
@@ -156,13 +157,13 @@ impl Lives {
                 other.generation < roll.generation && other.state == State::Serving && !other.leaving
             });
             if elder_serves || matches!(worker.state, State::Starting { .. }) {
-                self.dismiss(id, "the reload is rolled back", now, effects);
+                self.dismiss(id, "the reload is rolled back", now);
             } else if worker.state == State::Serving {
                 // It stays, and an elder that has not become ready meanwhile need not.
                 self.generation = roll.generation;
                 for elder in self.in_slot(worker.slot).into_iter().filter(|elder| *elder != id) {
                     if matches!(self.workers[&elder].state, State::Starting { .. }) {
-                        self.dismiss(elder, "a newer one of its slot serves", now, effects);
+                        self.dismiss(elder, "a newer one of its slot serves", now);
                     }
                 }
             }
@@ -176,13 +177,13 @@ impl Lives {
             }
         }
         self.note(Kind::RolledBack, None, None, roll.generation, cause.into());
-        self.roll_next(now, effects);
+        self.roll_next(now);
     }
 
-    fn roll_next(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+    fn roll_next(&mut self, now: Instant) {
         if let Some((style, canary)) = self.queued.take()
             && self.phase == Phase::Up
-            && let Err(refusal) = self.reload(style, canary, now, effects)
+            && let Err(refusal) = self.reload(style, canary, now)
         {
             self.latest = Generation(self.latest.0 + 1);
             self.note(Kind::RolledBack, None, None, self.latest, refusal.to_string());
@@ -190,7 +191,7 @@ impl Lives {
     }
 
     /// Without a surge the next old worker goes before its new one comes, once all others serve.
-    fn make_room(&mut self, roll: Roll, now: Instant, effects: &mut Vec<Effect>) {
+    fn make_room(&mut self, roll: Roll, now: Instant) {
         let all_serve = self.workers.values().all(|worker| worker.state == State::Serving);
         let none_comes = self.places.iter().all(|place| place.spawn_at.is_none());
         if roll.trial.is_some() || roll.style != (Style::Rolling { max_surge: 0 }) || !all_serve || !none_comes {
@@ -198,7 +199,7 @@ impl Lives {
         }
         let is_elder = |worker: &&Worker| worker.generation < roll.generation;
         if let Some(elder) = self.workers.values().filter(is_elder).min_by_key(|worker| worker.slot).map(|w| w.id) {
-            self.dismiss(elder, "a newer one takes its place", now, effects);
+            self.dismiss(elder, "a newer one takes its place", now);
         }
     }
 

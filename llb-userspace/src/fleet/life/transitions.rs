@@ -12,9 +12,8 @@ impl Lives {
     }
 
     /// The worker listens.
-    pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
+    pub fn listens(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             // A socket that listens once more, after shutdown(2), is still in its group.
             worker.deserted_at = None;
@@ -22,16 +21,14 @@ impl Lives {
                 worker.listeners.push(Listener::new(cookie, address));
                 self.note_worker(Kind::Listening, id, &address.to_string());
             }
-            self.watch(id, cookie, &mut effects);
-            self.advance(id, now, &mut effects);
+            self.watch(id, cookie);
+            self.advance(id, now);
         }
-        effects
     }
 
     /// The worker accepts connections at one of its listeners.
-    pub fn accepts(&mut self, id: WorkerId, cookie: u64, now: Instant) -> Vec<Effect> {
+    pub fn accepts(&mut self, id: WorkerId, cookie: u64, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id)
             && worker.listeners.iter().chain(&worker.udp).any(|listener| listener.cookie == cookie)
         {
@@ -41,54 +38,51 @@ impl Lives {
             }
             let at = worker.listeners.iter().find(|listener| listener.cookie == cookie);
             self.unattended.retain(|address| at.is_none_or(|listener| listener.address != *address));
-            self.advance(id, now, &mut effects);
+            self.advance(id, now);
         }
-        effects
     }
 
     /// Has it seen when the worker accepts connections at a listener, if it is ready by that.
-    pub(super) fn watch(&self, id: WorkerId, cookie: u64, effects: &mut Vec<Effect>) {
+    pub(super) fn watch(&mut self, id: WorkerId, cookie: u64) {
         let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
         if self.rules.ready_when == ReadyWhen::Accepting && self.workers.get(&id).is_some_and(starts) {
-            effects.push(Effect::Watch { id, cookie });
+            self.effects.push_back(Effect::Watch { id, cookie });
         }
     }
 
     /// The worker would be ready, but has to be asked; at what it listens on, so not before it does.
-    pub(super) fn ask(&mut self, id: WorkerId, effects: &mut Vec<Effect>) {
+    pub(super) fn ask(&mut self, id: WorkerId) {
         if let Some(worker) =
             self.workers.get_mut(&id).filter(|worker| !worker.listeners.is_empty() && !worker.is_asked)
         {
             worker.is_asked = true;
-            effects.push(Effect::Check(id));
+            self.effects.push_back(Effect::Check(id));
         }
     }
 
     /// The worker was asked whether it is ready, and is: what it was asked, and answers.
-    pub fn answers(&mut self, id: WorkerId, answer: &str, now: Instant) -> Vec<Effect> {
+    pub fn answers(&mut self, id: WorkerId, answer: &str, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.answer = Some(answer.to_owned());
-            self.advance(id, now, &mut effects);
+            self.advance(id, now);
         }
-        effects
     }
 
     /// A listener has closed.
-    pub fn closes(&mut self, cookie: u64) -> Vec<Effect> {
+    pub fn closes(&mut self, cookie: u64) {
         self.due = AT_ONCE;
         for worker in self.workers.values_mut() {
             if let Some(at) = worker.listeners.iter().position(|listener| listener.cookie == cookie) {
                 worker.listeners.swap_remove(at);
-                return vec![Effect::Withdraw { cookie }];
+                self.effects.push_back(Effect::Withdraw { cookie });
+                return;
             }
         }
-        Vec::new()
     }
 
     /// The kernel says that a listener has closed. A worker that has none left is on its way to its end.
-    pub fn hears_close(&mut self, cookie: u64, now: Instant) -> Vec<Effect> {
+    pub fn hears_close(&mut self, cookie: u64, now: Instant) {
         let holds = |worker: &&mut Worker| worker.listeners.iter().any(|listener| listener.cookie == cookie);
         if let Some(worker) = self.workers.values_mut().find(holds)
             && worker.state == State::Serving
@@ -96,7 +90,7 @@ impl Lives {
         {
             worker.deserted_at = Some(now);
         }
-        self.closes(cookie)
+        self.closes(cookie);
     }
 
     /// The worker has written something that llb understands.
@@ -112,43 +106,41 @@ impl Lives {
     }
 
     /// The worker says that it is ready.
-    pub fn says_ready(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+    pub fn says_ready(&mut self, id: WorkerId, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         if let Some(worker) = self.workers.get_mut(&id) {
             worker.said_ready = true;
-            self.advance(id, now, &mut effects);
+            self.advance(id, now);
         }
-        effects
     }
 
     /// The worker asks to be replaced.
-    pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+    pub fn asks_to_leave(&mut self, id: WorkerId, now: Instant) {
         if self.workers.get(&id).is_some_and(|worker| worker.asked_to_leave.is_none()) {
             self.note_worker(Kind::Disconnect, id, "it asks to be replaced");
         }
-        self.replace(id, "it has asked to be replaced", false, now)
+        self.replace(id, "it has asked to be replaced", false, now);
     }
 
     /// The report channel has closed. One that never spoke may close it freely; for one that did it is a request to
     /// be replaced.
-    pub fn hangs_up(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        if self.workers.get(&id).is_some_and(|worker| worker.spoke) { self.asks_to_leave(id, now) } else { Vec::new() }
+    pub fn hangs_up(&mut self, id: WorkerId, now: Instant) {
+        if self.workers.get(&id).is_some_and(|worker| worker.spoke) {
+            self.asks_to_leave(id, now);
+        }
     }
 
     /// The worker that was to be spawned could not be.
-    pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) {
         if self.workers.contains_key(&id) {
             self.note_worker(Kind::SpawnFailed, id, "see the log");
             // What cannot be started now cannot be started the next time either; but a fleet that is up stays up.
             if self.phase == Phase::ComingUp {
-                effects.push(Effect::Fail(Failure::Spawn { id }));
-                self.end("a worker cannot be started", now, &mut effects);
+                self.effects.push_back(Effect::Fail(Failure::Spawn { id }));
+                self.end("a worker cannot be started", now);
             }
         }
-        effects.extend(self.exited(id, now));
-        effects
+        self.exited(id, now);
     }
 
     /// The worker is about to be heard to have exited with code 0. If it had served, that was its own design, as that of
@@ -162,33 +154,31 @@ impl Lives {
     }
 
     /// The worker's first process has exited.
-    pub fn exited(&mut self, id: WorkerId, now: Instant) -> Vec<Effect> {
+    pub fn exited(&mut self, id: WorkerId, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
         self.note_worker(Kind::Exited, id, "");
-        let Some(worker) = self.workers.remove(&id) else { return effects };
+        let Some(worker) = self.workers.remove(&id) else { return };
         for Listener { cookie, .. } in worker.listeners.iter().chain(&worker.udp).copied() {
-            effects.push(Effect::Withdraw { cookie });
+            self.effects.push_back(Effect::Withdraw { cookie });
         }
         for seat in worker.seats() {
             self.seats.release(seat);
         }
-        effects.push(Effect::Reap(id));
+        self.effects.push_back(Effect::Reap(id));
         if self.phase == Phase::Ending {
             if self.workers.is_empty() {
-                self.go_down(&mut effects);
+                self.go_down();
             }
-            return effects;
+            return;
         }
         // One that was ended while it started, as it was not wanted any more, has not failed.
         if matches!(worker.state, State::Starting { .. }) || worker.late {
-            self.failed(&worker, now, &mut effects);
+            self.failed(&worker, now);
         }
-        self.exits_on_trial(&worker, now, &mut effects);
+        self.exits_on_trial(&worker, now);
         self.fill(&worker, now);
         self.note_if_emptied(worker.slot);
-        self.spawn_due(now, &mut effects);
-        self.roll_on(now, &mut effects);
-        effects
+        self.spawn_due(now);
+        self.roll_on(now);
     }
 }

@@ -15,38 +15,36 @@ const FLUSH: Duration = Duration::from_millis(500);
 
 impl Lives {
     /// A UDP socket of the worker has bound.
-    pub fn receives(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) -> Vec<Effect> {
+    pub fn receives(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) {
         self.due = AT_ONCE;
-        let mut effects = Vec::new();
-        let Some(worker) = self.workers.get_mut(&id) else { return effects };
+        let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.deserted_at = None;
         if worker.udp.iter().any(|socket| socket.cookie == cookie) {
-            return effects;
+            return;
         }
         worker.udp.push(Listener::new(cookie, address));
         let starts = matches!(worker.state, State::Starting { .. });
         if starts && matches!(self.rules.ready_when, ReadyWhen::Accepting | ReadyWhen::Listening) {
-            effects.push(Effect::Watch { id, cookie });
+            self.effects.push_back(Effect::Watch { id, cookie });
         }
         self.note_worker(Kind::Listening, id, &format!("udp {address}"));
-        self.advance(id, now, &mut effects);
-        effects
+        self.advance(id, now);
     }
 
     /// A socket has been closed, if it is a UDP one. A worker without any other is on its way to its end.
-    pub fn releases(&mut self, cookie: u64, now: Instant) -> Vec<Effect> {
+    pub fn releases(&mut self, cookie: u64, now: Instant) {
         let holds = |worker: &&mut Worker| worker.udp.iter().any(|socket| socket.cookie == cookie);
-        let Some(worker) = self.workers.values_mut().find(holds) else { return Vec::new() };
+        let Some(worker) = self.workers.values_mut().find(holds) else { return };
         self.due = AT_ONCE;
         worker.udp.retain(|socket| socket.cookie != cookie);
         if worker.state == State::Serving && worker.listeners.is_empty() && worker.udp.is_empty() {
             worker.deserted_at = Some(now);
         }
-        vec![Effect::Withdraw { cookie }]
+        self.effects.push_back(Effect::Withdraw { cookie });
     }
 
     /// Whether a worker that drains is to be left alone for the sake of its flows.
-    pub(super) fn keeps_flows(&mut self, id: WorkerId, sight: Sight, now: Instant, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn keeps_flows(&mut self, id: WorkerId, sight: Sight, now: Instant) -> bool {
         let ending = self.phase == Phase::Ending;
         let drain_timeout = self.rules.drain_timeout;
         let Some(worker) = self.workers.get_mut(&id) else { return false };
@@ -60,7 +58,7 @@ impl Lives {
             let part_at = Instant(deadline.0.saturating_sub(before));
             if now >= earliest.min(part_at) && (!sight.has_flows || now >= part_at) {
                 worker.parted_at = Some(now);
-                effects.extend(worker.udp.iter().map(|socket| Effect::Withdraw { cookie: socket.cookie }));
+                self.effects.extend(worker.udp.iter().map(|socket| Effect::Withdraw { cookie: socket.cookie }));
             }
             return true;
         };

@@ -13,10 +13,7 @@ use std::{
 use nix::unistd::{AccessFlags, access};
 
 use super::Order;
-use crate::{
-    fleet::{cgroup::CgroupError, user::Login},
-    model::Slot,
-};
+use crate::{config::Login, fleet::cgroup::CgroupError, model::Slot};
 
 /// Why a worker could not be spawned.
 #[derive(Debug, thiserror::Error)]

@@ -18,11 +18,8 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::{Order, Output, SpawnError, Spawned, spawn};
 use crate::{
-    fleet::{
-        cgroup::{FleetCgroup, Resources, WorkerCgroup},
-        name::Name,
-        user::Identity,
-    },
+    config::{Identity, Name},
+    fleet::cgroup::{FleetCgroup, Resources, WorkerCgroup},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},
 };

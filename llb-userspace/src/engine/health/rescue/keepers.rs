@@ -1,0 +1,50 @@
+//! Looks at workers of which no byte says what they do.
+
+use super::{Copied, Rescue, copies};
+use crate::{
+    engine::core::Core,
+    fleet::{hang::Watch, quiet::Quiet},
+    model::{Instant, Seat, WorkerId},
+    sys::activity::{self, Activity},
+};
+
+/// What the worker of these listeners does.
+pub(super) fn activity_of(core: &Core, id: WorkerId, copies: &[Copied]) -> Activity {
+    let inodes: Vec<u64> = copies.iter().filter_map(Copied::inode).collect();
+    match core.running.get(&id).and_then(|running| running.cgroup.processes().ok()) {
+        Some(processes) if !inodes.is_empty() => activity::of(&processes, &inodes),
+        _ => Activity::Unknown,
+    }
+}
+
+impl Rescue {
+    /// Begins to watch seats that were given connections of which nothing has been seen since.
+    pub(super) fn watch_arrivals(&mut self, core: &Core, now: Instant) {
+        let updater = &core.updater;
+        for seat in updater.views().iter().filter(|view| view.joined).map(|view| view.seat) {
+            let books = updater.steering().books();
+            if self.arrivals.are_late(seat, &books.load(seat), now) {
+                self.watches.entry(seat).or_insert_with(|| Watch::accepting(&books.seat(seat), now));
+            }
+        }
+    }
+
+    /// Finds out which workers stand still for connections that they keep.
+    pub(super) fn look_at_the_quiet(&mut self, core: &mut Core, now: Instant) {
+        let is_quiet = |seat: &Seat| !self.watches.contains_key(seat);
+        let views = core.updater.views().iter().filter(|view| view.joined && view.in_flight == 0 && view.open > 0);
+        let seats = views.map(|view| (view.seat, view.progress_at)).filter(|(seat, _)| is_quiet(seat));
+        let owner = |seat| core.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
+        let quiet: Vec<Quiet> =
+            seats.filter_map(|(seat, progress_at)| Some(Quiet { seat, worker: owner(seat)?, progress_at })).collect();
+        for Quiet { seat, worker, .. } in self.keepers.due(&quiet, now) {
+            let copies = copies(core, worker, seat);
+            match activity_of(core, worker, &copies) {
+                Activity::Waits => self.keepers.waits(worker),
+                Activity::Blocked => self.keepers.stands_still(seat),
+                Activity::Runs | Activity::Unknown => self.keepers.is_not_known(seat),
+            }
+        }
+        core.updater.hold(self.keepers.held());
+    }
+}

@@ -1,0 +1,73 @@
+//! The workers as processes: started, watched until they are ready, drained, ended and reaped.
+
+mod diagnose;
+mod drain;
+mod end;
+mod listening;
+mod orphans;
+mod ready_check;
+mod said_ready;
+mod spawning;
+
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+
+use tokio::sync::Semaphore;
+
+pub(in crate::engine) use self::{
+    drain::{looked, sight},
+    end::{found_outside, kill, look_outside, terminate},
+    orphans::{Orphans, pass_on},
+    ready_check::{Checker, reached_by},
+    said_ready::{listen, open, random},
+    spawning::not_ready,
+};
+use super::{RunError, core::ExitRecord};
+use crate::{
+    fleet::{NotifySocket, Others},
+    kernel::Connections,
+    model::{Slot, WorkerId},
+};
+
+/// What is known of the workers' processes beside each one's own.
+pub(in crate::engine) struct Processes {
+    pub exit_records: BTreeMap<Slot, ExitRecord>,
+    /// Why workers could not be started, until that is told.
+    unspawned: BTreeMap<WorkerId, (Slot, RunError)>,
+    /// What other fleets listen on.
+    pub others: Others,
+    /// Asked from the threads that look at connections.
+    connections: Option<Arc<Connections>>,
+    /// For looking at workers that start.
+    lookers: Rc<Semaphore>,
+    /// How workers that start are asked whether they are ready; none if they are not.
+    checker: Option<Checker>,
+    /// Where workers say by sd_notify(3) that they are ready, and how often somebody else has.
+    pub notify: Rc<NotifySocket>,
+    pub unknown_senders: u64,
+    pub orphans: Orphans,
+}
+
+impl Processes {
+    pub(in crate::engine) fn new(
+        connections: Option<Connections>,
+        checker: Option<Checker>,
+        notify: NotifySocket,
+    ) -> Self {
+        Processes {
+            exit_records: BTreeMap::new(),
+            unspawned: BTreeMap::new(),
+            others: Others::default(),
+            connections: connections.map(Arc::new),
+            lookers: Rc::new(Semaphore::new(listening::LOOKERS)),
+            checker,
+            notify: Rc::new(notify),
+            unknown_senders: 0,
+            orphans: Orphans::default(),
+        }
+    }
+
+    /// Why a worker could not be started, if it could not.
+    pub(in crate::engine) fn spawn_failure(&mut self, id: WorkerId) -> Option<RunError> {
+        self.unspawned.remove(&id).map(|(_, error)| error)
+    }
+}

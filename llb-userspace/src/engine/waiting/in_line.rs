@@ -1,0 +1,373 @@
+//! The line's edge: llb's own listeners in the groups, and what [`crate::line`] decides about who waits there.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::Shutdown,
+    os::fd::OwnedFd,
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use llb_common::{
+    abi::BUCKETS,
+    histogram::bucket,
+    line::PLACES,
+    outcome::Outcome,
+    select::{Load, given, in_flight},
+    track::{outstanding_at, roll_ns},
+};
+use socket2::Socket;
+
+use super::Waiting;
+use crate::{
+    engine::core::Core,
+    line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, decide},
+    model::{Address, Instant, Seat},
+    observe::status::{LatencyStatus, LineStatus, histogram},
+    sys::{epoll::Epoll, readable::Readable, socket},
+};
+
+/// A place holds one connection. Should a handshake that was given up be completed after all, there is room.
+const BACKLOG: i32 = 16;
+
+/// A handshake is given up after so many of the round trips that are usual, and not before the first or after the second of these:
+/// a packet may be lost.
+const ROUND_TRIPS: u64 = 4;
+const LEAST_PATIENCE_NS: u64 = 50_000_000;
+const MOST_PATIENCE_NS: u64 = 1_000_000_000;
+
+/// A handshake that was given up may be completed for so long all the same: the kernel repeats its answer five times, each time
+/// after twice as long (`net.ipv4.tcp_synack_retries`).
+const LATE: Duration = Duration::from_secs(64);
+
+/// What has been handed over is in its worker's books as a charge until it is answered, and is not to be forgotten like one.
+/// So long at a time, as it is renewed with every tick.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
+/// But no longer than this: a client that never asks must not cost its worker for ever, nor one whose note has been lost.
+const HELD_AT_MOST: Duration = Duration::from_secs(60);
+
+/// All lines of the fleet.
+pub(in crate::engine) struct Lines {
+    concurrency: u32,
+    open: BTreeMap<Address, Open>,
+    /// Groups that cannot have one.
+    without: BTreeSet<Address>,
+    watch: Readable<Epoll>,
+    handed: BTreeMap<Seat, Vec<Handed>>,
+    turn: usize,
+    given_up: u64,
+    /// How long who was handed over has waited, by bucket.
+    waits: [u64; BUCKETS],
+}
+
+/// One group's.
+struct Open {
+    group: u32,
+    sockets: Vec<Socket>,
+    /// Places in which somebody has arrived, bit by bit.
+    arrived: u64,
+    /// Until when another than who has the place may arrive there.
+    late: BTreeMap<u32, Instant>,
+}
+
+/// A connection that a seat has been given.
+#[derive(Clone, Copy)]
+struct Handed {
+    at: Instant,
+    /// Requests that had ended there.
+    ended: u64,
+}
+
+impl Lines {
+    pub(in crate::engine) fn new(concurrency: u32) -> io::Result<Self> {
+        Ok(Lines {
+            concurrency,
+            open: BTreeMap::new(),
+            without: BTreeSet::new(),
+            watch: Readable::new(Epoll::new()?)?,
+            handed: BTreeMap::new(),
+            turn: 0,
+            given_up: 0,
+            waits: [0; BUCKETS],
+        })
+    }
+
+    /// Notes who has arrived.
+    fn arrived(&mut self, keys: &[u64]) {
+        for open in self.open.values_mut() {
+            let here = keys.iter().filter(|key| **key / u64::from(PLACES) == u64::from(open.group));
+            here.for_each(|key| open.arrived |= 1 << (key % u64::from(PLACES)));
+        }
+    }
+}
+
+/// Waits until somebody has arrived in a line.
+pub(in crate::engine) async fn arrival(lines: &mut Option<Lines>) -> io::Result<()> {
+    let Some(lines) = lines else { return std::future::pending().await };
+    let keys = lines.watch.readable(Epoll::take).await?;
+    lines.arrived(&keys);
+    Ok(())
+}
+
+impl Waiting {
+    /// What is done with every tick.
+    pub(in crate::engine) fn tend_lines(&mut self, core: &mut Core, now: Instant) {
+        if self.lines.is_none() {
+            return;
+        }
+        self.open_and_close_lines(core, now);
+        self.hold_what_was_handed(core, now);
+        self.serve_lines(core, now);
+    }
+
+    /// A line is there as long as its group has somebody to serve it.
+    fn open_and_close_lines(&mut self, core: &mut Core, now: Instant) {
+        let Some(lines) = &self.lines else { return };
+        let groups = core.updater.steering().groups();
+        let is_open = |address: &Address| lines.open.contains_key(address);
+        let (mut to_open, mut to_close) = (Vec::new(), Vec::new());
+        for (address, members) in groups {
+            match members.first() {
+                Some(member) if !is_open(&address) && !lines.without.contains(&address) => {
+                    to_open.push((address, member.cookie));
+                }
+                None if is_open(&address) => to_close.push(address),
+                _ => {}
+            }
+        }
+        to_close.into_iter().for_each(|address| self.close_line(core, address, now));
+        for (address, cookie) in to_open {
+            // One that is just going is no pattern; there may be another with the next tick.
+            let Some(pattern) = core.copy_of(cookie) else { continue };
+            match self.open_line(core, address, &pattern) {
+                Ok(()) => tracing::debug!(%address, "who finds no worker free waits in line"),
+                Err(error) => {
+                    tracing::warn!(%address, "nobody waits in line, connections wait at workers: {error:#}");
+                    self.close_line(core, address, now);
+                    if let Some(lines) = &mut self.lines {
+                        lines.without.insert(address);
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_line(&mut self, core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
+        let sockets = core.bind_own(address, pattern, STANDBY as usize)?;
+        let (Some(lines), Some(group)) = (&mut self.lines, core.updater.steering().group_index(address)) else {
+            return Ok(());
+        };
+        let open = lines.open.entry(address).or_insert(Open { group, sockets, arrived: 0, late: BTreeMap::new() });
+        for (listener, place) in open.sockets.iter().zip(0..) {
+            listener.listen(BACKLOG)?;
+            core.updater.steering_mut().enter_line(address, place, listener)?;
+            lines.watch.get_ref().add(listener, u64::from(group * PLACES + place))?;
+        }
+        core.updater.steering().books().open_line(group);
+        Ok(())
+    }
+
+    /// Closes a line: the kernel gives who waits there to the workers, by the selector.
+    fn close_line(&mut self, core: &mut Core, address: Address, now: Instant) {
+        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
+        core.moving(address, now, |core| {
+            core.updater.steering().books().close_line(open.group);
+            open.sockets.into_iter().for_each(|listener| core.close_own(listener));
+        });
+    }
+
+    /// For the end of the fleet: while there are still workers.
+    pub(in crate::engine) fn close_lines(&mut self, core: &mut Core, now: Instant) {
+        let addresses: Vec<Address> = self.lines.iter().flat_map(|lines| lines.open.keys().copied()).collect();
+        addresses.into_iter().for_each(|address| self.close_line(core, address, now));
+        self.lines = None;
+        core.updater.steering().books().set_concurrency(0);
+    }
+
+    fn hold_what_was_handed(&mut self, core: &Core, now: Instant) {
+        let Some(lines) = &mut self.lines else { return };
+        let books = core.updater.steering().books();
+        lines.handed.retain(|seat, handed| {
+            let counts = books.seat(*seat);
+            let under_way = outstanding_at(&counts, now.0) > 0;
+            handed.retain(|one| under_way && counts.ended == one.ended && now < one.at.after(HELD_AT_MOST));
+            if !handed.is_empty() {
+                books.hold(*seat, now.after(HELD_FOR));
+            }
+            !handed.is_empty()
+        });
+    }
+
+    /// Hands over whom somebody is free for.
+    pub(in crate::engine) fn serve_lines(&mut self, core: &mut Core, now: Instant) {
+        let Some(lines) = &self.lines else { return };
+        let is_quiet = lines.open.values().all(|open| open.arrived == 0);
+        if is_quiet && core.updater.steering().books().waiting().load(Relaxed) == 0 {
+            return;
+        }
+        let waiters = self.waiters(core, now);
+        let books = core.updater.steering().books();
+        let handshakes = core.updater.views().iter().map(|view| books.seat(view.seat).handshake_us);
+        let patience_ns = patience_ns(handshakes.max().unwrap_or(0));
+        let Some(lines) = &mut self.lines else { return };
+        lines.turn = lines.turn.wrapping_add(1);
+        let (rules, addresses) = (
+            Rules { concurrency: lines.concurrency, patience_ns, turn: lines.turn },
+            lines.open.iter().map(|(address, open)| (open.group, *address)).collect::<BTreeMap<u32, Address>>(),
+        );
+        let candidates = |group: u32| addresses.get(&group).map_or_else(Vec::new, |at| self.candidates(core, *at, now));
+        let steps = decide(waiters, candidates, rules, now);
+        for (waiter, step) in steps {
+            let Some(address) = addresses.get(&waiter.group) else { continue };
+            match step {
+                Step::HandOver(seat) => self.hand_over(core, *address, waiter, seat, now),
+                Step::TakeBack => self.take_back(core, *address, waiter, now),
+                Step::SeeOff => self.see_off(core, *address, waiter),
+            }
+        }
+    }
+
+    /// Who waits.
+    fn waiters(&mut self, core: &Core, now: Instant) -> Vec<Waiter> {
+        let (Some(lines), books) = (&mut self.lines, core.updater.steering().books()) else { return Vec::new() };
+        let mut waiters = Vec::new();
+        for open in lines.open.values_mut() {
+            let length = |place: u32| {
+                socket::accept_queue(&open.sockets[place as usize]).map_or(0, |queue| u64::from(queue.length))
+            };
+            let free = books.free_places(open.group);
+            let taken = !free | open.arrived;
+            for place in (0..STANDBY).filter(|place| taken >> place & 1 == 1) {
+                let bit = 1 << place;
+                if free & bit != 0 {
+                    // By the kernel's hash, or late.
+                    if length(place) == 0 {
+                        open.arrived &= !bit;
+                        continue;
+                    }
+                    books.take_place(open.group, place, now);
+                }
+                let counts = books.place(open.group, place);
+                if counts.claimed_at == 0 {
+                    // It is just being claimed.
+                    continue;
+                }
+                let since = Instant(counts.claimed_at);
+                // That it has arrived is told once; who is late is asked for.
+                let late = open.arrived & bit == 0 && now.since(since) > LEAST_PATIENCE_NS;
+                if late && length(place) > 0 {
+                    open.arrived |= bit;
+                }
+                let standing = match open.arrived & bit != 0 {
+                    true if counts.closed > 0 && counts.closed >= length(place) => Standing::Gone,
+                    true => Standing::Waiting,
+                    false => Standing::Coming,
+                };
+                waiters.push(Waiter { group: open.group, place, since, standing });
+            }
+        }
+        waiters
+    }
+
+    /// The workers of a group.
+    fn candidates(&self, core: &Core, address: Address, now: Instant) -> Vec<Candidate> {
+        let handed = |seat: Seat| self.lines.as_ref().and_then(|lines| lines.handed.get(&seat)).map_or(0, Vec::len);
+        let candidate = |seat: Seat| {
+            let counts = core.updater.steering().books().load(seat);
+            let mut load = Load::of(&counts, core.updater.cost_ns(seat, &counts));
+            let charges = outstanding_at(&counts, now.0);
+            load.requests = given(&counts) + charges;
+            load.queued_ns = 0;
+            // What was handed over is a charge until it is seen to have begun.
+            Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
+        };
+        core.updater.steering().members(address).iter().map(|member| candidate(member.seat)).collect()
+    }
+
+    /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys; then it listens again.
+    fn hand_over(&mut self, core: &mut Core, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
+        let Waiter { group, place, .. } = waiter;
+        let before = match core.updater.steering().remembers_clients() {
+            true => core.charges_at(address),
+            false => Vec::new(),
+        };
+        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) else { return };
+        open.arrived &= !(1 << place);
+        let listener = &open.sockets[place as usize];
+        if open.late.get(&place).is_some_and(|until| now < *until) {
+            // If that cannot be done, nor can what follows.
+            let _ = socket::let_nobody_in(listener);
+        }
+        let books = core.updater.steering().books();
+        let ended = books.seat(seat).ended;
+        books.aim(group, place, Some(seat));
+        let again = listener.shutdown(Shutdown::Read).and_then(|()| listener.listen(BACKLOG));
+        books.hold(seat, now.after(HELD_FOR));
+        let listens = again
+            .map_err(anyhow::Error::from)
+            .and_then(|()| Ok(core.updater.steering_mut().listen_in_line(group, place, listener)?));
+        if let Err(error) = listens {
+            tracing::error!(%address, "a place in line is lost, connections wait at workers: {error:#}");
+            return self.close_line(core, address, now);
+        }
+        core.updater.steering().books().free_place(group, place);
+        // A client that is remembered may have gone home instead.
+        let mut given = core.given_since(&before);
+        if given.is_empty() {
+            given.push((seat, ended));
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
+        }
+        for (seat, ended) in given {
+            core.updater.steering().books().hold(seat, now.after(HELD_FOR));
+            if let Some(lines) = &mut self.lines {
+                lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
+            }
+            core.wake(address, seat);
+        }
+    }
+
+    /// Frees a place that nobody has come to.
+    fn take_back(&mut self, core: &mut Core, address: Address, waiter: Waiter, now: Instant) {
+        let Waiter { group, place, .. } = waiter;
+        if let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) {
+            open.late.insert(place, now.after(LATE));
+        }
+        core.updater.steering().books().free_place(group, place);
+    }
+
+    /// Takes the connection of a client who has gone, so that no worker need.
+    fn see_off(&mut self, core: &Core, address: Address, waiter: Waiter) {
+        let Waiter { group, place, .. } = waiter;
+        let Some(lines) = &mut self.lines else { return };
+        let Some(open) = lines.open.get_mut(&address) else { return };
+        open.arrived &= !(1 << place);
+        while open.sockets[place as usize].accept().is_ok() {
+            lines.given_up += 1;
+        }
+        core.updater.steering().books().free_place(group, place);
+    }
+
+    /// The lines as they are shown; none where nobody waits in line.
+    pub(in crate::engine) fn line_status(&self, core: &Core, counted: impl Fn(Outcome) -> u64) -> Option<LineStatus> {
+        let lines = self.lines.as_ref()?;
+        Some(LineStatus {
+            concurrency: lines.concurrency,
+            is_open: core.updater.steering().groups().all(|(address, _)| lines.open.contains_key(&address)),
+            waiting: core.updater.steering().books().waiting().load(Relaxed),
+            waited: counted(Outcome::Waits),
+            handed_over: counted(Outcome::HandedOver),
+            given_up: lines.given_up,
+            wait_us: LatencyStatus::of(&lines.waits),
+            wait_histogram: histogram(&lines.waits),
+        })
+    }
+}
+
+/// How long a handshake may take where this is the usual round trip, ns.
+fn patience_ns(handshake_us: u32) -> u64 {
+    (ROUND_TRIPS * roll_ns(handshake_us)).clamp(LEAST_PATIENCE_NS, MOST_PATIENCE_NS)
+}

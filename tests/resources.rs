@@ -87,7 +87,8 @@ fn a_worker_beyond_its_memory_is_replaced() {
     let args = [&["-p", "8080", "-n", "2", "--respawn", "50ms"], &limits[..]].concat();
     let mut fleet = stage.start_by(&by, &args, &command.each_ref().map(String::as_str));
     fleet.wait_for_groups(&[ADDRESS], 2);
-    for worker in fs::read_dir(fleet.cgroup()).expect("its cgroup").flatten().filter(|entry| entry.path().is_dir()) {
+    let is_worker = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with("w");
+    for worker in fs::read_dir(fleet.cgroup()).expect("its cgroup").flatten().filter(is_worker) {
         let read = |file: &str| fs::read_to_string(worker.path().join(file)).expect("a limit");
         assert_eq!((read("memory.max"), read("cpu.max")), ("50331648\n".into(), "50000 100000\n".into()));
     }

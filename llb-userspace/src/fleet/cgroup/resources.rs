@@ -2,8 +2,6 @@
 
 use std::{fs, path::Path};
 
-use nix::errno::Errno;
-
 use super::{CgroupError, MASTER};
 
 /// The period over which the kernel counts CPU time, µs: its own default.
@@ -73,13 +71,14 @@ impl Limit {
         if !names("cgroup.controllers")? {
             return Err(CgroupError::NoController { option, controller, path: cgroup.to_owned() });
         }
-        match fs::write(cgroup.join(passed), format!("+{controller}")) {
-            // "No internal processes" (Documentation/admin-guide/cgroup-v2.rst).
-            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
-                Err(CgroupError::Occupied { option, master: MASTER, path: cgroup.to_owned() })
-            }
-            set => set.map_err(failed(passed)),
+        // "No internal processes" (Documentation/admin-guide/cgroup-v2.rst); of some controllers the kernel does not refuse them,
+        // but then the cgroups below take none. The root alone, which has no type, may have both.
+        let is_root = !cgroup.join("cgroup.type").exists();
+        let processes = fs::read_to_string(cgroup.join("cgroup.procs")).map_err(failed("cgroup.procs"))?;
+        if !is_root && !processes.is_empty() {
+            return Err(CgroupError::Occupied { option, master: MASTER, path: cgroup.to_owned() });
         }
+        fs::write(cgroup.join(passed), format!("+{controller}")).map_err(failed(passed))
     }
 }
 
@@ -103,6 +102,8 @@ mod tests {
         fs::create_dir_all(path).unwrap();
         fs::write(path.join("cgroup.controllers"), controllers).unwrap();
         fs::write(path.join("cgroup.subtree_control"), passed).unwrap();
+        fs::write(path.join("cgroup.type"), "domain\n").unwrap();
+        fs::write(path.join("cgroup.procs"), "").unwrap();
     }
 
     #[test]
@@ -135,6 +136,18 @@ mod tests {
         let limits = Resources { memory_max: None, cpu_max: Some(10) };
         let error = limits.set(&fleet, &fleet.join("w0.g0.0")).unwrap_err().to_string();
         assert!(error.contains("--cpu-max") && error.contains(home.path().to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn processes_where_only_cgroups_may_be_are_no_place_for_limits() {
+        let home = tempfile::tempdir().unwrap();
+        let fleet = home.path().join("llb.x");
+        cgroup(home.path(), "cpu memory\n", "\n");
+        fs::write(home.path().join("cgroup.procs"), "1\n").unwrap();
+        let limits = Resources { memory_max: Some(1), cpu_max: None };
+        let error = limits.set(&fleet, &fleet.join("w0.g0.0")).unwrap_err();
+        assert!(matches!(error, CgroupError::Occupied { .. }), "{error}");
+        assert_eq!(fs::read_to_string(home.path().join("cgroup.subtree_control")).unwrap(), "\n");
     }
 
     #[test]

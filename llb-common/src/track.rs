@@ -6,7 +6,7 @@
 //! charge is forgotten soon ([`roll_ns`]), the request never.
 //!
 //! So: an upload counts from its first byte to the answer's; a server that speaks first answers at once; an answer
-//! that begins before its request has ended leaves the rest of the upload to count as nothing in HTTP/1, and else as a
+//! that begins before its request has ended leaves the rest of the upload to count as nothing in HTTP/1 and TLS, and else as a
 //! request that ends with the next byte out or the close; a half-closed connection stays busy until it is answered or closed.
 //!
 //! What counts as a request and as an answer depends on what the connection speaks: [`crate::wire`] reads it, and

@@ -47,7 +47,12 @@ fn is_control(state: u32, len: u32) -> bool {
 #[inline(always)]
 pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
     let busy = phase == BUSY && state & SHAKES == 0;
-    read(state, true, direction, fresh, payload, |direction, kind, len| {
+    // Of a request under way only what may be a message of its own needs to be read, unless its answer may be out already.
+    let needed = state & FINISHED == 0 || !busy || state & UNSURE != 0 || fresh.end - fresh.at < SHORT;
+    if !needed {
+        direction.last |= FLOWS;
+    }
+    read(state, needed, direction, fresh, payload, |direction, kind, len| {
         let is_rest = kind == DATA && state & FINISHED != 0 && is_rest(busy, direction, len);
         let words = &mut direction.words;
         let state = state & !words.clears | words.sets;
@@ -81,26 +86,35 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
     });
 }
 
-/// In a client's [`Direction::last`]: its last two records of the same request were long and of this length, as those of an
-/// upload are, all but the last.
+/// In a client's [`Direction::last`]: an upload goes on that has been answered, by records of this length.
 const RUN: u32 = 1 << 31;
 
 /// In the same: its present segment was sent before all that has gone out was received ([`super::note_ack`]).
 pub(super) const BLIND: u32 = 1 << 30;
 
+/// In the same: the last segment of the present request, or of the last one, was a long one of several.
+const FLOWS: u32 = 1 << 29;
+
 /// A record of less is no piece of a large upload.
 const PIECE_MIN: u32 = 1_000;
 
-/// Whether a client's record is of an upload that has been answered already: nothing is under way, and the upload has not
-/// shown its end, a record of another length; or the client has sent it without having seen the answer.
+/// A record of this is no head of a request.
+const HEAD_MAX: u32 = 4_096;
+
+/// Whether a client's record is of an upload that has been answered already: nothing is under way, and it is a long one, behind
+/// others or sent without having seen the answer. So are those that follow, up to one of another length, which is the end.
 #[inline(always)]
 fn is_rest(busy: bool, direction: &mut Direction, len: u32) -> bool {
-    let (runs, blind, last) = (direction.last & RUN, direction.last & BLIND, direction.last & !(RUN | BLIND));
-    let is_under_way = busy || direction.words.begins != 0;
-    let repeats = len == last && (is_under_way || runs != 0);
-    let goes_on = len >= PIECE_MIN && (repeats || (blind != 0 && !is_under_way));
-    direction.last = blind | if goes_on { len | RUN } else { len };
-    !is_under_way && (runs != 0 || goes_on)
+    let (before, last) = (direction.last, direction.last & !(RUN | BLIND | FLOWS));
+    let blind = before & BLIND;
+    if busy || direction.words.begins != 0 {
+        direction.last = blind;
+        return false;
+    }
+    let (runs, flows) = (before & RUN != 0, before & FLOWS != 0);
+    let goes_on = (len >= PIECE_MIN && (blind != 0 || (runs && len == last))) || (len > HEAD_MAX && flows);
+    direction.last = blind | if goes_on { len | RUN } else { 0 };
+    runs || goes_on
 }
 
 /// The handshake is over, or nothing beside the request that has come with it.

@@ -212,7 +212,7 @@ impl Prefork {
     fn start(workers: &str) -> Self {
         let name = format!("library-{}", std::process::id());
         let mut cgroup = FleetCgroup::create(&name.parse().expect("a name")).expect("a cgroup");
-        let inner = cgroup.worker(Slot(0), Generation(1)).expect("a cgroup");
+        let inner = cgroup.worker(Slot(0), Generation(1), llb::config::Resources::default()).expect("a cgroup");
         let script = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", inner.path().display());
         let mut command = Command::new("sh");
         command.args(["-c", &script, "sh"]).arg(built("prefork")).args([ADDR, workers]).stdin(Stdio::null());

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::config::{Config, Hanging, Limit, Name, OwnPorts, Policy, ReadyWhen, Recycling, Sticky};
+//! use llb::config::{Config, Hanging, Limit, Name, OwnPorts, Policy, ReadyWhen, Recycling, Resources, Sticky};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut config = Config::new("node", ["server.js"]);
@@ -24,6 +24,7 @@
 //! // Slots 0 and 2 on CPU 0, slots 1 and 3 on CPU 1.
 //! config.cpus = vec![0, 1];
 //! config.nice = Some(5);
+//! config.resources = Resources { memory_max: Some(1 << 30), cpu_max: Some(1_500) };
 //! assert_eq!(config.policy, Policy::LeastLatency);
 //! # Ok(())
 //! # }
@@ -35,6 +36,7 @@ pub(crate) mod file;
 mod metrics;
 mod name;
 mod recycling;
+mod resources;
 mod stop;
 mod user;
 
@@ -45,6 +47,7 @@ pub use llb_common::policy::Policy;
 pub use metrics::{MetricsAddress, Scrape};
 pub use name::{Name, NameError};
 pub use recycling::Recycling;
+pub use resources::Resources;
 pub use stop::{StopSignal, StopWhom};
 pub(crate) use user::Login;
 pub use user::{Identity, IdentityError};
@@ -212,6 +215,8 @@ pub struct Config {
     pub cpus: Vec<usize>,
     /// How much workers give way to other processes, 0 to 19; none: as much as llb.
     pub nice: Option<i32>,
+    /// What each worker may take of memory and CPU time.
+    pub resources: Resources,
     /// What becomes of the workers when the master dies.
     pub on_master_exit: OnMasterExit,
     /// The binary `llb` of this crate's version, of which a process ends the workers with [`OnMasterExit::Stop`]; none: this
@@ -257,6 +262,7 @@ impl Config {
             sticky: None,
             cpus: Vec::new(),
             nice: None,
+            resources: Resources::default(),
             on_master_exit: OnMasterExit::default(),
             guard: None,
             runtime_dir: PathBuf::from("/run/llb"),

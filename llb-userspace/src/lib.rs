@@ -127,3 +127,9 @@ pub use self::{
 #[cfg(feature = "master")]
 #[doc(no_inline)]
 pub use llb_common as common;
+
+/// What a plain `cargo test` says of what it does not run.
+#[cfg(all(test, not(feature = "tests-as-root")))]
+#[test]
+#[ignore = "the integration tests and some of these need root: `cargo xtask test` runs all"]
+fn tests_that_need_root() {}

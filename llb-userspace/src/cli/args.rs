@@ -7,7 +7,9 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use self::values::{age, bytes, concurrency, cpus, flow_timeout, limit, own_ports, path, prefixes, ttl, workers};
+use self::values::{
+    age, bytes, concurrency, cpus, flow_timeout, limit, own_ports, path, prefixes, thousandths, ttl, workers,
+};
 pub(super) use self::{
     values::{Concurrency, Cpus, Prefixes},
     words::{
@@ -174,6 +176,12 @@ pub(super) struct RunArgs {
     /// How much workers give way to other processes, 0 to 19 [default: as much as llb]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(0..=19))]
     pub nice: Option<i32>,
+    /// The most memory that a worker may have with all that it starts, as 512M; the kernel kills what goes beyond it
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub memory_max: Option<u64>,
+    /// The most CPU time that a worker may have with all that it starts, in CPUs, as 1.5
+    #[arg(long, value_name = "CPUS", value_parser = thousandths)]
+    pub cpu_max: Option<u32>,
     /// Run the workers as this user and its groups, by name or number [default: as llb]
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

@@ -11,7 +11,7 @@ use super::{
     process,
 };
 use crate::{
-    config::{Config, Hanging, Identity, MetricsAddress, Recycling, Scrape, Sticky},
+    config::{Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky},
     doctor::{check_identity, check_machine},
     engine,
     observe::{
@@ -199,6 +199,7 @@ pub(super) fn config(args: RunArgs) -> anyhow::Result<Config> {
         sticky,
         cpus,
         nice: args.nice,
+        resources: Resources { memory_max: args.memory_max, cpu_max: args.cpu_max },
         on_master_exit: args.on_master_exit.into(),
         guard: None,
         runtime_dir: args.fleet.runtime_dir,

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     causes::chain,
-    config::Identity,
+    config::{Identity, Resources},
     fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},
 };
 
-/// How long a worker may take to start and to say so; it takes some milliseconds.
-const START: Duration = Duration::from_secs(2);
+/// How long a worker may take to start and to say so. It takes some milliseconds, and longer on a machine that is emulated.
+const START: Duration = Duration::from_secs(10);
 
 /// The fleet's cgroup. Dropped, it takes along all that is in it.
 pub(super) struct CgroupFixture {
@@ -90,7 +90,7 @@ impl CgroupFixture {
         identity: Option<&Identity>,
     ) -> Result<Helper, Missing> {
         let failed = |error: SpawnError| Missing::error(&error, STRANGE);
-        let cgroup = self.cgroup.worker(slot, Generation(0)).map_err(|error| missing(&error))?;
+        let cgroup = self.cgroup.worker(slot, Generation(0), Resources::default()).map_err(|error| missing(&error))?;
         let [program, first @ ..] = self.worker.as_slice() else {
             return Err(Missing::new("no worker command", STRANGE));
         };

@@ -10,7 +10,7 @@ use super::{
     requests::Begun,
 };
 use crate::{
-    fleet::State,
+    fleet::{State, ran_out_of_memory},
     kernel::{Event, EventKind},
     model::{Instant, WorkerId},
     report::Report,
@@ -52,8 +52,11 @@ impl Engine {
             }
             Message::HungUp { id } => self.core.lives.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
-                let pid = self.core.running.get(&id).map_or(Pid::from_raw(0), |running| running.pid);
-                self.processes.ends(&mut self.core, ExitRecord { id, pid, status, tail, reason: None }, now);
+                let running = self.core.running.get(&id);
+                let pid = running.map_or(Pid::from_raw(0), |running| running.pid);
+                let ran_out_of_memory = running.is_some_and(|running| ran_out_of_memory(running.cgroup.path()));
+                let record = ExitRecord { id, pid, status, ran_out_of_memory, tail, reason: None };
+                self.processes.ends(&mut self.core, record, now);
             }
             Message::Explained { record, held } => self.processes.exited(&mut self.core, record, held.as_ref(), now),
             Message::SaidReady { pid, cgroup } => {

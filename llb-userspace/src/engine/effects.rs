@@ -2,7 +2,6 @@
 
 use super::{
     Engine,
-    error::describe,
     processes::{kill, look_outside, not_ready, terminate},
 };
 use crate::{
@@ -85,7 +84,7 @@ impl Engine {
         let pid = note.id.and_then(|id| self.core.running.get(&id)).map(|running| running.pid);
         let pid = pid.or(record.map(|record| record.pid)).map(|pid| pid.as_raw().unsigned_abs());
         let cause = match (note.kind, record) {
-            (Kind::Exited, Some(record)) => describe(record.status),
+            (Kind::Exited, Some(record)) => record.how(),
             _ => note.cause,
         };
         self.reports.enter(Note { cause, ..note }, pid);

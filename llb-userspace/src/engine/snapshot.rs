@@ -7,7 +7,10 @@ use llb_common::{
     outcome::{Outcome, Stage},
 };
 
-use super::{Engine, core::Running, error::describe};
+use super::{
+    Engine,
+    core::{ExitRecord, Running},
+};
 use crate::{
     fleet::{Standing, Worker},
     kernel::KernelError,
@@ -94,7 +97,7 @@ impl Engine {
     }
 
     fn last_exit(&self, slot: Slot) -> Option<String> {
-        self.processes.exit_records.get(&slot).map(|record| describe(record.status))
+        self.processes.exit_records.get(&slot).map(ExitRecord::how)
     }
 
     fn groups(&self) -> Vec<GroupStatus> {

@@ -1,8 +1,10 @@
 //! Where workers live: one cgroup for the fleet, and in it one for each worker.
 //!
 //! The kernel programs are attached to the fleet's cgroup and so see every worker; they tell workers apart by the
-//! ids of their cgroups. No controller is enabled: the cgroups are there to know who belongs to whom.
+//! ids of their cgroups. No controller is enabled but for limits that are asked for: the cgroups are there to know who
+//! belongs to whom.
 
+mod resources;
 mod tree;
 
 use std::{
@@ -16,9 +18,10 @@ use std::{
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
+pub(crate) use self::resources::ran_out_of_memory;
 use super::lock::LAST_CHILD;
 use crate::{
-    config::Name,
+    config::{Name, Resources},
     model::{Generation, Slot},
     sys::{
         clock,
@@ -65,6 +68,33 @@ pub enum CgroupError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A limit is asked for that the kernel does not keep there.
+    #[error(
+        "{option} needs the {controller} controller, which the cgroup {path} does not have: its parent must pass it on \
+         (cgroup.subtree_control), and no hierarchy of version 1 may have it (systemd.unified_cgroup_hierarchy=1 on the kernel's \
+         command line)"
+    )]
+    NoController {
+        /// The option that asks for it.
+        option: &'static str,
+        /// The controller.
+        controller: &'static str,
+        /// The cgroup that lacks it.
+        path: PathBuf,
+    },
+    /// A limit is asked for, and processes are where only cgroups may be.
+    #[error(
+        "{option} cannot be kept below the cgroup {path} while processes are in it: start llb in a cgroup {master} in that \
+         (systemd: DelegateSubgroup={master}), and nothing else in {path}"
+    )]
+    Occupied {
+        /// The option that asks for it.
+        option: &'static str,
+        /// The name of the cgroup that llb should be in.
+        master: &'static str,
+        /// The cgroup that is to be empty.
+        path: PathBuf,
+    },
     /// Processes do not die.
     #[error(
         "{count} processes in {path} have not died of SIGKILL, the first is {first}; \
@@ -98,6 +128,13 @@ pub struct WorkerCgroup {
     id: u64,
 }
 
+/// A cgroup of this name is the master's own: its fleet is beside it. The kernel keeps limits only below cgroups in which no
+/// process is, so that who wants limits starts llb in one.
+const MASTER: &str = "llb-master";
+
+/// The cgroup in a fleet's that llb's own sockets are made in.
+const OWN_SOCKETS: &str = "sockets";
+
 /// How the names of fleets' cgroups begin.
 pub(super) const FLEETS: &str = "llb.";
 
@@ -117,7 +154,21 @@ fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {
 /// # Errors
 /// If cgroup v2 is not mounted, or not so that our own cgroup is visible.
 pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
-    Ok(mounts::own_cgroup()?.path.join(directory_name(name)))
+    Ok(home()?.path.join(directory_name(name)))
+}
+
+/// The cgroup that this process makes its fleets in: the one that it is in, or the one above if that is a master's own.
+fn home() -> Result<OwnCgroup, MountsError> {
+    Ok(above_master(mounts::own_cgroup()?))
+}
+
+fn above_master(own: OwnCgroup) -> OwnCgroup {
+    match own.path.parent() {
+        Some(above) if own.path.ends_with(MASTER) => {
+            OwnCgroup { path: above.to_owned(), level: own.level.and_then(|level| level.checked_sub(1)) }
+        }
+        _ => own,
+    }
 }
 
 /// Kills all that is in the cgroup `path`, which a crashed master has left behind, and removes it. Returns how many
@@ -176,12 +227,17 @@ fn lock_of_the_dead(path: &Path) -> Result<File, CgroupError> {
 }
 
 impl FleetCgroup {
-    /// Where a process enters that is to be in it without being a worker's.
+    /// Where a process enters that is to be in it without being a worker's: a cgroup of its own, as there may be no process in
+    /// one that limits those in it.
     ///
     /// # Errors
-    /// If it cannot be opened for writing.
+    /// If it cannot be made, or opened for writing.
     pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
-        entrance(&self.path)
+        let path = self.path.join(OWN_SOCKETS);
+        match make(&path) {
+            Ok(_) | Err(CgroupError::Exists { .. }) => entrance(&path),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes the fleet's cgroup, below the one that this process is in.
@@ -189,7 +245,7 @@ impl FleetCgroup {
     /// # Errors
     /// `CgroupError::Exists` if it is there already, otherwise if cgroup v2 is not mounted or llb may not.
     pub fn create(name: &Name) -> Result<Self, CgroupError> {
-        let OwnCgroup { path, level } = mounts::own_cgroup()?;
+        let OwnCgroup { path, level } = home()?;
         let path = path.join(directory_name(name));
         let id = make(&path)?;
         let lock = lock(&path)?;
@@ -251,16 +307,23 @@ impl FleetCgroup {
         self.level.map(|level| level + 1)
     }
 
-    /// Makes the cgroup of a slot's next worker.
+    /// Makes the cgroup of a slot's next worker, with its limits.
     ///
     /// # Errors
-    /// If the kernel refuses, as at the limit `cgroup.max.descendants`.
-    pub fn worker(&mut self, slot: Slot, generation: Generation) -> Result<WorkerCgroup, CgroupError> {
+    /// If the kernel refuses, as at the limit `cgroup.max.descendants`, or cannot keep the limits there.
+    pub fn worker(
+        &mut self,
+        slot: Slot,
+        generation: Generation,
+        resources: Resources,
+    ) -> Result<WorkerCgroup, CgroupError> {
         // A number that no other worker had: its predecessor's may still be there.
         let path = self.path.join(format!("w{slot}.g{generation}.{}", self.made));
         let id = make(&path)?;
         self.made += 1;
-        Ok(WorkerCgroup { path, id })
+        let worker = WorkerCgroup { path, id };
+        resources.set(&self.path, &worker.path)?;
+        Ok(worker)
     }
 
     /// Kills every process of every worker at once. Returns before they are dead.
@@ -447,5 +510,5 @@ fn make(path: &Path) -> Result<u64, CgroupError> {
     Ok(found.ino())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tests-as-root"))]
 mod tests;

@@ -176,5 +176,5 @@ fn plain_tcp(godebug: Option<String>) -> String {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tests-as-root"))]
 mod tests;

@@ -45,7 +45,7 @@ pub fn exists(cgroup: &Path, id: u64) -> io::Result<bool> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tests-as-root"))]
 mod tests {
     use std::{fs, os::unix::fs::MetadataExt, process};
 

@@ -129,6 +129,7 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
+    #[cfg(feature = "tests-as-root")]
     #[test]
     fn a_request_after_the_end_is_never_read() {
         let (mut client, mut server) = connected();

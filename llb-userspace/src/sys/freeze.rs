@@ -142,7 +142,7 @@ fn says(file: &File, word: &[u8]) -> io::Result<bool> {
     Ok(text.get(..length).is_some_and(|text| text.windows(word.len()).any(|found| found == word)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tests-as-root"))]
 mod tests {
     use std::{
         fs,

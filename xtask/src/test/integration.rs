@@ -2,12 +2,14 @@
 //! whatever this machine has.
 
 use std::collections::VecDeque;
+use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use llb_kit::results::{self, Rule, Suite};
 use llb_kit::{paths, root, sh};
 
@@ -80,10 +82,16 @@ pub(super) fn of_pins(runners: &[Runner]) -> Vec<Runner> {
 /// Runs them all, whatever fails.
 pub(super) fn run(runners: &[Runner], bpffs: BpfFs) -> Result<Vec<Suite>> {
     let prefix = root::prefix()?;
+    let path = search_path()?;
+    let command = |runner: &Runner| {
+        let mut command = command(runner, &prefix, bpffs);
+        command.env("PATH", &path);
+        command
+    };
     let (alone, beside): (Vec<_>, Vec<_>) =
         in_order(runners).into_iter().partition(|runner| ALONE.contains(&&*runner.target));
-    let mut heard = run_in_lanes(beside, LANES, &prefix, bpffs)?;
-    heard.extend(run_in_lanes(alone, 1, &prefix, bpffs)?);
+    let mut heard = run_in_lanes(beside, LANES, &command)?;
+    heard.extend(run_in_lanes(alone, 1, &command)?);
     let suites = results::read(&heard.concat());
     ensure!(suites.len() == runners.len(), "{} of {} suites ran", suites.len(), runners.len());
     Rule::SomeTestInEverySuite.judge(&suites)?;
@@ -97,13 +105,17 @@ fn in_order(runners: &[Runner]) -> Vec<Runner> {
 }
 
 /// Runs them, so many at once, and returns what each wrote, which is shown when it has ended.
-fn run_in_lanes(runners: Vec<Runner>, lanes: usize, prefix: &[&str], bpffs: BpfFs) -> Result<Vec<String>> {
+fn run_in_lanes(
+    runners: Vec<Runner>,
+    lanes: usize,
+    command: &(impl Fn(&Runner) -> Command + Sync),
+) -> Result<Vec<String>> {
     let queue = Mutex::new(VecDeque::from(runners));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let lane = || {
         let mut heard = Vec::new();
         while let Some(runner) = next() {
-            let output = sh::listen(&mut command(&runner, prefix, bpffs))?;
+            let output = sh::listen(&mut command(&runner))?;
             let text = format!("     Running {} ({})\n{output}", runner.target, runner.path.display());
             println!("{text}");
             heard.push(text);
@@ -115,6 +127,17 @@ fn run_in_lanes(runners: Vec<Runner>, lanes: usize, prefix: &[&str], bpffs: BpfF
         lanes.into_iter().map(|lane| lane.join().expect("a lane that does not panic")).collect()
     });
     Ok(ended.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Where programs are looked for: where python3 itself is, first. That of a version manager is a script, which takes longer to
+/// find it than it takes to start, hundreds of times.
+fn search_path() -> Result<OsString> {
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output();
+    let output = asked.context("cannot run python3")?;
+    let python = PathBuf::from(str::from_utf8(&output.stdout).context("python3 does not say where it is")?.trim_end());
+    let first = python.parent().map(Path::to_owned);
+    let others = env::var_os("PATH").unwrap_or_default();
+    env::join_paths(first.into_iter().chain(env::split_paths(&others))).context("a path of PATH has a colon")
 }
 
 /// As cargo would run it: in the directory of its package. With the signals as a terminal leaves them: llb heeds it if one

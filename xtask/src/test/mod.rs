@@ -100,7 +100,7 @@ fn pass(done: &mut Done, name: &'static str, step: impl FnOnce() -> Result<Vec<S
 /// Runs the kernel's tests with another object in the place of the committed one.
 pub(crate) fn kernel_tests_on(object: &Path) -> Result<()> {
     needs::TEST.check().context("the kernel tests cannot run")?;
-    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--no-run"]);
+    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--all-features", "--no-run"]);
     for target in KERNEL_TESTS {
         cargo.args(["--test", target]);
     }

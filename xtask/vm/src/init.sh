@@ -7,6 +7,8 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# As an init system does.
+echo "+cpu +memory" > /sys/fs/cgroup/cgroup.subtree_control
 ip link set lo up
 
 trial() {

@@ -24,12 +24,13 @@ impl Suite {
 
 /// What runs. Left out are tests of llb alone, which no kernel changes, those of which others try the same, and what takes
 /// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
-pub(super) const SUITES: [Suite; 15] = [
+pub(super) const SUITES: [Suite; 16] = [
     Suite {
         target: "why",
         // The clock's and llb's part, which no kernel changes.
         left_out: &["a_master_that_stops_notes_no_longer", "an_asker_that_is_killed_asks_no_more"],
     },
+    Suite::whole("resources"),
     Suite::whole("migration"),
     Suite::whole("waking"),
     Suite::whole("steering"),
@@ -148,6 +149,7 @@ const PROFILE: &str = "emulated";
 pub(super) fn build() -> Result<Built> {
     let mut cargo = Command::new(sh::cargo());
     cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
+    cargo.args(["--features", "tests-as-root"]);
     cargo.args(["--message-format", "json"]);
     for suite in &SUITES {
         cargo.args(["--test", suite.target]);

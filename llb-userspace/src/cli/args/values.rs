@@ -81,6 +81,21 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A number with up to three digits behind the point, in thousandths.
+pub(super) fn thousandths(text: &str) -> Result<u32, String> {
+    const LEAST: u32 = 10;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = (digits(whole) && digits(part) && part.len() <= 3)
+        .then(|| format!("{whole}{part:0<3}"))
+        .and_then(|number| number.parse().ok());
+    match number {
+        Some(number @ LEAST..) => Ok(number),
+        Some(_) => Err("the least is 0.01".into()),
+        None => Err("give a number of CPUs, as 2 or 1.5".into()),
+    }
+}
+
 /// A number, and the first letter of its unit behind it or none.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     const UNITS: &str = "KMGT";

@@ -52,7 +52,7 @@ fn what_is_wrong_is_named_with_its_line_and_what_was_meant() {
     for (text, says) in [
         ("\nworker = 3", &["line 2", "\"worker\"", "is \"workers\" meant", "2 | worker = 3"][..]),
         ("ready_timeout = '3s'", &["\"ready_timeout\"", "is \"ready-timeout\" meant"]),
-        ("memory = 3", &["\"memory\"", "is \"max-memory\" meant"]),
+        ("memory = 3", &["\"memory\"", "is \"memory-max\" meant"]),
         ("zebra = 3", &["\"zebra\"", "--help"]),
         ("config = 'x'", &["no option \"config\""]),
         ("help = true", &["no option \"help\""]),

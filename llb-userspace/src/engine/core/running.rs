@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    super::messages::Message,
+    super::{error::describe, messages::Message},
     marks::{Check, Drain, End},
 };
 use crate::{
@@ -96,9 +96,20 @@ pub(in crate::engine) struct ExitRecord {
     pub pid: Pid,
     /// Of a child only.
     pub status: Option<ExitStatus>,
+    pub ran_out_of_memory: bool,
     pub tail: Vec<String>,
     /// What llb makes of it, if it was not ready.
     pub reason: Option<String>,
+}
+
+impl ExitRecord {
+    /// How it ended, as a clause about the worker.
+    pub(in crate::engine) fn how(&self) -> String {
+        let how = describe(self.status);
+        let why =
+            if self.ran_out_of_memory { ", after the kernel had found no memory for it within its limit" } else { "" };
+        how + why
+    }
 }
 
 impl Running {

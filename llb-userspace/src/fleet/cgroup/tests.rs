@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 use crate::{
-    config::Name,
+    config::{Name, Resources},
     fleet::spawn::{Order, Output, Spawned, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},
@@ -76,8 +76,8 @@ fn id_of(path: &Path) -> u64 {
 fn workers_live_below_the_fleet_below_us() {
     let scene = Scene::new();
     let mut fleet = scene.fleet();
-    let first = fleet.worker(Slot(3), Generation(1)).unwrap();
-    let second = fleet.worker(Slot(3), Generation(1)).unwrap();
+    let first = fleet.worker(Slot(3), Generation(1), Resources::default()).unwrap();
+    let second = fleet.worker(Slot(3), Generation(1), Resources::default()).unwrap();
 
     assert_eq!(fleet.path(), fleet_path(&scene.name).unwrap());
     assert!(fleet.path().ends_with(format!("llb.{}", scene.name)));
@@ -103,7 +103,7 @@ fn workers_live_below_the_fleet_below_us() {
 fn a_worker_is_all_that_it_forks_also_in_cgroups_of_its_own() {
     let mut scene = Scene::new();
     let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(0)).unwrap();
+    let worker = fleet.worker(Slot(0), Generation(0), Resources::default()).unwrap();
     assert!(!worker.is_populated().unwrap());
 
     let own = worker.path().join("own/deeper");
@@ -129,7 +129,7 @@ fn a_worker_is_all_that_it_forks_also_in_cgroups_of_its_own() {
 fn a_cgroup_in_use_is_not_removed() {
     let mut scene = Scene::new();
     let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(0)).unwrap();
+    let worker = fleet.worker(Slot(0), Generation(0), Resources::default()).unwrap();
     scene.run(&worker, "exec sleep 600");
     let path = worker.path().to_owned();
     let error = worker.remove().unwrap_err();
@@ -149,7 +149,7 @@ fn a_leftover_is_killed_and_counted() {
 
     let mut fleet = scene.fleet();
     for slot in 0..3 {
-        let worker = fleet.worker(Slot(slot), Generation(0)).unwrap();
+        let worker = fleet.worker(Slot(slot), Generation(0), Resources::default()).unwrap();
         // Not even TERM would end it.
         scene.run(&worker, "trap '' TERM HUP INT; while :; do sleep 600; done");
     }
@@ -167,7 +167,7 @@ fn a_leftover_is_killed_and_counted() {
 fn the_end_of_a_fleet_is_the_end_of_all_in_it() {
     let mut scene = Scene::new();
     let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(0)).unwrap();
+    let worker = fleet.worker(Slot(0), Generation(0), Resources::default()).unwrap();
     scene.run(&worker, "trap '' TERM HUP INT; sleep 600 & while :; do sleep 600; done");
     let path = fleet.path().to_owned();
     drop((worker, fleet));
@@ -185,7 +185,7 @@ fn abandon(fleet: FleetCgroup) {
 fn an_adopted_fleet_knows_its_workers_and_numbers_on() {
     let mut scene = Scene::new();
     let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(3), Generation(7)).unwrap();
+    let worker = fleet.worker(Slot(3), Generation(7), Resources::default()).unwrap();
     let pid = scene.run(&worker, "exec sleep 600");
     let (path, id, level) = (worker.path().to_owned(), worker.id(), fleet.worker_level());
     let fleet_path = fleet.path().to_owned();
@@ -204,7 +204,7 @@ fn an_adopted_fleet_knows_its_workers_and_numbers_on() {
     assert_eq!((workers.len(), ours.len()), (2, 1));
     assert_eq!((ours[0].owner(), ours[0].id()), (Some((Slot(3), Generation(7))), id));
     assert_eq!((ours[0].path(), ours[0].processes().unwrap()), (path.as_path(), vec![pid]));
-    let next = adopted.worker(Slot(3), Generation(7)).unwrap();
+    let next = adopted.worker(Slot(3), Generation(7), Resources::default()).unwrap();
     assert!(next.path().ends_with("w3.g7.1"), "{}", next.path().display());
 }
 
@@ -214,7 +214,7 @@ fn an_adopted_fleet_knows_its_workers_and_numbers_on() {
 fn a_copy_of_the_lock_keeps_nobody_from_clearing() {
     let mut scene = Scene::new();
     let mut fleet = scene.fleet();
-    let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
+    let worker = fleet.worker(Slot(0), Generation(1), Resources::default()).unwrap();
     scene.run(&worker, "exec sleep 600");
     let path = fleet.path().to_owned();
     drop(worker);
@@ -240,7 +240,7 @@ fn an_end_is_in_order_as_long_as_there_is_patience() {
     ] {
         let mut scene = Scene::new();
         let mut fleet = scene.fleet();
-        let worker = fleet.worker(Slot(0), Generation(1)).unwrap();
+        let worker = fleet.worker(Slot(0), Generation(1), Resources::default()).unwrap();
         let pid = scene.run(&worker, script);
         let path = fleet.path().to_owned();
         until("it has set its trap", || {

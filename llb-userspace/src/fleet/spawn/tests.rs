@@ -18,7 +18,7 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::{Order, Output, SpawnError, Spawned, spawn};
 use crate::{
-    config::{Identity, Name},
+    config::{Identity, Name, Resources},
     fleet::cgroup::{FleetCgroup, WorkerCgroup},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},
@@ -36,7 +36,7 @@ impl Scene {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name: Name = format!("spawn-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed)).parse().unwrap();
         let mut fleet = FleetCgroup::create(&name).unwrap();
-        let cgroup = fleet.worker(Slot(7), Generation(2)).unwrap();
+        let cgroup = fleet.worker(Slot(7), Generation(2), Resources::default()).unwrap();
         Self { cgroup, _fleet: fleet }
     }
 

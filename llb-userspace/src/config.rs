@@ -36,6 +36,7 @@ pub(crate) mod file;
 mod metrics;
 mod name;
 mod recycling;
+mod resources;
 mod stop;
 mod user;
 
@@ -46,11 +47,11 @@ pub use llb_common::policy::Policy;
 pub use metrics::{MetricsAddress, Scrape};
 pub use name::{Name, NameError};
 pub use recycling::Recycling;
+pub use resources::Resources;
 pub use stop::{StopSignal, StopWhom};
 pub(crate) use user::Login;
 pub use user::{Identity, IdentityError};
 
-pub use crate::fleet::Resources;
 pub use crate::kernel::{Limit, OwnPorts, Sticky};
 use crate::model::Slot;
 

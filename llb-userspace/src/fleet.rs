@@ -38,7 +38,7 @@ mod worker;
 pub(crate) use bound::Bound;
 pub(crate) use bypass::Bypass;
 pub(crate) use cgroup::ran_out_of_memory;
-pub use cgroup::{CgroupError, FleetCgroup, Resources, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
+pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Canary, Command, Granted, Refusal, Style};
 pub use effect::{CloseScope, Effect, Failure};
 pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};

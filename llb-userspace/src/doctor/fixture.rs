@@ -11,10 +11,8 @@ use super::{
 };
 use crate::{
     causes::chain,
-    config::Identity,
-    fleet::{
-        CgroupError, FleetCgroup, Order, Output, Resources, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn,
-    },
+    config::{Identity, Resources},
+    fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},
 };

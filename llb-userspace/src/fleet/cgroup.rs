@@ -18,11 +18,10 @@ use std::{
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
-pub use self::resources::Resources;
 pub(crate) use self::resources::ran_out_of_memory;
 use super::lock::LAST_CHILD;
 use crate::{
-    config::Name,
+    config::{Name, Resources},
     model::{Generation, Slot},
     sys::{
         clock,

@@ -8,7 +8,6 @@ use crate::{
     engine::{
         RunError,
         core::{Core, ExitRecord, Held, Running, reap},
-        error::describe,
         messages::Message,
     },
     fleet::{Order, Output, State, spawn, spawn::keeps_descriptors},
@@ -83,10 +82,10 @@ impl Processes {
         let pid = record.pid.as_raw();
         match core.lives.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
-                tracing::warn!(%slot, pid, "worker {}", describe(record.status));
+                tracing::warn!(%slot, pid, "worker {}", record.how());
             }
             // As it was told to.
-            _ => tracing::info!(%slot, pid, "worker {}", describe(record.status)),
+            _ => tracing::info!(%slot, pid, "worker {}", record.how()),
         }
         // What it was trying to do is known only while its life is.
         let reason = core.lives.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, &self.others, core));

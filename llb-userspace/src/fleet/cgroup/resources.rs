@@ -3,18 +3,10 @@
 use std::{fs, path::Path};
 
 use super::{CgroupError, MASTER};
+use crate::config::Resources;
 
 /// The period over which the kernel counts CPU time, µs: its own default.
 const PERIOD_US: u64 = 100_000;
-
-/// What each worker may take, with all that it starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resources {
-    /// Memory, bytes (`memory.max`); none: all.
-    pub memory_max: Option<u64>,
-    /// Thousandths of a CPU's time (`cpu.max`), 10 at least; none: all.
-    pub cpu_max: Option<u32>,
-}
 
 /// A limit, as the kernel takes it.
 struct Limit {

@@ -9,9 +9,9 @@ use std::{
 
 use nix::unistd::Pid;
 
-use super::{CgroupError, FleetCgroup, Resources, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
+use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 use crate::{
-    config::Name,
+    config::{Name, Resources},
     fleet::spawn::{Order, Output, Spawned, spawn},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},

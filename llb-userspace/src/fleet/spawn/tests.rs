@@ -18,8 +18,8 @@ use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::{Order, Output, SpawnError, Spawned, spawn};
 use crate::{
-    config::{Identity, Name},
-    fleet::cgroup::{FleetCgroup, Resources, WorkerCgroup},
+    config::{Identity, Name, Resources},
+    fleet::cgroup::{FleetCgroup, WorkerCgroup},
     model::{Generation, Slot},
     sys::{child::Scheduling, testing::until},
 };

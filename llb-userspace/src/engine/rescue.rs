@@ -5,7 +5,7 @@ mod quiet;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use llb_common::select;
+use llb_common::{abi::MAX_SEATS, select};
 
 use migrate::Copied;
 
@@ -101,9 +101,9 @@ impl Engine {
         self.watch_arrivals(now);
         let mut looks = LOOKS;
         let silent = self.silent(now);
-        let owners = if silent.is_empty() { HashMap::new() } else { self.takers() };
+        let takers = if silent.is_empty() { Vec::new() } else { self.takers() };
         for seat in silent {
-            let Some(&id) = owners.get(&seat) else {
+            let Some(id) = takers[seat.0 as usize % MAX_SEATS] else {
                 // It drains, or has exited: another matter.
                 self.rescue.watches.remove(&seat);
                 continue;
@@ -130,11 +130,15 @@ impl Engine {
         self.enter_notes();
     }
 
-    /// Whose the seats are that may be given connections.
-    fn takers(&self) -> HashMap<Seat, WorkerId> {
-        let serving = self.lives.workers().filter(|worker| worker.state == State::Serving);
-        let seats = |worker: &Worker| worker.listeners.iter().filter_map(|listener| listener.seat).collect::<Vec<_>>();
-        serving.flat_map(|worker| seats(worker).into_iter().map(|seat| (seat, worker.id))).collect()
+    /// Whose the seats are that may be given connections, by seat. Every silent one is asked for with every tick.
+    fn takers(&self) -> Vec<Option<WorkerId>> {
+        let mut takers = vec![None; MAX_SEATS];
+        for worker in self.lives.workers().filter(|worker| worker.state == State::Serving) {
+            for seat in worker.listeners.iter().filter_map(|listener| listener.seat) {
+                takers[seat.0 as usize % MAX_SEATS] = Some(worker.id);
+            }
+        }
+        takers
     }
 
     /// The seats that are silent or watched, in turn.

@@ -6,7 +6,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process,
 };
 
@@ -30,7 +30,7 @@ impl Home {
     }
 
     /// Starts llb in this cgroup, which is the home or in it.
-    fn launcher(&self, enter: &PathBuf) -> Launcher {
+    fn launcher(&self, enter: &Path) -> Launcher {
         let enter = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", enter.display());
         Launcher {
             wrapper: ["sh", "-c", &enter, "sh"].map(str::to_owned).to_vec(),

@@ -136,5 +136,9 @@ impl Updater {
     pub fn adopt(&mut self, worker: WorkerId, seats: impl IntoIterator<Item = (Seat, Baseline)>) {
         let seats = seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline)));
         self.baselines.entry(worker).or_default().0.extend(seats);
+        let baselines = &self.baselines[&worker];
+        for place in self.places.iter_mut().filter(|place| place.worker == worker) {
+            place.before = baselines.counted(place.seat);
+        }
     }
 }

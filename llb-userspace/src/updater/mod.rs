@@ -111,6 +111,8 @@ struct Place {
     worker: WorkerId,
     /// Whether it may be chosen. One that drains is not, and its requests count all the same.
     joined: bool,
+    /// What it had answered, and failed to, for others: of a baseline, which is memory of its own, and asked for with every publication.
+    before: (u64, u64),
 }
 
 /// What has come of bringing the maps to what a registry says. An example is [there](self).
@@ -258,9 +260,13 @@ impl Updater {
             seat,
             worker: holder.worker,
             joined: is_in(&taking, seat) && is_in(&held, seat),
+            before: self.counted_before(holder.worker, seat),
         };
-        self.places.clear();
-        self.places.extend(registry.holders().map(place));
+        self.places = registry.holders().map(place).collect();
+    }
+
+    fn counted_before(&self, worker: WorkerId, seat: Seat) -> (u64, u64) {
+        self.baselines.get(&worker).map_or((0, 0), |baselines| baselines.counted(seat))
     }
 
     /// What is not so yet in the maps, of sockets by their cookie: what it is about, why, and how often it was tried.
@@ -323,11 +329,10 @@ impl Updater {
     /// Publishes what is known at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no system call. The kernel
     /// takes what is older than [`llb_common::select::STALE_AFTER_NS`] for nothing.
     pub fn publish(&mut self, now: Instant) {
-        let seated = self.places.iter().map(|Place { seat, worker, joined }| {
-            let (estimate, owed) = self.heard.of(*worker).unzip();
-            let before = self.baselines.get(worker).map_or((0, 0), |baselines| baselines.counted(*seat));
+        let seated = self.places.iter().map(|&Place { seat, worker, joined, before }| {
+            let (estimate, owed) = self.heard.of(worker).unzip();
             let held = set::contains(&self.held, seat.0);
-            Seated { seat: *seat, joined: *joined, estimate, owed: owed.flatten(), before, held }
+            Seated { seat, joined, estimate, owed: owed.flatten(), before, held }
         });
         self.publisher.publish(self.steering.books(), seated, now);
     }

@@ -66,6 +66,12 @@ impl Fleet {
         Self::arranged(bench, "llb", Arrangement::Steered(policy), &spec)
     }
 
+    /// llb with so many workers that block, and a line before them.
+    pub(crate) fn lined(bench: &Bench, workers: usize) -> Result<Self> {
+        let spec = Spec { slowness: vec![1.0; workers], ..spec(Scenario::Cheap, true) };
+        Self::arranged(bench, "llb", Arrangement::Lined("least-latency"), &spec)
+    }
+
     /// llb with so many workers, each of which reports so many requests a second and is asked for nothing.
     pub(crate) fn reporting(bench: &Bench, workers: usize, reports: u32) -> Result<Self> {
         let spec = Spec { slowness: vec![1.0; workers], reports, ..spec(Scenario::Cheap, true) };

@@ -28,7 +28,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
     Some(bytes.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD)? + END_OF_HEAD.len())
 }
 
-pub(super) fn request(work_us: u64, is_last: bool) -> String {
+pub(crate) fn request(work_us: u64, is_last: bool) -> String {
     let close = if is_last { CLOSES } else { "" };
     format!("GET /?work_us={work_us} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n")
 }

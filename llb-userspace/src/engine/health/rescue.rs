@@ -3,9 +3,9 @@
 mod keepers;
 mod migrate;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use llb_common::select;
+use llb_common::{abi::MAX_SEATS, select};
 
 use keepers::activity_of;
 use migrate::{Copied, copies, note_rescued, rescues};
@@ -62,9 +62,9 @@ impl Rescue {
         self.watch_arrivals(core, now);
         let mut looks = LOOKS;
         let silent = self.silent(core, now);
-        let owners = if silent.is_empty() { HashMap::new() } else { takers(core) };
+        let takers = if silent.is_empty() { Vec::new() } else { takers(core) };
         for seat in silent {
-            let Some(&id) = owners.get(&seat) else {
+            let Some(id) = takers[seat.0 as usize % MAX_SEATS] else {
                 // It drains, or has exited: another matter.
                 self.watches.remove(&seat);
                 continue;
@@ -190,11 +190,15 @@ impl Rescue {
     }
 }
 
-/// Whose the seats are that may be given connections.
-fn takers(core: &Core) -> HashMap<Seat, WorkerId> {
-    let serving = core.lives.workers().filter(|worker| worker.state == State::Serving);
-    let seats = |worker: &Worker| worker.listeners.iter().filter_map(|listener| listener.seat).collect::<Vec<_>>();
-    serving.flat_map(|worker| seats(worker).into_iter().map(|seat| (seat, worker.id))).collect()
+/// Whose the seats are that may be given connections, by seat. Every silent one is asked for with every tick.
+fn takers(core: &Core) -> Vec<Option<WorkerId>> {
+    let mut takers = vec![None; MAX_SEATS];
+    for worker in core.lives.workers().filter(|worker| worker.state == State::Serving) {
+        for seat in worker.listeners.iter().filter_map(|listener| listener.seat) {
+            takers[seat.0 as usize % MAX_SEATS] = Some(worker.id);
+        }
+    }
+    takers
 }
 
 /// Whole milliseconds.

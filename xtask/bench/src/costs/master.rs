@@ -1,6 +1,8 @@
 //! What llb's own process takes: time on the CPU, and memory.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use nix::unistd::Pid;
 use crate::closed;
 use crate::fleet::{Bench, Fleet};
 use crate::spec::CLIENTS;
+use crate::wire;
 use llb_kit::clock::now;
 
 /// As many workers as cores of a large machine.
@@ -24,6 +27,16 @@ const REPORTS: u32 = 100_000;
 
 /// A thousand publications.
 const DURATION: Duration = Duration::from_secs(10);
+
+/// Work by which all workers are busy all the time, and half of them with a request of which nobody knows whether it will end: one in
+/// forty is long.
+const SHORT: Duration = Duration::from_millis(20);
+const LONG: Duration = Duration::from_millis(800);
+const LONG_ONE_IN: usize = 40;
+
+/// Workers that a line is served by, and their work: two thousand hand-overs a second.
+const LINE_WORKERS: usize = 8;
+const LINE_WORK: Duration = Duration::from_millis(4);
 
 /// What it may take, as a part of one core; and when it reads what workers report.
 const TARGET_CORES: f64 = 0.01;
@@ -55,6 +68,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
         watch(master, "idle", TARGET_CORES, rest)?,
         watch(master, "full load", TARGET_CORES, || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
     ];
+    usages.push(watch(master, "all busy", TARGET_CORES, || keep_busy(fleet.addr, WORKERS, SHORT, LONG).map(drop))?);
     drop(fleet);
 
     let fleet = Fleet::reporting(bench, WORKERS, REPORTS.div_ceil(WORKERS as u32))?;
@@ -62,6 +76,44 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
     thread::sleep(SETTLED);
     usages.push(watch(master, "100,000 reports/s", TARGET_REPORTED_CORES, rest)?);
     Ok(usages)
+}
+
+/// What a hand-over from the line takes, ns of the CPU: all that llb does meanwhile, by the clients that waited.
+pub(super) fn measure_hand_overs(bench: &Bench) -> Result<f64> {
+    let fleet = Fleet::lined(bench, LINE_WORKERS)?;
+    let clock = clock_getcpuclockid(fleet.first().context("the fleet has no process")?).context("llb has ended")?;
+    let used = || clock_gettime(clock).map(Duration::from).context("llb has ended");
+    thread::sleep(SETTLED);
+    let before = used()?;
+    // Twice as many as can be served at once: each waits for another's answer.
+    let answers = keep_busy(fleet.addr, 2 * LINE_WORKERS, LINE_WORK, LINE_WORK)?;
+    Ok((used()? - before).as_nanos() as f64 / answers.max(1) as f64)
+}
+
+/// So many clients ask one after the other, on connections of their own; how often they were answered.
+fn keep_busy(addr: SocketAddr, clients: usize, short: Duration, long: Duration) -> Result<usize> {
+    let end = now() + DURATION;
+    thread::scope(|scope| {
+        let asking: Vec<_> = (0..clients)
+            .map(|client| {
+                scope.spawn(move || {
+                    // Not all of them at the same time.
+                    let asked = (client..).map(|turn| if turn % LONG_ONE_IN == 0 { long } else { short });
+                    asked.take_while(|_| now() < end).map(|work| ask(addr, work)).sum::<Result<usize>>()
+                })
+            })
+            .collect();
+        asking.into_iter().map(|client| client.join().expect("a client does not panic")).sum()
+    })
+}
+
+/// One request of this work; 1 if it was answered.
+fn ask(addr: SocketAddr, work: Duration) -> Result<usize> {
+    let mut stream = TcpStream::connect(addr)?;
+    stream.write_all(wire::request(work.as_micros() as u64, true).as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(usize::from(!answer.is_empty()))
 }
 
 fn rest() -> Result<()> {

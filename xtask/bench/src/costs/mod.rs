@@ -19,6 +19,7 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use self::report::Report;
+use crate::fleet::Bench;
 use crate::machine::Machine;
 use crate::run::write;
 use crate::{netns, start};
@@ -37,6 +38,9 @@ pub(crate) struct CostsArgs {
     /// Measure the programs under datagrams only
     #[arg(long)]
     udp: bool,
+    /// Measure the master only: its time on the CPU, its memory, and what a hand-over from the line takes
+    #[arg(long, conflicts_with = "udp")]
+    master: bool,
     /// Write the figures to this file
     #[arg(long)]
     json: Option<PathBuf>,
@@ -58,6 +62,11 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
         print!("{}", report.text());
         return Ok(());
     }
+    if args.master {
+        measure_master(&bench, &mut report)?;
+        print!("{}", report.text());
+        return Ok(());
+    }
     for policy in POLICIES {
         for seats in SEATS {
             let costs = programs::measure(&bench, policy, "full", seats);
@@ -70,10 +79,16 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
     }
     report.programs.push(programs::measure_datagrams(&bench).context("datagrams")?);
     report.reports = Some(reports::measure()?);
-    report.master = master::measure(&bench)?;
+    measure_master(&bench, &mut report)?;
     print!("{}", report.text());
     match &args.json {
         Some(file) => write(file, &format!("{:#}\n", report.json())),
         None => Ok(()),
     }
+}
+
+fn measure_master(bench: &Bench, report: &mut Report) -> Result<()> {
+    report.master = master::measure(bench)?;
+    report.hand_over_ns = Some(master::measure_hand_overs(bench)?);
+    Ok(())
 }

@@ -142,7 +142,13 @@ pub fn segment(ctx: &SkBuffContext) -> Segment {
     // Constant offsets in either case: the verifier wants to see them.
     let read = |ip_len: usize| {
         let number = |at: usize| [0, 1, 2, 3].map(|place| byte(ip_len + at + place));
-        segment_of(ctx, ip_len, [number(TCP_SEQ_AT), number(TCP_ACK_AT)], byte(ip_len + TCP_OFFSET_AT), byte(ip_len + TCP_FLAGS_AT))
+        segment_of(
+            ctx,
+            ip_len,
+            [number(TCP_SEQ_AT), number(TCP_ACK_AT)],
+            byte(ip_len + TCP_OFFSET_AT),
+            byte(ip_len + TCP_FLAGS_AT),
+        )
     };
     if ip_len == IPV4_LEN { read(IPV4_LEN) } else { read(IPV6_LEN) }
 }

@@ -199,6 +199,9 @@
 //!     fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
 //!         self.0.get(at as usize..at as usize + N)?.try_into().ok()
 //!     }
+//!     fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh) {
+//!         wire::read_frames(out, direction, fresh, self);
+//!     }
 //! }
 //!
 //! let direction = Direction { next: 1_000, ..Direction::default() };
@@ -207,10 +210,11 @@
 //! let request = Bytes(b"GET / HTTP/1.1\r\n\r\n");
 //! let fresh = wire::advance(&mut conn.inward, 1_000, 18);
 //! assert_eq!(fresh, Some(Fresh { at: 0, end: 18, gap: false }));
+//! wire::note_ack(&mut conn, 1_000);
 //! wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh.unwrap(), &request);
 //! let words: Words = conn.inward.words;
 //! assert!(words.matter(conn.state) && words.begins == 1);
-//! let step = track::heard_in(&conn, &words, 5);
+//! let step = track::heard_in(&conn, &words, 0, 5);
 //! llb_common::books::take(&mut conn, &llb_common::abi::Seat::default(), step);
 //! assert_eq!((wire::in_flight(&conn), wire::is_ticketless(&conn)), (1, false));
 //! // The same again is a retransmission.

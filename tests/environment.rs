@@ -65,7 +65,7 @@ fn behind_npm_the_way_out_is_named() {
 #[test]
 fn a_daemon_is_told_to_stay_in_the_foreground() {
     let stage = Stage::new();
-    let daemon = format!("python3 '{}' 127.0.0.1 8080 & sleep 0.2; exit 0", fixture("asyncio_server.py"));
+    let daemon = format!("python3 '{}' 127.0.0.1 8080 & exit 0", fixture("asyncio_server.py"));
     let ended = stage.launch(&["-n", "2", "--respawn", "50ms"], &["sh", "-c", &daemon]).wait();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("; run it in the foreground: "), "{}", ended.stderr);

@@ -14,6 +14,7 @@ impl Engine {
     /// Does what there is to be done, and what that makes to be done.
     pub(super) fn perform(&mut self, now: Instant) {
         let (mut acts, mut changes, mut is_reconciled, mut is_reaped) = (false, false, false, false);
+        let mut is_up = false;
         while let Some(effect) = self.core.lives.next_effect() {
             // A worker may say what changes nothing as often as it likes, and what is repeated while it drains changes no life.
             acts |= !matches!(effect, Effect::Note(_));
@@ -51,7 +52,7 @@ impl Engine {
                     self.health.rescue.reap(id);
                 }
                 Effect::GiveUp { id, slot } => self.processes.give_up(id, slot),
-                Effect::Up => self.reports.announce(&self.core),
+                Effect::Up => is_up = true,
                 Effect::Fail(failure) => self.fail(failure),
                 Effect::Down => self.down = true,
             }
@@ -64,6 +65,11 @@ impl Engine {
             self.core.arrange();
         }
         self.core.publish_anew(now);
+        if is_up {
+            // Who hears of it may kill this master: what the next one is to know is written first.
+            self.reports.keep_record(&mut self.core, self.lock.path());
+            self.reports.announce(&self.core);
+        }
         self.reports.say_how_it_is(&self.core);
     }
 

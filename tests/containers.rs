@@ -15,7 +15,7 @@ use harness::{
     proc::{mask_of, status},
     until,
 };
-use llb::internals::mounts::own_cgroup;
+use llb::internals::mounts::{cgroup_root, own_cgroup};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -51,20 +51,14 @@ impl Drop for Delegated {
     }
 }
 
-/// Where cgroup v2 is mounted.
-fn cgroup_root() -> String {
-    let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc");
-    let root = mounts.lines().find_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 ")));
-    root.expect("cgroup v2").to_owned()
-}
-
 fn container(cgroup: &Path) -> Launcher {
     let enter = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", cgroup.display());
     let namespaces = ["--pid", "--fork", "--mount-proc", "--kill-child", "--cgroup", "--mount"];
     let words = [&["sh", "-c", &enter, "sh", "unshare"], &namespaces[..], &["sh", "-euc", CONTAINER]].concat();
     let set: String = NAMED.iter().map(|name| format!(",+{name}")).collect();
     let temporary = std::env::temp_dir().into_os_string().into_string().expect("UTF-8");
-    let env = [("TEMPORARY", temporary), ("ROOT", cgroup_root()), ("SET", format!("-all{set}"))];
+    let root = cgroup_root().expect("cgroup v2").into_os_string().into_string().expect("UTF-8");
+    let env = [("TEMPORARY", temporary), ("ROOT", root), ("SET", format!("-all{set}"))];
     Launcher {
         wrapper: words.iter().map(|word| (*word).to_owned()).collect(),
         cgroup: Some(cgroup.to_owned()),
@@ -119,7 +113,10 @@ fn named_capabilities_and_a_read_only_root_suffice() {
 fn doctor(script: &str, runtime_dir: &Path) -> String {
     let mut words = Command::new("unshare");
     words.args(["--mount", "sh", "-euc", script, LLB, "doctor", "--runtime-dir"]).arg(runtime_dir);
-    let output = words.env("ROOT", cgroup_root()).env("DIR", runtime_dir.parent().expect("a parent")).output();
+    let output = words
+        .env("ROOT", cgroup_root().expect("cgroup v2"))
+        .env("DIR", runtime_dir.parent().expect("a parent"))
+        .output();
     let output = output.expect("unshare");
     assert_eq!(output.status.code(), Some(3), "{output:?}");
     String::from_utf8(output.stdout).expect("UTF-8")

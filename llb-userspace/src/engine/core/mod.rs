@@ -76,6 +76,11 @@ impl Core {
         GroupStatus { address: address.to_string(), slots }
     }
 
+    /// Whose the seat is, if it may be given connections.
+    pub(in crate::engine) fn taker(&self, seat: Seat) -> Option<WorkerId> {
+        self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id)
+    }
+
     /// Whose seat that is.
     pub(in crate::engine) fn slot_of(&self, seat: Seat) -> Option<Slot> {
         self.lives.workers().find(|worker| worker.seats().any(|held| held == seat)).map(|worker| worker.slot)

@@ -34,9 +34,9 @@ impl Rescue {
         let is_quiet = |seat: &Seat| !self.watches.contains_key(seat);
         let views = core.updater.views().iter().filter(|view| view.joined && view.in_flight == 0 && view.open > 0);
         let seats = views.map(|view| (view.seat, view.progress_at)).filter(|(seat, _)| is_quiet(seat));
-        let owner = |seat| core.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id);
-        let quiet: Vec<Quiet> =
-            seats.filter_map(|(seat, progress_at)| Some(Quiet { seat, worker: owner(seat)?, progress_at })).collect();
+        let quiet: Vec<Quiet> = seats
+            .filter_map(|(seat, progress_at)| Some(Quiet { seat, worker: core.taker(seat)?, progress_at }))
+            .collect();
         for Quiet { seat, worker, .. } in self.keepers.due(&quiet, now) {
             let copies = copies(core, worker, seat);
             match activity_of(core, worker, &copies) {

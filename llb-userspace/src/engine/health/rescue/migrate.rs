@@ -184,7 +184,7 @@ impl Rescue {
             core.updater.steering().books().hold(*seat, now.after(HELD_FOR));
             let cost_ns = core.updater.cost_ns(*seat, &books);
             self.watches.entry(*seat).or_insert_with(|| Watch::receiving(&books, cost_ns, now));
-            let owner = core.lives.workers().find(|worker| worker.takes(*seat)).map(|worker| worker.id);
+            let owner = core.taker(*seat);
             // One that has closed its listener since has passed them on.
             if let Some(id) = owner
                 && let Some(copy) = core.copy(id, *cookie)

@@ -58,6 +58,16 @@ fn half_sent_headers_do_not_skew_the_choice() {
 }
 
 #[test]
+fn a_worker_that_holds_less_is_not_given_all() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let mut halves = hold(&fleet, ADDRESS, 8, |client| client.write(HALF_HEADER));
+    halves.pop();
+    assert_even(&fleet, ADDRESS, "/block/4");
+    drop(halves);
+}
+
+#[test]
 fn long_polls_over_ipv6_do_not_skew_the_choice() {
     let address = "[::1]:8080";
     let stage = Stage::new();

@@ -23,6 +23,7 @@
 //!     held: false,
 //!     parked: 0,
 //!     open: 0,
+//!     gone: 0,
 //! };
 //! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.
 //! let stuck = View { seat: Seat(1), in_flight: 2, progress_at: Instant(now.0 - 1_000_000_000), ..idle };
@@ -74,6 +75,8 @@ pub struct View {
     pub parked: u64,
     /// Connections open there.
     pub open: u64,
+    /// Connections that have been closed there lately, within one to two seconds.
+    pub gone: u64,
 }
 
 /// What is published; see [`llb_common::abi::Published`]. An example is [above](self).
@@ -151,7 +154,7 @@ pub fn table(views: &[View], now: Instant, turn: u64) -> Table {
         if view.joined {
             let cost = view.used_ns(*cost);
             used.push((view.seat.0, cost));
-            open.push((view.seat.0, cost, view.open));
+            open.push(Keeps { seat: view.seat.0, cost_ns: cost, open: view.open, gone: view.gone });
             expected.push((view.seat, view.expected_ns(cost, now)));
         }
     }
@@ -176,23 +179,38 @@ pub(crate) fn fleet_ns(views: &[View]) -> u64 {
 /// A seat whose cost is below this is not slow, whatever the others' is, ns.
 const NOT_SLOW_NS: u64 = 5_000_000;
 
+/// What connections a joined seat has.
+#[derive(Clone, Copy)]
+struct Keeps {
+    seat: u32,
+    cost_ns: u64,
+    open: u64,
+    gone: u64,
+}
+
 /// The seats that have fewer open connections than the level, and the level: that of their mean, and one more than the
 /// fewest at least. One that is not near, if it is not twice as slow, comes first too where it is far below the mean or
-/// another is far above it: what lies unevenly for good costs more than a request that takes a little longer.
-fn fewest(seats: &[(u32, u64, u64)], near: &SeatSet) -> (SeatSet, u64) {
-    let not_slow_ns = seats.iter().map(|(_, cost, _)| 2 * *cost).min().unwrap_or(0).max(NOT_SLOW_NS);
-    let fit = || seats.iter().filter(|(_, cost, _)| *cost < not_slow_ns);
+/// another is far above it: what lies unevenly for good costs more than a request that takes a little longer. One that has
+/// had its share of those that came and went lately does not come first: it would have nearly all of them for keeping one
+/// less.
+fn fewest(seats: &[Keeps], near: &SeatSet) -> (SeatSet, u64) {
+    let not_slow_ns = seats.iter().map(|keeps| 2 * keeps.cost_ns).min().unwrap_or(0).max(NOT_SLOW_NS);
+    let fit = || seats.iter().filter(|keeps| keeps.cost_ns < not_slow_ns);
     let count = fit().count().max(1) as u64;
-    let mean = fit().map(|(_, _, open)| *open).sum::<u64>() / count;
+    let mean = fit().map(|keeps| keeps.open).sum::<u64>() / count;
+    let mean_gone = fit().map(|keeps| keeps.gone).sum::<u64>() / count;
     let far = 1 + mean / 10;
-    let is_uneven = fit().any(|(_, _, open)| *open > mean + far);
-    let is_near = |seat: u32| set::contains(near, seat);
-    let may_come_first =
-        |(seat, _, open): &&(u32, u64, u64)| is_near(*seat) || open + far < mean || (is_uneven && *open <= mean);
-    let least = fit().filter(may_come_first).map(|(_, _, open)| *open).min().unwrap_or(0);
+    let is_uneven = fit().any(|keeps| keeps.open > mean + far);
+    let may_come_first = |keeps: &&Keeps| {
+        let Keeps { seat, open, gone, .. } = **keeps;
+        let has_had_its_share = gone > mean_gone + mean.saturating_sub(open);
+        let is_fit = set::contains(near, seat) || open + far < mean || (is_uneven && open <= mean);
+        is_fit && !has_had_its_share
+    };
+    let least = fit().filter(may_come_first).map(|keeps| keeps.open).min().unwrap_or(0);
     let level = mean.max(least + 1);
-    let below = fit().filter(may_come_first).filter(|(_, _, open)| *open < level);
-    (set::of(below.map(|(seat, ..)| *seat)), level)
+    let below = fit().filter(may_come_first).filter(|keeps| keeps.open < level);
+    (set::of(below.map(|keeps| keeps.seat)), level)
 }
 
 /// Whether two costs differ by less than a factor of two.
@@ -236,6 +254,7 @@ mod tests {
             held: false,
             parked: 0,
             open: 0,
+            gone: 0,
         }
     }
 
@@ -318,6 +337,14 @@ mod tests {
             [open(100, counted(0, 5)), open(9, counted(1, 8)), open(9, counted(2, 50)), open(60, counted(3, 5))];
         let Table { fewest, level, .. } = table(&views, NOW, 0);
         assert_eq!((fewest, level), (set::of([1].into_iter()), 56), "one that has far fewer, and is not much slower");
+    }
+
+    #[test]
+    fn one_that_keeps_less_comes_first_until_it_has_had_its_share() {
+        let keeps = |seat, open, gone| View { open, gone, ..counted(seat, 5) };
+        let fewest = |gone| table(&[keeps(0, 1, gone), keeps(1, 2, 9), keeps(2, 2, 9), keeps(3, 3, 9)], NOW, 0).fewest;
+        assert_eq!(fewest(10), set::of([0].into_iter()));
+        assert_eq!(fewest(12), set::of([1, 2].into_iter()), "those that have had less");
     }
 
     #[test]

@@ -78,6 +78,7 @@
 //! ```
 
 mod counted;
+mod gone;
 mod heard;
 pub(crate) mod publish;
 

@@ -8,6 +8,7 @@ use llb_common::{
     select, set, track,
 };
 
+use super::gone::Gone;
 use crate::{
     estimate::Estimate,
     kernel::{Books, Publication},
@@ -90,6 +91,7 @@ pub struct Publisher {
     turn: u64,
     /// Seats whose answers did not count yet when they were last looked at.
     fresh: SeatSet,
+    gone: Gone,
     /// Whether the cost of a request is known of any: what only greetings have cost says nothing then.
     asked: bool,
 }
@@ -104,6 +106,7 @@ impl Publisher {
             table: policy::table(&[], Instant(0), 0),
             turn: 0,
             fresh: [0; 4],
+            gone: Gone::new(),
             asked: false,
         }
     }
@@ -117,7 +120,7 @@ impl Publisher {
     pub fn publish<'a>(&mut self, books: &impl Ledger, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
         let fleet_ns = policy::fleet_ns(&self.views);
-        let Publisher { views, table, fresh, asked, .. } = self;
+        let Publisher { views, table, fresh, gone, asked, .. } = self;
         let was_asked = std::mem::take(asked);
         views.clear();
         views.extend(seated.map(|seated| {
@@ -128,7 +131,8 @@ impl Publisher {
             if was_asked && has_only_greeted {
                 counts.service_ns = 0;
             }
-            view(books, counts, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now)
+            let view = view(books, counts, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now);
+            View { gone: gone.at(seated.seat, counts.closed, now), ..view }
         }));
         self.fresh = set::of(self.views.iter().filter(|view| view.fresh).map(|view| view.seat.0));
         self.table = policy::table(&self.views, now, self.turn);
@@ -177,6 +181,7 @@ fn view(
         held,
         parked: select::in_flight(&counts) - select::given(&counts),
         open: counts.opened.saturating_sub(counts.closed),
+        gone: 0,
     }
 }
 

@@ -29,6 +29,17 @@ impl Default for Baseline {
     }
 }
 
+/// Of what a seat had counted for others before, what its publication needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Requests answered.
+    pub answered: u64,
+    /// Connections closed without an answer.
+    pub failed: u64,
+    /// Connections closed.
+    pub closed: u64,
+}
+
 /// What each seat of a worker had counted when it took it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Baselines(BTreeMap<Seat, Box<Baseline>>);
@@ -42,9 +53,12 @@ impl Baselines {
         true
     }
 
-    /// What a seat had answered, and failed to, before the worker took it.
-    pub(super) fn counted(&self, seat: Seat) -> (u64, u64) {
-        self.0.get(&seat).map_or((0, 0), |baseline| (baseline.books.answered, baseline.books.failed))
+    /// What a seat had counted before the worker took it.
+    pub(super) fn before(&self, seat: Seat) -> Before {
+        self.0.get(&seat).map_or(Before::default(), |baseline| {
+            let SeatBooks { answered, failed, closed, .. } = baseline.books;
+            Before { answered, failed, closed }
+        })
     }
 
     /// The worker does not sit there after all.
@@ -138,7 +152,7 @@ impl Updater {
         self.baselines.entry(worker).or_default().0.extend(seats);
         let baselines = &self.baselines[&worker];
         for place in self.places.iter_mut().filter(|place| place.worker == worker) {
-            place.before = baselines.counted(place.seat);
+            place.before = baselines.before(place.seat);
         }
     }
 }

@@ -25,8 +25,8 @@ impl Gone {
         Gone(Box::new([Windows::default(); MAX_SEATS]))
     }
 
-    /// What a seat has closed in this window and the one before, if it has closed `closed` in all by now. It is to be asked
-    /// for in each window.
+    /// What a seat's worker has closed in this window and the one before, if it has closed `closed` in all by now. It is to be
+    /// asked for in each window.
     pub(super) fn at(&mut self, seat: Seat, closed: u64, now: Instant) -> u64 {
         let windows = &mut self.0[seat.0 as usize];
         if now >= windows.since.after(WINDOW) {
@@ -50,5 +50,7 @@ mod tests {
         assert_eq!(at(1_000, 120), 20);
         assert_eq!(at(2_100, 130), 10);
         assert_eq!(at(4_100, 140), 0, "nobody has asked in a window");
+        assert_eq!((at(4_200, 0), at(4_300, 5)), (0, 0), "another worker's");
+        assert_eq!((at(5_100, 7), at(6_100, 9)), (0, 2));
     }
 }

@@ -88,7 +88,7 @@ use llb_common::{abi::SeatSet, policy::Policy, set};
 
 pub use self::counted::{Baseline, Counted};
 use self::{
-    counted::Baselines,
+    counted::{Baselines, Before},
     heard::Heard,
     publish::{Publisher, Seated},
 };
@@ -113,7 +113,7 @@ struct Place {
     /// Whether it may be chosen. One that drains is not, and its requests count all the same.
     joined: bool,
     /// What it had answered, and failed to, for others: of a baseline, which is memory of its own, and asked for with every publication.
-    before: (u64, u64),
+    before: Before,
 }
 
 /// What has come of bringing the maps to what a registry says. An example is [there](self).
@@ -266,8 +266,8 @@ impl Updater {
         self.places = registry.holders().map(place).collect();
     }
 
-    fn counted_before(&self, worker: WorkerId, seat: Seat) -> (u64, u64) {
-        self.baselines.get(&worker).map_or((0, 0), |baselines| baselines.counted(seat))
+    fn counted_before(&self, worker: WorkerId, seat: Seat) -> Before {
+        self.baselines.get(&worker).map_or(Before::default(), |baselines| baselines.before(seat))
     }
 
     /// What is not so yet in the maps, of sockets by their cookie: what it is about, why, and how often it was tried.

@@ -8,7 +8,7 @@ use llb_common::{
     select, set, track,
 };
 
-use super::gone::Gone;
+use super::{counted::Before, gone::Gone};
 use crate::{
     estimate::Estimate,
     kernel::{Books, Publication},
@@ -76,8 +76,8 @@ pub struct Seated<'a> {
     pub estimate: Option<&'a Estimate>,
     /// Since when its worker owes an answer to a ping: [`crate::estimate::ping::Pinger::outstanding`].
     pub owed: Option<Instant>,
-    /// What it had answered, and failed to, for others.
-    pub before: (u64, u64),
+    /// What it had counted for others.
+    pub before: Before,
     /// Whether its worker stands still for a connection that it keeps.
     pub held: bool,
 }
@@ -132,7 +132,7 @@ impl Publisher {
                 counts.service_ns = 0;
             }
             let view = view(books, counts, seated, fresh, if is_left_out { fleet_ns } else { 0 }, now);
-            View { gone: gone.at(seated.seat, counts.closed, now), ..view }
+            View { gone: gone.at(seated.seat, counts.closed.saturating_sub(seated.before.closed), now), ..view }
         }));
         self.fresh = set::of(self.views.iter().filter(|view| view.fresh).map(|view| view.seat.0));
         self.table = policy::table(&self.views, now, self.turn);
@@ -186,13 +186,13 @@ fn view(
 }
 
 /// Whether a worker has answered next to nothing yet, and failed at nothing.
-fn is_fresh(books: &SeatBooks, (answered, failed): (u64, u64)) -> bool {
-    books.answered < answered + FRESH_ANSWERS && books.failed <= failed
+fn is_fresh(books: &SeatBooks, before: Before) -> bool {
+    books.answered < before.answered + FRESH_ANSWERS && books.failed <= before.failed
 }
 
 /// Whether a worker's cost is raised for what it has failed at.
-fn has_failed(books: &SeatBooks, (_, failed): (u64, u64)) -> bool {
-    books.failed > failed || books.penalty != 0
+fn has_failed(books: &SeatBooks, before: Before) -> bool {
+    books.failed > before.failed || books.penalty != 0
 }
 
 /// Whether a seat has neither requests nor charges left. The selector does not look at a seat that has left its groups,

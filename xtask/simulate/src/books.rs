@@ -70,7 +70,7 @@ impl Books {
             joined: true,
             estimate: None,
             owed: None,
-            before: (0, 0),
+            before: Default::default(),
             held: false,
         });
         self.publisher.borrow_mut().publish(self, seated, model::Instant(now));

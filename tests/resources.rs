@@ -110,6 +110,22 @@ fn a_worker_beyond_its_memory_is_replaced() {
 }
 
 #[test]
+fn a_worker_too_big_to_start_is_explained() {
+    if !has("memory") {
+        return;
+    }
+    let home = Home::new("big");
+    let stage = Stage::new();
+    let command = ["python3", "-c", "bytearray(b'x' * (1 << 28))"];
+    let args = ["-p", "8080", "-n", "1", "--memory-max", "48M"];
+    let fleet = harness::Fleet::launch_by(&home.launcher(&home.master()), stage.path(), &args, &command);
+    let ended = fleet.wait();
+    assert_eq!((ended.code, ended.signal), (Some(4), None), "{}", ended.stderr);
+    let told = ["SIGKILL before it was ready", "give it more by --memory-max"];
+    assert!(told.iter().all(|part| ended.stderr.contains(part)), "{}", ended.stderr);
+}
+
+#[test]
 fn a_limit_that_cannot_be_kept_is_refused() {
     let home = Home::new("occupied");
     // llb is where only cgroups may be.

@@ -78,7 +78,7 @@ fn nobody_is_refused_while_workers_of_another_user_restart() {
 fn nobody_is_refused(args: &[&str], host: &str, address: &str) {
     let stage = Stage::new();
     stage.open_to_all();
-    let fleet = start(&stage, &[args, &["--respawn", "500ms", "--queue-timeout", "60s"]].concat(), host);
+    let fleet = start(&stage, &[args, &["--respawn", "1s", "--queue-timeout", "60s"]].concat(), host);
     kill_all(&fleet);
     let waiting = ask(address);
     let shown = fleet.status();

@@ -136,7 +136,7 @@ fn a_slow_worker_that_says_nothing_gets_nearly_nothing() {
     tally.assert_steered(&fleet.status());
     // A few times until its slowness is known, where 37 were its share: first answers are often slow, as code is cold, so
     // they count for little.
-    assert!(tally.of(5) <= 8, "{tally:?}");
+    assert!(tally.of(5) <= 12, "{tally:?}");
     fleet.wait_until_quiet();
 }
 

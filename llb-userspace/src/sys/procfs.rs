@@ -1,7 +1,7 @@
 //! What /proc tells of other processes: who they are, what they hold open, what they wait for.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     fmt, fs, io,
     net::SocketAddr,
@@ -123,21 +123,36 @@ pub fn resident(pid: Pid) -> io::Result<u64> {
     Ok(kib.unwrap_or(0).saturating_mul(1024))
 }
 
-/// The processes that `ancestor` has started, and those that they have, as far as their parents live.
-///
-/// # Errors
-/// If /proc cannot be read.
-pub fn descendants(ancestor: Pid) -> io::Result<Vec<Pid>> {
-    let parents: Vec<(Pid, Pid)> = all_pids()?.filter_map(|pid| Some((pid, parent(pid)?))).collect();
-    let (mut found, mut next) = (vec![ancestor], 0);
-    while let Some(&older) = found.get(next) {
-        next += 1;
-        let children = parents.iter().filter(|(pid, parent)| *parent == older && !found.contains(pid));
-        let children: Vec<Pid> = children.map(|(pid, _)| *pid).collect();
-        found.extend(children);
+/// Who is whose child, of all processes at one moment.
+#[derive(Debug, Default)]
+pub struct Families(HashMap<Pid, Vec<Pid>>);
+
+impl Families {
+    /// Looks at every process.
+    ///
+    /// # Errors
+    /// If /proc cannot be read.
+    pub fn read() -> io::Result<Families> {
+        let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
+        for (pid, parent) in all_pids()?.filter_map(|pid| Some((pid, parent(pid)?))) {
+            children.entry(parent).or_default().push(pid);
+        }
+        Ok(Families(children))
     }
-    found.remove(0);
-    Ok(found)
+
+    /// The children of `ancestor`, their children, and so on.
+    pub fn descendants(&self, ancestor: Pid) -> Vec<Pid> {
+        let (mut found, mut next) = (vec![ancestor], 0);
+        while let Some(older) = found.get(next) {
+            next += 1;
+            let children = self.0.get(older).into_iter().flatten();
+            // They are read one after the other: a number may come to be used again meanwhile.
+            let unknown: Vec<Pid> = children.filter(|pid| !found.contains(pid)).copied().collect();
+            found.extend(unknown);
+        }
+        found.remove(0);
+        found
+    }
 }
 
 fn parent(pid: Pid) -> Option<Pid> {

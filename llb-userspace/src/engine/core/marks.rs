@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -13,7 +14,7 @@ use crate::{
         CloseScope,
         closing::{Look, Watch},
     },
-    model::Instant,
+    model::{Instant, WorkerId},
     sys::{pidfd::PidFd, procfs::Process},
 };
 
@@ -54,6 +55,14 @@ pub(in crate::engine) struct End {
     pub first_gone: bool,
     /// Tells the task that waits for the rest that it has been killed.
     pub killed: Rc<Cell<bool>>,
+}
+
+/// A worker of which there may be processes outside its cgroup.
+#[derive(Debug)]
+pub(in crate::engine) struct Suspect {
+    pub id: WorkerId,
+    pub first: Pid,
+    pub cgroup: PathBuf,
 }
 
 /// A process of a worker that is not in the worker's cgroup.

@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub(in crate::engine) use self::{
-    marks::{Held, Outsider, signal_to},
+    marks::{Held, Outsider, Suspect, signal_to},
     running::{ExitRecord, Running, reap},
     sockets::Sockets,
     sums::{add_usage, usage},
@@ -45,6 +45,8 @@ pub(in crate::engine) struct Core {
     pub is_changed: bool,
     /// For the tasks beside the loop.
     pub inbox: mpsc::Sender<Message>,
+    /// Whose processes are to be looked for outside their cgroup.
+    pub suspects: mpsc::UnboundedSender<Suspect>,
     /// Last: with it go the programs.
     pub cgroup: FleetCgroup,
 }

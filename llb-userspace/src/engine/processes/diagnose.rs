@@ -36,6 +36,9 @@ pub(in crate::engine) fn exit(
     if !matches!(worker.state, State::Starting { .. }) {
         return None;
     }
+    if record.ran_out_of_memory {
+        return Some("the kernel had no memory for it within its limit; give it more by --memory-max".into());
+    }
     if let Some(other) = wanted_port(worker).and_then(|port| Some((port, others.holder(port)?))) {
         let (own, (port, other)) = (&core.config.name, other);
         return Some(format!(

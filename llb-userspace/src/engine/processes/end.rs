@@ -1,20 +1,22 @@
-//! The end of a worker's processes: who is signalled, who has left the worker's cgroup, who is left when the first one
+//! The end of a worker's processes: who is signalled, and who is left when the first one
 //! has exited. All by pidfd, so that no other process of the same number is hit.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::sys::signal::Signal;
 use tokio::{sync::mpsc::Sender, time::sleep};
+
+use super::outside::look_outside;
 
 use crate::{
     config::StopWhom,
     engine::{
-        core::{Core, ExitRecord, Outsider, signal_to},
+        core::{Core, ExitRecord, signal_to},
         messages::Message,
     },
-    fleet::{Kind, State, cgroup},
+    fleet::{State, cgroup},
     model::WorkerId,
-    sys::{clock, pidfd::PidFd, procfs},
+    sys::clock,
 };
 
 /// Between two looks whether the rest of a worker has exited.
@@ -22,67 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Processes are gone within milliseconds of SIGKILL, unless they hang in the kernel; those are not waited for.
 const KILLED_FOR: Duration = Duration::from_secs(2);
-
-/// The processes of the worker whose first one is `first` that are not in its cgroup.
-fn find_outside(first: Pid, cgroup: &Path) -> Vec<Outsider> {
-    let family = std::iter::once(first).chain(procfs::descendants(first).unwrap_or_default());
-    let opened: Vec<(Pid, PidFd)> = family.filter_map(|pid| Some((pid, PidFd::open(pid).ok()?))).collect();
-    // Read after they are open: a number that is another's by now is not in the family any more.
-    let still = procfs::descendants(first).unwrap_or_default();
-    let inside = cgroup::processes(cgroup).unwrap_or_default();
-    let outside = opened.into_iter().filter(|(pid, _)| !inside.contains(pid) && (*pid == first || still.contains(pid)));
-    let alive = outside.filter(|(_, process)| process.is_alive().unwrap_or(false));
-    alive
-        .filter_map(|(pid, process)| {
-            // The kernel no longer lists one that is about to exit, wherever it is.
-            let place = procfs::cgroup(pid).ok().filter(|place| !is_within(cgroup, place))?;
-            let whereabouts = format!("{} is in the cgroup {place}", procfs::Process::of(pid));
-            Some(Outsider { pid, process, whereabouts })
-        })
-        .collect()
-}
-
-/// Whether `place`, as /proc/PID/cgroup has it, is the cgroup of this directory or below it.
-fn is_within(directory: &Path, place: &str) -> bool {
-    let place = Path::new(place.trim_start_matches('/'));
-    place.ancestors().any(|place| !place.as_os_str().is_empty() && directory.ends_with(place))
-}
-
-/// Looks for processes that have left the worker's cgroup, on a thread of its own: there may be thousands of
-/// processes on the machine.
-pub(in crate::engine) fn look_outside(core: &Core, id: WorkerId) {
-    let Some(running) = core.running.get(&id) else { return };
-    let (pid, path, inbox) = (running.pid, running.cgroup.path().to_owned(), core.inbox.clone());
-    let look = tokio::task::spawn_blocking(move || find_outside(pid, &path));
-    tokio::task::spawn_local(async move {
-        let outside = look.await.unwrap_or_default();
-        if !outside.is_empty() {
-            // A closed inbox is the end of the engine.
-            let _ = inbox.send(Message::Outside { id, outside }).await;
-        }
-    });
-}
-
-/// Some have left the worker's cgroup.
-pub(in crate::engine) fn found_outside(core: &mut Core, id: WorkerId, outside: Vec<Outsider>) {
-    let Some(state) = core.lives.worker(id).map(|worker| worker.state) else { return };
-    for outsider in outside {
-        let Some(running) = core.running.get_mut(&id) else { return };
-        if running.end.outside().any(|known| known == outsider.pid) {
-            continue;
-        }
-        tracing::warn!(pid = %outsider.pid, "has left its worker's cgroup: {}", outsider.whereabouts);
-        core.lives.note_worker(Kind::LeftCgroup, id, &outsider.whereabouts);
-        match state {
-            State::Stopping { .. } if outsider.pid != running.pid => signal_to(&outsider.process, core.stop_signal()),
-            State::Killed => signal_to(&outsider.process, Signal::SIGKILL),
-            _ => {}
-        }
-        if let Some(running) = core.running.get_mut(&id) {
-            running.end.outside.push(outsider);
-        }
-    }
-}
 
 /// Sends a worker the signal to end.
 pub(in crate::engine) fn terminate(core: &mut Core, id: WorkerId) {
@@ -157,20 +98,4 @@ pub(in crate::engine) fn waits_for_rest(core: &mut Core, id: WorkerId, record: &
         let _ = inbox.send(exited).await;
     });
     true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_is_compared_with_its_directory() {
-        let directory = Path::new("/sys/fs/cgroup/unified/llb.main/w0.g1.0");
-        for inside in ["/llb.main/w0.g1.0", "/llb.main/w0.g1.0/own/deeper"] {
-            assert!(is_within(directory, inside), "{inside}");
-        }
-        for outside in ["", "/", "/llb.main", "/llb.main/w1.g1.1", "/user.slice", "/llb.other/w0.g1.0", "/w0.g1.0.x"] {
-            assert!(!is_within(directory, outside), "{outside}");
-        }
-    }
 }

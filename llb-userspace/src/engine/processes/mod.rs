@@ -5,6 +5,7 @@ mod drain;
 mod end;
 mod listening;
 mod orphans;
+mod outside;
 mod ready_check;
 mod said_ready;
 mod spawning;
@@ -15,8 +16,9 @@ use tokio::sync::Semaphore;
 
 pub(in crate::engine) use self::{
     drain::{looked, sight},
-    end::{found_outside, kill, look_outside, terminate},
+    end::{kill, terminate},
     orphans::{Orphans, pass_on},
+    outside::{found_outside, look_outside, watch_outside},
     ready_check::{Checker, reached_by},
     said_ready::{listen, open, random},
     spawning::not_ready,

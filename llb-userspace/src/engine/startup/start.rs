@@ -135,6 +135,7 @@ impl Engine {
                 totals: Totals::default(),
                 is_changed: true,
                 config,
+                suspects: processes::watch_outside(inbox.clone()),
                 inbox,
                 cgroup,
             },

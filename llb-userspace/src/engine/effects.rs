@@ -82,7 +82,7 @@ impl Engine {
         self.failure = self.failure.take().or(error);
     }
 
-    /// Enters what has come to pass among the events, with the pid of whom it is about.
+    /// Enters what has come to pass among the events, with the pid of its worker.
     fn enter(&mut self, note: Note) {
         // One that has exited may have been reaped since.
         let record = note.slot.and_then(|slot| self.processes.exit_records.get(&slot));

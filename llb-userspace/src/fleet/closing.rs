@@ -58,7 +58,7 @@ pub struct Look {
     pub ends_itself: bool,
 }
 
-/// Whom to look at.
+/// The worker to look at.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// The worker's processes.

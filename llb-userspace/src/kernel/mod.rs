@@ -15,13 +15,13 @@
 //! ```no_run
 //! use std::{fs::File, thread::sleep, time::Duration};
 //! use llb::{
-//!     common::{histogram::quantile, select::in_flight},
 //!     config::{Policy, Tracking},
 //!     kernel::{AttachedBooks, Latencies, Member, Options, Outcome, Stage, Steering},
 //!     now,
 //!     registry::Registry,
 //!     updater::Updater,
 //! };
+//! use llb_common::{histogram::quantile, select::in_flight};
 //!
 //! # fn stop() -> bool { true }
 //! # fn copy_of(cookie: u64) -> std::io::Result<std::os::fd::OwnedFd> { unimplemented!() }

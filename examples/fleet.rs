@@ -9,14 +9,12 @@ use std::{
     env,
     error::Error,
     io::{self, stdin},
-    path::Path,
     process::ExitCode,
     thread,
 };
 
 use llb::{
-    FleetBuilder, RunError,
-    config::{Config, FileError},
+    Fleet,
     control::{Client, ControlError, Told},
 };
 use tokio::{runtime::Builder, signal::ctrl_c};
@@ -38,29 +36,21 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let path = env::args().nth(1).ok_or("usage: fleet FILE [LLB]")?;
-    let config: Config = Config::read(Path::new(&path)).inspect_err(|error| {
-        if let FileError::Wrong { line, .. } = error {
-            eprintln!("fleet: see line {line} of {path}");
-        }
-    })?;
-    let guard = env::args_os().nth(2).map(Into::into);
-    let fleet = match FleetBuilder::from(config).with(|config| config.guard = guard).spawn() {
-        Err(RunError::NotReady { slot, doing, .. }) => Err(format!("worker {slot} does not listen: {doing}"))?,
-        spawned => spawned?,
-    };
+    let mut fleet = Fleet::from_file(path);
+    if let Some(llb) = env::args_os().nth(2) {
+        fleet = fleet.guard(llb);
+    }
+    let fleet = fleet.spawn()?;
     let addresses: Vec<String> = fleet.up().addresses.iter().map(ToString::to_string).collect();
     println!("serving {}", addresses.join(", "));
 
-    let config = fleet.up().config.clone();
+    let [follower, stopper, scaler] = [(); 3].map(|()| fleet.control().clone());
+    thread::spawn(move || follow(&follower).unwrap_or_else(|error| eprintln!("fleet: {error}")));
+    thread::spawn(move || interrupted().map(|()| stopper.stop()));
     thread::spawn(move || {
-        let client = Client { runtime_dir: &config.runtime_dir, name: config.name.as_str() };
-        thread::scope(|threads| {
-            threads.spawn(|| follow(client).unwrap_or_else(|error| eprintln!("fleet: {error}")));
-            threads.spawn(|| interrupted().map(|()| client.stop()));
-            for _line in stdin().lines().map_while(Result::ok).filter(|line| line == "one") {
-                client.scale(1).unwrap_or_else(|error| eprintln!("fleet: {error}"));
-            }
-        });
+        for _line in stdin().lines().map_while(Result::ok).filter(|line| line == "one") {
+            scaler.scale(1).unwrap_or_else(|error| eprintln!("fleet: {error}"));
+        }
     });
     Ok(fleet.wait()?)
 }
@@ -71,7 +61,7 @@ fn interrupted() -> io::Result<()> {
 }
 
 /// Until the fleet ends.
-fn follow(fleet: Client<'_>) -> Result<(), ControlError> {
+fn follow(fleet: &Client) -> Result<(), ControlError> {
     for told in fleet.events(true)? {
         if let Told::Event(event) = told? {
             println!("{} {:?}: {}", event.event, event.slot, event.cause);

@@ -15,8 +15,8 @@ use harness::{
     DEADLINE, Plain, Stage, example::built, fleet::LLB, get, identity::is_gone, output, stage::fixture, until,
 };
 use llb::{
-    Fleet, FleetBuilder, RunError,
-    config::{Config, Policy, Tracking},
+    Fleet, FleetBuilder,
+    balancer::{Policy, Tracking},
     control::{Client, ControlError, Reload},
     internals::{fleet_path, socket},
     kernel::{Member, Options, Outcome as Counted, Stage as Counting, Steering},
@@ -51,7 +51,7 @@ fn workers_end_with_another_program_too_if_that_is_asked_for() {
     let (name, runtime_dir, file) = fleet_file(&stage, "ends", "on-master-exit = \"stop\"\n");
     let mut program = Command::new(built("fleet"));
     let mut program = Plain::spawn(program.arg(&file).arg(LLB).stdin(Stdio::null()).stdout(Stdio::null()));
-    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client::new(&runtime_dir, &name);
     let mut workers = Vec::new();
     until("it serves", || {
         workers = fleet.status().map_or_else(|_| Vec::new(), |status| status.workers);
@@ -69,8 +69,6 @@ fn workers_end_with_another_program_too_if_that_is_asked_for() {
 fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let stage = Stage::new();
     let (name, runtime_dir, file) = fleet_file(&stage, "asked", "");
-    assert_eq!(Config::read(&file).expect("a file that is right").name.as_str(), name);
-
     let mut program = Command::new(built("fleet"));
     program.arg(&file).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut program = Plain::spawn(&mut program);
@@ -78,7 +76,7 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
     let said = output::Output::of(program.take_stdout());
     until("it serves", || said.text().contains(&format!("serving {ADDRESS}")));
 
-    let fleet = Client { runtime_dir: &runtime_dir, name: &name };
+    let fleet = Client::new(&runtime_dir, &name);
     let status = fleet.status().expect("an answer");
     assert_eq!((status.workers.len(), status.pid), (2, program.pid().as_raw().cast_unsigned()));
     assert!(get(ADDRESS, "/").slot() < 2);
@@ -96,12 +94,9 @@ fn a_fleet_runs_in_another_program_and_is_asked_by_the_library() {
 
 /// A fleet in this process, in a thread of its own.
 fn builder(stage: &Stage, word: &str, command: &[&str]) -> FleetBuilder {
-    let name = format!("embedded-{word}-{}", std::process::id()).parse().expect("a name");
-    let runtime_dir = stage.path().join("run");
-    Fleet::builder(command[0], &command[1..]).workers(2).with(|config| {
-        config.name = name;
-        config.runtime_dir = runtime_dir;
-    })
+    let name = format!("embedded-{word}-{}", std::process::id());
+    let builder = Fleet::builder(command[0], &command[1..]).workers(2).name(&name);
+    builder.option("runtime-dir", stage.path().join("run"))
 }
 
 #[test]
@@ -124,7 +119,8 @@ fn a_fleet_has_a_thread_of_its_own_and_ends_with_its_handle() {
     assert!(TcpStream::connect(ADDRESS).is_err(), "nothing is left of it");
 
     let fleet = builder.clone().spawn().expect("its name is free again");
-    assert!(matches!(builder.spawn(), Err(RunError::Lock(_))), "its name is taken");
+    let taken = builder.spawn().expect_err("its name is taken").to_string();
+    assert!(taken.contains("runs already"), "{taken}");
     drop(fleet);
     assert!(TcpStream::connect(ADDRESS).is_err(), "nothing is left of it");
 }
@@ -133,8 +129,8 @@ fn a_fleet_has_a_thread_of_its_own_and_ends_with_its_handle() {
 fn a_fleet_that_cannot_come_up_says_why() {
     let stage = Stage::new();
     let failed = builder(&stage, "fails", &["sh", "-c", "echo no such table >&2; exit 3"]).spawn();
-    let Err(RunError::Exited { slot: _, tail, .. }) = failed else { panic!("{failed:?}") };
-    assert_eq!(tail, ["no such table"]);
+    let error = failed.expect_err("it exits").to_string();
+    assert!(error.contains("exited with code 3") && error.ends_with("its last lines:\n  | no such table"), "{error}");
 }
 
 fn shared() -> TcpListener {

@@ -31,7 +31,7 @@ use nix::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Every address: the near one for whom is far, and loopback.
+/// Every address: the near one for clients that are far, and loopback.
 const LISTENING: &str = "0.0.0.0:8080";
 const LOOPBACK: &str = "127.0.0.1:8080";
 const PORT: u16 = 8080;

@@ -86,7 +86,7 @@ impl Tally {
     }
 }
 
-/// Does something to a fleet of serial workers while distant clients ask it; how many were answered, of whom none failed.
+/// Does something to a fleet of serial workers while distant clients ask it; how many were answered; none failed.
 #[track_caller]
 fn under_load(args: &[&str], work_ms: &str, act: impl FnOnce(&Fleet)) -> u64 {
     let stage = Stage::new();

@@ -379,7 +379,7 @@ fn start(stage: &Stage, command: &[&str], args: &[&str], groups: &[&str]) -> Fle
     fleet
 }
 
-/// So many clients, each of whom waits for the answer to a request.
+/// So many clients, each waiting for the answer to a request.
 #[track_caller]
 fn queue_up(fleet: &Fleet, count: usize) -> Vec<Client> {
     let before = in_flight(fleet);

@@ -31,8 +31,8 @@ const ADDR: &str = "127.0.0.1:8080";
 /// A user without any rights, who is in every database.
 const NOBODY: u32 = 65534;
 
-/// A user of whom no database knows.
-const STRANGER: &str = "61234";
+/// A user that is in no database.
+const UNKNOWN_USER: &str = "61234";
 
 /// What loading and attaching takes.
 const TO_LOAD: [&str; 3] = ["bpf", "net_admin", "perfmon"];
@@ -160,7 +160,7 @@ fn workers_run_as_the_user_that_is_named_and_without_rights() {
 #[test]
 fn a_user_and_a_group_may_be_numbers_that_nobody_knows() {
     let stage = stage();
-    let fleet = stage.start(&["-n", "1", "--user", STRANGER, "--group", "61235"], &SERVER);
+    let fleet = stage.start(&["-n", "1", "--user", UNKNOWN_USER, "--group", "61235"], &SERVER);
     let worker = pid(&fleet, 0);
     let status = status(worker);
     assert_eq!(status.field("Uid"), "61234 61234 61234 61234");
@@ -193,7 +193,7 @@ fn a_user_or_group_that_is_not_there_is_a_wrong_command_line() {
     assert_eq!((code, error.contains("there is no user \"no-such-user\"")), (Some(2), true), "{error}");
     let (code, error) = refused(&[], &["--group", "no-such-group"]);
     assert_eq!((code, error.contains("there is no group \"no-such-group\"")), (Some(2), true), "{error}");
-    let (code, error) = refused(&[], &["--user", STRANGER]);
+    let (code, error) = refused(&[], &["--user", UNKNOWN_USER]);
     assert_eq!((code, error.contains("name one with --group")), (Some(2), true), "{error}");
 }
 
@@ -362,7 +362,7 @@ fn nobody_can_run_workers_of_a_third_user() {
     let delegated = Delegated::to(NOBODY);
     let all = [&TO_LOAD[..], &FOR_OTHERS, &FOR_USER].concat();
     let by = delegated.launcher(&stage, &all);
-    let user = ["-n", "2", "--policy", "round-robin", "--user", STRANGER, "--group", STRANGER];
+    let user = ["-n", "2", "--policy", "round-robin", "--user", UNKNOWN_USER, "--group", UNKNOWN_USER];
     let fleet = stage.start_by(&by, &user, &SERVER);
     assert_steered(&fleet);
     assert_keeps(fleet.pid(), mask_of(&FOR_OTHERS) | mask_of(&FOR_USER));

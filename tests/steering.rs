@@ -111,7 +111,7 @@ fn a_blocked_worker_gets_no_connection_while_others_are_free() {
 fn a_stopped_worker_gets_no_connection_while_others_are_free() {
     let stage = Stage::new();
     let fleet = silent(&stage, &[], "8080");
-    // Half a request, so that it is known whom to stop before there is anything to answer.
+    // Half a request, so that it is known which worker to stop before there is anything to answer.
     let mut held = Client::connect(ADDRESS);
     held.write("GET / HTTP/1.1\r\n");
     let busy = the_busy_one(&fleet);

@@ -75,9 +75,9 @@ pub const TAKEN: &str = "TAKEN";
 pub const STICKY: &str = "STICKY";
 /// Array of [`crate::abi::Homes`], by group.
 pub const HOMES: &str = "HOMES";
-/// LRU hash of [`crate::sticky::Source`] to [`crate::abi::Client`]: those with whom a connection has been established.
+/// LRU hash of [`crate::sticky::Source`] to [`crate::abi::Client`]: clients that have established a connection.
 pub const CLIENTS: &str = "CLIENTS";
-/// The same, of those with whom none has been.
+/// The same, of clients that have not.
 pub const NEWCOMERS: &str = "NEWCOMERS";
 /// Array of [`crate::flow::Set`].
 pub const FLOWS: &str = "FLOWS";

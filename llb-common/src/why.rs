@@ -1,4 +1,4 @@
-//! What is noted of a choice while somebody asks why (`llb why`): what the choice read, and whom it took. The kernel side writes
+//! What is noted of a choice while somebody asks why (`llb why`): what the choice read, and which seat it took. The kernel side writes
 //! it, userspace makes the choice again from it ([`crate::select::choose`]) and so knows each step.
 
 use bytemuck::{Pod, Zeroable};

@@ -21,97 +21,32 @@
 mod http1;
 mod http2;
 mod proxied;
+mod segment;
+mod state;
 mod tls;
 
 use core::hint::black_box;
 
-use crate::{
-    abi::{Conn, Direction, Words},
-    track::Phase,
+pub(crate) use self::state::{
+    ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP1, HTTP2, LINES, ONE_WAY, REPLIED, SENDS, SHAKES, SPOKEN, STREAMS_AT,
+    UNSURE, may_hold_back, sends_only, shakes_hands,
 };
-
-/// The bits of [`Conn::state`] that say what it speaks.
-const PROTOCOL: u32 = 0xf;
-/// Nothing has been read.
-pub const UNREAD: u32 = 0;
-/// HTTP/1.
-pub(crate) const HTTP1: u32 = 1;
-/// TLS, whatever is in it.
-pub const TLS: u32 = 2;
-/// HTTP/2 in the clear.
-pub(crate) const HTTP2: u32 = 3;
-/// Something else that asks and is answered.
-pub(crate) const LINES: u32 = 4;
-/// Something that cannot be read: the connection is open, and that is all.
-pub const OPAQUE: u32 = 5;
-
-/// A request has been answered.
-pub(crate) const ANSWERED: u32 = 1 << 4;
-/// TLS: it is 1.3.
-const TLS13: u32 = 1 << 5;
-/// TLS: the client has ended its handshake.
-const FINISHED: u32 = 1 << 6;
-/// TLS: somebody has raised an alert or said goodbye.
-pub(crate) const ALERT: u32 = 1 << 7;
-/// TLS: what has gone out since the handshake may have been the answer, or a ticket.
-pub(crate) const UNSURE: u32 = 1 << 8;
-/// TLS: the server has begun its handshake.
-pub(crate) const SPOKEN: u32 = 1 << 9;
-/// TLS: the client has sent data before that.
-const EARLY: u32 = 1 << 10;
-/// TLS 1.3: the client has sent a record that is of its handshake and not its end.
-const CERTIFIED: u32 = 1 << 11;
-/// TLS 1.3: two tickets have been seen.
-const PAIR: u32 = 1 << 12;
-/// TLS: what is in flight is the handshake: its worker has it to do, as it has a request.
-pub(crate) const SHAKES: u32 = 1 << 13;
-/// TLS: the client has begun to encrypt.
-const CIPHER_IN: u32 = 1 << 14;
-/// TLS: the server has.
-const CIPHER_OUT: u32 = 1 << 15;
-/// TLS 1.3: the server has sent a record of the length of its end of the handshake.
-const HALF: u32 = 1 << 16;
-/// TLS 1.3: and another one after it, before the client's: its ticket. None comes later.
-const TICKETED: u32 = 1 << 17;
-/// Lines and TLS: the client sends on without waiting for answers, and its worker does not stand still for what came. Nothing
-/// that comes begins a request.
-pub(crate) const SENDS: u32 = 1 << 18;
-/// The same, and something has gone out since, which may have been an answer.
-pub(crate) const REPLIED: u32 = 1 << 19;
-/// And after that, something has come in.
-pub(crate) const ASKED: u32 = 1 << 20;
-/// Opaque, as it seemed to be a one-way stream: the first byte out says that it is none.
-pub(crate) const ONE_WAY: u32 = 1 << 5;
-/// HTTP/2: the only stream in flight has been alone since it began.
-pub(crate) const ALONE: u32 = 1 << 5;
-/// HTTP/2: one of those in flight has been counted as answered.
-pub(crate) const COUNTED: u32 = 1 << 6;
-/// Where the number of HTTP/2's streams in flight begins.
-pub(crate) const STREAMS_AT: u32 = 16;
+pub use self::{
+    segment::{Fresh, LOST, Payload, advance},
+    state::{OPAQUE, TLS, UNREAD, in_flight, is_ticketless, protocol},
+};
+use self::{
+    segment::{Header, headers},
+    state::{BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, HALF, PAIR, PROTOCOL, TICKETED, TLS13},
+};
+use crate::abi::{Conn, Direction, Words};
 
 /// A shorter segment ends what its sender has to say for now, bytes: on each path there is room for more in one. So does a
 /// record in TLS.
 const SHORT: u32 = 1_200;
 
-/// [`Direction::rest`]: where the next record begins is not known.
-pub const LOST: u32 = u32::MAX;
-
 /// [`crate::abi::Seats::ticket`]: the fleet's workers send no session tickets.
 pub const NO_TICKETS: u32 = u32::MAX;
-
-/// A segment's payload.
-pub trait Payload {
-    /// The bytes from `at` on, if there are so many.
-    fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]>;
-    /// [`read_frames`]; for it the kernel puts a function that its verifier takes for itself.
-    #[inline(always)]
-    fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh)
-    where
-        Self: Sized,
-    {
-        read_frames(out, direction, fresh, self);
-    }
-}
 
 /// Reads what comes in or goes out in HTTP/2.
 #[inline(always)]
@@ -121,17 +56,6 @@ pub fn read_frames(out: bool, direction: &mut Direction, fresh: Fresh, payload: 
     } else {
         http2::read_in(direction, fresh, payload);
     }
-}
-
-/// A part of a segment's payload that is new.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fresh {
-    /// Where it begins.
-    pub at: u32,
-    /// Where the payload ends.
-    pub end: u32,
-    /// Whether bytes before it have never been seen.
-    pub gap: bool,
 }
 
 /// A segment that says nothing. The zero is hidden from the compiler, which for the kernel would fill them by a loop over
@@ -162,40 +86,6 @@ impl Words {
     }
 }
 
-/// What a connection speaks.
-#[must_use]
-#[inline(always)]
-pub fn protocol(state: u32) -> u32 {
-    state & PROTOCOL
-}
-
-/// Whether a connection's client sends, and waits for no answers: [`SENDS`].
-#[must_use]
-#[inline(always)]
-pub(crate) fn sends_only(state: u32) -> bool {
-    state & SENDS != 0 && matches!(protocol(state), LINES | TLS)
-}
-
-/// Whether a TLS handshake is what a connection has in flight.
-#[must_use]
-#[inline(always)]
-pub(crate) fn shakes_hands(conn: &Conn) -> bool {
-    conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & SHAKES != 0
-}
-
-/// Requests that a connection holds.
-#[must_use]
-#[inline(always)]
-pub fn in_flight(conn: &Conn) -> u32 {
-    if conn.phase != BUSY {
-        0
-    } else if protocol(conn.state) == HTTP2 {
-        conn.state >> STREAMS_AT
-    } else {
-        1
-    }
-}
-
 /// What is known of the fleet's tickets after some that knew `known` have been read; none if that stays.
 #[must_use]
 #[inline(always)]
@@ -207,26 +97,6 @@ pub fn learnt(words: &Words, known: u32) -> Option<u32> {
         (len, _) => !tls::is_like(len, known),
     };
     is_new.then_some(words.ticket)
-}
-
-/// Whether the worker's end of a connection tells that what went out was the answer, and hence that the fleet sends no tickets.
-#[must_use]
-#[inline(always)]
-pub fn is_ticketless(conn: &Conn) -> bool {
-    conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & UNSURE != 0
-}
-
-/// The part of a segment that is new in its direction, which then has seen it.
-#[must_use]
-#[inline(always)]
-pub fn advance(direction: &mut Direction, seq: u32, len: u32) -> Option<Fresh> {
-    let end = seq.wrapping_add(len);
-    if (end.wrapping_sub(direction.next)).cast_signed() <= 0 {
-        return None;
-    }
-    let old = direction.next.wrapping_sub(seq).cast_signed();
-    direction.next = end;
-    Some(Fresh { at: if old > 0 { old.cast_unsigned() } else { 0 }, end: len, gap: old < 0 })
 }
 
 /// Notes whether what comes in, up to `ack`, was sent before all that has gone out was received: then it is no request that
@@ -289,13 +159,6 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         direction.words.begins |= u32::from(!is_rest);
         direction.words.sets |= speaks;
     }
-}
-
-/// Whether an answer may have been written on a connection and wait behind the tickets of TLS 1.3.
-#[must_use]
-#[inline(always)]
-pub(crate) fn may_hold_back(conn: &Conn) -> bool {
-    conn.phase == BUSY && protocol(conn.state) == TLS && conn.state & (TLS13 | FINISHED | ANSWERED) == TLS13 | FINISHED
 }
 
 /// Reads what goes out. `ticket` is what is known of the fleet's tickets.
@@ -367,94 +230,6 @@ fn first(fresh: Fresh, payload: &impl Payload) -> u32 {
 fn begins_tls(fresh: Fresh, payload: &impl Payload) -> bool {
     matches!(payload.load::<2>(fresh.at), Some([0x16, 3]))
 }
-
-/// The header of a record or frame: its first bytes but the last, big end first, and the last.
-#[derive(Clone, Copy)]
-struct Header {
-    front: u64,
-    last: u8,
-}
-
-/// Reads the headers in a segment, of `N` bytes each, which are at most 9; `each` sets [`Direction::rest`] to what follows one,
-/// and says whether it is one. False if it is not, or if there are more than `most`.
-#[inline(always)]
-fn headers<const N: usize>(
-    direction: &mut Direction,
-    fresh: Fresh,
-    payload: &impl Payload,
-    most: u32,
-    mut each: impl FnMut(&mut Direction, Header) -> bool,
-) -> bool {
-    let (mut at, end) = (fresh.at, fresh.end);
-    // The last byte of a header that lies in two segments. Not an `Option`: the verifier refuses to copy what none holds.
-    let (mut is_split, mut last) = (false, 0);
-    if direction.have != 0 {
-        let Some(byte) = gather::<N>(direction, &mut at, end, payload) else { return true };
-        (is_split, last) = (true, byte);
-    }
-    // Not unrolled: the verifier sees each turn anyway. And what one turn has found goes through memory, where the verifier
-    // does not follow it: else it would look at each combination of what the turns may find.
-    for _ in 0..black_box(most) {
-        let direction = black_box(&mut *direction);
-        let header = if is_split {
-            let front = direction.head;
-            (direction.head, direction.have) = (0, 0);
-            is_split = false;
-            Header { front, last }
-        } else {
-            let left = end - at;
-            if direction.rest >= left {
-                direction.rest -= left;
-                return true;
-            }
-            at += direction.rest;
-            direction.rest = 0;
-            if end - at < N as u32 {
-                break;
-            }
-            let Some(bytes) = payload.load::<N>(at) else { return true };
-            at += N as u32;
-            let mut front = 0;
-            for byte in bytes.iter().take(N - 1) {
-                front = front << 8 | u64::from(*byte);
-            }
-            Header { front, last: bytes[N - 1] }
-        };
-        if !each(direction, header) {
-            return false;
-        }
-    }
-    let left = end - at;
-    if direction.rest >= left {
-        direction.rest -= left;
-        return true;
-    }
-    if direction.rest != 0 || left >= N as u32 {
-        return false;
-    }
-    gather::<N>(direction, &mut at, end, payload);
-    true
-}
-
-/// Takes the bytes of a header one by one; the last of them, if it is there.
-#[inline(always)]
-fn gather<const N: usize>(direction: &mut Direction, at: &mut u32, end: u32, payload: &impl Payload) -> Option<u8> {
-    for _ in 0..black_box(N) {
-        if *at >= end {
-            return None;
-        }
-        let [byte] = payload.load::<1>(*at)?;
-        *at += 1;
-        if direction.have + 1 >= N as u32 {
-            return Some(byte);
-        }
-        direction.head = direction.head << 8 | u64::from(byte);
-        direction.have += 1;
-    }
-    None
-}
-
-const BUSY: u32 = Phase::Busy as u32;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Notes what a choice reads and whom it takes, while somebody asks why: `llb_common::why`. While nobody does, each of the
+//! Notes what a choice reads and which seat it takes, while `llb why` runs: `llb_common::why`. While nobody does, each of the
 //! three hooks in [`crate::select`] is one word that is read: they are handed the place, which the selector has looked up anyway.
 //!
 //! The hooks call global functions, each of which the verifier takes for itself, once. A packet that interrupts a migration in a

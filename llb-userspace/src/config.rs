@@ -30,7 +30,7 @@
 //! # }
 //! ```
 //!
-//! [`crate::Fleet`] and [`crate::run_in`] run it. [`Config::read`] reads the file that `llb run -c FILE` does.
+//! The command line makes it of its options, and so does [`crate::FleetBuilder`].
 
 pub(crate) mod file;
 mod metrics;
@@ -42,7 +42,6 @@ mod user;
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
-pub use file::FileError;
 pub use llb_common::policy::Policy;
 pub use metrics::{MetricsAddress, Scrape};
 pub use name::{Name, NameError};
@@ -52,8 +51,11 @@ pub use stop::{StopSignal, StopWhom};
 pub(crate) use user::Login;
 pub use user::{Identity, IdentityError};
 
-pub use crate::kernel::{Limit, OwnPorts, Sticky};
 use crate::model::Slot;
+pub use crate::{
+    kernel::{Limit, OwnPorts, Sticky},
+    tracking::Tracking,
+};
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
 ///
@@ -74,52 +76,6 @@ pub enum ReadyWhen {
     Ready,
     /// It has been started. It is chosen as soon as it listens.
     Started,
-}
-
-/// What the choice of a worker goes by, besides its charges.
-///
-/// ```
-/// use llb::config::Tracking;
-///
-/// assert_eq!(Tracking::default(), Tracking::Full);
-/// assert!(Tracking::Full.keeps_books() && Tracking::Full.counts_reports());
-/// assert!(!Tracking::Reports.keeps_books() && Tracking::Reports.counts_reports());
-/// assert!(!Tracking::Off.counts_reports());
-/// assert_eq!(Tracking::Reports.name(), "reports");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tracking {
-    /// What the kernel sees of every connection, and what workers report.
-    #[default]
-    Full,
-    /// What workers report.
-    Reports,
-    /// Nothing.
-    Off,
-}
-
-impl Tracking {
-    /// The name on the command line.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Tracking::Full => "full",
-            Tracking::Reports => "reports",
-            Tracking::Off => "off",
-        }
-    }
-
-    /// Whether the kernel keeps books of connections and requests.
-    #[must_use]
-    pub const fn keeps_books(self) -> bool {
-        matches!(self, Tracking::Full)
-    }
-
-    /// Whether what workers report, or do not, makes their cost.
-    #[must_use]
-    pub const fn counts_reports(self) -> bool {
-        matches!(self, Tracking::Full | Tracking::Reports)
-    }
 }
 
 /// What becomes of the workers when the master dies without ending them.

@@ -7,7 +7,7 @@
 //! | you have | take |
 //! |---|---|
 //! | a server, in any language | the binary: `llb run -- node server.js`; it needs nothing of what is here |
-//! | a program that is to run such a server | [`Fleet`], the same in a thread of your own, or [`run_in`], in your own event loop; [`control`] asks and tells a fleet that runs |
+//! | a program that is to run such a server | [`Fleet`], the same in a thread of its own or in your event loop; [`control`] asks and tells a fleet that runs |
 //! | a program that makes its own workers and listening sockets | [`balancer`], the map updater |
 //! | a worker in Rust that wants to report, or to share the port by itself | [`worker`] |
 //!
@@ -18,9 +18,9 @@
 //! A fleet, in a program of your own:
 //!
 //! ```no_run
-//! use llb::{Fleet, RunError};
+//! use llb::{Fleet, FleetError};
 //!
-//! # fn main() -> Result<(), RunError> {
+//! # fn main() -> Result<(), FleetError> {
 //! let fleet = Fleet::builder("python3", ["-m", "http.server", "8080"]).workers(4).spawn()?;
 //! println!("{} workers serve on {} addresses", fleet.up().serving, fleet.up().addresses.len());
 //! fleet.wait()
@@ -31,9 +31,8 @@
 //!
 //! # What it is made of
 //!
-//! [`report`] reads what workers write. What is made of it, and what of that is published to the kernel, is private: the
-//! stages of a connection's choice are in `ARCHITECTURE.md`. [`config`] says what a fleet is to be, [`observe`] what it is. [`model`] has the
-//! words that all of them use. Times are nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
+//! [`observe`] says what a fleet is, and what happens in it. How connections are chosen is private: `ARCHITECTURE.md` has the
+//! stages. Times are nanoseconds of `CLOCK_MONOTONIC`, and the present is always an argument: [`now`].
 //!
 //! # Features
 //!
@@ -60,14 +59,16 @@ mod causes;
 #[doc(hidden)] // For the binary, which is this module's `main` and the demo.
 pub mod cli;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the binary and the tests.
 pub mod config;
 #[cfg(feature = "master")]
 pub mod control;
 #[cfg(feature = "master")]
 mod doctor;
 #[cfg(feature = "master")]
-#[doc(hidden)] // For the binary; what others use of it is below.
-pub mod engine;
+mod embed;
+#[cfg(feature = "master")]
+mod engine;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the tests and the simulation.
 pub mod estimate;
@@ -77,9 +78,12 @@ mod fleet;
 #[cfg(feature = "master")]
 mod get;
 #[cfg(feature = "master")]
+mod instant;
+#[cfg(feature = "master")]
 #[doc(hidden)] // For the integration tests, which look at processes, sockets and cgroups as llb does, and for the simulation.
 pub mod internals {
     pub use crate::{
+        engine::{RunError, run_by},
         fleet::{FleetCgroup, clear_leftover, find, fleet_path},
         sys::{bpffs, clock, mmap, mounts, pidfd, procfs, socket},
         updater::publish::{Ledger, Publisher, Seated},
@@ -93,6 +97,7 @@ mod line;
 #[cfg(feature = "master")]
 mod metrics;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the binary and the tests.
 pub mod model;
 #[cfg(feature = "master")]
 pub mod observe;
@@ -103,12 +108,15 @@ pub mod policy;
 #[doc(hidden)] // For the tests.
 pub mod registry;
 #[cfg(feature = "master")]
+#[doc(hidden)] // For the tests.
 pub mod report;
 #[cfg(any(feature = "master", feature = "worker"))]
 #[expect(unreachable_pub, reason = "`pub` says what this room shows to the others")]
 mod sys;
 #[cfg(feature = "top")]
 mod top;
+#[cfg(feature = "master")]
+mod tracking;
 #[cfg(feature = "master")]
 #[doc(hidden)] // For the tests and the simulation.
 pub mod updater;
@@ -119,14 +127,11 @@ pub mod worker;
 
 #[cfg(feature = "master")]
 pub use self::{
-    engine::{Fleet, FleetBuilder, FleetHandle, RunError, Up, run_in},
-    kernel::KernelError,
+    embed::{Fleet, FleetBuilder, FleetError, FleetHandle},
+    engine::Up,
+    instant::Instant,
     sys::clock::now,
 };
-/// The half that the kernel side shares, in the version that this crate is made with.
-#[cfg(feature = "master")]
-#[doc(no_inline)]
-pub use llb_common as common;
 
 /// What a plain `cargo test` says of what it does not run.
 #[cfg(all(test, not(feature = "tests-as-root")))]

@@ -19,6 +19,8 @@
 
 use std::{fmt, net::SocketAddr};
 
+pub use crate::instant::Instant;
+
 /// One place in the fleet, 0 to N-1; what a worker sees as `WORKER_ID`. It outlives the worker that fills it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
@@ -31,24 +33,6 @@ pub struct Seat(pub u32);
 /// Grows by one with every reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
-
-/// A point of `CLOCK_MONOTONIC`, ns: the clock that the kernel programs read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(pub u64);
-
-impl Instant {
-    /// Nanoseconds from `earlier` to this point; 0 if it is later.
-    #[must_use]
-    pub fn since(self, earlier: Instant) -> u64 {
-        self.0.saturating_sub(earlier.0)
-    }
-
-    /// The point `duration` after this one.
-    #[must_use]
-    pub fn after(self, duration: std::time::Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
-    }
-}
 
 /// An address that workers share: one kernel reuseport group each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,10 +56,17 @@ impl fmt::Display for Generation {
     }
 }
 
+impl Address {
+    /// An IPv4 address is shown as such, also where a socket of IPv6 is bound to it.
+    #[must_use]
+    pub fn canonical(self) -> SocketAddr {
+        SocketAddr::new(self.0.ip().to_canonical(), self.0.port())
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An IPv4 address is shown as such, also where a socket of IPv6 is bound to it.
-        SocketAddr::new(self.0.ip().to_canonical(), self.0.port()).fmt(f)
+        self.canonical().fmt(f)
     }
 }
 

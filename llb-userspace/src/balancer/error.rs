@@ -1,8 +1,11 @@
 //! What can go wrong for a master of its own.
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, net::SocketAddr, path::PathBuf};
 
-use crate::{kernel::KernelError, model::Address, sys::mounts::MountsError};
+use crate::kernel::KernelError;
+
+/// What lies behind an error: it can be shown, and its type is none of this crate's promises.
+type Opaque = Box<dyn Error + Send + Sync>;
 
 /// Why a balancer cannot do what it was asked to.
 ///
@@ -21,13 +24,13 @@ use crate::{kernel::KernelError, model::Address, sys::mounts::MountsError};
 pub enum BalancerError {
     /// The kernel refused a program or a map.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Kernel(Opaque),
     /// It is not known in which cgroup this process is.
     #[error("cannot tell in which cgroup this process is; name one in Settings::cgroup, or use Tracking::Reports")]
     OwnCgroup {
         /// Why.
         #[source]
-        source: Box<MountsError>,
+        source: Opaque,
     },
     /// The cgroup cannot be opened.
     #[error("cannot open the cgroup {}", path.display())]
@@ -59,7 +62,7 @@ pub enum BalancerError {
         /// The slot.
         slot: u32,
         /// Its address.
-        address: Address,
+        address: SocketAddr,
     },
     /// It does not share its port.
     #[error("the socket of slot {slot} on {address} does not share its port; set SO_REUSEPORT before bind(2)")]
@@ -67,7 +70,7 @@ pub enum BalancerError {
         /// The slot.
         slot: u32,
         /// Its address.
-        address: Address,
+        address: SocketAddr,
     },
     /// Somebody else has the slot.
     #[error("slot {slot} has a member; drop that before another joins")]
@@ -97,9 +100,15 @@ pub enum BalancerError {
         /// The slot.
         slot: u32,
         /// Its address.
-        address: Address,
+        address: SocketAddr,
         /// Why.
         #[source]
-        source: Box<KernelError>,
+        source: Opaque,
     },
+}
+
+impl BalancerError {
+    pub(super) fn kernel(error: KernelError) -> Self {
+        BalancerError::Kernel(error.into())
+    }
 }

@@ -81,7 +81,7 @@ impl Balancer {
             }
             // What it was is as good as done, or is tried again.
             let _ = self.reconcile(None);
-            return Err(BalancerError::Join { slot, address, source: Box::new(source) });
+            return Err(BalancerError::Join { slot, address: address.canonical(), source: source.into() });
         }
         self.next = self.next.max(WorkerId(id.0 + 1));
         self.workers.entry(slot).or_insert_with(|| Worker { id, cookies: Vec::new() }).cookies.push(cookie);
@@ -118,7 +118,7 @@ impl Balancer {
                 self.registry.remove(oldest);
             }
         }
-        Ok(self.reconcile(None)?)
+        self.reconcile(None).map_err(BalancerError::kernel)
     }
 
     /// Brings the maps to what the registry says; `joins` is the listener that is to be found, of one that joins.
@@ -173,14 +173,15 @@ impl Balancer {
 /// The socket's cookie and address, if it can be joined.
 fn examine(slot: u32, listener: BorrowedFd<'_>) -> Result<(u64, Address), BalancerError> {
     let failed = |source| BalancerError::NoSocket { slot, source };
-    let address = socket::local_addr(listener).map_err(failed)?.ok_or(BalancerError::NotTcp { slot })?;
+    let local = Address(socket::local_addr(listener).map_err(failed)?.ok_or(BalancerError::NotTcp { slot })?);
+    let address = local.canonical();
     if !socket::is_listening(listener).map_err(failed)? {
-        return Err(BalancerError::NotListening { slot, address: Address(address) });
+        return Err(BalancerError::NotListening { slot, address });
     }
     if !socket::has_reuseport(listener).map_err(failed)? {
-        return Err(BalancerError::NotShared { slot, address: Address(address) });
+        return Err(BalancerError::NotShared { slot, address });
     }
-    Ok((socket::cookie(listener).map_err(failed)?, Address(address)))
+    Ok((socket::cookie(listener).map_err(failed)?, local))
 }
 
 fn cookies(worker: &impl ActiveWorker) -> BTreeSet<u64> {

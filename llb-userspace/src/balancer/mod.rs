@@ -40,17 +40,18 @@ use std::{
     time::Duration,
 };
 
-use llb_common::{abi::MAX_LISTENERS, policy::Policy};
+use llb_common::abi::MAX_LISTENERS;
+pub use llb_common::policy::Policy;
 
 pub use self::{
     error::BalancerError,
     join::ActiveWorker,
     member::{BalancerHandle, Member},
     reports::Reports,
-    status::{BalancerStatus, SlotStatus},
+    status::{BalancerStatus, MemberStatus},
 };
+pub use crate::tracking::Tracking;
 use crate::{
-    config::Tracking,
     kernel::{AttachedBooks, Options, Steering},
     model::{Instant, WorkerId},
     registry::{Registry, Seats},
@@ -75,7 +76,7 @@ pub struct Settings {
     pub cgroup: Option<PathBuf>,
 }
 
-/// Steers connections among the workers of a master of your own. Not for [`crate::engine`]'s fleets, which do all that
+/// Steers connections among the workers of a master of your own. Not for the fleets of [`crate::Fleet`], which do all that
 /// themselves.
 pub struct Balancer {
     updater: Updater,
@@ -110,7 +111,8 @@ impl Balancer {
     /// [`BalancerError::Kernel`] if the kernel refuses a program or a map, [`BalancerError::Cgroup`] if there is no such cgroup.
     pub fn load(settings: Settings) -> Result<Self, BalancerError> {
         let keeps_books = settings.tracking.keeps_books();
-        let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books, sticky: None })?;
+        let steering = Steering::load(&Options { cgroup_level: None, limits: Vec::new(), keeps_books, sticky: None });
+        let steering = steering.map_err(BalancerError::kernel)?;
         let attached = keeps_books.then(|| attach(&steering, &settings)).transpose()?;
         Ok(Balancer {
             updater: Updater::new(steering, settings.policy, settings.tracking),
@@ -132,6 +134,7 @@ impl Balancer {
     }
 
     /// The worker of `slot` has said something: for whoever reads its lines with [`crate::report::Reader`].
+    #[doc(hidden)] // For the tests, as [`Balancer::pings`] is.
     pub fn hear(&mut self, slot: u32, report: &Report, now: Instant) {
         if let Some(worker) = self.workers.get(&slot) {
             self.updater.hear(worker.id, report, now);
@@ -152,6 +155,7 @@ impl Balancer {
     /// balancer.hear(0, &Report::Pong { id: 1, lag_ns: 0 }, now());
     /// # }
     /// ```
+    #[doc(hidden)]
     pub fn pings(&mut self, now: Instant) -> Vec<(u32, u64)> {
         let pings = self.updater.pings(now).into_iter();
         let slot_of = |id: WorkerId| self.workers.iter().find(|(_, worker)| worker.id == id).map(|(slot, _)| *slot);
@@ -197,8 +201,8 @@ impl Drop for Balancer {
 fn attach(steering: &Steering, settings: &Settings) -> Result<AttachedBooks, BalancerError> {
     let path = match &settings.cgroup {
         Some(path) => path.clone(),
-        None => mounts::own_cgroup().map_err(|source| BalancerError::OwnCgroup { source: Box::new(source) })?.path,
+        None => mounts::own_cgroup().map_err(|source| BalancerError::OwnCgroup { source: source.into() })?.path,
     };
     let directory = std::fs::File::open(&path).map_err(|source| BalancerError::Cgroup { path, source })?;
-    Ok(steering.attach_books(directory.into())?)
+    steering.attach_books(directory.into()).map_err(BalancerError::kernel)
 }

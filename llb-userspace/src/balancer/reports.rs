@@ -24,8 +24,7 @@ impl Reports {
         self.hear(slot, Report::latency(latency));
     }
 
-    /// The worker of `slot` has said something. What comes too fast is dropped.
-    pub fn hear(&self, slot: u32, report: Report) {
+    fn hear(&self, slot: u32, report: Report) {
         // Whoever panicked while it held the lock has left a list of numbers, as good as before.
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING {

@@ -11,20 +11,21 @@ use crate::{model::Seat, observe::status::LatencyStatus};
 /// What a balancer has seen.
 ///
 /// ```no_run
-/// use llb::balancer::{Balancer, BalancerStatus, SlotStatus};
+/// use llb::balancer::{Balancer, BalancerStatus, MemberStatus};
 ///
 /// # fn example(balancer: &Balancer) -> Result<(), llb::balancer::BalancerError> {
 /// let BalancerStatus { slots, least_slot, connections, .. } = balancer.status()?;
 /// println!("{connections} connections, {least_slot:?} would be the next");
-/// for SlotStatus { slot, chosen, cost_us, .. } in slots {
+/// for MemberStatus { slot, chosen, cost_us, .. } in slots {
 ///     println!("slot {slot}: {chosen}, and {cost_us} us for one more");
 /// }
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BalancerStatus {
     /// The slots that have a worker.
-    pub slots: Vec<SlotStatus>,
+    pub slots: Vec<MemberStatus>,
     /// The slot of the published least-latency worker.
     pub least_slot: Option<u32>,
     /// Connections that came to the selector.
@@ -35,7 +36,8 @@ pub struct BalancerStatus {
 
 /// The worker of one slot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SlotStatus {
+#[non_exhaustive]
+pub struct MemberStatus {
     /// The slot.
     pub slot: u32,
     /// The addresses that it listens on.
@@ -64,7 +66,7 @@ impl Balancer {
     /// # Errors
     /// [`BalancerError::Kernel`] if the counters cannot be read.
     pub fn status(&self) -> Result<BalancerStatus, BalancerError> {
-        let counters = self.updater.steering().counters()?;
+        let counters = self.updater.steering().counters().map_err(BalancerError::kernel)?;
         let slot_of = |seat: Seat| self.registry.holders().find(|(held, _)| *held == seat);
         Ok(BalancerStatus {
             slots: self.workers.iter().map(|(slot, worker)| self.slot_status(*slot, worker)).collect(),
@@ -74,11 +76,11 @@ impl Balancer {
         })
     }
 
-    fn slot_status(&self, slot: u32, worker: &Worker) -> SlotStatus {
+    fn slot_status(&self, slot: u32, worker: &Worker) -> MemberStatus {
         let seats = self.seats_of(worker.id);
         let sockets = worker.cookies.iter().filter_map(|cookie| self.registry.socket(*cookie));
         let counted = self.updater.counted(worker.id, &seats);
-        SlotStatus {
+        MemberStatus {
             slot,
             addresses: sockets.map(|socket| socket.address.to_string()).collect(),
             chosen: counted.chosen,

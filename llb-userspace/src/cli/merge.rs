@@ -4,12 +4,13 @@
 
 use std::{
     error::Error,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
+    slice,
 };
 
 use clap::{
-    ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser,
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser,
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
@@ -115,9 +116,7 @@ fn arguments(file: &File, setting: &Setting) -> Result<Vec<OsString>, FileError>
             _ => Err(file.wrong(setting, "give the command as a list, as command = [\"node\", \"server.js\"]")),
         };
     }
-    let Some(arg) = run.get_arguments().find(|arg| arg.get_long() == Some(key) && is_for_files(key)) else {
-        return Err(file.wrong(setting, unknown(key)));
-    };
+    let Some(arg) = option_of(&run, key) else { return Err(file.wrong(setting, unknown(key))) };
     let takes_value = arg.get_action().takes_values();
     let words: Vec<OsString> = match value {
         Value::Flag(flag) if !takes_value => flag.then(|| format!("--{key}").into()).into_iter().collect(),
@@ -129,11 +128,33 @@ fn arguments(file: &File, setting: &Setting) -> Result<Vec<OsString>, FileError>
         Value::List(_) => return Err(file.wrong(setting, format!("{key} takes one value, and no list"))),
         Value::Flag(_) => return Err(file.wrong(setting, format!("{key} takes a value, and not true or false"))),
     };
+    check(key, &words).map_err(|trouble| file.wrong(setting, trouble))?;
+    Ok(words)
+}
+
+/// What to write on a command line for an option of a program's own, or why there is no such thing.
+pub(super) fn argument(key: &str, value: &OsStr) -> Result<OsString, String> {
+    option_of(&run(), key).ok_or_else(|| unknown(key))?;
+    let mut word = OsString::from(format!("--{key}="));
+    word.push(value);
+    check(key, slice::from_ref(&word))?;
+    Ok(word)
+}
+
+/// Whether an option may be given more than once.
+pub(super) fn is_repeatable(key: &str) -> bool {
+    option_of(&run(), key).is_some_and(|arg| matches!(arg.get_action(), ArgAction::Append))
+}
+
+fn option_of<'a>(run: &'a Command, key: &str) -> Option<&'a Arg> {
+    run.get_arguments().find(|arg| arg.get_long() == Some(key) && is_for_files(key))
+}
+
+/// Whether these words are understood; if not, why.
+fn check(key: &str, words: &[OsString]) -> Result<(), String> {
     let line = ["llb", "run"].map(OsString::from).into_iter().chain(words.iter().cloned());
-    match Cli::command().try_get_matches_from(line.chain(["--", "true"].map(OsString::from))) {
-        Ok(_) => Ok(words),
-        Err(error) => Err(file.wrong(setting, refused(key, &error))),
-    }
+    let understood = Cli::command().try_get_matches_from(line.chain(["--", "true"].map(OsString::from)));
+    understood.map(drop).map_err(|error| refused(key, &error))
 }
 
 fn run() -> Command {

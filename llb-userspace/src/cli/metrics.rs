@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(super) fn run(args: &MetricsArgs) -> anyhow::Result<ExitCode> {
-    let status = |name: &str| Client { runtime_dir: &args.runtime_dir, name }.status();
+    let status = |name: &str| Client::new(&args.runtime_dir, name).status();
     let fleets: Vec<Status> = if args.fleets.is_empty() {
         let known = control::names(&args.runtime_dir)?;
         known.iter().filter_map(|name| told(status(name))).collect()

@@ -6,10 +6,10 @@ mod curl;
 mod doctor;
 mod events;
 mod exit;
-mod file;
 mod guard;
 mod merge;
 mod metrics;
+mod options;
 mod output;
 mod process;
 mod run;
@@ -24,6 +24,7 @@ use std::{process::ExitCode, time::Duration};
 use args::{Cli, Command};
 use clap::CommandFactory;
 use merge::{MergeError, Merged, at_its_line, merge};
+pub(crate) use options::{Options, OptionsError};
 
 use crate::{
     config::Config,

@@ -11,7 +11,7 @@ pub(super) fn run(args: TopArgs) -> anyhow::Result<ExitCode> {
     if !once {
         return top::live(runtime_dir, name);
     }
-    output::write(&top::frame(&control::Client { runtime_dir: &runtime_dir, name: &name })?)?;
+    output::write(&top::frame(&control::Client::new(runtime_dir, name))?)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,6 @@
 //! take, the command line defines; here is what was written, and where.
 
 use std::{
-    error::Error,
     fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
@@ -13,10 +12,9 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-/// Why a configuration file cannot be used. An example is at [`Config::read`](super::Config::read).
+/// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FileError {
+pub(crate) enum FileError {
     /// It cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
     Read {
@@ -37,15 +35,6 @@ pub enum FileError {
         message: String,
         /// The line itself.
         quote: String,
-    },
-    /// All of it together is no fleet.
-    #[error("cannot run a fleet as the configuration file {} says", path.display())]
-    Whole {
-        /// The file.
-        path: PathBuf,
-        /// Why; mostly there is no `command`.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
     },
 }
 

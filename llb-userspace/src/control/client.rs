@@ -26,10 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Why a master could not be asked.
 ///
 /// ```
-/// use std::path::Path;
 /// use llb::control::{Client, ControlError};
 ///
-/// let nobody = Client { runtime_dir: Path::new("/no/such/directory"), name: "web" };
+/// let nobody = Client::new("/no/such/directory", "web");
 /// let error = nobody.status().unwrap_err();
 /// assert_eq!(error.to_string(), "no llb named web runs here (/no/such/directory/web/control)");
 /// assert!(matches!(error, ControlError::NotRunning { .. }));
@@ -84,15 +83,18 @@ pub enum ControlError {
 }
 
 /// Which fleet to ask. Examples are [there](super).
-#[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
-    /// Where fleets have their control sockets.
-    pub runtime_dir: &'a Path,
-    /// Its name.
-    pub name: &'a str,
+#[derive(Clone, Debug)]
+pub struct Client {
+    runtime_dir: PathBuf,
+    pub(crate) name: String,
 }
 
-impl<'a> Client<'a> {
+impl Client {
+    /// The fleet of this name, of those that have their control sockets in `runtime_dir`: mostly `/run/llb`.
+    pub fn new(runtime_dir: impl Into<PathBuf>, name: impl Into<String>) -> Self {
+        Client { runtime_dir: runtime_dir.into(), name: name.into() }
+    }
+
     /// The fleet as it is.
     ///
     /// # Errors
@@ -107,9 +109,9 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     /// [`ControlError`], here and from the iterator.
-    pub fn events(&self, follow: bool) -> Result<Events<'a>, ControlError> {
+    pub fn events(&self, follow: bool) -> Result<Events, ControlError> {
         let answer = self.ask(Request::Events { follow }, if follow { None } else { Some(PATIENCE) })?;
-        Ok(Events { fleet: *self, answer })
+        Ok(Events { fleet: self.clone(), answer })
     }
 
     /// Has a verb carried out, and waits until that is over, however long it takes. Not for what has methods of its own here.
@@ -121,7 +123,7 @@ impl<'a> Client<'a> {
         let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
         match outcome {
             Outcome::Failed(Failed { error, failure: None }) => {
-                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+                Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
             outcome => Ok(outcome),
         }
@@ -162,10 +164,10 @@ impl<'a> Client<'a> {
             (Some(Outcome::Done(_)), Some(descriptor)) => Ok(Ok(Connected { stream: descriptor.into(), control })),
             (Some(Outcome::Failed(failed @ Failed { failure: Some(_), .. })), _) => Ok(Err(failed)),
             (Some(Outcome::Failed(Failed { error, .. })), _) => {
-                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+                Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
             (Some(Outcome::Done(done)), None) => {
-                Err(ControlError::NotUnderstood { name: self.name.into(), says: format!("{done:?}") })
+                Err(ControlError::NotUnderstood { name: self.name.clone(), says: format!("{done:?}") })
             }
         }
     }
@@ -187,20 +189,20 @@ impl<'a> Client<'a> {
             Answer::Seen(seen) => Ok(Ok(*seen)),
             Answer::Failed(failed @ Failed { failure: Some(_), .. }) => Ok(Err(failed)),
             Answer::Failed(Failed { error, .. }) => {
-                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+                Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
         }
     }
 
     fn socket(&self) -> PathBuf {
-        self.runtime_dir.join(self.name).join(SOCKET)
+        self.runtime_dir.join(&self.name).join(SOCKET)
     }
 
     /// Sends a request. Nobody waits longer than `patience` for each line of the answer.
     fn ask(&self, request: Request, patience: Option<Duration>) -> Result<BufReader<UnixStream>, ControlError> {
         let path = self.socket();
         let stream = UnixStream::connect(&path);
-        let mut stream = stream.map_err(|source| ControlError::NotRunning { name: self.name.into(), path, source })?;
+        let mut stream = stream.map_err(|source| ControlError::NotRunning { name: self.name.clone(), path, source })?;
         let mut send = || -> io::Result<()> {
             stream.set_read_timeout(patience)?;
             stream.set_write_timeout(Some(PATIENCE))?;
@@ -213,11 +215,11 @@ impl<'a> Client<'a> {
     }
 
     fn ended(&self) -> ControlError {
-        ControlError::Ended { name: self.name.into() }
+        ControlError::Ended { name: self.name.clone() }
     }
 
     fn no_answer(&self, source: io::Error) -> ControlError {
-        ControlError::NoAnswer { name: self.name.into(), source }
+        ControlError::NoAnswer { name: self.name.clone(), source }
     }
 
     /// The next line; none if there is no more.
@@ -228,7 +230,7 @@ impl<'a> Client<'a> {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
             Err(source) => Err(self.no_answer(source)),
             Ok(_) => serde_json::from_str(&line).map(Some).map_err(|_| ControlError::NotUnderstood {
-                name: self.name.into(),
+                name: self.name.clone(),
                 says: serde_json::from_str::<Failed>(&line).map_or(line, |failed| failed.error),
             }),
         }
@@ -286,12 +288,12 @@ fn master_of(stream: &UnixStream) -> Option<i32> {
 
 /// Events as they are told. An example is [there](super).
 #[derive(Debug)]
-pub struct Events<'a> {
-    fleet: Client<'a>,
+pub struct Events {
+    fleet: Client,
     answer: BufReader<UnixStream>,
 }
 
-impl Iterator for Events<'_> {
+impl Iterator for Events {
     type Item = Result<Told, ControlError>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -8,11 +8,10 @@
 //! blocks; an asynchronous program calls it on a thread of its own.
 //!
 //! ```no_run
-//! use std::path::Path;
 //! use llb::control::{Client, ControlError, FailureKind, Missed, Reload, Told};
 //!
 //! fn deploy() -> Result<(), ControlError> {
-//!     let fleet = Client { runtime_dir: Path::new("/run/llb"), name: "web" };
+//!     let fleet = Client::new("/run/llb", "web");
 //!     let before = fleet.status()?;
 //!     println!("{} workers of generation {}", before.workers.len(), before.generation);
 //!
@@ -165,6 +164,7 @@ impl Failed {
 /// How a verb failed. [Above](self) it is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum FailureKind {
     /// Nothing was done.
     Refused,

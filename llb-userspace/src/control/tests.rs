@@ -235,7 +235,7 @@ fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Res
         (&stream).write_all(b"{\"ok\":true}\n").unwrap();
         at_the_end(&path, listener);
     });
-    let outcome = Client { runtime_dir: directory.path(), name: "web" }.end();
+    let outcome = Client::new(directory.path(), "web").end();
     master.join().unwrap();
     outcome
 }

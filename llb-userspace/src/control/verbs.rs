@@ -45,7 +45,7 @@ impl Reload {
     }
 }
 
-impl Client<'_> {
+impl Client {
     /// Replaces all workers by new ones of the same command, and waits until the new ones serve and the old ones have exited,
     /// however long that takes. Returns the generation that serves.
     ///
@@ -98,16 +98,16 @@ impl Client<'_> {
         match outcome {
             Outcome::Done(done) => Ok(done),
             Outcome::Failed(Failed { error, failure: Some(failure) }) => {
-                Err(ControlError::Failed { name: self.name.into(), failure, error })
+                Err(ControlError::Failed { name: self.name.clone(), failure, error })
             }
             Outcome::Failed(Failed { error, failure: None }) => {
-                Err(ControlError::NotUnderstood { name: self.name.into(), says: error })
+                Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
         }
     }
 
     fn not_understood(&self, done: &Done) -> ControlError {
-        ControlError::NotUnderstood { name: self.name.into(), says: format!("{done:?}") }
+        ControlError::NotUnderstood { name: self.name.clone(), says: format!("{done:?}") }
     }
 }
 

@@ -21,9 +21,9 @@ impl Engine {
             changes |= !matches!(effect, Effect::Note(_) | Effect::CloseIdle { .. });
             match effect {
                 Effect::Note(note) => self.enter(note),
-                Effect::Spawn { id, slot, generation, capture } => {
+                Effect::Spawn(worker) => {
                     // One that could not be started has ended, and its slot's life goes on.
-                    is_reconciled &= self.processes.spawn(&mut self.core, id, slot, generation, capture, now);
+                    is_reconciled &= self.processes.spawn(&mut self.core, worker, now);
                 }
                 Effect::Watch { id, cookie } => self.processes.watch(&mut self.core, id, cookie),
                 Effect::Check(id) => self.processes.check(&mut self.core, id),
@@ -82,7 +82,7 @@ impl Engine {
         self.failure = self.failure.take().or(error);
     }
 
-    /// Enters what has come to pass among the events, with the pid of whom it is about.
+    /// Enters what has come to pass among the events, with the pid of its worker.
     fn enter(&mut self, note: Note) {
         // One that has exited may have been reaped since.
         let record = note.slot.and_then(|slot| self.processes.exit_records.get(&slot));

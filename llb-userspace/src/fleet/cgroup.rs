@@ -2,35 +2,34 @@
 //!
 //! The kernel programs are attached to the fleet's cgroup and so see every worker; they tell workers apart by the
 //! ids of their cgroups. No controller is enabled but for limits that are asked for: the cgroups are there to know who
-//! belongs to whom.
+//! belongs to which worker.
 
 mod error;
+mod leftover;
 mod resources;
 mod tree;
+mod worker;
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
-    thread,
-    time::Duration,
 };
 
-use nix::{sys::signal::Signal, unistd::Pid};
+use nix::unistd::Pid;
 
-pub use self::error::CgroupError;
+use self::leftover::lock_of_the_dead;
 pub(crate) use self::resources::ran_out_of_memory;
-use super::lock::LAST_CHILD;
+pub use self::{
+    error::CgroupError,
+    leftover::{clear_leftover, end_leftover},
+    worker::WorkerCgroup,
+};
 use crate::{
     config::{Name, Resources},
     model::{Generation, Slot},
-    sys::{
-        clock,
-        freeze::Freezer,
-        mounts::{self, MountsError, OwnCgroup},
-        pidfd::PidFd,
-    },
+    sys::mounts::{self, MountsError, OwnCgroup},
 };
 
 /// The cgroup of a fleet. When it is dropped, what is still in it is killed and waited for, and it is removed.
@@ -42,13 +41,6 @@ pub struct FleetCgroup {
     made: u64,
     /// Held while the master lives.
     _lock: File,
-}
-
-/// The cgroup of one worker. Removed when dropped, if no process is left in it.
-#[derive(Debug)]
-pub struct WorkerCgroup {
-    path: PathBuf,
-    id: u64,
 }
 
 /// A cgroup of this name is the master's own: its fleet is beside it. The kernel keeps limits only below cgroups in which no
@@ -91,61 +83,6 @@ fn above_master(own: OwnCgroup) -> OwnCgroup {
             OwnCgroup { path: above.to_owned(), level: own.level.and_then(|level| level.checked_sub(1)) }
         }
         _ => own,
-    }
-}
-
-/// Kills all that is in the cgroup `path`, which a crashed master has left behind, and removes it. Returns how many
-/// processes there were: 0 also if there was no such cgroup. Blocks until they are dead, some milliseconds as a rule.
-///
-/// The caller makes sure that no master of this fleet runs.
-///
-/// # Errors
-/// `CgroupError::Undead` if a process does not die, otherwise if the kernel refuses.
-pub fn clear_leftover(path: &Path) -> Result<usize, CgroupError> {
-    let Some(_lock) = lock_leftover(path)? else { return Ok(0) };
-    let left = tree::processes(path)?;
-    clear(path)?;
-    Ok(left.len())
-}
-
-/// Ends all that is in the cgroup `path`, whose master has died: `signal`, and after `patience` SIGKILL. Then removes it.
-/// Blocks until that is done. Returns how many processes there were.
-///
-/// # Errors
-/// As [`clear_leftover`].
-pub fn end_leftover(path: &Path, signal: Signal, patience: Duration) -> Result<usize, CgroupError> {
-    let Some(_lock) = lock_leftover(path)? else { return Ok(0) };
-    let left = tree::processes(path)?;
-    // A stopped process must run to end in order.
-    tree::signal(path, &[signal, Signal::SIGCONT], |_| true)?;
-    tree::wait_until_empty_or(path, clock::now().after(patience))?;
-    clear(path)?;
-    Ok(left.len())
-}
-
-fn clear(path: &Path) -> Result<(), CgroupError> {
-    tree::kill(path)?;
-    tree::wait_until_empty(path)?;
-    tree::remove(path)
-}
-
-/// Locks the cgroup that a dead master has left at `path`; `None` if there is none. A living master holds the lock, also
-/// one whose runtime directory is another than ours.
-fn lock_leftover(path: &Path) -> Result<Option<File>, CgroupError> {
-    match lock_of_the_dead(path) {
-        Err(CgroupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        locked => locked.map(Some),
-    }
-}
-
-/// Locks what a dead master has left. A child that it was just about to start holds the lock for a moment longer.
-fn lock_of_the_dead(path: &Path) -> Result<File, CgroupError> {
-    let deadline = clock::now().after(LAST_CHILD);
-    loop {
-        match lock(path) {
-            Err(CgroupError::Alive { .. }) if clock::now() < deadline => thread::sleep(Duration::from_millis(5)),
-            locked => return locked,
-        }
     }
 }
 
@@ -282,113 +219,6 @@ pub fn is_populated(path: &Path) -> Result<bool, CgroupError> {
     tree::is_populated(path)
 }
 
-impl WorkerCgroup {
-    /// Its directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whose it is, by its name, which [`FleetCgroup::worker`] has made; nothing if somebody else has.
-    #[must_use]
-    pub fn owner(&self) -> Option<(Slot, Generation)> {
-        self.parts().map(|(slot, generation, _)| (slot, generation))
-    }
-
-    fn parts(&self) -> Option<(Slot, Generation, u64)> {
-        let mut parts = self.path.file_name()?.to_str()?.strip_prefix('w')?.splitn(3, '.');
-        let slot = parts.next()?.parse().ok()?;
-        let generation = parts.next()?.strip_prefix('g')?.parse().ok()?;
-        Some((Slot(slot), Generation(generation), parts.next()?.parse().ok()?))
-    }
-
-    /// Kills what is in it, waits until that is dead, and removes it.
-    ///
-    /// # Errors
-    /// `CgroupError::Undead` if a process does not die, otherwise if the kernel refuses.
-    pub fn clear(self) -> Result<(), CgroupError> {
-        tree::kill(&self.path)?;
-        tree::wait_until_empty(&self.path)?;
-        tree::remove(&self.path)
-    }
-
-    /// Its id, as the kernel's `bpf_get_current_cgroup_id` returns it: the inode number of its directory.
-    #[must_use]
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The worker's processes, also those in cgroups that it has made itself.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn processes(&self) -> Result<Vec<Pid>, CgroupError> {
-        tree::processes(&self.path)
-    }
-
-    /// Its processes by names that no other process can have, however fast their numbers are used again.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn members(&self) -> Result<Vec<(Pid, PidFd)>, CgroupError> {
-        // One that has ended is none.
-        let opened = self.processes()?.into_iter().filter_map(|pid| Some((pid, PidFd::open(pid).ok()?)));
-        let opened: Vec<_> = opened.collect();
-        let still = self.processes()?;
-        Ok(opened.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
-    }
-
-    /// Whether a process of the worker runs.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn is_populated(&self) -> Result<bool, CgroupError> {
-        tree::is_populated(&self.path)
-    }
-
-    /// What holds all its processes still for a moment.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn freezer(&self) -> Result<Freezer, CgroupError> {
-        let failed = |source| CgroupError::Io { action: "open the freezer of", path: self.path.clone(), source };
-        Freezer::open(&self.path).map_err(failed)
-    }
-
-    /// Opens the door: who writes `0` to this file is in the cgroup.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
-        entrance(&self.path)
-    }
-
-    /// Kills every process of the worker at once. Returns before they are dead.
-    ///
-    /// # Errors
-    /// If the kernel refuses.
-    pub fn kill(&self) -> Result<(), CgroupError> {
-        tree::kill(&self.path)
-    }
-
-    /// Sends each of its processes that `is_meant` these signals, one after the other. Returns how many there were. None is
-    /// sent to a process outside, also if the kernel gives a process's number to another one meanwhile.
-    ///
-    /// # Errors
-    /// If its processes cannot be listed.
-    pub fn signal(&self, signals: &[Signal], is_meant: impl Fn(Pid) -> bool) -> Result<usize, CgroupError> {
-        tree::signal(&self.path, signals, is_meant)
-    }
-
-    /// Removes it and whatever cgroups are in it.
-    ///
-    /// # Errors
-    /// `EBUSY` if a process is in it.
-    pub fn remove(self) -> Result<(), CgroupError> {
-        tree::remove(&self.path)
-    }
-}
-
 impl Drop for FleetCgroup {
     fn drop(&mut self) {
         // Workers that are gone may have left children that are only just dying. What resists is cleared by the next
@@ -399,13 +229,6 @@ impl Drop for FleetCgroup {
         if let Err(error) = cleared {
             tracing::error!(%error, "cannot remove the fleet's cgroup");
         }
-    }
-}
-
-impl Drop for WorkerCgroup {
-    fn drop(&mut self) {
-        // Fails while a process is in it: then the fleet's cgroup takes it along.
-        let _ = tree::remove(&self.path);
     }
 }
 

@@ -5,20 +5,24 @@ use std::time::Duration;
 use super::note::Note;
 use crate::model::{Address, Generation, Seat, Slot, WorkerId};
 
+/// A worker to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewWorker {
+    /// Its id.
+    pub id: WorkerId,
+    /// The slot to fill.
+    pub slot: Slot,
+    /// Its generation.
+    pub generation: Generation,
+    /// Whether its output is to go through llb.
+    pub capture: bool,
+}
+
 /// Something to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Start a worker, with its output through llb if `capture`.
-    Spawn {
-        /// Its id.
-        id: WorkerId,
-        /// The slot to fill.
-        slot: Slot,
-        /// Its generation.
-        generation: Generation,
-        /// Whether its output is to go through llb.
-        capture: bool,
-    },
+    /// Start a worker.
+    Spawn(NewWorker),
     /// See when the worker accepts connections at a listener, and say so.
     Watch {
         /// The worker.

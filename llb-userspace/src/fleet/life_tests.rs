@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::fleet::command::Command;
+use crate::fleet::{command::Command, effect::NewWorker};
 use crate::model::Address;
 
 #[path = "life_adopted_tests.rs"]
@@ -64,7 +64,7 @@ fn tick(lives: &mut Told, now: Instant, drained: impl Fn(Seat) -> bool) -> Vec<E
 }
 
 fn spawned(effects: &[Effect]) -> Vec<WorkerId> {
-    let id = |effect: &Effect| if let Effect::Spawn { id, .. } = effect { Some(*id) } else { None };
+    let id = |effect: &Effect| if let Effect::Spawn(NewWorker { id, .. }) = effect { Some(*id) } else { None };
     effects.iter().filter_map(id).collect()
 }
 
@@ -184,7 +184,7 @@ fn a_death_is_made_good_in_the_same_slot_and_at_most_once_a_second() {
     let effects = tick(&mut lives, at(1000), undrained);
     assert_eq!(
         effects,
-        [Effect::Spawn { id: THIRD, slot: Slot(1), generation: Generation(1), capture: false }],
+        [Effect::Spawn(NewWorker { id: THIRD, slot: Slot(1), generation: Generation(1), capture: false })],
         "the fleet is up: its output is its own"
     );
     assert_eq!((lives.restarts(Slot(0)), lives.restarts(Slot(1))), (0, 1));
@@ -207,7 +207,7 @@ fn two_failures_in_each_slot_end_a_fleet_that_comes_up_and_the_second_is_capture
     lives.exited(FIRST, at(10));
     lives.exited(SECOND, at(10));
     let effects = tick(&mut lives, at(1000), undrained);
-    let again = |id, slot| Effect::Spawn { id, slot: Slot(slot), generation: Generation(1), capture: true };
+    let again = |id, slot| Effect::Spawn(NewWorker { id, slot: Slot(slot), generation: Generation(1), capture: true });
     assert_eq!(effects, [again(THIRD, 0), again(FOURTH, 1)]);
     assert_eq!(lives.exited(THIRD, at(1010)), [Effect::Reap(THIRD)]);
     let failure = Effect::Fail(Failure::Exited { id: FOURTH });
@@ -248,7 +248,7 @@ fn a_worker_that_hangs_up_before_its_exit_is_counted_and_captured_like_any_other
     lives.speaks(FIRST);
     assert_eq!(lives.hangs_up(FIRST, at(5000)), [], "not ready, it has nothing to hand over");
     let effects = lives.exited(FIRST, at(5000));
-    let again = Effect::Spawn { id: SECOND, slot: Slot(0), generation: Generation(1), capture: true };
+    let again = Effect::Spawn(NewWorker { id: SECOND, slot: Slot(0), generation: Generation(1), capture: true });
     assert_eq!(effects, [Effect::Reap(FIRST), again]);
     lives.speaks(SECOND);
     lives.hangs_up(SECOND, at(5010));

@@ -271,7 +271,7 @@ impl World {
     pub(super) fn obey(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Spawn { id, slot, .. } => {
+                Effect::Spawn(NewWorker { id, slot, .. }) => {
                     assert!(!self.stopped && self.failures == 0, "{id} is spawned while the fleet ends");
                     assert!(self.alive.insert(id) && !self.reaped.contains(&id), "{id} has lived before");
                     let last = self.last_spawn.insert(slot, self.now);

@@ -3,14 +3,7 @@
 use crate::model::{Generation, Slot, WorkerId};
 
 /// What it is that has come to pass; the names are those of the event stream.
-///
-/// ```
-/// use llb::observe::event::Kind;
-///
-/// assert_eq!(Kind::RolledBack.name(), "rolled_back");
-/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum Kind {
     /// A worker's process has been started.
     Spawned,

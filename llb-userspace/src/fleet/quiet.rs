@@ -73,7 +73,7 @@ pub struct Keepers {
 }
 
 impl Keepers {
-    /// Whom to look at, of those that are quiet; in turn. One that is so no longer stands still no longer.
+    /// Which of the quiet workers to look at, in turn. One that is not quiet any more does not stand still any more.
     pub fn due(&mut self, quiet: &[Quiet], now: Instant) -> Vec<Quiet> {
         let is_quiet = |quiet: &&Quiet| now >= quiet.progress_at.after(QUIET_FOR);
         let mut candidates: Vec<Quiet> =

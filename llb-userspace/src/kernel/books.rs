@@ -54,10 +54,10 @@ pub type Latencies = [u64; BUCKETS];
 ///
 /// /// Has the kernel take seat 0 for ten times as fast as seat 1, by reports.
 /// fn publish(books: &Books, now: Instant) {
-///     let mut cost_ns = [0; llb::common::abi::MAX_SEATS];
+///     let mut cost_ns = [0; llb_common::abi::MAX_SEATS];
 ///     (cost_ns[0], cost_ns[1]) = (1_000_000, 10_000_000);
-///     let idle = llb::common::set::of([0, 1].into_iter());
-///     let near = llb::common::set::of([0].into_iter());
+///     let idle = llb_common::set::of([0, 1].into_iter());
+///     let near = llb_common::set::of([0].into_iter());
 ///     books.publish(Policy::LeastLatency, &Publication { least: Some(Seat(0)), near, cost_ns: &cost_ns }, now);
 ///     books.rest(&idle);
 /// }

@@ -11,7 +11,7 @@ use llb_common::{abi::Endpoint, names};
 use super::{
     KernelError, Options,
     error::map_error,
-    load::{load_program, object},
+    object::{load_program, object},
     value::Value,
 };
 

@@ -127,7 +127,7 @@ impl Steering {
         self.flows.say(QUIC_LB_WORD, whether.into());
     }
 
-    /// Says whom an id names: by the number of each worker that lives, a seat.
+    /// Says which worker an id names: by the number of each worker that lives, a seat.
     pub(crate) fn number_workers(&self, workers: impl IntoIterator<Item = (u32, Seat)>) {
         for (index, word) in (WORKER_WORD..).zip(packed(workers)) {
             self.flows.say(index, word);

@@ -4,7 +4,7 @@
 //! their cgroup is removed, a group's selector until its last listener is closed, and the maps as long as a program uses
 //! them. [`Pins`] lead the next master to them.
 //!
-//! This is what [`crate::balancer`] and [`crate::engine`] are made of. To load programs takes `CAP_BPF`, `CAP_NET_ADMIN` and
+//! This is what [`crate::balancer`] and `engine` are made of. To load programs takes `CAP_BPF`, `CAP_NET_ADMIN` and
 //! `CAP_PERFMON`. All times are ns of `CLOCK_MONOTONIC` ([`crate::now`]).
 //!
 //! # Listeners of this process
@@ -15,13 +15,13 @@
 //! ```no_run
 //! use std::{fs::File, thread::sleep, time::Duration};
 //! use llb::{
-//!     common::{histogram::quantile, select::in_flight},
 //!     config::{Policy, Tracking},
 //!     kernel::{AttachedBooks, Latencies, Member, Options, Outcome, Stage, Steering},
 //!     now,
 //!     registry::Registry,
 //!     updater::Updater,
 //! };
+//! use llb_common::{histogram::quantile, select::in_flight};
 //!
 //! # fn stop() -> bool { true }
 //! # fn copy_of(cookie: u64) -> std::io::Result<std::os::fd::OwnedFd> { unimplemented!() }
@@ -93,12 +93,14 @@ mod error;
 mod events;
 mod flows;
 mod groups;
+mod limit;
 mod lines;
-mod load;
 mod loader;
+mod object;
 mod pins;
 mod probe;
 mod reach;
+mod steering;
 mod sticky;
 mod value;
 mod why;
@@ -111,11 +113,13 @@ pub(crate) use connections::Connections;
 pub use error::KernelError;
 pub use events::{Event, EventKind, Events};
 pub(crate) use flows::Census;
+pub use limit::Limit;
 pub use llb_common::outcome::{Outcome, Stage};
-pub use load::{Limit, Options, Steering};
+pub use object::Options;
 pub use pins::{Pins, PinsError};
 pub(crate) use probe::{Probe, probe, programs};
 pub(crate) use reach::{Joined, Reaches};
+pub use steering::Steering;
 pub(crate) use sticky::Resident;
 pub use sticky::Sticky;
 pub(crate) use why::Choices;

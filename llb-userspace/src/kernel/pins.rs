@@ -22,7 +22,8 @@ use nix::unistd::geteuid;
 use super::{
     KernelError,
     error::map_error,
-    load::{Logger, MAPS, Maps},
+    object::{MAPS, Maps},
+    steering::Logger,
 };
 use crate::sys::bpffs;
 

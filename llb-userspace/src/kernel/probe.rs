@@ -2,7 +2,7 @@
 
 use super::{
     KernelError, Options,
-    load::{PROGRAMS, load_program, object},
+    object::{PROGRAMS, load_program, object},
 };
 
 /// What the kernel says to each program.

@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::fleet::Kind;
-
 /// In the log, the code of what is said to people: its words may change.
 pub(crate) const LOG: &str = "log";
 
@@ -13,12 +11,12 @@ pub(crate) const FATAL: &str = "fatal";
 /// One event, as a line of `llb events --json` has it.
 ///
 /// ```
-/// use llb::observe::event::{Event, Kind};
+/// use llb::observe::event::Event;
 ///
 /// let line = r#"{"seq":7,"at_ms":1000000000123,"event":"exited","slot":3,"pid":4121,"generation":2,
 ///     "cause":"was killed by SIGKILL"}"#;
 /// let event: Event = serde_json::from_str(line)?;
-/// assert_eq!((event.event.as_str(), event.slot), (Kind::Exited.name(), Some(3)));
+/// assert_eq!((event.event.as_str(), event.slot), ("exited", Some(3)));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +26,7 @@ pub struct Event {
     pub seq: u64,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
-    /// What: a [`Kind::name`]. Later versions may have more of them.
+    /// What: one of the codes in `docs/events.md`. Later versions may have more of them.
     pub event: String,
     /// In which slot; none if it is about the fleet.
     pub slot: Option<u32>,

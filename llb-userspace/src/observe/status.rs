@@ -1,11 +1,10 @@
 //! A fleet as `llb status --json` shows it. Fields are only ever added.
 //!
 //! ```no_run
-//! use std::path::Path;
 //! use llb::{control::Client, observe::status::{GroupStatus, LatencyStatus, PendingStatus, SlotStatus, SlotTotals, FlowStatus, Status, StickyStatus, UdpStatus, WorkerStatus}};
 //!
 //! # fn main() -> Result<(), llb::control::ControlError> {
-//! let status: Status = Client { runtime_dir: Path::new("/run/llb"), name: "web" }.status()?;
+//! let status: Status = Client::new("/run/llb", "web").status()?;
 //! if let Some(LatencyStatus { p50, p99, .. }) = status.latency_us {
 //!     println!("{} connections, answered within {p50} µs, one of a hundred over {p99} µs", status.connections);
 //! }

@@ -20,11 +20,11 @@ use crate::control::{Client, ControlError};
 const WIDTH: u16 = 132;
 
 /// What the live view shows after the second look.
-pub(crate) fn frame(fleet: &Client<'_>) -> Result<String, ControlError> {
-    let mut view = View::new(fleet.name.to_owned());
+pub(crate) fn frame(fleet: &Client) -> Result<String, ControlError> {
+    let mut view = View::new(fleet.name.clone());
     let mut look = || -> Result<(), ControlError> {
         let looked = Box::new(Ok(fleet.status()?));
-        view.update(Message::Looked { fleet: fleet.name.to_owned(), looked });
+        view.update(Message::Looked { fleet: fleet.name.clone(), looked });
         Ok(())
     };
     look()?;
@@ -32,7 +32,7 @@ pub(crate) fn frame(fleet: &Client<'_>) -> Result<String, ControlError> {
     thread::sleep(LOOK_EVERY);
     look()?;
     for told in fleet.events(false)? {
-        view.update(Message::Told { fleet: fleet.name.to_owned(), told: told? });
+        view.update(Message::Told { fleet: fleet.name.clone(), told: told? });
     }
     let theme = Theme { is_colored: false, ..Theme::of(|name| env::var_os(name)) };
     Ok(text(&draw::frame(&view, theme, width())))

@@ -59,7 +59,7 @@ pub(super) fn signals(set: &SigSet, to: &Sender<Input>) {
 /// Asks a fleet every second, and which fleets there are; `others` says when it is to be another one.
 pub(super) fn looks(runtime_dir: &Path, mut name: String, others: &Receiver<String>, to: &Sender<Input>) {
     loop {
-        let looked = Client { runtime_dir, name: &name }.status().map_err(|error| error.to_string());
+        let looked = Client::new(runtime_dir, &name).status().map_err(|error| error.to_string());
         let looked = Message::Looked { fleet: name.clone(), looked: Box::new(looked) };
         let fleets = Message::Fleets(control::names(runtime_dir).unwrap_or_default());
         if to.send(fleets.into()).and_then(|()| to.send(looked.into())).is_err() {
@@ -78,7 +78,7 @@ pub(super) fn looks(runtime_dir: &Path, mut name: String, others: &Receiver<Stri
 pub(super) fn events(runtime_dir: &Path, name: &str, to: &Sender<Input>) {
     loop {
         // Why there are none, the looks tell.
-        let events = Client { runtime_dir, name }.events(true).into_iter().flatten();
+        let events = Client::new(runtime_dir, name).events(true).into_iter().flatten();
         for told in events.map_while(Result::ok) {
             if to.send(Message::Told { fleet: name.to_owned(), told }.into()).is_err() {
                 return;
@@ -90,7 +90,7 @@ pub(super) fn events(runtime_dir: &Path, name: &str, to: &Sender<Input>) {
 
 /// Has a command carried out, however long that takes.
 pub(super) fn command(runtime_dir: &PathBuf, name: &str, verb: Request, to: &Sender<Input>) {
-    let said = match (Client { runtime_dir, name }).command(verb) {
+    let said = match Client::new(runtime_dir, name).command(verb) {
         Ok(Outcome::Done(done)) => done_text(&done),
         Ok(Outcome::Failed(Failed { error, failure })) => {
             let how = match failure {

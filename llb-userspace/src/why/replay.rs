@@ -26,7 +26,7 @@ pub(super) enum Path {
 /// A choice that has been made again.
 #[derive(Debug)]
 pub(super) struct Replay {
-    /// Whom it takes.
+    /// The seat it takes.
     pub seat: Option<u32>,
     pub path: Path,
     weighed: SeatSet,

@@ -11,7 +11,7 @@ fn look(seat: u32, requests: u64, silent_ms: u64) -> Look {
     Look::of(seat, Load { requests, since, cost_ns: 5 * MS, ..Load::default() })
 }
 
-/// A choice of a group: whom it took, who is idle, and what is known of each.
+/// A choice of a group: the seat it took, the idle ones, and what is known of each.
 fn sample(policy: Policy, seat: u32, idle: &[u32], looks: &[Look]) -> Sample {
     let idle = set::of(idle.iter().copied());
     let mut sample = Sample {

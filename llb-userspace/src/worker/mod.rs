@@ -44,8 +44,10 @@ mod batch;
 mod channel;
 mod disconnect;
 mod error;
+mod line;
 mod listen;
 mod reporter;
+mod request;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "tower")]
@@ -54,4 +56,5 @@ pub mod tower;
 pub use disconnect::Disconnected;
 pub use error::Error;
 pub use listen::{bind, listen};
-pub use reporter::{Reporter, Request};
+pub use reporter::Reporter;
+pub use request::Request;

@@ -1,7 +1,7 @@
 //! The integration tests that the virtual machines run: those to which the kernel makes a difference.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -150,10 +150,12 @@ pub(super) fn build() -> Result<Built> {
     let mut cargo = Command::new(sh::cargo());
     cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
     cargo.args(["--features", "tests-as-root"]);
-    cargo.args(["--message-format", "json"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
     for suite in &SUITES {
         cargo.args(["--test", suite.target]);
     }
+    // It says what it does, and when it waits for another cargo that has locked the directory.
+    cargo.stderr(Stdio::inherit());
     let messages = sh::output(&mut cargo)?;
     let of =
         |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo has built no {kind} {name}"));

@@ -4,9 +4,10 @@ use std::{cell::Cell, io, path::PathBuf, rc::Rc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use llb::{
-    common::policy::Policy,
+    Up,
+    balancer::Policy,
     config::{Config, OnMasterExit},
-    engine::{self, Up},
+    internals::run_by,
 };
 use tokio::{
     runtime::Builder,
@@ -47,7 +48,7 @@ pub(crate) fn during<T>(
         // The load may have given up already.
         let announce = move |fleet: &Up| drop(up.send(fleet.clone()));
         let (measured, stop) = oneshot::channel::<()>();
-        let fleet = engine::run_by(config, policy, announce, async {
+        let fleet = run_by(config, policy, announce, async {
             // Dropped or sent, it is the end.
             let _ = stop.await;
         });

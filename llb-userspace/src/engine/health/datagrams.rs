@@ -174,7 +174,7 @@ impl Udp {
     }
 }
 
-/// Tells the kernel side whom a QUIC connection id names: one that drains as well, and nobody who is gone.
+/// Tells the kernel side which workers QUIC connection ids name: draining ones too, but none that is gone.
 fn number_workers(core: &Core) {
     let number = |worker: &Worker| Some((core.running.get(&worker.id)?.number?, worker.seats().next()?));
     let receivers = core.lives.workers().filter(|worker| !worker.udp.is_empty());

@@ -30,7 +30,7 @@ pub(in crate::engine) struct Health {
 }
 
 impl Health {
-    /// Before what is published: those to whom connections have moved.
+    /// Before costs are published: the workers to which connections have moved.
     pub(in crate::engine) fn begin_tick(&mut self, core: &mut Core) {
         self.waking.wake_targets(core);
     }

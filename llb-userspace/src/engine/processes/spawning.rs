@@ -10,43 +10,30 @@ use crate::{
         core::{Core, ExitRecord, Held, Running, reap},
         messages::Message,
     },
-    fleet::{Order, Output, State, spawn, spawn::keeps_descriptors},
+    fleet::{NewWorker, Order, Output, State, spawn, spawn::keeps_descriptors},
     kernel::KernelError,
-    model::{Generation, Instant, Seat, Slot, WorkerId},
+    model::{Instant, Seat, Slot, WorkerId},
     observe::stderr,
     sys::{child::Scheduling, clock, procfs},
 };
 
 impl Processes {
     /// Starts a worker; whether it could be.
-    pub(in crate::engine) fn spawn(
-        &mut self,
-        core: &mut Core,
-        id: WorkerId,
-        slot: Slot,
-        generation: Generation,
-        capture: bool,
-        now: Instant,
-    ) -> bool {
+    pub(in crate::engine) fn spawn(&mut self, core: &mut Core, new: NewWorker, now: Instant) -> bool {
+        let NewWorker { id, slot, .. } = new;
         // Another's failure, of a moment ago, may have ended the fleet.
         if !core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
             core.lives.exited(id, now);
             return false;
         }
-        let Err(error) = self.try_spawn(core, id, slot, generation, capture) else { return true };
+        let Err(error) = self.try_spawn(core, new) else { return true };
         self.unspawned.insert(id, (slot, error));
         core.lives.spawn_failed(id, now);
         false
     }
 
-    fn try_spawn(
-        &mut self,
-        core: &mut Core,
-        id: WorkerId,
-        slot: Slot,
-        generation: Generation,
-        capture: bool,
-    ) -> Result<(), RunError> {
+    fn try_spawn(&mut self, core: &mut Core, new: NewWorker) -> Result<(), RunError> {
+        let NewWorker { id, slot, generation, capture } = new;
         let cgroup = core.cgroup.worker(slot, generation, core.config.resources)?;
         core.updater.steering_mut().set_slot(cgroup.id(), slot)?;
         self.look_for_other_fleets(core)?;

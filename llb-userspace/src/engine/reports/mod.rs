@@ -26,7 +26,7 @@ pub(super) struct Reloads {
     pub rolled_back: u64,
 }
 
-/// What is told, and to whom.
+/// Who is told of what the fleet does.
 pub(super) struct Reports {
     pub started_at: Instant,
     pub journal: Journal,
@@ -84,8 +84,8 @@ impl Reports {
     /// The fleet serves.
     pub(super) fn announce(&mut self, core: &Core) {
         self.service.ready();
-        let addresses = core.updater.steering().groups().map(|(address, _)| address).collect();
-        let udp = core.updater.steering().flow_groups().map(|(address, _)| address).collect();
+        let addresses = core.updater.steering().groups().map(|(address, _)| address.canonical()).collect();
+        let udp = core.updater.steering().flow_groups().map(|(address, _)| address.canonical()).collect();
         if let Some(announce) = self.up.take() {
             let serving: BTreeSet<Slot> =
                 core.lives.workers().filter(|worker| core.serves(worker)).map(|worker| worker.slot).collect();

@@ -180,7 +180,7 @@ impl Lives {
         {
             self.terminate(id, cause, now);
         } else if sight.ends_itself && (sight.settled || now >= relaxed) {
-            // Its authors know best what it owes to whom. llb closes nothing as long as it is in time.
+            // Its authors know best what it owes to each client. llb closes nothing as long as it is in time.
             let relaxed = match self.rules.drain_idle {
                 _ if ending => now.after(GRACE).min(deadline),
                 Some(_) => relaxed,

@@ -2,7 +2,7 @@
 
 use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId};
 use crate::fleet::{
-    effect::Failure,
+    effect::{Failure, NewWorker},
     pace::{Interval, Life, Pace},
     restarts::{RestartCause, RestartCauses},
 };
@@ -139,7 +139,7 @@ impl Lives {
             self.next = WorkerId(id.0 + 1);
             let deadline = now.after(self.rules.ready_timeout);
             self.workers.insert(id, Worker::new(id, slot, generation, State::Starting { deadline }, now));
-            self.effects.push_back(Effect::Spawn { id, slot, generation, capture });
+            self.effects.push_back(Effect::Spawn(NewWorker { id, slot, generation, capture }));
             self.note_worker(Kind::Spawned, id, cause);
         }
     }

@@ -1,7 +1,7 @@
 //! Whether a command runs Node, which takes `NODE_CHANNEL_FD` for its own.
 //!
 //! Whoever has that variable and not the descriptor, as a Node that a Python worker runs, ends by SIGABRT; so only those
-//! get it whom Node's own code will read it.
+//! get it whose channel Node's own code reads.
 
 use std::{
     env,

@@ -3,7 +3,7 @@
 use super::font;
 use super::scale::{Scale, linear_ticks, log_ticks, number, round_number, round_range, sane};
 use super::sheet::{Head, MARGIN, WIDTH};
-use super::style::{self, AXIS, Anchor, BODY, GRID_LINE, INK, Line, NOTE};
+use super::style::{self, AXIS, Anchor, BODY, GRID_LINE, Line, NOTE, TEXT};
 use super::svg::Svg;
 use super::{Bar, Kind};
 
@@ -20,8 +20,8 @@ const FAR_APART: f64 = 20.0;
 /// Round numbers on the axis at most.
 const MOST_TICKS: usize = 7;
 
-const TARGET_LINE: Line = Line { colour: INK, width: 1.2, dashes: "5 4" };
-const REFERENCE_LINE: Line = Line { colour: INK, width: 1.2, dashes: "" };
+const TARGET_LINE: Line = Line { colour: TEXT, width: 1.2, dashes: "5 4" };
+const REFERENCE_LINE: Line = Line { colour: TEXT, width: 1.2, dashes: "" };
 
 /// Draws ratios of a figure to the reference's, the smallest first. Ratios that are not numbers are left out. On a log axis
 /// bars begin at 1, as there is no zero, and those below it point to the left.
@@ -119,7 +119,7 @@ impl Axis {
         let name = font::fit(&format!("1 = {reference}"), NOTE.size, false, WIDTH / 2.0);
         let room = font::width(&name, NOTE.size, false) / 2.0;
         let middle = one.clamp(MARGIN + room, WIDTH - MARGIN - room);
-        svg.text((middle, top - 30.0), &name, NOTE.anchored(Anchor::Middle).coloured(INK));
+        svg.text((middle, top - 30.0), &name, NOTE.anchored(Anchor::Middle).coloured(TEXT));
         if let Some(target) = target {
             let x = self.x.place(target);
             svg.line(&[(x, top - 8.0), (x, bottom)], TARGET_LINE);
@@ -128,7 +128,7 @@ impl Axis {
             let room = font::width(&name, NOTE.size, false);
             let left = if target < 1.0 { x - 4.0 - room } else { x + 4.0 };
             let left = left.clamp(MARGIN, WIDTH - MARGIN - room);
-            svg.text((left, top - 6.0), &name, NOTE.coloured(INK));
+            svg.text((left, top - 6.0), &name, NOTE.coloured(TEXT));
         }
     }
 }

@@ -4,7 +4,7 @@ use super::font;
 use super::labels::spread;
 use super::scale::{Scale, log_ticks, number, round_number, round_range, sane};
 use super::sheet::{Head, MARGIN, WIDTH};
-use super::style::{self, AXIS, Anchor, BODY, FAINT_INK, GRID_LINE, Line, NOTE};
+use super::style::{self, AXIS, Anchor, BODY, FAINT_TEXT, GRID_LINE, Line, NOTE};
 use super::svg::Svg;
 use super::{Curve, Kind};
 
@@ -182,7 +182,7 @@ fn label(curves: &[Drawn], axes: &Axes, svg: &mut Svg) {
     let at = axes.quantiles.1;
     let all = curves.iter().all(|curve| curve.end.0 == at);
     let what = if all { format!("{}, ms", percentile(at)) } else { "at its end, ms".to_owned() };
-    svg.text((axes.right + LEADER, axes.top - 20.0), &what, NOTE.coloured(FAINT_INK));
+    svg.text((axes.right + LEADER, axes.top - 20.0), &what, NOTE.coloured(FAINT_TEXT));
 }
 
 /// As in p99.9.

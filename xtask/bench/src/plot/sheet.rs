@@ -1,7 +1,7 @@
 //! What every picture has: paper, a title, some lines about it, and room below.
 
 use super::font;
-use super::style::{BODY, FAINT_INK, TITLE};
+use super::style::{BODY, FAINT_TEXT, TITLE};
 use super::svg::Svg;
 
 /// px
@@ -43,7 +43,7 @@ impl Head {
         baseline += GAP;
         for line in &self.about {
             baseline += LEADING * BODY.size;
-            svg.text((MARGIN, baseline), line, BODY.coloured(FAINT_INK));
+            svg.text((MARGIN, baseline), line, BODY.coloured(FAINT_TEXT));
         }
         svg
     }

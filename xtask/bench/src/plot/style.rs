@@ -4,8 +4,8 @@
 use super::Kind;
 
 pub(super) const PAPER: &str = "#ffffff";
-pub(super) const INK: &str = "#1f2328";
-pub(super) const FAINT_INK: &str = "#656d76";
+pub(super) const TEXT: &str = "#1f2328";
+pub(super) const FAINT_TEXT: &str = "#656d76";
 pub(super) const GRID: &str = "#e6e8eb";
 pub(super) const AXIS: &str = "#8c959f";
 
@@ -30,7 +30,7 @@ pub(super) fn curve(kind: Kind, nth: usize) -> Line {
     match kind {
         Kind::Ours if nth == 0 => Line { colour: STRONG, width: 3.5, dashes: "" },
         Kind::Ours => Line { colour: STRONG, width: 1.5, dashes: ["6 3", "2 3", "8 3 2 3"][(nth - 1) % 3] },
-        Kind::Reference => Line { colour: INK, width: 1.3, dashes: ["", "5 4", "1.5 3"][nth % 3] },
+        Kind::Reference => Line { colour: TEXT, width: 1.3, dashes: ["", "5 4", "1.5 3"][nth % 3] },
         Kind::Other => {
             let dashes = ["", "7 3", "2 3"][nth / MUTED.len() % 3];
             Line { colour: MUTED[nth % MUTED.len()], width: 1.6, dashes }
@@ -42,7 +42,7 @@ pub(super) fn curve(kind: Kind, nth: usize) -> Line {
 pub(super) fn bar(kind: Kind) -> &'static str {
     match kind {
         Kind::Ours => STRONG,
-        Kind::Reference => INK,
+        Kind::Reference => TEXT,
         Kind::Other => MUTED_BAR,
     }
 }
@@ -51,7 +51,7 @@ pub(super) fn bar(kind: Kind) -> &'static str {
 pub(super) fn bar_ink(kind: Kind) -> &'static str {
     match kind {
         Kind::Ours => STRONG,
-        Kind::Reference | Kind::Other => INK,
+        Kind::Reference | Kind::Other => TEXT,
     }
 }
 
@@ -85,10 +85,10 @@ pub(super) struct Words {
     pub(super) on_paper: bool,
 }
 
-pub(super) const TITLE: Words = Words { size: 20.0, bold: true, anchor: Anchor::Start, colour: INK, on_paper: false };
-pub(super) const BODY: Words = Words { size: 13.0, bold: false, anchor: Anchor::Start, colour: INK, on_paper: false };
+pub(super) const TITLE: Words = Words { size: 20.0, bold: true, anchor: Anchor::Start, colour: TEXT, on_paper: false };
+pub(super) const BODY: Words = Words { size: 13.0, bold: false, anchor: Anchor::Start, colour: TEXT, on_paper: false };
 pub(super) const NOTE: Words =
-    Words { size: 12.0, bold: false, anchor: Anchor::Start, colour: FAINT_INK, on_paper: false };
+    Words { size: 12.0, bold: false, anchor: Anchor::Start, colour: FAINT_TEXT, on_paper: false };
 
 impl Words {
     pub(super) fn anchored(self, anchor: Anchor) -> Self {

@@ -10,13 +10,7 @@ mod verdict;
 use std::{cell::Cell, net::SocketAddr, process::ExitCode, rc::Rc, time::Duration};
 
 use anyhow::{Context, bail};
-use llb::{
-    cli::BenchHere,
-    common::policy::Policy,
-    config::Config,
-    engine::Up,
-    model::{Address, Slot},
-};
+use llb::{Up, balancer::Policy, cli::BenchHere, config::Config, model::Slot};
 
 use crate::{
     demo::load::{Failure, Talk},
@@ -99,8 +93,8 @@ fn read(head: &[u8]) -> Result<Slot, Failure> {
 
 /// Where the fleet is asked.
 fn address(up: &Up) -> anyhow::Result<SocketAddr> {
-    let Address(mut address) = *up.addresses.first().context("the workers listen on no TCP port that llb steers")?;
-    if up.addresses.iter().any(|Address(other)| other.port() != address.port()) {
+    let mut address = *up.addresses.first().context("the workers listen on no TCP port that llb steers")?;
+    if up.addresses.iter().any(|other| other.port() != address.port()) {
         bail!("the workers listen on several ports: say by -p which to ask");
     }
     if address.ip().is_unspecified() {

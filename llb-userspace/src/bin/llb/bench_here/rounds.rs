@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::bail;
-use llb::common::policy::Policy;
+use llb::balancer::Policy;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use llb::{common::policy::Policy, config::Config, model::Slot};
+use llb::{balancer::Policy, config::Config, model::Slot};
 
 use super::{Plan, Summary, picture, worker};
 use crate::during::{self, during};

@@ -174,7 +174,7 @@ impl Rescue {
         requests == 0 || expected_ns(load, now.0) <= silent_ns / 2
     }
 
-    /// Sees to those to whom connections may have moved.
+    /// Wakes the workers to which connections may have moved.
     fn received(&mut self, core: &mut Core, before: &[(Member, u64)], now: Instant) {
         for (Member { seat, cookie }, charged) in before {
             let books = core.updater.steering().books().seat(*seat);

@@ -1,16 +1,11 @@
-//! Loads and attaches the programs.
+//! The programs and maps of one fleet: loaded or found again, attached, and handed out.
 
-use std::{
-    collections::BTreeMap,
-    fmt, io,
-    net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
-};
+use std::{io, os::fd::AsFd};
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
-    programs::{Program, ProgramError, SkReuseport},
+    maps::{Array, HashMap, MapData, PerCpuArray, ReusePortSockArray, RingBuf, SkStorage},
+    programs::{Program, SkReuseport},
 };
 use llb_common::{
     abi::{Conn, Endpoint, Group, Listener, Owner},
@@ -18,57 +13,22 @@ use llb_common::{
 };
 
 use super::{
-    Books, Connections, Counters, KernelError, Pins, Sticky, binds::Binds, books, error::map_error, events::Events,
-    flows::Flows, loader::loader, reach::Reaches, sticky::Clients, value::Value, why::Choices,
+    Books, Connections, Counters, KernelError, Options, Pins,
+    binds::Binds,
+    books,
+    error::map_error,
+    events::Events,
+    flows::Flows,
+    object::{KEEP_BOOKS, MAPS, Maps, OWNER, PROGRAMS, load_program, object, take},
+    reach::Reaches,
+    sticky::Clients,
+    value::Value,
+    why::Choices,
 };
 use crate::{
-    model::Address,
     registry::Held,
     sys::cgroup_attach::{Hook, attach},
 };
-
-/// The compiled programs; `cargo xtask ebpf` makes them.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/llb.bpf.o"));
-
-/// An address that is steered; none given means all.
-///
-/// ```
-/// use std::net::Ipv6Addr;
-/// use llb::kernel::Limit;
-///
-/// assert_eq!(Limit { addr: None, port: 8080 }.to_string(), "8080");
-/// assert_eq!(Limit { addr: Some(Ipv6Addr::LOCALHOST.into()), port: 80 }.to_string(), "[::1]:80");
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Limit {
-    /// Only this local address; none means every one.
-    pub addr: Option<IpAddr>,
-    /// The port.
-    pub port: u16,
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.addr {
-            Some(addr) => SocketAddr::new(addr, self.port).fmt(f),
-            None => self.port.fmt(f),
-        }
-    }
-}
-
-/// What the programs must know before they are loaded. Examples are [there](super).
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Depth of the workers' cgroups below the root of the cgroup hierarchy; none if a cgroup namespace hides it, and
-    /// then a worker must not move its listening processes to cgroups of its own.
-    pub cgroup_level: Option<u32>,
-    /// If not empty, only these are steered.
-    pub limits: Vec<Limit>,
-    /// Whether the kernel keeps books of connections and requests. Without them it looks at no packets.
-    pub keeps_books: bool,
-    /// Whether clients are remembered, and what makes one: the time does not count here.
-    pub sticky: Option<Sticky>,
-}
 
 /// The programs and maps of one fleet. Examples are [there](super).
 pub struct Steering {
@@ -114,9 +74,6 @@ pub(super) enum Programs {
     },
 }
 
-/// The maps that userspace works with, by name.
-pub(super) type Maps = BTreeMap<&'static str, Map>;
-
 /// What the programs have to say.
 pub(super) type Logger = aya_log::EbpfLogger<&'static dyn log::Log>;
 
@@ -148,7 +105,7 @@ impl Steering {
         let mut steered: HashMap<MapData, Value<Endpoint>, u8> =
             steered.try_into().map_err(map_error(names::STEERED))?;
         for limit in &options.limits {
-            steered.insert(Value(endpoint(limit)), 1, 0).map_err(map_error(names::STEERED))?;
+            steered.insert(Value(limit.endpoint()), 1, 0).map_err(map_error(names::STEERED))?;
         }
         let maps = MAPS.into_iter().map(|name| match ebpf.take_map(name) {
             Some(map) => Ok((name, map)),
@@ -306,124 +263,5 @@ impl Steering {
             Programs::Pinned { flow, .. } if is_udp => Ok(flow),
             Programs::Pinned { steer, .. } => Ok(steer),
         }
-    }
-}
-
-/// The programs, in the order in which they are loaded.
-pub(super) const PROGRAMS: [&str; 11] = [
-    names::BIND4,
-    names::BIND6,
-    names::POST_BIND4,
-    names::POST_BIND6,
-    names::RELEASE,
-    names::SOCKOPS,
-    names::INGRESS,
-    names::EGRESS,
-    names::STEER,
-    names::FLOW,
-    names::CHECK,
-];
-
-/// Socket storage of [`Owner`]. Only the programs write to it, but for the seat.
-const OWNER: &str = "OWNER";
-
-/// The maps that userspace works with after the start.
-pub(super) const MAPS: [&str; 22] = [
-    names::SOCKETS,
-    names::SEATS,
-    names::LATENCY,
-    names::PUBLISHED,
-    names::GROUPS,
-    names::LISTENERS,
-    names::ENDPOINTS,
-    names::CONN,
-    names::COUNTERS,
-    names::EVENTS,
-    names::CHOICES,
-    names::LINES,
-    names::OWN_PORTS,
-    names::SLOTS,
-    names::TAKEN,
-    names::STICKY,
-    names::HOMES,
-    names::REACHES,
-    names::FLOWS,
-    names::FLOW_SEATS,
-    names::FLOW_COUNTS,
-    OWNER,
-];
-
-/// Those that only the books need. Socket operations tell of listeners too, so they are not among them.
-const KEEP_BOOKS: [&str; 2] = [names::INGRESS, names::EGRESS];
-
-/// Makes the maps, and the programs ready to be loaded.
-pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
-    let limited = u32::from(!options.limits.is_empty());
-    let level = options.cgroup_level.unwrap_or(0);
-    let prefixes = options.sticky.map_or(0, Sticky::prefixes);
-    let mut loader = loader();
-    if options.sticky.is_none() {
-        for name in [names::CLIENTS, names::NEWCOMERS, names::HOMES] {
-            loader.map_max_entries(name, 1);
-        }
-    }
-    loader
-        .override_global(names::ABI, &0u32, true)
-        .override_global(names::LIMITED, &limited, true)
-        .override_global(names::CGROUP_LEVEL, &level, true)
-        .override_global(names::PREFIXES, &prefixes, true)
-        .load(OBJECT)
-        .map_err(|source| KernelError::Object { source: Box::new(source) })
-}
-
-/// Has the kernel verify one of [`PROGRAMS`].
-pub(super) fn load_program(ebpf: &mut Ebpf, name: &'static str) -> Result<(), KernelError> {
-    let loaded = match ebpf.program_mut(name) {
-        Some(Program::CgroupSockAddr(program)) => program.load(),
-        Some(Program::CgroupSock(program)) => program.load(),
-        Some(Program::SockOps(program)) => program.load(),
-        Some(Program::CgroupSkb(program)) => program.load(),
-        Some(Program::SkReuseport(program)) => program.load(),
-        Some(Program::SkLookup(program)) => program.load(),
-        _ => return Err(KernelError::Missing { what: "program", name }),
-    };
-    load(name, loaded)
-}
-
-fn endpoint(limit: &Limit) -> Endpoint {
-    let (addr, scope) = match limit.addr {
-        Some(IpAddr::V4(v4)) => (v4.to_ipv6_mapped().octets(), 0),
-        Some(IpAddr::V6(v6)) => (v6.octets(), 0),
-        None => ([0; 16], 1),
-    };
-    Endpoint { addr, port: limit.port.into(), scope }
-}
-
-fn load(name: &'static str, result: Result<(), ProgramError>) -> Result<(), KernelError> {
-    result.map_err(|error| {
-        tracing::debug!(name, "{error}");
-        let source = match error {
-            ProgramError::LoadError { io_error, .. } => io_error,
-            other => io::Error::other(other),
-        };
-        KernelError::Load { name, source }
-    })
-}
-
-fn take<M: TryFrom<Map, Error = MapError>>(maps: &mut Maps, name: &'static str) -> Result<M, KernelError> {
-    let map = maps.remove(name).ok_or(KernelError::Missing { what: "map", name })?;
-    map.try_into().map_err(map_error(name))
-}
-
-impl Address {
-    /// The address of a socket event: IPv4 addresses travel as `::ffff:a.b.c.d`.
-    #[must_use]
-    pub(crate) fn from_event(addr: [u8; 16], port: u16, ipv4: bool) -> Self {
-        let v6 = std::net::Ipv6Addr::from(addr);
-        let ip = match v6.to_ipv4_mapped() {
-            Some(v4) if ipv4 => IpAddr::V4(v4),
-            _ => IpAddr::V6(v6),
-        };
-        Address((ip, port).into())
     }
 }

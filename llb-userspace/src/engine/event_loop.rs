@@ -1,0 +1,194 @@
+//! The loop: takes in what happens, one thing at a time, and performs what is decided.
+
+use nix::sys::signal::Signal;
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{
+    Engine, Heeds, RunError,
+    core::Core,
+    messages::Message,
+    processes::{listen, pass_on, sight},
+    reports::answer,
+    requests::{Scraper, answers, lookers, probe_answers},
+    waiting::arrival,
+    wishes::{Signals, Wish},
+};
+use crate::{
+    control,
+    fleet::{Command, Granted, Refusal, Sight, Style, Worker},
+    kernel::{Event, EventKind, Events},
+    metrics::{Answer, Listener, Question, serve},
+    model::Instant,
+    report::say,
+    sys::clock::now,
+    updater::UPDATE_EVERY,
+};
+
+impl Engine {
+    pub(super) async fn run_loop(
+        &mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        stop: impl Future<Output = ()>,
+        heeds: Heeds,
+    ) -> Result<(), RunError> {
+        let failed = |attempt| move |source| RunError::Loop { attempt, source };
+        let signals = (heeds == Heeds::Signals).then(Signals::listen).transpose();
+        let mut signals = signals.map_err(failed("wait for signals"))?;
+        let lookers = lookers();
+        let reacher = self.reacher.clone();
+        let answers = answers(self.core.inbox.clone(), lookers.clone(), reacher.clone(), self.asking.clone());
+        let scraper =
+            self.core.config.scrape.clone().map(|scrape| Scraper::new(self.core.inbox.clone(), reacher, scrape));
+        let control = control::Server::open(self.lock.path())?.run(answers);
+        // Ends with this.
+        let mut beside = JoinSet::new();
+        if let Some(listener) = self.metrics.take() {
+            let scrapes = scraper.is_some();
+            let answers = probe_answers(self.core.inbox.clone(), lookers, scraper);
+            beside.spawn_local(serve_metrics(listener, scrapes, answers));
+        }
+        if let Some((listener, headroom)) = self.agent.take().zip(self.reports.headroom.clone()) {
+            beside.spawn_local(answer(listener, headroom));
+        }
+        tokio::pin!(control);
+        let socket = self.processes.notify.clone();
+        let notified = listen(&socket, self.core.inbox.clone());
+        tokio::pin!(notified);
+        // What an earlier master has left in the maps, and is not so any more, goes.
+        self.core.reconcile(now());
+        // Who is told that the fleet serves may ask at once.
+        self.perform(now());
+        let mut events = self.core.updater.steering_mut().take_events()?;
+        let mut tick = interval(UPDATE_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        tokio::pin!(stop);
+        let mut stopping = false;
+
+        while !self.down {
+            tokio::select! {
+                biased;
+                _ = tick.tick() => self.tick(self.reports.turns.begin()),
+                wish = next_wish(&mut signals) => self.wish(wish, self.reports.turns.begin()),
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    self.stop(self.reports.turns.begin());
+                }
+                batch = next(&mut events) => {
+                    let batch = batch.map_err(failed("read the kernel's events"))?;
+                    let now = self.reports.turns.begin();
+                    let closed = batch.iter().any(|event| event.kind == EventKind::Close);
+                    for event in batch {
+                        self.socket_event(event, now);
+                        self.perform(now);
+                    }
+                    if closed {
+                        // It may have been the last.
+                        self.waiting.tend_standby(&mut self.core, now);
+                    }
+                    self.waiting.serve_lines(&mut self.core, now);
+                }
+                arrived = arrival(&mut self.waiting.lines) => {
+                    arrived.map_err(failed("wait for connections"))?;
+                    self.waiting.serve_lines(&mut self.core, now());
+                }
+                message = inbox.recv() => {
+                    if let Some(message) = message {
+                        self.message(message, self.reports.turns.begin());
+                    }
+                }
+                never = &mut control => match never {},
+                never = &mut notified => match never {},
+            }
+            self.perform(now());
+            self.reports.keep_record(&mut self.core, self.lock.path());
+            self.reports.turns.end(now());
+        }
+        self.reports.journal.is_heard().await;
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Instant) {
+        self.processes.look_round(&mut self.core, now);
+        {
+            let (Core { lives, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
+            let sight = |worker: &Worker| Sight {
+                has_flows: udp.has_flows(worker.seats()),
+                ..sight(worker, running.get(&worker.id), updater, now)
+            };
+            lives.tick(now, sight, |seat| updater.is_drained(seat, now));
+        }
+        self.perform(now);
+        for (id, ping) in self.core.updater.pings(now) {
+            if let Some(running) = self.core.running.get(&id) {
+                running.say(&say::ping(ping));
+            }
+        }
+        self.health.begin_tick(&mut self.core);
+        if let Some(policy) = &self.policy {
+            self.core.updater.go_by(policy.get());
+        }
+        self.core.updater.steering_mut().tend_clients(now);
+        if self.core.updater.is_due(now) {
+            self.core.reconcile(now);
+        }
+        self.core.updater.update(now);
+        self.waiting.tick(&mut self.core, now);
+        self.health.tick(&mut self.core, now);
+        self.processes.reap_what_was_hidden(&self.core);
+        self.reports.sample_headroom(&self.core, self.waiting.lines.is_some(), now);
+        self.reports.service.tick(now);
+    }
+
+    pub(super) fn stop(&mut self, now: Instant) {
+        self.waiting.close(&mut self.core, now);
+        self.core.lives.stop(now);
+    }
+
+    fn wish(&mut self, wish: Wish, now: Instant) {
+        let workers = self.core.lives.slots().count() as u32;
+        let command = match wish {
+            Wish::Stop => Command::Stop,
+            Wish::Reload => Command::Reload(Style::AtOnce),
+            Wish::More => Command::Scale { workers: workers.saturating_add(1) },
+            Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
+            Wish::PassOn => return pass_on(&self.core, Signal::SIGUSR1),
+            Wish::Reap => return self.processes.reap_orphans(&self.core),
+        };
+        if let Err(refusal) = self.command(command, now) {
+            tracing::warn!("a signal's wish is refused: {refusal}");
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command, now: Instant) -> Result<Granted, Refusal> {
+        if matches!(command, Command::Stop) {
+            self.waiting.close(&mut self.core, now);
+        }
+        if matches!(command, Command::Try(..)) && !self.core.updater.steering().keeps_books() {
+            return Err(Refusal::NoBooks);
+        }
+        self.core.lives.command(command, now)
+    }
+}
+
+async fn serve_metrics(listener: Listener, scrapes: bool, answers: impl AsyncFn(Question) -> Answer + Clone + 'static) {
+    let error = serve(listener, scrapes, answers).await;
+    tracing::error!(%error, "cannot serve metrics");
+}
+
+async fn next_wish(signals: &mut Option<Signals>) -> Wish {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(events: &mut Option<Events>) -> std::io::Result<Vec<Event>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}

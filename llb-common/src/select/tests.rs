@@ -283,3 +283,32 @@ fn of_idle_seats_those_with_the_fewest_connections_come_first() {
         assert_ne!(chosen(&[1], turn), Choice::Seat { seat: 1, first: false }, "it is busy");
     }
 }
+
+#[test]
+fn of_busy_equals_the_longest_busy_wins() {
+    let now = 100 * MS;
+    for (concurrent, parked) in [(false, 0), (true, 2)] {
+        // Of 25 ms each has worked so many.
+        let loads: Vec<Load> =
+            [9, 24, 22, 3].map(|ms| Load { concurrent, parked, ..busy(1, now - ms * MS, 25 * MS) }).into();
+        for turn in 0..4 {
+            assert_eq!(chosen(loads.clone(), NO_SEAT, turn, now), 1, "{concurrent}, turn {turn}");
+        }
+    }
+}
+
+#[test]
+fn idle_with_polls_beats_nearly_done() {
+    let now = 100 * MS;
+    let polls = Load { parked: 9, ..idle(25 * MS) };
+    for concurrent in [false, true] {
+        let nearly_done = Load { concurrent, ..busy(1, now - 24 * MS, 25 * MS) };
+        for turn in 0..3 {
+            assert_eq!(
+                chosen([nearly_done, polls, nearly_done].into(), NO_SEAT, turn, now),
+                1,
+                "{concurrent}, turn {turn}"
+            );
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::{error::Error, os::fd::OwnedFd};
 
 use llb_common::{abi::SeatSet, set};
 
-use super::{Place, Updater};
+use super::{Place, Updater, counted::Before};
 use crate::{
     model::{Instant, Seat, WorkerId},
     registry::{self, Desired, Failed, Holder, Object, Registry, Socket, Want},

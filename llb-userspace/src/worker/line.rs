@@ -38,7 +38,6 @@ impl Line {
         }
     }
 
-    #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "a runtime's probe is the one who does"))]
     pub(super) fn pass_pings_on(&self, pass_on: impl Fn(u64) -> bool + Send + 'static) {
         *self.pings.lock().unwrap_or_else(PoisonError::into_inner) = Some(PassOn(Box::new(pass_on)));
     }

@@ -411,6 +411,8 @@ const _: () = assert!(size_of::<Owner>() == 40);
 pub const OWNER_SHARES: u64 = 1;
 /// [`Owner::flags`]: the port is the worker's own, and is not steered.
 pub const OWNER_ALONE: u64 = 2;
+/// [`Owner::flags`]: it is llb's own, and shares a port with those of workers. Userspace's word.
+pub const OWNER_LLB: u64 = 4;
 /// [`Owner::flags`]: from this bit on, of a UDP socket that has joined, one more than its seat. Userspace's word.
 pub const OWNER_SEAT_SHIFT: u32 = 8;
 

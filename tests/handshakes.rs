@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Far, Fleet, Stage, far::NEAR, holds_within, process::Stopped, until};
+use harness::{Client, Far, Fleet, Stage, far::NEAR, holds_within, process::Stopped, stage::fixture, until};
 use llb::internals::socket;
 use nix::unistd::Pid;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -156,6 +156,33 @@ fn reloads_under_distant_clients_reset_nobody() {
         }
     });
     eprintln!("{RELOADS} reloads, {answered} answers, 0 failed");
+}
+
+/// The kernel resets a handshake that ends at the moment in which a worker closes the listener itself, and llb cannot help it: this
+/// says how many.
+#[test]
+fn workers_that_close_listeners_reset_few() {
+    let stage = Stage::new();
+    let server = fixture("reopening.py");
+    let fleet = stage.start(&["-n", "4"], &["python3", &server, "127.0.0.1", "8080"]);
+    let asked = number("LLB_CONNECTIONS", 20_000);
+    let (asking, reset) = (AtomicU64::new(0), AtomicU64::new(0));
+    let address = "127.0.0.1:8080".parse().expect("an address");
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while asking.fetch_add(1, Relaxed) < asked {
+                    if exchange(address).is_err() {
+                        reset.fetch_add(1, Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let moved = fleet.status().selector["migrated"];
+    eprintln!("{asked} connections, {moved} moved, {reset:?} reset");
+    assert!(moved > 10, "{moved}");
+    assert!(reset.into_inner() <= asked / 1_000);
 }
 
 /// Two listeners share a port, and one of them, at which nobody accepts, ends all the time. Without what `relisten` does first

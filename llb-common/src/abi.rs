@@ -21,7 +21,8 @@ pub use self::{
     seat::{BUCKETS, Histogram, Seat, Seats},
     socket::{
         EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, Listener,
-        MAX_OWN_PORTS, OWNER_ALONE, OWNER_SEAT_SHIFT, OWNER_SHARES, OwnPorts, Owner, SCOPE_UDP, SocketEvent, TAKEN_UDP,
+        MAX_OWN_PORTS, OWNER_ALONE, OWNER_LLB, OWNER_SEAT_SHIFT, OWNER_SHARES, OwnPorts, Owner, SCOPE_UDP, SocketEvent,
+        TAKEN_UDP,
     },
     sticky::{Client, Homes, Sticky},
 };

@@ -18,7 +18,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use llb_common::abi::{
-    EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_SHARES, OwnPorts, Owner,
+    EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_LLB, OWNER_SHARES, OwnPorts, Owner,
     SCOPE_UDP, SocketEvent, TAKEN_UDP,
 };
 
@@ -63,6 +63,9 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
     let sk = full.cast();
     // It may have tried another port before, which the kernel has refused.
     let before = maps::owner(sk);
+    if before.is_some_and(|before| before.flags & OWNER_LLB != 0) {
+        return;
+    }
     if let Some(before) = before {
         maps::unbind(&before, cookie);
     }

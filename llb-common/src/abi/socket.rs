@@ -23,7 +23,7 @@ pub struct Owner {
     pub cgroup: u64,
     /// What it has bound.
     pub endpoint: Endpoint,
-    /// [`OWNER_SHARES`] and [`OWNER_ALONE`].
+    /// [`OWNER_SHARES`], [`OWNER_ALONE`] and [`OWNER_LLB`].
     pub flags: u64,
 }
 const _: () = assert!(size_of::<Owner>() == 40);
@@ -32,6 +32,8 @@ const _: () = assert!(size_of::<Owner>() == 40);
 pub const OWNER_SHARES: u64 = 1;
 /// [`Owner::flags`]: the port is the worker's own, and is not steered.
 pub const OWNER_ALONE: u64 = 2;
+/// [`Owner::flags`]: it is llb's own, and shares a port with those of workers. Userspace's word.
+pub const OWNER_LLB: u64 = 4;
 /// [`Owner::flags`]: from this bit on, of a UDP socket that has joined, one more than its seat. Userspace's word.
 pub const OWNER_SEAT_SHIFT: u32 = 8;
 

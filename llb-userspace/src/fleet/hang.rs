@@ -115,6 +115,8 @@ pub struct Watch {
     expects_since: Option<Instant>,
     /// When it was last looked for what its worker does; at first, since when it is watched.
     searched_at: Instant,
+    /// Connections chosen for it and opened there as they stood when nobody waited: without more of either nobody does.
+    empty_at: Option<(u64, u64)>,
 }
 
 /// After how much silence a worker whose requests cost `cost_ns` has not merely a request of the usual kind, ns.
@@ -147,6 +149,7 @@ impl Watch {
             moved: 0,
             expects_since: None,
             searched_at: now,
+            empty_at: None,
         }
     }
 
@@ -178,20 +181,32 @@ impl Watch {
         if now < self.look_at { Step::Wait } else { Step::Look }
     }
 
+    /// Whether a look may find something, while so many seats are watched: somebody has come since nobody waited, it is to be
+    /// searched, or tried.
+    #[must_use]
+    pub fn is_worth_a_look(&self, books: &SeatBooks, watched: usize, now: Instant) -> bool {
+        self.empty_at != Some((books.charged, books.opened)) || self.is_out() || self.is_search_due(watched, now)
+    }
+
+    fn is_search_due(&self, watched: usize, now: Instant) -> bool {
+        let others = u32::try_from(watched.saturating_sub(1)).unwrap_or(u32::MAX);
+        now >= self.searched_at.after(SEARCH_EVERY.saturating_mul(others))
+    }
+
     /// Whether to look for what its worker does, while so many seats are watched. Each has its turn; one that is watched alone has
     /// it at once.
     pub fn is_searched(&mut self, watched: usize, now: Instant) -> bool {
-        let others = u32::try_from(watched.saturating_sub(1)).unwrap_or(u32::MAX);
-        let is_due = now >= self.searched_at.after(SEARCH_EVERY.saturating_mul(others));
+        let is_due = self.is_search_due(watched, now);
         if is_due {
             self.searched_at = now;
         }
         is_due
     }
 
-    /// `waiting` connections are in its accept queue, and it has not answered since the last step.
+    /// `waiting` connections are in its accept queue, and it has not answered since the last step. `books` are older than the look.
     pub fn looked(&mut self, waiting: u32, books: &SeatBooks, now: Instant) -> Step {
         self.waiting = waiting;
+        self.empty_at = (waiting == 0).then_some((books.charged, books.opened));
         if waiting == 0 {
             (self.seen, self.receives) = (0, false);
             self.look_at = now.after(LOOK_EVERY);

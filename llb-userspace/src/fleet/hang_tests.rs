@@ -237,3 +237,22 @@ fn many_that_are_watched_are_searched_in_turn_and_one_alone_at_once() {
     // 630 ms from one to the next: a hundred a second in all.
     assert!(searched.iter().all(|times| *times == 9 || *times == 10), "{searched:?}");
 }
+
+#[test]
+fn nobody_is_looked_for_where_nobody_has_come() {
+    let before = books(1, 7, 0);
+    let mut watch = Watch::new(&before, at(20));
+    assert!(watch.is_worth_a_look(&before, 64, at(20)));
+    assert_eq!(watch.looked(0, &before, at(20)), Step::Wait);
+    assert!(!watch.is_worth_a_look(&before, 64, at(70)));
+    for (charged, opened) in [(1, 0), (0, 1)] {
+        let come = SeatBooks { charged: before.charged + charged, opened: before.opened + opened, ..before };
+        assert!(watch.is_worth_a_look(&come, 64, at(70)));
+    }
+    assert!(watch.is_worth_a_look(&before, 64, at(650)), "what its worker does is to be seen");
+    watch.looked(2, &before, at(650));
+    assert!(watch.is_worth_a_look(&before, 64, at(651)), "who waited waits still");
+    watch.left(at(651));
+    watch.looked(0, &before, at(660));
+    assert!(watch.is_worth_a_look(&before, 64, at(661)), "it is tried in its time");
+}

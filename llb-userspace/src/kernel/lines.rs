@@ -9,7 +9,7 @@ use std::{
 };
 
 use llb_common::{
-    abi::{Conn, Line, Listener, MAX_GROUPS, MAX_SEATS, Place},
+    abi::{Conn, Line, Listener, MAX_GROUPS, MAX_SEATS, OWNER_ALONE, OWNER_LLB, Owner, Place},
     line::{PLACES, number},
     names,
     track::Phase,
@@ -36,10 +36,13 @@ impl Steering {
         self.held.groups.get(&(address, 0)).map(|group| group.index)
     }
 
-    /// Has a socket of our own told of to nobody when it listens.
-    pub(crate) fn disown(&mut self, socket: impl AsFd) {
-        // One without an owner is as good.
-        let _ = self.owner.remove(&socket.as_fd().as_raw_fd());
+    /// Has a socket of our own, which is bound to nothing yet, bound as it is, and told of to nobody.
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub(crate) fn own(&mut self, socket: impl AsFd) -> Result<(), KernelError> {
+        let owner = Owner { flags: OWNER_LLB | OWNER_ALONE, ..Owner::default() };
+        self.owner.insert(&socket.as_fd().as_raw_fd(), Value(owner), 0).map_err(map_error("OWNER"))
     }
 
     /// Makes a listener of our own a place in a group's line. It is claimed from when it is [free](Books::free_place).

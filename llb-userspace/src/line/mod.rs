@@ -1,6 +1,8 @@
 //! Who waits in line, who is free, and whom to hand over: pure. What the selector decides on the way in is
 //! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
 
+use std::collections::BTreeMap;
+
 use llb_common::{
     line::{PLACES, is_free},
     select::{Load, clearly_better, expected_ns},
@@ -82,6 +84,7 @@ pub(crate) fn decide(
     now: Instant,
 ) -> Vec<(Waiter, Step)> {
     waiters.sort_by_key(|waiter| waiter.since);
+    let mut known: BTreeMap<u32, Vec<Candidate>> = BTreeMap::new();
     let mut taken: Vec<Seat> = Vec::new();
     let mut steps = Vec::new();
     let mut behind = waiters.iter().filter(|waiter| waiter.standing == Standing::Waiting).count();
@@ -93,7 +96,7 @@ pub(crate) fn decide(
             Standing::Coming => {}
             Standing::Waiting => {
                 behind -= 1;
-                let mut all = candidates(waiter.group);
+                let mut all = known.entry(waiter.group).or_insert_with(|| candidates(waiter.group)).clone();
                 for candidate in &mut all {
                     let more = taken.iter().filter(|seat| **seat == candidate.seat).count() as u64;
                     candidate.load.requests += more;
@@ -122,8 +125,8 @@ fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Se
     };
     let (before, from) = all.split_at(rules.turn % all.len().max(1));
     let in_turn = || from.iter().chain(before);
-    let best = in_turn().fold(None, better)?;
     let free = in_turn().filter(|candidate| is_free(candidate.load.held(), rules.concurrency)).fold(None, better)?;
+    let best = in_turn().fold(None, better)?;
     let others = behind.saturating_mul(best.load.cost_ns) / all.len() as u64;
     (expected(&free) <= expected(&best).saturating_add(others)).then_some(free.seat)
 }

@@ -1,26 +1,29 @@
 //! Sockets that belong to another cgroup than the process that holds them.
-#![expect(unsafe_code, reason = "a child that shares the table of descriptors has no safe form")]
+#![expect(unsafe_code, reason = "a child that shares our memory and descriptors has no safe form")]
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use nix::{
     errno::Errno,
     libc,
-    sys::wait::{WaitPidFlag, waitpid},
-    unistd::{Pid, Uid, pipe2},
+    sched::{CloneFlags, clone},
+    sys::{
+        signal::{SigSet, SigmaskHow},
+        wait::{WaitPidFlag, waitpid},
+    },
+    unistd::Uid,
 };
 
-/// The most that are made at once: their numbers fit into a pipe that nobody reads meanwhile.
-const MOST: usize = 64;
+/// For the child, which makes a handful of system calls.
+const STACK_BYTES: usize = 64 * 1024;
 
-/// Makes `count` TCP sockets of a family (at most 64) that belong to the cgroup whose `cgroup.procs` this is, and to a user:
-/// the kernel asks for both when it makes a socket, and never again. The programs that are attached to that cgroup see their
-/// packets.
+/// Makes `count` TCP sockets of a family that belong to the cgroup whose `cgroup.procs` this is, and to a user: the kernel asks for
+/// both when it makes a socket, and never again. The programs that are attached to that cgroup see their packets.
 ///
-/// A process enters the cgroup for that which shares our descriptors, makes them and ends, so that this one need not.
+/// A process enters the cgroup for that which shares our memory and descriptors, makes them and ends, so that this one need not.
 ///
 /// # Errors
 /// Those of clone(2), of writing to `cgroup.procs`, and of socket(2).
@@ -30,34 +33,35 @@ pub fn sockets(
     owner: Option<Uid>,
     count: usize,
 ) -> io::Result<Vec<OwnedFd>> {
-    let (read, write) = pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
-    let (procs, numbers) = (cgroup_procs.as_raw_fd(), write.as_raw_fd());
-    let flags = libc::c_long::from(libc::CLONE_FILES | libc::SIGCHLD);
-    // SAFETY: without a stack of its own the child goes on here on a copy of ours, as after fork(2). It makes system calls only,
-    // touches no memory but its stack, and never returns.
-    let child = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
-    if child == 0 {
-        // SAFETY: this is the child.
-        unsafe { libc::_exit(make(procs, numbers, family, owner, count.min(MOST))) }
-    }
-    // The child shares the table: closed here, it is closed there. So it is closed when the child has ended.
-    let ended = waitpid(Pid::from_raw(child as libc::pid_t), Some(WaitPidFlag::__WALL));
-    drop(write);
-    let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut io::BufReader::new(std::fs::File::from(read)), &mut bytes)?;
-    let numbers = bytes.chunks_exact(4).filter_map(|number| number.try_into().ok()).map(i32::from_ne_bytes);
-    // SAFETY: the child has made them in the table that it shared with us, and tells of each once.
-    let sockets: Vec<OwnedFd> = numbers.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
-    match ended? {
-        nix::sys::wait::WaitStatus::Exited(_, 0) if sockets.len() == count.min(MOST) => Ok(sockets),
-        nix::sys::wait::WaitStatus::Exited(_, errno) => Err(io::Error::from_raw_os_error(errno)),
-        _ => Err(io::ErrorKind::Interrupted.into()),
+    let procs = cgroup_procs.as_raw_fd();
+    let mut made: Vec<RawFd> = vec![-1; count];
+    let mut failed = 0;
+    let mut stack = vec![0; STACK_BYTES];
+    let child = Box::new(|| {
+        failed = make(procs, &mut made, family, owner);
+        0
+    });
+    // Our signal handlers are the child's too, and would tell us of its signals.
+    let ours = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    let shares = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK | CloneFlags::CLONE_FILES;
+    // SAFETY: this thread stands still until the child has ended (CLONE_VFORK), so what the child borrows outlives it, the
+    // thread-local storage that both use is used by one at a time, and the stack is large enough. The child makes system calls
+    // only, and writes to what it borrows.
+    let cloned = unsafe { clone(child, &mut stack, shares, Some(libc::SIGCHLD)) };
+    let waited = cloned.and_then(|child| waitpid(child, Some(WaitPidFlag::__WALL)));
+    ours.thread_set_mask()?;
+    // SAFETY: the child has made them in the table that it shared with us, and nobody else knows of them.
+    let sockets = made.into_iter().filter(|fd| *fd >= 0).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect();
+    waited?;
+    match failed {
+        0 => Ok(sockets),
+        errno => Err(io::Error::from_raw_os_error(errno)),
     }
 }
 
-/// Runs in the child: system calls only. Returns an error's number, or 0.
-fn make(procs: libc::c_int, numbers: libc::c_int, family: libc::c_int, owner: Option<Uid>, count: usize) -> i32 {
-    // SAFETY: each pointer is to what lives on this stack, with its length; what is made is told to the parent.
+/// Runs in the child: no allocation, no lock. Returns an error's number, or 0.
+fn make(procs: libc::c_int, made: &mut [RawFd], family: libc::c_int, owner: Option<Uid>) -> i32 {
+    // SAFETY: the pointer is to one byte that is there for good; the others are system calls without any.
     unsafe {
         if libc::write(procs, b"0".as_ptr().cast(), 1) != 1 {
             return Errno::last_raw();
@@ -66,13 +70,10 @@ fn make(procs: libc::c_int, numbers: libc::c_int, family: libc::c_int, owner: Op
             // As that user's a socket is made, and nothing else.
             libc::syscall(libc::SYS_setfsuid, owner.as_raw());
         }
-        for _ in 0..count {
+        for made in made {
             let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-            let socket = libc::syscall(libc::SYS_socket, family, kind, libc::IPPROTO_TCP) as i32;
-            if socket < 0 {
-                return Errno::last_raw();
-            }
-            if libc::write(numbers, (&raw const socket).cast(), size_of::<i32>()) != size_of::<i32>() as isize {
+            *made = libc::syscall(libc::SYS_socket, family, kind, libc::IPPROTO_TCP) as RawFd;
+            if *made < 0 {
                 return Errno::last_raw();
             }
         }

@@ -164,27 +164,36 @@ const INHERITED: [(libc::c_int, libc::c_int); 14] = [
     (libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT),
 ];
 
-/// Gives a socket what connections would inherit from a listener, as far as the kernel has it: the sizes of its buffers too.
-pub fn inherit(listener: impl AsFd, socket: impl AsFd) {
-    for (level, option) in INHERITED {
-        // Said only if they differ: a default that is set counts as a wish. One that cannot be had is not inherited.
-        if let (Ok(theirs), Ok(ours)) = (int_option(&listener, level, option), int_option(&socket, level, option))
-            && theirs != ours
-        {
-            let _ = set_int_option(&socket, level, option, theirs);
+/// Sizes of buffers, inherited too. The kernel doubles what is asked for.
+const BUFFERS: [libc::c_int; 2] = [libc::SO_RCVBUF, libc::SO_SNDBUF];
+
+/// What connections inherit from a listener that a new socket of its family does not have.
+#[derive(Clone, Debug, Default)]
+pub struct Heritage(Vec<(libc::c_int, libc::c_int, libc::c_int)>);
+
+impl Heritage {
+    /// What differs between the two, as far as the kernel has it: a default that is set would count as a wish.
+    pub fn of(listener: impl AsFd, new: impl AsFd) -> Self {
+        let differs = |level: libc::c_int, option: libc::c_int| match (
+            int_option(&listener, level, option),
+            int_option(&new, level, option),
+        ) {
+            (Ok(theirs), Ok(ours)) if theirs != ours => Some(theirs),
+            _ => None,
+        };
+        let options = INHERITED.iter().filter_map(|(level, option)| Some((*level, *option, differs(*level, *option)?)));
+        let buffer = |option: &libc::c_int| {
+            let size = differs(libc::SOL_SOCKET, *option)?;
+            Some((libc::SOL_SOCKET, *option, size / 2))
+        };
+        Heritage(options.chain(BUFFERS.iter().filter_map(buffer)).collect())
+    }
+
+    /// Gives it to a new socket. What cannot be had is not inherited.
+    pub fn give(&self, socket: impl AsFd) {
+        for (level, option, value) in &self.0 {
+            let _ = set_int_option(&socket, *level, *option, *value);
         }
-    }
-    let (theirs, ours) = (SockRef::from(&listener), SockRef::from(&socket));
-    // The kernel doubles what is asked for.
-    if let (Ok(theirs), Ok(size)) = (theirs.recv_buffer_size(), ours.recv_buffer_size())
-        && theirs != size
-    {
-        let _ = ours.set_recv_buffer_size(theirs / 2);
-    }
-    if let (Ok(theirs), Ok(size)) = (theirs.send_buffer_size(), ours.send_buffer_size())
-        && theirs != size
-    {
-        let _ = ours.set_send_buffer_size(theirs / 2);
     }
 }
 

@@ -63,6 +63,7 @@ impl Rescue {
         let mut looks = LOOKS;
         let silent = self.silent(core, now);
         let takers = if silent.is_empty() { Vec::new() } else { takers(core) };
+        let watched = silent.len();
         for seat in silent {
             let Some(id) = takers[seat.0 as usize % MAX_SEATS] else {
                 // It drains, or has exited: another matter.
@@ -71,8 +72,10 @@ impl Rescue {
             };
             let books = core.updater.steering().books().seat(seat);
             let watch = self.watches.entry(seat).or_insert_with(|| Watch::new(&books, now));
-            match watch.step(&books, now) {
-                Step::Look if looks > 0 => {
+            let step = watch.step(&books, now);
+            let is_worth_it = watch.is_worth_a_look(&books, watched, now);
+            match step {
+                Step::Look if looks > 0 && is_worth_it => {
                     looks -= 1;
                     self.looked = Some(seat);
                     let began = clock::now();

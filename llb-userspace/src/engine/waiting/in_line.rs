@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    net::Shutdown,
     os::fd::OwnedFd,
     sync::atomic::Ordering::Relaxed,
     time::Duration,
@@ -11,7 +10,6 @@ use std::{
 
 use llb_common::{
     abi::BUCKETS,
-    histogram::bucket,
     line::PLACES,
     outcome::Outcome,
     select::{Load, given, in_flight},
@@ -19,17 +17,21 @@ use llb_common::{
 };
 use socket2::Socket;
 
-use super::Waiting;
+use super::{Waiting, stock::Stock};
 use crate::{
     engine::core::Core,
     line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, decide},
     model::{Address, Instant, Seat},
     observe::status::{LatencyStatus, LineStatus, histogram},
-    sys::{epoll::Epoll, readable::Readable, socket},
+    sys::{
+        epoll::Epoll,
+        readable::Readable,
+        socket::{self, Heritage},
+    },
 };
 
 /// A place holds one connection. Should a handshake that was given up be completed after all, there is room.
-const BACKLOG: i32 = 16;
+pub(super) const BACKLOG: i32 = 16;
 
 /// A handshake is given up after so many of the round trips that are usual, and not before the first or after the second of these:
 /// a packet may be lost.
@@ -43,7 +45,7 @@ const LATE: Duration = Duration::from_secs(64);
 
 /// What has been handed over is in its worker's books as a charge until it is answered, and is not to be forgotten like one.
 /// So long at a time, as it is renewed with every tick.
-const HELD_FOR: Duration = Duration::from_secs(1);
+pub(super) const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// But no longer than this: a client that never asks must not cost its worker for ever, nor one whose note has been lost.
 const HELD_AT_MOST: Duration = Duration::from_secs(60);
@@ -51,33 +53,45 @@ const HELD_AT_MOST: Duration = Duration::from_secs(60);
 /// All lines of the fleet.
 pub(in crate::engine) struct Lines {
     concurrency: u32,
-    open: BTreeMap<Address, Open>,
+    pub(super) open: BTreeMap<Address, Open>,
     /// Groups that cannot have one.
     without: BTreeSet<Address>,
-    watch: Readable<Epoll>,
-    handed: BTreeMap<Seat, Vec<Handed>>,
+    pub(super) watch: Readable<Epoll>,
+    pub(super) stock: Stock,
+    pub(super) handed: BTreeMap<Seat, Vec<Handed>>,
     turn: usize,
     given_up: u64,
     /// How long who was handed over has waited, by bucket.
-    waits: [u64; BUCKETS],
+    pub(super) waits: [u64; BUCKETS],
 }
 
 /// One group's.
-struct Open {
-    group: u32,
-    sockets: Vec<Socket>,
+pub(super) struct Open {
+    pub(super) group: u32,
+    pub(super) sockets: Vec<Socket>,
+    /// What they have of the workers' listeners.
+    pub(super) heritage: Heritage,
     /// Places in which somebody has arrived, bit by bit.
-    arrived: u64,
+    pub(super) arrived: u64,
     /// Until when another than who has the place may arrive there.
-    late: BTreeMap<u32, Instant>,
+    pub(super) late: BTreeMap<u32, Instant>,
+    /// Cookies of listeners that have ended, and until when somebody may arrive there.
+    pub(super) retired: Vec<(Instant, u64)>,
+}
+
+impl Open {
+    /// The key by which a place's listener is watched.
+    pub(super) fn key(&self, place: u32) -> u64 {
+        u64::from(self.group * PLACES + place)
+    }
 }
 
 /// A connection that a seat has been given.
 #[derive(Clone, Copy)]
-struct Handed {
-    at: Instant,
+pub(super) struct Handed {
+    pub(super) at: Instant,
     /// Requests that had ended there.
-    ended: u64,
+    pub(super) ended: u64,
 }
 
 impl Lines {
@@ -87,6 +101,7 @@ impl Lines {
             open: BTreeMap::new(),
             without: BTreeSet::new(),
             watch: Readable::new(Epoll::new()?)?,
+            stock: Stock::default(),
             handed: BTreeMap::new(),
             turn: 0,
             given_up: 0,
@@ -118,6 +133,7 @@ impl Waiting {
             return;
         }
         self.open_and_close_lines(core, now);
+        self.tend_sockets(core, now);
         self.hold_what_was_handed(core, now);
         self.serve_lines(core, now);
     }
@@ -154,24 +170,37 @@ impl Waiting {
         }
     }
 
+    /// Makes what hand-overs will need, and forgets what they have left.
+    fn tend_sockets(&mut self, core: &mut Core, now: Instant) {
+        let Some(Lines { open, stock, .. }) = &mut self.lines else { return };
+        for (address, open) in open {
+            stock.refill(core, *address);
+            open.forget_retired(core, now);
+        }
+    }
+
     fn open_line(&mut self, core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
-        let sockets = core.bind_own(address, pattern, STANDBY as usize)?;
+        let sockets = core.make_own(address, STANDBY as usize)?;
+        let heritage = sockets.first().map_or_else(Heritage::default, |new| Heritage::of(pattern, new));
         let (Some(lines), Some(group)) = (&mut self.lines, core.updater.steering().group_index(address)) else {
             return Ok(());
         };
-        let open = lines.open.entry(address).or_insert(Open { group, sockets, arrived: 0, late: BTreeMap::new() });
+        let open = Open { group, sockets, heritage, arrived: 0, late: BTreeMap::new(), retired: Vec::new() };
+        let open = lines.open.entry(address).or_insert(open);
         for (listener, place) in open.sockets.iter().zip(0..) {
+            core.bind_own(address, listener, &open.heritage)?;
             listener.listen(BACKLOG)?;
             core.updater.steering_mut().enter_line(address, place, listener)?;
-            lines.watch.get_ref().add(listener, u64::from(group * PLACES + place))?;
+            lines.watch.get_ref().add(listener, open.key(place))?;
         }
         core.updater.steering().books().open_line(group);
         Ok(())
     }
 
     /// Closes a line: the kernel gives who waits there to the workers, by the selector.
-    fn close_line(&mut self, core: &mut Core, address: Address, now: Instant) {
+    pub(super) fn close_line(&mut self, core: &mut Core, address: Address, now: Instant) {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
+        open.retired.iter().for_each(|(_, cookie)| core.updater.steering_mut().forget(*cookie));
         core.moving(address, now, |core| {
             core.updater.steering().books().close_line(open.group);
             open.sockets.into_iter().for_each(|listener| core.close_own(listener));
@@ -209,8 +238,9 @@ impl Waiting {
         }
         let waiters = self.waiters(core, now);
         let books = core.updater.steering().books();
-        let handshakes = core.updater.views().iter().map(|view| books.seat(view.seat).handshake_us);
-        let patience_ns = patience_ns(handshakes.max().unwrap_or(0));
+        let handshakes = || core.updater.views().iter().map(|view| books.seat(view.seat).handshake_us).max();
+        let is_coming = waiters.iter().any(|waiter| waiter.standing == Standing::Coming);
+        let patience_ns = patience_ns(is_coming.then(handshakes).flatten().unwrap_or(0));
         let Some(lines) = &mut self.lines else { return };
         lines.turn = lines.turn.wrapping_add(1);
         let (rules, addresses) = (
@@ -284,50 +314,6 @@ impl Waiting {
             Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
         };
         core.updater.steering().members(address).iter().map(|member| candidate(member.seat)).collect()
-    }
-
-    /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys; then it listens again.
-    fn hand_over(&mut self, core: &mut Core, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
-        let Waiter { group, place, .. } = waiter;
-        let before = match core.updater.steering().remembers_clients() {
-            true => core.charges_at(address),
-            false => Vec::new(),
-        };
-        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.get_mut(&address)) else { return };
-        open.arrived &= !(1 << place);
-        let listener = &open.sockets[place as usize];
-        if open.late.get(&place).is_some_and(|until| now < *until) {
-            // If that cannot be done, nor can what follows.
-            let _ = socket::let_nobody_in(listener);
-        }
-        let books = core.updater.steering().books();
-        let ended = books.seat(seat).ended;
-        books.aim(group, place, Some(seat));
-        let again = listener.shutdown(Shutdown::Read).and_then(|()| listener.listen(BACKLOG));
-        books.hold(seat, now.after(HELD_FOR));
-        let listens = again
-            .map_err(anyhow::Error::from)
-            .and_then(|()| Ok(core.updater.steering_mut().listen_in_line(group, place, listener)?));
-        if let Err(error) = listens {
-            tracing::error!(%address, "a place in line is lost, connections wait at workers: {error:#}");
-            return self.close_line(core, address, now);
-        }
-        core.updater.steering().books().free_place(group, place);
-        // A client that is remembered may have gone home instead.
-        let mut given = core.given_since(&before);
-        if given.is_empty() {
-            given.push((seat, ended));
-        }
-        if let Some(lines) = &mut self.lines {
-            lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
-        }
-        for (seat, ended) in given {
-            core.updater.steering().books().hold(seat, now.after(HELD_FOR));
-            if let Some(lines) = &mut self.lines {
-                lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
-            }
-            core.wake(address, seat);
-        }
     }
 
     /// Frees a place that nobody has come to.

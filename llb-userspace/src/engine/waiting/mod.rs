@@ -1,8 +1,10 @@
 //! Where connections wait for a worker: in line while none is free, and at llb's standby listeners while none listens.
 
+mod hand_over;
 mod in_line;
 mod own;
 mod standby;
+mod stock;
 
 pub(in crate::engine) use self::{
     in_line::{Lines, arrival},

@@ -1,6 +1,6 @@
 //! Listeners of llb's own beside those of the workers, and what becomes of connections that go from them to workers.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use nix::libc;
 use socket2::Socket;
@@ -8,28 +8,32 @@ use socket2::Socket;
 use crate::{
     engine::core::Core,
     model::{Address, Instant, Seat},
-    sys::{born, socket},
+    sys::{
+        born,
+        socket::{self, Heritage},
+    },
 };
 
 impl Core {
-    /// Sockets of our own, bound beside those of the workers: they look as theirs to clients, and to the kernel as made by them.
-    pub(in crate::engine) fn bind_own(
-        &mut self,
-        address: Address,
-        pattern: &OwnedFd,
-        count: usize,
-    ) -> anyhow::Result<Vec<Socket>> {
+    /// Sockets of our own, of an address's family, that the kernel takes for made by workers. They are bound to nothing yet.
+    pub(in crate::engine) fn make_own(&self, address: Address, count: usize) -> anyhow::Result<Vec<Socket>> {
         let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let owner = self.config.identity.as_ref().map(|identity| identity.uid);
         let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, count)?;
-        let sockets: Vec<Socket> = made.into_iter().map(Socket::from).collect();
-        for socket in &sockets {
-            socket.set_reuse_port(true)?;
-            socket::inherit(pattern, socket);
-            socket.bind(&address.0.into())?;
-            self.updater.steering_mut().disown(socket);
-        }
-        Ok(sockets)
+        Ok(made.into_iter().map(Socket::from).collect())
+    }
+
+    /// Binds one of them beside the listeners of the workers: with what those have it looks as theirs to clients.
+    pub(in crate::engine) fn bind_own(
+        &mut self,
+        address: Address,
+        socket: &Socket,
+        heritage: &Heritage,
+    ) -> anyhow::Result<()> {
+        self.updater.steering_mut().own(socket)?;
+        socket.set_reuse_port(true)?;
+        heritage.give(socket);
+        Ok(socket.bind(&address.0.into())?)
     }
 
     /// Closes a listener of our own: the kernel gives who waits there to the workers.

@@ -20,7 +20,7 @@ use crate::{
     fleet::{State, find},
     line::STANDBY,
     model::{Address, Instant},
-    sys::socket,
+    sys::socket::{self, Heritage},
 };
 
 /// As many wait as the kernel allows (`net.core.somaxconn`).
@@ -197,7 +197,8 @@ fn has_closed(core: &Core, cookie: u64, copy: Option<&OwnedFd>) -> bool {
 }
 
 fn bind_standby(core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<Socket> {
-    let socket = core.bind_own(address, pattern, 1)?.remove(0);
+    let socket = core.make_own(address, 1)?.remove(0);
+    core.bind_own(address, &socket, &Heritage::of(pattern, &socket))?;
     core.updater.steering_mut().own_line(address, STANDBY, &socket)?;
     Ok(socket)
 }

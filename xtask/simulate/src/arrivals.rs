@@ -2,7 +2,10 @@
 
 use llb_kit::random::Random;
 
-use super::{SECOND, scenario::Scenario};
+use super::{
+    MS, SECOND,
+    scenario::{Kept, Scenario},
+};
 
 /// What a connection is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +16,12 @@ pub(super) enum Kind {
     Silent,
     /// Its handshake is never completed.
     Flood,
+    /// It stays.
+    Kept(Kept),
 }
+
+/// Time between two connections that stay, ns.
+const KEPT_EVERY: u64 = 20 * MS;
 
 /// A connection: its SYN comes at `at`, and its first byte a round trip later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +64,13 @@ pub(super) fn arrivals(scenario: &Scenario, seed: u64) -> Vec<Arrival> {
     };
     add(Kind::Silent, scenario.silent * scenario.rate());
     add(Kind::Flood, scenario.flood);
+    let (count, kept) = scenario.kept;
+    arrivals.extend((0..count as u64).map(|place| Arrival {
+        at: place * KEPT_EVERY,
+        round_trip_ns: round_trip(&mut random),
+        kind: Kind::Kept(kept),
+        hash: random.any_u32(),
+    }));
     arrivals.sort_by_key(|arrival| arrival.at);
     arrivals
 }

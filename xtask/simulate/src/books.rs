@@ -10,12 +10,13 @@ use llb::{
     model,
 };
 use llb_common::{
-    abi::{Conn, MAX_SEATS, NO_SEAT, Seat, SeatSet},
+    abi::{Conn, Direction, MAX_SEATS, NO_SEAT, Seat, SeatSet},
     books,
     policy::Policy,
     select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, in_flight, outstanding},
     set,
-    track::{self, Step, first_roll_at, is_due, rolled},
+    track::{self, Mark, Step, first_roll_at, is_due, mark_at, rolled},
+    wire::{self, Fresh, Payload},
 };
 
 /// What userspace has published: [`llb_common::abi::Published`].
@@ -126,6 +127,26 @@ impl Books {
         }
     }
 
+    /// Its worker is seen to wait for connections: `llb-userspace/src/kernel/books.rs`.
+    pub(super) fn saw_waiting(&self, seat: u32, now: u64) {
+        self.change(seat, |seat| {
+            if given(seat) != 0 {
+                let Mark { alive, passed } = mark_at(seat.begun);
+                (seat.progress_at, seat.alive) = (now, seat.alive.max(alive));
+                seat.passed = seat.passed.max(passed);
+            }
+        });
+    }
+
+    /// A line comes on a connection.
+    pub(super) fn hear_line(&self, conn: &mut Conn, now: u64) {
+        let next = conn.inward.next;
+        let Some(fresh) = wire::advance(&mut conn.inward, next, LINE.len() as u32) else { return };
+        wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh, &Line);
+        let step = track::heard_in(conn, &conn.inward.words, self.seat(conn.seat).alive, now);
+        self.take(conn, step, now);
+    }
+
     /// Takes a connection's establishment, `handshake_ns` after its SYN.
     pub(super) fn establish(&self, conn: &mut Conn, handshake_ns: u64, now: u64) {
         let sample_us = u32::try_from(handshake_ns / 1_000).unwrap_or(u32::MAX);
@@ -174,6 +195,21 @@ impl Ledger for Books {
     fn rest(&self, idle: &SeatSet) {
         let before = self.idle.get();
         self.idle.set([0, 1, 2, 3].map(|word| before[word] | idle[word]));
+    }
+}
+
+const LINE: &[u8] = b"a line\n";
+
+/// What [`LINE`] looks like on the wire.
+struct Line;
+
+impl Payload for Line {
+    fn load<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        LINE.get(at as usize..at as usize + N)?.try_into().ok()
+    }
+
+    fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh) {
+        wire::read_frames(out, direction, fresh, self);
     }
 }
 

@@ -61,14 +61,32 @@ impl Work {
 /// A worker that fails instead of working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failing {
-    /// It answers with an error.
+    /// It answers with an error that nobody can read, as within TLS.
     Answers,
+    /// It answers "HTTP/1.1 500", after so many ns.
+    Says(u64),
     /// It closes the connection.
     Closes,
 }
 
-/// How long a failure takes, ns.
-pub(super) const FAILURE_NS: u64 = 50_000;
+impl Failing {
+    /// How long a failure takes, ns.
+    pub(super) fn takes_ns(self) -> u64 {
+        if let Failing::Says(ns) = self { ns } else { 50_000 }
+    }
+}
+
+/// What a connection does that stays open beside the requests. Its worker is an event loop, which has read what came on it and
+/// waits for connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// It is never answered: a long poll, a header that never ends, a slow upload.
+    Asks,
+    /// It has been answered and asks no more: a stream, a WebSocket, a pooled connection.
+    Rests,
+    /// It sends a line each second, is never answered, and each line is work of so many ns.
+    Sends(u64),
+}
 
 /// What a worker is like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,10 +99,13 @@ pub(super) struct Nature {
     pub(super) failing: Option<Failing>,
     /// Whether it joins at [`Scenario::trouble_at`], not at the start.
     pub(super) joins_late: bool,
+    /// So many of its first requests take so many times as long: its code is compiled then.
+    pub(super) cold: (u32, f64),
 }
 
 /// An ordinary worker.
-pub(super) const USUAL: Nature = Nature { slowness: 1.0, hangs: None, failing: None, joins_late: false };
+pub(super) const USUAL: Nature =
+    Nature { slowness: 1.0, hangs: None, failing: None, joins_late: false, cold: (0, 1.0) };
 
 /// One setting. `nature` of a worker is by its number and how many there are.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +127,8 @@ pub(super) struct Scenario {
     pub(super) silent: f64,
     /// SYNs a second that are never completed.
     pub(super) flood: f64,
+    /// Connections that are opened at the start and stay.
+    pub(super) kept: (usize, Kept),
     /// Whether the master dies at [`Scenario::trouble_at`], so that nothing is published after it.
     pub(super) master_dies: bool,
     /// When trouble begins, ns.
@@ -126,6 +149,7 @@ pub(super) const BASE: Scenario = Scenario {
     burst: 1,
     silent: 0.0,
     flood: 0.0,
+    kept: (0, Kept::Rests),
     master_dies: false,
     trouble_at: 3 * SECOND,
 };

@@ -2,7 +2,7 @@
 
 use super::{
     MS, SECOND,
-    scenario::{BASE, Failing, Nature, Scenario, USUAL, Work},
+    scenario::{BASE, Failing, Kept, Nature, Scenario, USUAL, Work},
     worker::Serving,
 };
 
@@ -215,4 +215,91 @@ pub(super) const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario { name: "silent", about: "as many connections never send", silent: 1.0, ..BASE },
+    EVENTS,
+    Scenario {
+        name: "polls",
+        about: "25 ms each, beside eight long polls, half headers or slow uploads",
+        kept: (8, Kept::Asks),
+        ..EVENTS
+    },
+    Scenario { name: "polls-70", about: "the same, busier", load: 0.7, kept: (8, Kept::Asks), ..EVENTS },
+    Scenario {
+        name: "polls-many",
+        about: "25 ms each, beside 18 long polls: some workers hold more of them",
+        kept: (18, Kept::Asks),
+        ..EVENTS
+    },
+    Scenario {
+        name: "polls-tail",
+        about: "the heavy tail, beside sixteen long polls",
+        workers: 8,
+        load: 0.45,
+        work: BASE.work,
+        requests: 30_000,
+        kept: (16, Kept::Asks),
+        ..EVENTS
+    },
+    Scenario {
+        name: "polls-slow-one",
+        about: "exponential 5 ms, beside eight long polls; one of four is ten times slower",
+        work: EXPONENTIAL,
+        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        kept: (8, Kept::Asks),
+        ..EVENTS
+    },
+    Scenario {
+        name: "polls-hang",
+        about: "25 ms each, beside eight long polls; one of four hangs for 2 s, every 10 s",
+        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        kept: (8, Kept::Asks),
+        ..EVENTS
+    },
+    Scenario {
+        name: "streams",
+        about: "25 ms each, beside 16 streams, WebSockets or pooled connections",
+        kept: (16, Kept::Rests),
+        ..EVENTS
+    },
+    Scenario {
+        name: "one-way",
+        about: "25 ms each, beside 40 clients that send 15 ms of work a second and get no answer",
+        load: 0.2,
+        kept: (40, Kept::Sends(15 * MS)),
+        ..EVENTS
+    },
+    Scenario {
+        name: "cold",
+        about: "25 ms each; the first thirty of each worker take three times as long",
+        requests: 600,
+        nature: |_, _| Nature { cold: (30, 3.0), ..USUAL },
+        ..EVENTS
+    },
+    Scenario {
+        name: "join-cold",
+        about: "25 ms each; one of four joins at 3 s, and its first thirty take three times as long",
+        requests: 600,
+        nature: |worker, _| Nature {
+            joins_late: worker == 0,
+            cold: if worker == 0 { (30, 3.0) } else { (0, 1.0) },
+            ..USUAL
+        },
+        ..EVENTS
+    },
+    Scenario {
+        name: "error-says",
+        about: "25 ms each; one of four answers 500 after 3 ms, from 3 s on",
+        nature: |worker, _| Nature { failing: (worker == 0).then_some(Failing::Says(3 * MS)), ..USUAL },
+        ..EVENTS
+    },
 ];
+
+/// Four event loops that stand still for each request, as long for each.
+pub(super) const EVENTS: Scenario = Scenario {
+    name: "events",
+    about: "25 ms each",
+    workers: 4,
+    load: 0.4,
+    requests: 20_000,
+    work: Work::Fixed(25.0 * MS as f64),
+    ..BASE
+};

@@ -8,6 +8,7 @@ use super::{
     method::{ALL, Method},
     report::quantiles,
     scenario::{BASE, Failing, Nature, Scenario, USUAL, Work},
+    scenarios::{ALL as SCENARIOS, EVENTS},
     world::run,
 };
 
@@ -90,4 +91,54 @@ fn least_latency_is_near_the_ideal_where_a_hash_is_far() {
     let ideal = p99(Method::Central);
     assert!(p99(Method::Llb(Policy::LeastLatency, 10 * MS)) < 2.0 * ideal);
     assert!(p99(Method::Llb(Policy::Hash, 10 * MS)) > 10.0 * ideal);
+}
+
+const OURS: Method = Method::Llb(Policy::LeastLatency, 10 * MS);
+const OTHERS: [Method; 3] = [
+    Method::Llb(Policy::LeastInflight, 10 * MS),
+    Method::Llb(Policy::RoundRobin, 10 * MS),
+    Method::Llb(Policy::Hash, 10 * MS),
+];
+
+fn named(name: &str) -> &'static Scenario {
+    SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap()
+}
+
+/// The p99 of ours and of the best of the others, ns.
+fn of_the_best(scenario: &Scenario, seed: u64) -> (f64, f64) {
+    let all = arrivals(scenario, seed);
+    let p99 = |method| quantiles(&run(scenario, method, &all, seed))[2];
+    (p99(OURS), OTHERS.map(p99).into_iter().fold(f64::INFINITY, f64::min))
+}
+
+#[test]
+fn nothing_beside_requests_costs_a_tenth() {
+    for name in ["events", "polls", "polls-70", "polls-many", "polls-tail", "streams", "one-way", "cold", "join-cold"] {
+        for seed in 1..=3 {
+            let (ours, best) = of_the_best(named(name), seed);
+            assert!(ours <= 1.1 * best, "{name}, seed {seed}: {ours} {best}");
+        }
+    }
+}
+
+#[test]
+fn polls_hide_no_slow_worker() {
+    let (ours, best) = of_the_best(named("polls-slow-one"), 1);
+    assert!(ours <= 0.5 * best, "{ours} {best}");
+}
+
+#[test]
+fn errors_that_say_so_draw_nobody() {
+    let natures: [fn(usize, usize) -> Nature; 3] =
+        [|worker, _| failing(worker, MS), |worker, _| failing(worker, 3 * MS), |worker, _| failing(worker, 10 * MS)];
+    for (which, nature) in natures.into_iter().enumerate() {
+        let scenario = Scenario { nature, trouble_at: 0, requests: 5_000, ..EVENTS };
+        let failed = |method| run(&scenario, method, &arrivals(&scenario, 1), 1).failed;
+        let (ours, hash) = (failed(OURS), failed(OTHERS[2]));
+        assert!(ours < hash / 10, "{which}: {ours} {hash}");
+    }
+}
+
+fn failing(worker: usize, ns: u64) -> Nature {
+    Nature { failing: (worker == 0).then_some(Failing::Says(ns)), ..USUAL }
 }

@@ -58,6 +58,11 @@ impl Worker {
         self.active.len() < self.serving.width() && !self.hung
     }
 
+    /// Whether it waits for connections.
+    pub(super) fn is_idle(&self) -> bool {
+        self.active.is_empty() && !self.hung
+    }
+
     /// Takes a request of `work_ns`.
     pub(super) fn push(&mut self, job: u32, work_ns: u64, now: u64) {
         let new = Active { job, left_ns: work_ns as f64 };

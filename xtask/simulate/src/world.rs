@@ -30,6 +30,7 @@ const SILENT_FOR: u64 = 10 * SECOND;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     FirstByte(u32),
+    Line(u32),
     Close(u32),
     Done { worker: u32, version: u32 },
     Hang(u32, bool),
@@ -63,6 +64,8 @@ struct World<'a> {
     journeys: Vec<Journey>,
     /// Answered after so many ns, by arrival; 0 if it has not been.
     latency_ns: Vec<u64>,
+    /// Requests that each worker has been given.
+    given: Vec<u32>,
     failed: usize,
     workers: Vec<Worker>,
     joined: Vec<bool>,
@@ -91,6 +94,7 @@ pub(super) fn run(scenario: &Scenario, method: Method, arrivals: &[Arrival], see
         arrivals,
         journeys: vec![Journey::default(); arrivals.len()],
         latency_ns: vec![0; arrivals.len()],
+        given: vec![0; count],
         failed: 0,
         workers: vec![Worker::new(serving); count],
         joined: vec![false; count],
@@ -146,6 +150,7 @@ impl World<'_> {
     fn happen(&mut self, event: Event, now: u64) {
         match event {
             Event::FirstByte(job) => self.first_byte(job, now),
+            Event::Line(job) => self.line(job, now),
             Event::Close(job) => self.step(job, now, |conn, now| track::closing(conn, track::Closer::Client, now)),
             Event::Done { worker, version } => {
                 if self.workers[worker as usize].version == version {
@@ -176,13 +181,20 @@ impl World<'_> {
         }
         match arrival.kind {
             Kind::Flood => {}
-            Kind::Silent | Kind::Request { .. } => self.plan(now + arrival.round_trip_ns, Event::FirstByte(job)),
+            Kind::Silent | Kind::Request { .. } | Kind::Kept(_) => {
+                self.plan(now + arrival.round_trip_ns, Event::FirstByte(job))
+            }
         }
     }
 
     fn publish(&mut self, now: u64) {
         if self.scenario.master_dies && now >= self.scenario.trouble_at {
             return;
+        }
+        for (worker, state) in self.workers.iter().enumerate() {
+            if state.is_idle() {
+                self.groups[worker / MAX_SEATS].saw_waiting((worker % MAX_SEATS) as u32, now);
+            }
         }
         for books in &self.groups {
             books.publish(now);

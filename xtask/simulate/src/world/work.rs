@@ -2,17 +2,21 @@
 
 use llb_common::{
     abi::{Conn, MAX_SEATS},
-    track::{self, Closer},
+    track::{self, Closer, Delta, Step},
 };
 
 use super::{Event, SILENT_FOR, World};
 use crate::{
+    SECOND,
     arrivals::Kind,
     books::Books,
     method::Method,
-    scenario::{FAILURE_NS, Failing},
+    scenario::{Failing, Kept, Nature},
     worker::Worker,
 };
+
+/// Time between two lines of a client that waits for no answer, ns.
+const LINES_EVERY: u64 = SECOND;
 
 impl World<'_> {
     /// The handshake is complete, and with it comes the first byte if one ever does.
@@ -22,9 +26,11 @@ impl World<'_> {
             let handshake_ns = now - self.arrivals[job as usize].at;
             self.groups[journey.worker as usize / MAX_SEATS].establish(&mut journey.conn, handshake_ns, now);
         }
-        let Kind::Request { .. } = self.arrivals[job as usize].kind else {
-            return self.plan(now + SILENT_FOR, Event::Close(job));
-        };
+        match self.arrivals[job as usize].kind {
+            Kind::Request { .. } => {}
+            Kind::Kept(kept) => return self.keep(job, kept, now),
+            Kind::Silent | Kind::Flood => return self.plan(now + SILENT_FOR, Event::Close(job)),
+        }
         self.step(job, now, track::bytes_in);
         if self.method != Method::Central {
             return self.give(self.journeys[job as usize].worker, job, now);
@@ -33,6 +39,38 @@ impl World<'_> {
         let free = (0..self.workers.len()).filter(|worker| self.takes(*worker));
         if let Some(best) = free.min_by(|a, b| self.natures[*a].slowness.total_cmp(&self.natures[*b].slowness)) {
             self.pull(best as u32, now);
+        }
+    }
+
+    /// What comes on a connection that stays.
+    fn keep(&mut self, job: u32, kept: Kept, now: u64) {
+        if self.method == Method::Central {
+            self.journeys[job as usize].worker = job % self.workers.len() as u32;
+        }
+        match kept {
+            Kept::Asks => self.step(job, now, track::bytes_in),
+            Kept::Rests => {
+                self.step(job, now, track::bytes_in);
+                self.step(job, now, track::bytes_out);
+            }
+            Kept::Sends(_) => {
+                let first = (u64::from(self.arrivals[job as usize].hash) * LINES_EVERY) >> 32;
+                self.plan(now + first, Event::Line(job));
+            }
+        }
+    }
+
+    /// A client that waits for no answer sends a line.
+    pub(super) fn line(&mut self, job: u32, now: u64) {
+        let Kind::Kept(Kept::Sends(work_ns)) = self.arrivals[job as usize].kind else { return };
+        let journey = &mut self.journeys[job as usize];
+        let worker = journey.worker;
+        if self.method != Method::Central {
+            self.groups[worker as usize / MAX_SEATS].hear_line(&mut journey.conn, now);
+        }
+        self.change(worker, |worker| worker.push(job, work_ns, now));
+        if now < self.arrivals.last().map_or(0, |last| last.at) {
+            self.plan(now + LINES_EVERY, Event::Line(job));
         }
     }
 
@@ -52,9 +90,11 @@ impl World<'_> {
 
     fn give(&mut self, worker: u32, job: u32, now: u64) {
         let Kind::Request { work_ns, .. } = self.arrivals[job as usize].kind else { return };
-        let nature = self.natures[worker as usize];
-        let work_ns =
-            if self.fails(worker, now).is_some() { FAILURE_NS } else { (work_ns as f64 * nature.slowness) as u64 };
+        let Nature { slowness, cold: (few, factor), .. } = self.natures[worker as usize];
+        let is_cold = self.given[worker as usize] < few;
+        self.given[worker as usize] += 1;
+        let slowness = if is_cold { slowness * factor } else { slowness };
+        let work_ns = self.fails(worker, now).map_or((work_ns as f64 * slowness) as u64, Failing::takes_ns);
         self.change(worker, |worker| worker.push(job, work_ns, now));
     }
 
@@ -62,11 +102,16 @@ impl World<'_> {
         let mut done = None;
         self.change(worker, |worker| done = worker.take_done(now));
         let Some(job) = done else { return };
+        if let Kind::Kept(_) = self.arrivals[job as usize].kind {
+            return self.pull(worker, now);
+        }
         let failing = self.fails(worker, now);
         if failing == Some(Failing::Closes) {
             self.step(job, now, |conn, now| track::closing(conn, Closer::Worker, now));
         } else {
-            self.step(job, now, track::bytes_out);
+            let errors = u64::from(matches!(failing, Some(Failing::Says(_))));
+            let answer = |step: Step| Step { delta: Delta { errors, ..step.delta }, ..step };
+            self.step(job, now, |conn, now| track::bytes_out(conn, now).map(answer));
             self.step(job, now, |conn, now| track::closing(conn, Closer::Client, now));
         }
         let latency = now - self.arrivals[job as usize].at;
@@ -108,7 +153,7 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn step(&mut self, job: u32, now: u64, step: impl Fn(&Conn, u64) -> Option<track::Step>) {
+    pub(super) fn step(&mut self, job: u32, now: u64, step: impl Fn(&Conn, u64) -> Option<Step>) {
         if self.method == Method::Central {
             return;
         }

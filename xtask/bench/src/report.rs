@@ -57,9 +57,9 @@ the choice of a worker, not what a larger machine could serve. Plain, shared and
 scenario; llb's other policies and the proxies where they tell something. HAProxy with `maxconn 1` gives each worker one \
 connection at a time, which is its best setting for workers that block.
 
-The four `hermes` scenarios are the corners of table 3 of Hermes (SIGCOMM 2025): high or low connection rate with cheap or \
+The `hermes` scenarios are the four corners of table 3 of Hermes (SIGCOMM 2025): high or low connection rate with cheap or \
 dear requests. The paper's own rates and costs are those of large proxies and were not at hand; the corners are \
-translated to what 2 cores can carry, and each section says how. Hermes itself is not measured.
+translated to what 2 cores can carry, at two loads each, and each section says how. Hermes itself is not measured.
 ";
 
 impl Report {

@@ -30,12 +30,24 @@ pub(crate) enum Scenario {
     KeepAlive,
     /// Many connections, cheap requests
     HermesHighCheap,
+    /// The same, 50% busy
+    #[value(name = "hermes-high-cheap-50")]
+    HermesHighCheap50,
     /// Many connections, dear requests
     HermesHighDear,
+    /// The same, 75% busy
+    #[value(name = "hermes-high-dear-75")]
+    HermesHighDear75,
     /// Few long connections, cheap requests
     HermesLowCheap,
+    /// The same, 25% busy
+    #[value(name = "hermes-low-cheap-25")]
+    HermesLowCheap25,
     /// Few long connections, dear requests
     HermesLowDear,
+    /// The same, 60% busy
+    #[value(name = "hermes-low-dear-60")]
+    HermesLowDear60,
 }
 
 impl Scenario {
@@ -53,9 +65,13 @@ impl Scenario {
             Scenario::Cheap => "cheap",
             Scenario::KeepAlive => "keep-alive",
             Scenario::HermesHighCheap => "hermes-high-cheap",
+            Scenario::HermesHighCheap50 => "hermes-high-cheap-50",
             Scenario::HermesHighDear => "hermes-high-dear",
+            Scenario::HermesHighDear75 => "hermes-high-dear-75",
             Scenario::HermesLowCheap => "hermes-low-cheap",
+            Scenario::HermesLowCheap25 => "hermes-low-cheap-25",
             Scenario::HermesLowDear => "hermes-low-dear",
+            Scenario::HermesLowDear60 => "hermes-low-dear-60",
         }
     }
 
@@ -99,19 +115,23 @@ impl Scenario {
                 "Hermes' corner of high connection rate and cheap requests: 8 event loops, 4000 connections a second \
                  with one request each, whose work is exponential with a mean of 0.5 ms: 25% busy."
             }
+            Scenario::HermesHighCheap50 => "hermes-high-cheap with 8000 connections a second: 50% busy.",
             Scenario::HermesHighDear => {
                 "High connection rate and dear requests: 500 connections a second with one request each, mean work \
                  8 ms: 50% busy. 2 cores cannot make both as high as the paper's machines do."
             }
+            Scenario::HermesHighDear75 => "hermes-high-dear with 750 connections a second: 75% busy.",
             Scenario::HermesLowCheap => {
                 "Low connection rate and cheap requests: 40 connections a second, each with 50 requests that are due \
                  20 ms apart in the mean, mean work 0.5 ms: 13% busy."
             }
+            Scenario::HermesLowCheap25 => "hermes-low-cheap with 80 connections a second: 25% busy.",
             Scenario::HermesLowDear => {
                 "Low connection rate and dear requests: 8 connections a second, each with 50 requests that are due \
                  20 ms apart in the mean, mean work 8 ms: 40% busy. A connection stays where it was placed, so its \
                  later requests meet whoever came after it."
             }
+            Scenario::HermesLowDear60 => "hermes-low-dear with 12 connections a second: 60% busy.",
         }
     }
 }

@@ -178,9 +178,13 @@ fn in_full(scenario: Scenario) -> Spec {
             ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[PlainAgain, Hash])
         },
         Scenario::HermesHighCheap => hermes(base(3.0, single(4000.0, Work::Exponential(500.0)), &[])),
+        Scenario::HermesHighCheap50 => hermes(base(3.0, single(8000.0, Work::Exponential(500.0)), &[])),
         Scenario::HermesHighDear => hermes(base(3.0, single(500.0, Work::Exponential(8_000.0)), &[])),
+        Scenario::HermesHighDear75 => hermes(base(3.0, single(750.0, Work::Exponential(8_000.0)), &[])),
         Scenario::HermesLowCheap => hermes(base(3.0, long(40.0, Work::Exponential(500.0)), &[])),
+        Scenario::HermesLowCheap25 => hermes(base(3.0, long(80.0, Work::Exponential(500.0)), &[])),
         Scenario::HermesLowDear => hermes(base(5.0, long(8.0, Work::Exponential(8_000.0)), &[])),
+        Scenario::HermesLowDear60 => hermes(base(5.0, long(12.0, Work::Exponential(8_000.0)), &[])),
     }
 }
 

@@ -71,11 +71,16 @@ fn targets(scenario: Scenario) -> Vec<Vec<Target>> {
         Scenario::Stopped => vec![vec![at_most(Figure::Waited, To::One, 0.005)]],
         Scenario::Cheap => closed(0.97),
         Scenario::KeepAlive => closed(0.98),
-        Scenario::Node
-        | Scenario::HermesHighCheap
+        Scenario::HermesHighCheap
+        | Scenario::HermesHighCheap50
         | Scenario::HermesHighDear
+        | Scenario::HermesHighDear75
         | Scenario::HermesLowCheap
-        | Scenario::HermesLowDear => Vec::new(),
+        | Scenario::HermesLowCheap25 => vec![vec![at_most(Figure::P99, plain, 1.0)]],
+        Scenario::HermesLowDear | Scenario::HermesLowDear60 => {
+            vec![vec![at_most(Figure::P99, plain, 1.0)], vec![at_most(Figure::P99, To::Peer(Peer::LeastInflight), 1.0)]]
+        }
+        Scenario::Node => Vec::new(),
     }
 }
 

@@ -54,7 +54,7 @@ impl World<'_> {
                 self.step(job, now, track::bytes_out);
             }
             Kept::Sends(_) => {
-                let first = u64::from(self.arrivals[job as usize].hash) * LINES_EVERY >> 32;
+                let first = (u64::from(self.arrivals[job as usize].hash) * LINES_EVERY) >> 32;
                 self.plan(now + first, Event::Line(job));
             }
         }

@@ -18,8 +18,8 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use llb_common::abi::{
-    EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_LLB, OWNER_SHARES, OwnPorts, Owner,
-    SCOPE_UDP, SocketEvent, TAKEN_UDP,
+    EVENT_BIND, EVENT_RECEIVE, EVENT_RELEASE, Endpoint, MAX_OWN_PORTS, OWNER_ALONE, OWNER_LLB, OWNER_SHARES, OwnPorts,
+    Owner, SCOPE_UDP, SocketEvent, TAKEN_UDP,
 };
 
 use crate::{kernel, maps};

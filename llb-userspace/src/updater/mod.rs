@@ -87,14 +87,14 @@ use std::{collections::HashMap, time::Duration};
 
 use llb_common::{abi::SeatSet, policy::Policy, set};
 
+pub use self::{
+    counted::{Baseline, Counted},
+    maps::{Failure, Reconciled},
+};
 use self::{
     counted::{Baselines, Before},
     heard::Heard,
     publish::{Publisher, Seated},
-};
-pub use self::{
-    counted::{Baseline, Counted},
-    maps::{Failure, Reconciled},
 };
 use crate::{
     config::Tracking,

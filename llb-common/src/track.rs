@@ -22,7 +22,7 @@ use core::hint::black_box;
 
 use crate::{
     abi::{Conn, Seat},
-    select::{ROLL_MAX_NS, ROLL_NS, in_flight, outstanding},
+    select::{MIN_COST_NS, ROLL_MAX_NS, ROLL_NS, in_flight, outstanding},
     wire,
 };
 
@@ -463,11 +463,11 @@ pub const CONCURRENT: u32 = OVERTAKING_ALWAYS / 8;
 /// A running mean after a sample, which counts a 32nd, and at most as four times the mean. A mean, as a queue costs the
 /// sum of its requests: where half of them are short and half are long, a centre between them makes a long one look
 /// overdue (p99 in the simulation: 1.85 times the ideal's, 1.28 with this). At most four times, so that one long request
-/// does not spoil it.
+/// does not spoil it. Never below the least cost: of a few ns a 32nd is nothing, and the mean would never grow again.
 #[inline(always)]
 fn mean_after(mean: u64, sample: u64) -> u64 {
     let at_most = if sample >> 2 > mean { mean << 2 } else { sample };
-    (mean - (mean >> 5) + (at_most >> 5)).max(1)
+    (mean - (mean >> 5) + (at_most >> 5)).max(MIN_COST_NS)
 }
 
 /// A seat's [`Seat::handshake_us`] after a handshake whose round trip was `sample_us`.

@@ -312,3 +312,12 @@ fn idle_with_polls_beats_nearly_done() {
         }
     }
 }
+
+#[test]
+fn of_idle_workers_one_poll_more_is_a_tie() {
+    let now = 100 * MS;
+    // Their costs differ by a few hundredths, as those of equal workers do.
+    let idle = |cost_us: u64, parked| Load { concurrent: true, parked, ..idle(cost_us * 1_000) };
+    let loads: Vec<Load> = [idle(4_336, 1), idle(4_626, 2), idle(4_428, 2), idle(4_354, 3)].into();
+    assert_eq!([0, 1, 2, 3].map(|turn| chosen(loads.clone(), NO_SEAT, turn, now)), [0, 1, 2, 3]);
+}

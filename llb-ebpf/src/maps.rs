@@ -1,38 +1,44 @@
 //! The maps; their names and layouts are in `llb_common::{names, abi}`. Map names occur nowhere else.
 
-use core::{ffi::c_void, hint::black_box, ptr};
+mod clients;
+mod sockets;
+mod udp;
+
+pub use self::{
+    clients::{
+        at_home, client, enter_client, enter_newcomer, leave_newcomers, newcomer, newcomer_ptr, renew_newcomer, sticky,
+    },
+    sockets::{bind, conn, holds, owner, owner_mut, set_owner, steered_owner, unbind},
+    udp::{count_datagram, count_fate, flow_seat, flow_seats, flows, way},
+};
+
+use core::hint::black_box;
 
 use aya_ebpf::{
     Global,
-    macros::{btf_map, map},
+    macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, ReusePortSockArray, RingBuf, SockHash},
     programs::SkLookupContext,
 };
 use llb_common::{
     abi::{
-        Asker, BUCKETS, Client, Conn, Endpoint, FlowSeat, FlowSeats, Group, Histogram, Homes, Line, Listener,
-        MAX_GROUPS, MAX_LISTENERS, MAX_OWN_PORTS, MAX_SEATS, NO_SEAT, OWNER_ALONE, OwnPorts, Owner, Place, Published,
-        Reach, Seat, Seats, SocketEvent, Sticky,
+        Asker, BUCKETS, Endpoint, Group, Histogram, Line, Listener, MAX_GROUPS, MAX_LISTENERS, MAX_OWN_PORTS,
+        MAX_SEATS, NO_SEAT, OwnPorts, Place, Published, Reach, Seat, Seats, SocketEvent,
     },
-    flow::{Fate, SETS, Set, WAYS, set_of},
     histogram::bucket,
     line::{PLACES, place_of},
     outcome::Outcome,
     select::STALE_AFTER_NS,
-    sticky::{CLIENTS as MAX_CLIENTS, MAX_HOMES, NEWCOMERS as MAX_NEWCOMERS, Source},
     why::Sample,
 };
 
-use crate::{kernel, sticky::is_member, why::Note};
+use crate::{kernel, why::Note};
 
 /// `BPF_F_MMAPABLE`: userspace reads and writes the value without system calls.
 const MMAPABLE: u32 = 1 << 10;
 
-/// `BPF_F_NO_PREALLOC`, which socket storage demands.
-const NO_PREALLOC: usize = 1;
-
-/// `BPF_F_CLONE`: accepted connections inherit the listener's value.
-const CLONE: usize = 1 << 9;
+/// `BPF_NOEXIST`: nothing is overwritten.
+const IF_NEW: u64 = 1;
 
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
@@ -69,22 +75,10 @@ static LISTENERS: HashMap<u64, Listener> = HashMap::with_max_entries(MAX_LISTENE
 /// default (`net.core.somaxconn`); this holds four full ones.
 #[map]
 static MOVED: LruHashMap<u64, u32> = LruHashMap::with_max_entries(16_384, 0);
-/// The loader makes this and the next three as small as can be if clients are not remembered.
-#[map]
-static CLIENTS: LruHashMap<Source, Client> = LruHashMap::with_max_entries(MAX_CLIENTS, 0);
-#[map]
-static NEWCOMERS: LruHashMap<Source, Client> = LruHashMap::with_max_entries(MAX_NEWCOMERS, 0);
-#[map]
-static STICKY: Array<Sticky> = Array::with_max_entries(1, MMAPABLE);
-#[map]
-static HOMES: Array<Homes> = Array::with_max_entries(MAX_GROUPS as u32, MMAPABLE);
 #[map]
 static ENDPOINTS: HashMap<Endpoint, u32> = HashMap::with_max_entries(MAX_GROUPS as u32, 0);
 #[map]
 static STEERED: HashMap<Endpoint, u8> = HashMap::with_max_entries(256, 0);
-/// The first socket of each worker on each address, by cookie. Those that it only binds count as well.
-#[map]
-static BOUND: HashMap<Owner, u64> = HashMap::with_max_entries(MAX_LISTENERS as u32, 0);
 #[map]
 static OWN_PORTS: Array<OwnPorts> = Array::with_max_entries(MAX_OWN_PORTS as u32, 0);
 /// Of every worker, also of one that is ending, so twice as many as seats.
@@ -98,12 +92,6 @@ static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Outcome::COUNT
 /// Listeners come and go rarely; this holds over a thousand unread events.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
-#[map]
-static FLOWS: Array<Set> = Array::with_max_entries(SETS, MMAPABLE);
-#[map]
-static FLOW_SEATS: Array<FlowSeats> = Array::with_max_entries(1, MMAPABLE);
-#[map]
-static FLOW_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
 /// The choice that is being noted.
 #[map]
 static CHOICE: PerCpuArray<Note> = PerCpuArray::with_max_entries(1, 0);
@@ -127,37 +115,6 @@ pub fn direct(ctx: &SkLookupContext, from: Endpoint, flags: u64) {
     let _ = CHECKS.redirect_sk_lookup(ctx, from, flags);
 }
 
-/// A socket storage map as BTF describes it: the kernel takes these maps in no other form, and `aya_ebpf`'s own type
-/// fixes the flags.
-#[repr(C)]
-pub struct Storage<V: 'static, const FLAGS: usize> {
-    r#type: *const [i32; 24],
-    key: *const i32,
-    value: *const V,
-    max_entries: *const [i32; 0],
-    map_flags: *const [i32; FLAGS],
-}
-
-// SAFETY: the struct only describes the map; its pointers are never followed.
-unsafe impl<V, const FLAGS: usize> Sync for Storage<V, FLAGS> {}
-
-impl<V, const FLAGS: usize> Storage<V, FLAGS> {
-    const fn new() -> Self {
-        Storage {
-            r#type: ptr::null(),
-            key: ptr::null(),
-            value: ptr::null(),
-            max_entries: ptr::null(),
-            map_flags: ptr::null(),
-        }
-    }
-}
-
-#[btf_map]
-static CONN: Storage<Conn, { NO_PREALLOC | CLONE }> = Storage::new();
-#[btf_map]
-static OWNER: Storage<Owner, { NO_PREALLOC }> = Storage::new();
-
 pub fn limited() -> bool {
     LLB_LIMITED.load() != 0
 }
@@ -170,78 +127,6 @@ pub fn cgroup_level() -> u32 {
 #[inline(always)]
 pub fn prefixes() -> u32 {
     LLB_PREFIXES.load()
-}
-
-/// A full socket's books; none for a socket that is not of a seat.
-#[inline(always)]
-pub fn conn<'a>(sk: *mut c_void) -> Option<&'a mut Conn> {
-    // SAFETY: CONN holds `Conn`; all callers pass a full socket of their context or null.
-    unsafe { kernel::storage(&raw const CONN, sk, None) }
-}
-
-/// Whose socket it is.
-#[inline(always)]
-pub fn owner(sk: *mut c_void) -> Option<Owner> {
-    owner_mut(sk).copied()
-}
-
-/// The same, if the socket is one to be steered.
-#[inline(always)]
-pub fn steered_owner(sk: *mut c_void) -> Option<Owner> {
-    owner(sk).filter(|owner| owner.flags & OWNER_ALONE == 0)
-}
-
-/// The tag of a socket, to be changed.
-#[inline(always)]
-pub fn owner_mut<'a>(sk: *mut c_void) -> Option<&'a mut Owner> {
-    // SAFETY: OWNER holds `Owner`; all callers pass a full socket of their context, or the context itself where it is one,
-    // or null.
-    unsafe { kernel::storage::<Owner, _>(&raw const OWNER, sk, None) }
-}
-
-/// Tags a socket with its worker; false if the kernel has no memory for it.
-#[inline(always)]
-pub fn set_owner(sk: *mut c_void, mut owner: Owner) -> bool {
-    // SAFETY: as above.
-    match unsafe { kernel::storage(&raw const OWNER, sk, Some(&mut owner)) } {
-        Some(value) => {
-            *value = owner;
-            true
-        }
-        None => false,
-    }
-}
-
-/// The key of [`BOUND`]: how the socket came to its port is no part of it.
-#[inline(always)]
-fn bound_key(owner: &Owner) -> Owner {
-    Owner { flags: 0, ..*owner }
-}
-
-/// Notes the socket as the one of its worker on its address; false if another is there. A full map notes none.
-#[inline(always)]
-pub fn bind(owner: &Owner, cookie: u64) -> bool {
-    /// `BPF_NOEXIST`
-    const NEW: u64 = 1;
-    let _ = BOUND.insert(bound_key(owner), cookie, NEW);
-    holds(owner, cookie)
-}
-
-/// Whether no other socket of the worker is noted on the address.
-#[inline(always)]
-pub fn holds(owner: &Owner, cookie: u64) -> bool {
-    // SAFETY: copied at once.
-    unsafe { BOUND.get(bound_key(owner)) }.copied().is_none_or(|holder| holder == cookie)
-}
-
-/// Forgets the socket, if it is the one that is noted.
-#[inline(always)]
-pub fn unbind(owner: &Owner, cookie: u64) {
-    let key = bound_key(owner);
-    // SAFETY: copied at once.
-    if unsafe { BOUND.get(key) }.copied() == Some(cookie) {
-        let _ = BOUND.remove(key);
-    }
 }
 
 /// The range of own ports in a place of the list.
@@ -329,7 +214,7 @@ pub unsafe fn is_anybody_reaching(seats: *const Seats) -> bool {
     unsafe { kernel::read(&raw const (*seats).reaching) != 0 }
 }
 
-/// Whom a connection from there is meant for.
+/// What worker a connection from there is meant for.
 #[inline(always)]
 pub fn reach(asker: &Asker) -> Option<*mut Reach> {
     REACHES.get_ptr_mut(asker)
@@ -519,119 +404,4 @@ pub unsafe fn send_choice(sample: *const Sample, length: usize) {
 #[inline(always)]
 pub fn send(event: &SocketEvent) -> bool {
     EVENTS.output::<SocketEvent>(event, 0).is_ok()
-}
-
-/// What is said and counted of clients.
-#[inline(always)]
-pub fn sticky() -> Option<*mut Sticky> {
-    STICKY.get_ptr_mut(0)
-}
-
-/// What is remembered of a client.
-#[inline(always)]
-pub fn client(client: &Source) -> Option<*mut Client> {
-    CLIENTS.get_ptr_mut(client)
-}
-
-/// What is remembered of a newcomer.
-#[inline(always)]
-pub fn newcomer_ptr(client: &Source) -> Option<*mut Client> {
-    NEWCOMERS.get_ptr_mut(client)
-}
-
-/// A copy of that.
-#[inline(always)]
-pub fn newcomer(client: &Source) -> Option<Client> {
-    // SAFETY: copied at once.
-    unsafe { NEWCOMERS.get(client) }.copied()
-}
-
-/// `BPF_NOEXIST`
-const IF_NEW: u64 = 1;
-
-/// Remembers a newcomer; false if it is remembered already. A full LRU map drops one that has not come for long.
-#[inline(always)]
-pub fn enter_newcomer(client: &Source, entry: &Client) -> bool {
-    NEWCOMERS.insert(client, entry, IF_NEW).is_ok()
-}
-
-/// Remembers a newcomer anew.
-#[inline(always)]
-pub fn renew_newcomer(client: &Source, entry: &Client) {
-    let _ = NEWCOMERS.insert(client, entry, 0);
-}
-
-/// Forgets a newcomer.
-#[inline(always)]
-pub fn leave_newcomers(client: &Source) {
-    let _ = NEWCOMERS.remove(client);
-}
-
-/// Remembers a client; false if it is remembered already.
-#[inline(always)]
-pub fn enter_client(client: &Source, entry: &Client) -> bool {
-    CLIENTS.insert(client, entry, IF_NEW).is_ok()
-}
-
-/// The seat of a home that takes new connections in a group, or [`NO_SEAT`].
-#[inline(always)]
-pub fn at_home(index: u32, home: u32) -> u32 {
-    let (Some(homes), Some(group)) = (HOMES.get_ptr(index), group(index)) else { return NO_SEAT };
-    // SAFETY: a word of HOMES, and of GROUPS; the mask keeps the home inside.
-    unsafe {
-        let seats = (&raw const (*homes).seat).cast::<u16>();
-        let seat = u32::from(kernel::read(seats.add(home as usize & (MAX_HOMES - 1)))).wrapping_sub(1);
-        if seat != NO_SEAT && is_member(group, seat) { seat } else { NO_SEAT }
-    }
-}
-
-/// The set of flows that a flow is in.
-#[inline(always)]
-pub fn flows(hash: u32) -> Option<*mut Set> {
-    FLOWS.get_ptr_mut(set_of(hash))
-}
-
-/// A place in a set.
-///
-/// # Safety
-/// `set` points into FLOWS.
-#[inline(always)]
-pub unsafe fn way(set: *mut Set, way: u32) -> *mut u64 {
-    // SAFETY: the caller's promise; the mask keeps the index inside the array.
-    unsafe { set.cast::<u64>().add(way as usize & (WAYS - 1)) }
-}
-
-/// What is said of UDP.
-#[inline(always)]
-pub fn flow_seats() -> Option<*const FlowSeats> {
-    FLOW_SEATS.get_ptr(0)
-}
-
-/// A seat's UDP load.
-#[inline(always)]
-pub fn flow_seat(index: u32) -> Option<*mut FlowSeat> {
-    let seats = FLOW_SEATS.get_ptr_mut(0)?;
-    // SAFETY: the mask keeps the index inside the array.
-    Some(unsafe { (&raw mut (*seats).seat).cast::<FlowSeat>().add(index as usize & (MAX_SEATS - 1)) })
-}
-
-/// Counts a datagram of a seat.
-#[inline(always)]
-pub fn count_datagram(seat: u32) {
-    bump(seat & (MAX_SEATS as u32 - 1));
-}
-
-/// Counts what became of a datagram.
-#[inline(always)]
-pub fn count_fate(fate: Fate) {
-    bump(MAX_SEATS as u32 + fate as u32);
-}
-
-/// Without a lock, as it is one CPU's own and nothing interrupts a datagram's delivery to deliver another.
-#[inline(always)]
-fn bump(index: u32) {
-    if let Some(counter) = FLOW_COUNTS.get_ptr_mut(index) {
-        // SAFETY: a value of FLOW_COUNTS.
-        unsafe { kernel::write(counter, kernel::read(counter) + 1) };
-    }
 }

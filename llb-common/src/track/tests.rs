@@ -1,8 +1,11 @@
 extern crate std;
-use super::*;
+use super::{
+    pace::{FAILURE_MAX_NS, FAILURE_MIN_NS},
+    *,
+};
 use crate::{
     books::{apply, take},
-    select::{given, in_flight, outstanding},
+    select::{ROLL_MAX_NS, given, in_flight, outstanding},
 };
 use proptest::prelude::*;
 use std::vec::Vec;

@@ -1,4 +1,4 @@
-//! Who waits in line, who is free, and whom to hand over: pure. What the selector decides on the way in is
+//! Who waits in line, who is free, and who is handed over: pure. What the selector decides on the way in is
 //! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
 
 use std::collections::BTreeMap;

@@ -32,7 +32,7 @@ pub(super) fn run(
     }
     let turns = spec.duration.as_millis().div_ceil(SLICE.as_millis()).max(1) as usize;
     for turn in 0..turns {
-        // There and back again: whoever comes after whom changes places with it.
+        // There and back again: of two neighbours each comes first once.
         let there = turn % 2 == 0;
         for at in 0..fleets.len() {
             let at = if there { at } else { fleets.len() - 1 - at };

@@ -229,7 +229,7 @@ impl Waiting {
         });
     }
 
-    /// Hands over whom somebody is free for.
+    /// Hands over those for whose request somebody is free.
     pub(in crate::engine) fn serve_lines(&mut self, core: &mut Core, now: Instant) {
         let Some(lines) = &self.lines else { return };
         let is_quiet = lines.open.values().all(|open| open.arrived == 0);

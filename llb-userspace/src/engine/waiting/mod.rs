@@ -15,7 +15,7 @@ use crate::model::Instant;
 
 /// The connections that wait, and llb's own listeners that hold them.
 pub(in crate::engine) struct Waiting {
-    /// Where clients wait for whom nobody is free; none if they are to wait at workers.
+    /// Where clients wait while no worker is free; none if they are to wait at workers.
     pub lines: Option<Lines>,
     /// Where connections wait while no worker listens.
     pub standby: Standby,

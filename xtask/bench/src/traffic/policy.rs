@@ -1,4 +1,4 @@
-//! Whom a cell compares.
+//! The policies that a cell compares.
 
 /// llb's policies. Its hash is the kernel's own choice, for programs as they come; it is there twice, as if it were two, and the
 /// difference is noise.

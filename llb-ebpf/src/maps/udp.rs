@@ -1,0 +1,71 @@
+//! The flows of UDP.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use llb_common::{
+    abi::{FlowSeat, FlowSeats, MAX_SEATS},
+    flow::{Fate, SETS, Set, WAYS, set_of},
+};
+
+use super::MMAPABLE;
+use crate::kernel;
+
+#[map]
+static FLOWS: Array<Set> = Array::with_max_entries(SETS, MMAPABLE);
+#[map]
+static FLOW_SEATS: Array<FlowSeats> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static FLOW_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
+
+/// The set of flows that a flow is in.
+#[inline(always)]
+pub fn flows(hash: u32) -> Option<*mut Set> {
+    FLOWS.get_ptr_mut(set_of(hash))
+}
+
+/// A place in a set.
+///
+/// # Safety
+/// `set` points into FLOWS.
+#[inline(always)]
+pub unsafe fn way(set: *mut Set, way: u32) -> *mut u64 {
+    // SAFETY: the caller's promise; the mask keeps the index inside the array.
+    unsafe { set.cast::<u64>().add(way as usize & (WAYS - 1)) }
+}
+
+/// What is said of UDP.
+#[inline(always)]
+pub fn flow_seats() -> Option<*const FlowSeats> {
+    FLOW_SEATS.get_ptr(0)
+}
+
+/// A seat's UDP load.
+#[inline(always)]
+pub fn flow_seat(index: u32) -> Option<*mut FlowSeat> {
+    let seats = FLOW_SEATS.get_ptr_mut(0)?;
+    // SAFETY: the mask keeps the index inside the array.
+    Some(unsafe { (&raw mut (*seats).seat).cast::<FlowSeat>().add(index as usize & (MAX_SEATS - 1)) })
+}
+
+/// Counts a datagram of a seat.
+#[inline(always)]
+pub fn count_datagram(seat: u32) {
+    bump(seat & (MAX_SEATS as u32 - 1));
+}
+
+/// Counts what became of a datagram.
+#[inline(always)]
+pub fn count_fate(fate: Fate) {
+    bump(MAX_SEATS as u32 + fate as u32);
+}
+
+/// Without a lock, as it is one CPU's own and nothing interrupts a datagram's delivery to deliver another.
+#[inline(always)]
+fn bump(index: u32) {
+    if let Some(counter) = FLOW_COUNTS.get_ptr_mut(index) {
+        // SAFETY: a value of FLOW_COUNTS.
+        unsafe { kernel::write(counter, kernel::read(counter) + 1) };
+    }
+}

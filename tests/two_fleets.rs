@@ -2,7 +2,20 @@
 
 mod harness;
 
-use harness::{Stage, get, stage::fixture};
+use std::{fs, path::PathBuf, thread::sleep, time::Duration};
+
+use harness::{Launcher, Stage, get, stage::fixture};
+use llb::internals::mounts::own_cgroup;
+
+/// The cgroup of a unit of systemd's.
+struct Unit(PathBuf);
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        // Its fleet has ended, or the harness has cleared it.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
 
 fn server(options: &str) -> [String; 3] {
     ["python3".to_owned(), fixture("listeners.py"), format!("127.0.0.1@8080{options}")]
@@ -56,4 +69,22 @@ fn a_udp_port_of_another_fleet_is_refused() {
     third.wait_until_serving();
     assert!(get("127.0.0.1:9053", "/").slot() < 2);
     assert_eq!(first.status().udp.unwrap().groups[0].slots, [0, 1]);
+}
+
+/// Every port would be that fleet's, and no new worker could have one.
+#[test]
+fn a_unit_named_like_a_fleet_is_none() {
+    let unit = own_cgroup().expect("cgroup v2").path.join(format!("llb.{}.service", std::process::id()));
+    fs::create_dir(&unit).expect("root");
+    let unit = Unit(unit);
+    let enter = format!("echo 0 > {}/cgroup.procs && exec \"$@\"", unit.0.display());
+    let wrapper = ["sh", "-c", &enter, "sh"].map(str::to_owned).to_vec();
+    let by = Launcher { wrapper, cgroup: Some(unit.0.clone()), ..Launcher::default() };
+    let stage = Stage::new();
+    let fleet = stage.start_by(&by, &["-n", "2"], &server("").each_ref().map(String::as_str));
+    // Other fleets are looked for once a second at most.
+    sleep(Duration::from_millis(1100));
+    let reload = fleet.command("reload").output().expect("the llb binary");
+    assert!(reload.status.success(), "{}", String::from_utf8_lossy(&reload.stderr));
+    assert_eq!(fleet.status().generation, 2);
 }

@@ -19,13 +19,13 @@ use std::{
 
 use nix::unistd::Pid;
 
-use self::leftover::lock_of_the_dead;
 pub(crate) use self::resources::ran_out_of_memory;
 pub use self::{
     error::CgroupError,
     leftover::{clear_leftover, end_leftover},
     worker::WorkerCgroup,
 };
+use self::{leftover::lock_of_the_dead, worker::parts};
 use crate::{
     config::{Name, Resources},
     model::{Generation, Slot},
@@ -51,11 +51,18 @@ const MASTER: &str = "llb-master";
 const OWN_SOCKETS: &str = "sockets";
 
 /// How the names of fleets' cgroups begin.
-pub(super) const FLEETS: &str = "llb.";
+const FLEETS: &str = "llb.";
 
 /// The last part of a fleet's path.
 pub(super) fn directory_name(name: &Name) -> String {
     format!("{FLEETS}{name}")
+}
+
+/// The name of the fleet whose cgroup this is, and which has workers. What only begins alike may be a unit of systemd's, such as
+/// llb.service, with the fleet below it.
+pub(super) fn fleet_name(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.strip_prefix(FLEETS)?;
+    fs::read_dir(path).ok()?.flatten().any(|entry| parts(&entry.file_name()).is_some()).then(|| name.to_owned())
 }
 
 fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {

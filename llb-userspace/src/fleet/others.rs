@@ -11,7 +11,7 @@ use std::{
 use llb_common::abi::TAKEN_UDP;
 use nix::unistd::Pid;
 
-use super::cgroup::{self, FLEETS};
+use super::cgroup;
 use crate::{
     model::Instant,
     sys::{endpoint::Endpoint, mounts, procfs, procnet},
@@ -89,9 +89,11 @@ fn collect(directory: &Path, own: &Path, fleets: &mut Vec<(PathBuf, String)>) {
             continue;
         }
         let path = entry.path();
-        match entry.file_name().to_str().and_then(|name| name.strip_prefix(FLEETS)) {
-            Some(_) if path == own => {}
-            Some(name) => fleets.push((path, name.to_owned())),
+        if path == own {
+            continue;
+        }
+        match cgroup::fleet_name(&path) {
+            Some(name) => fleets.push((path, name)),
             None => collect(&path, own, fleets),
         }
     }

@@ -96,6 +96,7 @@ pub const VM: Needs = Needs {
         // The distribution's: one that comes before it in the path is not as easily copied.
         Program::new("/usr/bin/python3", &["python3"]),
         IP,
+        Program::new("/usr/bin/systemctl", &["systemd"]),
     ],
     packages: &[],
     python: None,

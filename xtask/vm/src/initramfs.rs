@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::cpio::Archive;
 use super::suites::{Built, SUITES};
-use super::{kernels, suites, verdict};
+use super::{kernels, service, suites, verdict};
 use llb_kit::{paths, sh};
 
 /// Where `init.sh` mounts what, and where programs put what they make.
@@ -51,6 +51,8 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
         add_libraries(&mut archive, program)?;
     }
     add(&mut archive, "usr/bin/llb", &built.llb)?;
+    add(&mut archive, "usr/local/bin/llb", &built.llb)?;
+    service::add_to(&mut archive)?;
     archive.directory(inside(&paths::root().join("llb-userspace"))?);
     add_all(&mut archive, &paths::fixtures(), &|_| true)?;
     add_compiled(&mut archive, dir)?;
@@ -87,7 +89,7 @@ fn add_python(archive: &mut Archive) -> Result<()> {
 }
 
 /// A directory with what is in it and has a name that is wanted, at its own path.
-fn add_all(archive: &mut Archive, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+pub(super) fn add_all(archive: &mut Archive, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     for entry in entries {
         let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
@@ -106,7 +108,7 @@ fn add_all(archive: &mut Archive, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) 
 }
 
 /// The libraries of a program, at their own paths.
-fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
+pub(super) fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
     let ldd = sh::output(Command::new("ldd").arg(program))
         .with_context(|| format!("cannot tell the libraries of {}", program.display()))?;
     for library in libraries(&ldd) {
@@ -136,7 +138,7 @@ fn add_compiled(archive: &mut Archive, dir: &Path) -> Result<()> {
 }
 
 /// A path of this machine as the archive has it.
-fn inside(path: &Path) -> Result<&str> {
+pub(super) fn inside(path: &Path) -> Result<&str> {
     Ok(printable(path)?.trim_start_matches('/'))
 }
 
@@ -151,7 +153,7 @@ fn printable(path: &Path) -> Result<&str> {
 
 /// A file of this machine under another path, with its age: by that Python tells whether what it has compiled is still
 /// good, and compiling its library takes it seconds where all is emulated.
-fn add(archive: &mut Archive, path: &str, file: &Path) -> Result<()> {
+pub(super) fn add(archive: &mut Archive, path: &str, file: &Path) -> Result<()> {
     let cannot = || format!("cannot read {}", file.display());
     let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).with_context(cannot)?;
     let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -9,6 +9,7 @@ mod cpio;
 mod initramfs;
 mod kernels;
 mod qemu;
+mod service;
 mod suites;
 mod verdict;
 
@@ -125,7 +126,10 @@ fn attempt(kernel: &Kernel, suites: &[&'static Suite], initramfs: &Path) -> Resu
     let console = boot(&Purpose::Trial, "trial")?;
     let trial = verdict::judge(&console, &kernel.release).inspect_err(|_| println!("{console}"))?;
     if suites.is_empty() {
-        return Ok(Seen { trial, suites: Vec::new() });
+        // Whatever kernel it is: systemd makes the difference.
+        let console = boot(&Purpose::Service, "service")?;
+        let units = service::judge(&console).inspect_err(|_| println!("{console}"))?;
+        return Ok(Seen { trial, suites: vec![units] });
     }
     let console = boot(&Purpose::Tests(suites), "tests")?;
     let suites = verdict::judge_tests(&console, suites).inspect_err(|_| println!("{console}"))?;

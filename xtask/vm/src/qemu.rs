@@ -23,6 +23,8 @@ pub(super) enum Purpose<'a> {
     /// To try llb as its user would. On two processors, because programs that share memory must also be right when they
     /// really run at once.
     Trial,
+    /// To run llb's units under systemd.
+    Service,
     /// To run the tests, which mind the time. One processor does an instruction in a nanosecond of its own time, and
     /// sleeps for none of ours: whatever else this machine does, and however slow it is, the tests do not notice.
     Tests(&'a [&'static Suite]),
@@ -33,13 +35,14 @@ impl Purpose<'_> {
     fn words(&self) -> Vec<&'static str> {
         match self {
             Purpose::Trial => vec!["trial"],
+            Purpose::Service => vec!["service"],
             Purpose::Tests(suites) => iter::once("tests").chain(suites.iter().map(|suite| suite.target)).collect(),
         }
     }
 
     fn processors(&self) -> &'static [&'static str] {
         match self {
-            Purpose::Trial => &["-accel", "tcg,thread=multi", "-smp", "2"],
+            Purpose::Trial | Purpose::Service => &["-accel", "tcg,thread=multi", "-smp", "2"],
             Purpose::Tests(_) => &["-accel", "tcg,thread=single", "-smp", "1", "-icount", "shift=0,sleep=off"],
         }
     }

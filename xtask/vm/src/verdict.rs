@@ -72,16 +72,18 @@ pub(super) fn judge_tests(console: &str, suites: &[&Suite]) -> Result<Vec<String
 }
 
 /// What init.sh said of one thing.
-fn said<'a>(console: &'a str, what: &str) -> Result<&'a str> {
+pub(super) fn said<'a>(console: &'a str, what: &str) -> Result<&'a str> {
     let line = console.lines().find_map(|line| line.strip_prefix("@vm ")?.strip_prefix(what)?.strip_prefix(' '));
     line.with_context(|| format!("the machine did not come to say `@vm {what}`"))
 }
 
+/// A number of a status.
+pub(super) fn number(value: &Value, field: &str) -> Result<u64> {
+    value[field].as_u64().with_context(|| format!("`llb status --json` has no number {field}"))
+}
+
 /// The connections of a fleet, each of which the selector must have placed, and its worker answered.
 fn books(status: &Value) -> Result<u64> {
-    let number = |value: &Value, field: &str| {
-        value[field].as_u64().with_context(|| format!("`llb status --json` has no number {field}"))
-    };
     let connections = number(status, "connections")?;
     ensure!(connections == REQUESTS, "the selector saw {connections} connections, not {REQUESTS}: {status}");
     let placed = number(&status["selector"], "first")? + number(&status["selector"], "passed_over")?;

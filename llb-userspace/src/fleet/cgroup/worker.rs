@@ -1,6 +1,7 @@
 //! The cgroup of one worker.
 
 use std::{
+    ffi::OsStr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -34,10 +35,7 @@ impl WorkerCgroup {
     }
 
     pub(super) fn parts(&self) -> Option<(Slot, Generation, u64)> {
-        let mut parts = self.path.file_name()?.to_str()?.strip_prefix('w')?.splitn(3, '.');
-        let slot = parts.next()?.parse().ok()?;
-        let generation = parts.next()?.strip_prefix('g')?.parse().ok()?;
-        Some((Slot(slot), Generation(generation), parts.next()?.parse().ok()?))
+        parts(self.path.file_name()?)
     }
 
     /// Kills what is in it, waits until that is dead, and removes it.
@@ -132,4 +130,12 @@ impl Drop for WorkerCgroup {
         // Fails while a process is in it: then the fleet's cgroup takes it along.
         let _ = tree::remove(&self.path);
     }
+}
+
+/// What the name of a worker's cgroup says.
+pub(super) fn parts(name: &OsStr) -> Option<(Slot, Generation, u64)> {
+    let mut parts = name.to_str()?.strip_prefix('w')?.splitn(3, '.');
+    let slot = parts.next()?.parse().ok()?;
+    let generation = parts.next()?.strip_prefix('g')?.parse().ok()?;
+    Some((Slot(slot), Generation(generation), parts.next()?.parse().ok()?))
 }

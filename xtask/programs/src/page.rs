@@ -83,8 +83,20 @@ cargo xtask programs --page docs/programs.md
 ```
 
 which installs them (pip, npm, Debian's packages, Go, cargo) and drives each for about a minute, four at a time, as root: a quarter of an
-hour in all. With names it
-drives only those, and the page keeps the last figures of the others. `cargo xtask programs --few` drives the ten that are marked (*).
+hour in all. With names it drives only those, and the page keeps the last figures of the others. `cargo xtask programs --few` drives the
+ten that are marked (*), as CI does after `cargo xtask setup programs`, in four minutes.
+
+It exits with 1 and a line for each program that
+
+- does not start, or whose fleet does not come to rest after a reload or a `kill -9`;
+- has a copy among the four that was given no connection, within three seconds of two clients with new ones;
+- is not rolled back (exit code 6 of `llb reload`) when its new code cannot start;
+- loses a request before the reloads, or has one refused at any time;
+- loses one in work (*cut*, *torn*, *wrong* or without an answer within 20 s) or *unread*, where its own end loses none of this
+  sort in five trials; or has a stream or a long request cut that its own end does not cut;
+- loses more than eight by `kill -9`. What a killed copy holds is lost with it, so fewer are no fault.
+
+*Crossed* requests and late answers are no faults, nor what a program closes unread at its own limit of requests.
 
 Each is started by `llb run -n 4 -p 8080 --drain-timeout 8s`, and by its line in the second table. Two clients with new connections and
 eight that keep theirs (six with requests of 20 ms, two of 1 s, by POST) ask without a pause, while the program is reloaded three times, a

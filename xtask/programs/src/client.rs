@@ -12,9 +12,9 @@ use crate::clock::now;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the reset may take that a request gets which finds its connection closed: on loopback it comes at once, but for a
-/// busy machine.
-const RESET: Duration = Duration::from_millis(100);
+/// How long the reset may take that a request gets which finds its connection closed. llb has the kernel take no bytes of a connection
+/// that it closes, so this client sends them again before they meet the close: for the first time after 200 ms, then after 600.
+const RESET: Duration = Duration::from_secs(2);
 
 /// How a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) enum Lost {
 }
 
 /// An answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     pub(crate) keeps: bool,
@@ -173,6 +173,9 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 mod tests {
     use std::net::TcpListener;
 
+    use nix::libc;
+    use socket2::{SockFilter, SockRef};
+
     use super::*;
 
     fn served(answer: &'static [u8], after: Duration) -> TcpStream {
@@ -227,6 +230,30 @@ mod tests {
     fn a_request_that_meets_a_close_has_crossed() {
         assert_eq!(lost(drop, true), Lost::Crossed);
     }
+
+    #[test]
+    fn a_request_that_a_closing_kernel_drops_has_crossed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // What is accepted inherits it.
+        SockRef::from(&listener).attach_filter(&NO_LONG_SEGMENT).unwrap();
+        let mut stream = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let server = thread::spawn(move || {
+            let accepted = listener.accept().unwrap();
+            // It is asked meanwhile.
+            thread::sleep(Duration::from_millis(50));
+            drop(accepted);
+        });
+        assert_eq!(post(&mut stream, "/", true), Err(Lost::Crossed));
+        server.join().unwrap();
+    }
+
+    /// Drops what is longer than a TCP header.
+    const NO_LONG_SEGMENT: [SockFilter; 4] = [
+        SockFilter::new((libc::BPF_LD | libc::BPF_W | libc::BPF_LEN) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16, 0, 1, 60),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+    ];
 
     #[test]
     fn a_request_that_nobody_reads_is_told() {

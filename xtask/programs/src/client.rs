@@ -12,9 +12,10 @@ use crate::clock::now;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the reset may take that a request gets which finds its connection closed. llb has the kernel take no bytes of a connection
-/// that it closes, so this client sends them again before they meet the close: for the first time after 200 ms, then after 600.
-const RESET: Duration = Duration::from_secs(2);
+/// How long the reset may take that a request gets which finds its connection closed, beside the time that the close has taken. llb has the
+/// kernel take no bytes of a connection that it closes, so this client sends them again until they meet the close: after 200 ms, and
+/// then each time after twice as long.
+const RESET: Duration = Duration::from_secs(1);
 
 /// How a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result
     while got.len() < expected.len().max(1) {
         match more(stream, &mut got) {
             Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream)),
+            Ok(0) => return Err(closed(stream, sent.elapsed())),
             Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
@@ -105,7 +106,7 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
         }
         match more(stream, &mut got) {
             Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream)),
+            Ok(0) => return Err(closed(stream, sent.elapsed())),
             Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
@@ -138,9 +139,9 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
 
 /// Who had the request when the connection was closed without a byte of an answer. A kernel answers bytes that find their
 /// connection closed with a reset; where none comes, the program had read all of them before it closed.
-fn closed(stream: &TcpStream) -> Lost {
+fn closed(stream: &TcpStream, after: Duration) -> Lost {
     let since = now();
-    while since.elapsed() < RESET {
+    while since.elapsed() < after + RESET {
         match stream.take_error() {
             Ok(None) => thread::sleep(Duration::from_millis(1)),
             Ok(Some(_)) | Err(_) => return Lost::Crossed,

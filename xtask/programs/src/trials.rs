@@ -56,6 +56,9 @@ pub(crate) struct Outcome {
     /// Three reloads: what clients with new connections lost, and what those that keep theirs lost.
     pub(crate) reloads_new: Tally,
     pub(crate) reloads_kept: Tally,
+    /// How many of the twelve copies that were replaced were ended because their time to finish was over.
+    #[serde(default)]
+    pub(crate) overdue: usize,
     /// One worker is killed.
     pub(crate) kill: Tally,
     /// New code that cannot start: `llb reload`'s exit code, and what clients lost.
@@ -106,7 +109,7 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
     outcome.steered = workers.filter(|worker| worker["chosen"].as_u64().is_some_and(|chosen| chosen > 0)).count();
 
     let (new, (kept, done)) = under(speaks, ADDRESS, &[NEW], |_| under(speaks, ADDRESS, kept, |_| reloads(&fleet)));
-    (outcome.reloads_new, outcome.reloads_kept) = (new, kept);
+    (outcome.reloads_new, outcome.reloads_kept, outcome.overdue) = (new, kept, fleet.overdue());
     done?;
 
     let (killed, done) = under(speaks, ADDRESS, &[NEW], |_| {

@@ -51,6 +51,13 @@ fn a_second_bind_in_one_worker_fails() {
 }
 
 #[test]
+fn a_port_that_is_closed_may_be_bound_at_once() {
+    let stage = Stage::new();
+    let _fleet = start(&stage, &["-n", "2"], &["move:9000"]);
+    assert_eq!(written(&stage, "move", 2), ["0"; 2]);
+}
+
+#[test]
 fn a_lock_that_all_workers_hold_is_said() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "3"], &["lock:47200"]);

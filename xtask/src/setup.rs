@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use llb_kit::needs::{self, Needs};
 
-use crate::ebpf;
+use crate::{ebpf, programs};
 
 /// Whose needs.
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,8 @@ enum Chore {
     Ebpf,
     /// The fuzzer's compiler
     Fuzz,
+    /// The ten servers that `cargo xtask programs --few` drives, into target/ and from Debian's packages
+    Programs,
     /// The virtual machine
     Vm,
 }
@@ -35,6 +37,7 @@ pub(crate) fn run(args: &SetupArgs) -> Result<()> {
         Chore::Bench => provide(&needs::TRAFFIC),
         Chore::Ebpf => ebpf::setup(),
         Chore::Fuzz => provide(&needs::FUZZ),
+        Chore::Programs => programs::install(),
         Chore::Vm => provide(&needs::VM),
     })
 }

@@ -16,7 +16,11 @@ use super::{
     cgroup,
     find::{self, FindError},
 };
-use crate::sys::{pidfd::PidFd, procfs, socket, waiting};
+use crate::sys::{
+    endpoint::{Endpoint, Socket},
+    pidfd::PidFd,
+    procfs, procnet, socket, waiting,
+};
 
 /// A program that has just listened comes to wait within this time, unless it is doing something else first, or is busy
 /// already: then connections that it has accepted are looked for, which takes longer.
@@ -56,6 +60,13 @@ pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
     }
     target.is_alone = pids.len() == 1;
     if target.known.is_none() {
+        match shown(&pids, target) {
+            Shown::Nowhere => return Acceptance::Unknown,
+            Shown::Here(known) => target.known = Some(known),
+            Shown::Unsaid => {}
+        }
+    }
+    if target.known.is_none() {
         match find::listener(&pids, target.cookie) {
             Ok((copy, _)) => target.known = identify(copy.as_fd()).ok(),
             // Whoever listens by Multipath TCP holds another socket than the one that the kernel tells of.
@@ -81,6 +92,29 @@ pub fn is_waited_at(cgroup: &Path, target: &Target) -> Option<bool> {
     let pids = cgroup::processes(cgroup).ok()?;
     let (copy, _) = find::listener(&pids, target.cookie).ok()?;
     socket::accept_queue(copy).ok().map(|queue| queue.length > 0)
+}
+
+/// What the kernel's table shows of a listener.
+enum Shown {
+    /// Its inode and address, and one of the processes has it.
+    Here((u64, Option<SocketAddr>)),
+    /// There is none any more.
+    Nowhere,
+    /// The table is of another network namespace, or no process is seen to have it, as with Multipath TCP.
+    Unsaid,
+}
+
+/// Looks a listener up without a copy of it. A program may close it and bind its port again at any moment, and would be refused
+/// while there is one.
+fn shown(pids: &[Pid], target: &Target) -> Shown {
+    let has = |inode: u64, pid: Pid| procfs::socket_fds(pid).is_ok_and(|all| all.iter().any(|fd| fd.inode == inode));
+    match procnet::listener(target.first, target.cookie) {
+        Ok(Some(Socket { inode, endpoint: Endpoint::Tcp(address) })) if pids.iter().any(|pid| has(inode, *pid)) => {
+            Shown::Here((inode, Some(address)))
+        }
+        Ok(None) => Shown::Nowhere,
+        Ok(Some(_)) | Err(_) => Shown::Unsaid,
+    }
 }
 
 fn identify(listener: BorrowedFd<'_>) -> io::Result<(u64, Option<SocketAddr>)> {

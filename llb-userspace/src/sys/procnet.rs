@@ -32,6 +32,14 @@ pub fn listeners(pid: Pid) -> io::Result<Vec<Socket>> {
     listed(pid)
 }
 
+/// The listening TCP socket of this cookie in `pid`'s network namespace, if there is one.
+///
+/// # Errors
+/// If that is not our own, whose table alone has cookies, or if this kernel does not show it.
+pub fn listener(pid: Pid, cookie: u64) -> io::Result<Option<Socket>> {
+    if is_here(pid) { sock_diag::listener(cookie) } else { Err(io::ErrorKind::Unsupported.into()) }
+}
+
 /// Whether `pid` is in our own network namespace; false if that may not be seen.
 fn is_here(pid: Pid) -> bool {
     let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/net"));

@@ -25,6 +25,19 @@ const MESSAGE_MAX: usize = 32 * 1024;
 /// # Errors
 /// If this kernel has no sock_diag, or the process may not use it.
 pub(super) fn listeners() -> io::Result<Vec<Socket>> {
+    Ok(known()?.into_iter().map(|(_, socket)| socket).collect())
+}
+
+/// The listener of this cookie, without a copy of it: a copy keeps a listener open.
+///
+/// # Errors
+/// As [`listeners`].
+pub(super) fn listener(cookie: u64) -> io::Result<Option<Socket>> {
+    Ok(known()?.into_iter().find_map(|(found, socket)| (found == cookie).then_some(socket)))
+}
+
+/// All listeners with their cookies.
+fn known() -> io::Result<Vec<(u64, Socket)>> {
     let socket =
         socket(AddressFamily::Netlink, SockType::Datagram, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
     let mut sockets = Vec::new();
@@ -54,7 +67,7 @@ fn ask(socket: &OwnedFd, family: u8, any: SocketId) -> io::Result<()> {
 }
 
 /// Reads what the kernel sends next; false if that was the end.
-fn read(socket: &OwnedFd, sockets: &mut Vec<Socket>) -> io::Result<bool> {
+fn read(socket: &OwnedFd, sockets: &mut Vec<(u64, Socket)>) -> io::Result<bool> {
     let mut buffer = vec![0; MESSAGE_MAX];
     let length = recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
     let mut rest = buffer.get(..length).unwrap_or_default();
@@ -64,7 +77,9 @@ fn read(socket: &OwnedFd, sockets: &mut Vec<Socket>) -> io::Result<bool> {
             NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
                 let header = response.header;
                 let address = SocketAddr::new(header.socket_id.source_address, header.socket_id.source_port);
-                sockets.push(Socket { inode: header.inode.into(), endpoint: Endpoint::Tcp(address) });
+                let socket = Socket { inode: header.inode.into(), endpoint: Endpoint::Tcp(address) };
+                // Two words, the lower one first.
+                sockets.push((u64::from_le_bytes(header.socket_id.cookie), socket));
             }
             NetlinkPayload::Done(_) => return Ok(false),
             NetlinkPayload::Error(error) => return Err(error.to_io()),
@@ -82,7 +97,8 @@ mod tests {
 
     use nix::sys::stat::fstat;
 
-    use super::{Endpoint, Socket, listeners};
+    use super::{Endpoint, Socket, listener as listener_of, listeners};
+    use crate::sys::socket::cookie;
 
     #[test]
     fn own_listeners_are_found_and_connections_are_not() {
@@ -92,6 +108,8 @@ mod tests {
             let socket = Socket { inode: fstat(&listener).unwrap().st_ino, endpoint };
             let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let found = listeners().unwrap();
+            assert_eq!(listener_of(cookie(&listener).unwrap()).unwrap().as_ref(), Some(&socket));
+            assert_eq!(listener_of(cookie(&client).unwrap()).unwrap(), None);
             assert!(found.contains(&socket), "{socket:?} of {found:?}");
             let local = Endpoint::Tcp(client.local_addr().unwrap());
             assert!(!found.iter().any(|socket| socket.endpoint == local));

@@ -74,7 +74,8 @@ pub fn disable(service: &str) -> Result<()> {
         .with_context(|| format!("cannot disable the service {service}; run `sudo systemctl disable {service}`"))
 }
 
-fn is_installed(package: &str) -> bool {
+/// Whether a package is installed.
+pub fn is_installed(package: &str) -> bool {
     sh::output(Command::new("dpkg-query").args(["-W", "-f=${db:Status-Abbrev}", package]))
         .is_ok_and(|status| status.starts_with("ii"))
 }

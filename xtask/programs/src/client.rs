@@ -12,9 +12,10 @@ use crate::clock::now;
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the reset may take that a request gets which finds its connection closed: on loopback it comes at once, but for a
-/// busy machine.
-const RESET: Duration = Duration::from_millis(100);
+/// How long the reset may take that a request gets which finds its connection closed, beside the time that the close has taken. llb has the
+/// kernel take no bytes of a connection that it closes, so this client sends them again until they meet the close: after 200 ms, and
+/// then each time after twice as long.
+const RESET: Duration = Duration::from_secs(1);
 
 /// How a request was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(crate) enum Lost {
 }
 
 /// An answer.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     pub(crate) keeps: bool,
@@ -84,7 +85,7 @@ pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result
     while got.len() < expected.len().max(1) {
         match more(stream, &mut got) {
             Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream)),
+            Ok(0) => return Err(closed(stream, sent.elapsed())),
             Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
@@ -105,7 +106,7 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
         }
         match more(stream, &mut got) {
             Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream)),
+            Ok(0) => return Err(closed(stream, sent.elapsed())),
             Err(error) => return Err(broken(&error)),
             Ok(_) => {}
         }
@@ -138,9 +139,9 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
 
 /// Who had the request when the connection was closed without a byte of an answer. A kernel answers bytes that find their
 /// connection closed with a reset; where none comes, the program had read all of them before it closed.
-fn closed(stream: &TcpStream) -> Lost {
+fn closed(stream: &TcpStream, after: Duration) -> Lost {
     let since = now();
-    while since.elapsed() < RESET {
+    while since.elapsed() < after + RESET {
         match stream.take_error() {
             Ok(None) => thread::sleep(Duration::from_millis(1)),
             Ok(Some(_)) | Err(_) => return Lost::Crossed,
@@ -172,6 +173,9 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+
+    use nix::libc;
+    use socket2::{SockFilter, SockRef};
 
     use super::*;
 
@@ -227,6 +231,30 @@ mod tests {
     fn a_request_that_meets_a_close_has_crossed() {
         assert_eq!(lost(drop, true), Lost::Crossed);
     }
+
+    #[test]
+    fn a_request_that_a_closing_kernel_drops_has_crossed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // What is accepted inherits it.
+        SockRef::from(&listener).attach_filter(&NO_LONG_SEGMENT).unwrap();
+        let mut stream = connect(&listener.local_addr().unwrap().to_string()).unwrap();
+        let server = thread::spawn(move || {
+            let accepted = listener.accept().unwrap();
+            // It is asked meanwhile.
+            thread::sleep(Duration::from_millis(50));
+            drop(accepted);
+        });
+        assert_eq!(post(&mut stream, "/", true), Err(Lost::Crossed));
+        server.join().unwrap();
+    }
+
+    /// Drops what is longer than a TCP header.
+    const NO_LONG_SEGMENT: [SockFilter; 4] = [
+        SockFilter::new((libc::BPF_LD | libc::BPF_W | libc::BPF_LEN) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K) as u16, 0, 1, 60),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, 0),
+        SockFilter::new((libc::BPF_RET | libc::BPF_K) as u16, 0, 0, u32::MAX),
+    ];
 
     #[test]
     fn a_request_that_nobody_reads_is_told() {

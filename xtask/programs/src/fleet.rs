@@ -122,9 +122,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// How many copies were ended because the time to finish was over.
+    pub(crate) fn overdue(&self) -> usize {
+        self.log().matches("its time to finish is over").count()
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.stage.join("llb.log")).unwrap_or_default()).into_owned()
+    }
+
     fn last_words(&self) -> String {
-        let log = fs::read(self.stage.join("llb.log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log).into_owned();
+        let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(8)..].join(" | ")
     }

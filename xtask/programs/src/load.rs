@@ -43,7 +43,21 @@ impl Tally {
 
     /// Those of them that the program had begun.
     pub(crate) fn in_work(&self) -> u64 {
-        ["cut", "torn", "wrong", "unanswered"].iter().filter_map(|kind| self.lost.get(*kind)).sum()
+        ["cut", "torn", "wrong", "unanswered"].iter().map(|kind| self.of(kind)).sum()
+    }
+
+    /// Those on new connections that the program closed without reading them.
+    pub(crate) fn unread(&self) -> u64 {
+        self.of("unread")
+    }
+
+    /// Those whose connection nobody took.
+    pub(crate) fn refused(&self) -> u64 {
+        self.of("refused")
+    }
+
+    fn of(&self, kind: &str) -> u64 {
+        self.lost.get(kind).copied().unwrap_or(0)
     }
 
     pub(crate) fn add(&mut self, other: Self) {

@@ -14,6 +14,7 @@ mod provide;
 mod results;
 mod stage;
 mod trials;
+mod verdict;
 mod version;
 
 use std::{
@@ -47,9 +48,12 @@ struct Args {
     /// Write the last results of every program there, as a page
     #[arg(long)]
     page: Option<PathBuf>,
-    /// Install nothing: leave out what is not there, and fail for it
+    /// Install nothing, and fail if something is missing
     #[arg(long)]
     offline: bool,
+    /// Install what they need, and drive none
+    #[arg(long, conflicts_with_all = ["offline", "page"])]
+    install: bool,
 }
 
 impl Args {
@@ -73,9 +77,12 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool> {
     let programs: Vec<Program> = catalogue().into_iter().filter(|program| args.wants(program)).collect();
     ensure!(!programs.is_empty(), "no program has such a name");
+    let installed = provide::provide(&programs, args.offline)?;
+    if args.install {
+        return Ok(true);
+    }
     let llb =
         args.llb.canonicalize().with_context(|| format!("there is no {}; build llb first", args.llb.display()))?;
-    let installed = provide::provide(&programs, args.offline)?;
     let queue = Mutex::new(programs.iter());
     let failed = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -88,17 +95,17 @@ fn run(args: &Args) -> Result<bool> {
         let page = page::page(&catalogue(), &installed.results)?;
         std::fs::write(path, page).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    if !failed.is_empty() {
-        println!("not as they should be: {}", failed.join("; "));
-    }
     println!("{} passed, {} failed", programs.len() - failed.len(), failed.len());
+    for (program, faults) in &failed {
+        println!("{program}: {}", faults.join("; "));
+    }
     Ok(failed.is_empty())
 }
 
 /// Drives one program after another.
 fn drive<'a>(
     queue: &Mutex<impl Iterator<Item = &'a Program>>,
-    failed: &Mutex<Vec<&'a str>>,
+    failed: &Mutex<Vec<(&'a str, Vec<String>)>>,
     installed: &Installed,
     llb: &Path,
     few: bool,
@@ -111,8 +118,9 @@ fn drive<'a>(
         if !few {
             results::save(&installed.results, program, &outcome)?;
         }
-        if !outcome.holds(program) {
-            failed.lock().expect("no panic").push(program.name);
+        let faults = verdict::faults(program, &outcome);
+        if !faults.is_empty() {
+            failed.lock().expect("no panic").push((program.name, faults));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use llb_kit::{apt, sh};
 
 use crate::catalogue::{Program, Source};
 
@@ -50,8 +51,10 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
         go: PathBuf::new(),
     };
     let wants = |source| programs.iter().any(|program| program.source == source);
-    let packages: Vec<&str> = programs.iter().flat_map(|program| packages(program.source)).copied().collect();
-    apt(&packages, offline)?;
+    let mut packages: Vec<&str> = programs.iter().flat_map(|program| packages(program.source)).copied().collect();
+    // Each program has a network of its own.
+    packages.push("iproute2");
+    install(&packages, offline)?;
     if wants(Source::Pip) {
         let written = |text: &str| once(&target.join("venv/requirements.txt"), text, offline, || pip(&installed.venv));
         written(include_str!("../requirements.txt"))?;
@@ -95,7 +98,7 @@ fn find_go(below: &Path) -> Result<PathBuf> {
     let found = String::from_utf8_lossy(&found.stdout);
     match found.lines().next() {
         Some(path) => Ok(path.into()),
-        None => bail!("there is no Go below {}; `cargo xtask setup` installs it", below.display()),
+        None => bail!("there is no Go below {}; `cargo xtask setup programs` installs it", below.display()),
     }
 }
 
@@ -121,47 +124,28 @@ fn npm(node: &Path) -> Result<()> {
     run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(node))
 }
 
-fn apt(packages: &[&str], offline: bool) -> Result<()> {
-    let is_installed = |package: &&&str| {
-        let mut query = Command::new("dpkg-query");
-        query.args(["-W", "-f=${db:Status-Abbrev}", package]).stderr(Stdio::null());
-        query.output().is_ok_and(|out| out.stdout.starts_with(b"ii"))
-    };
-    // A Python or Node that is not Debian's will do.
-    let on_path = |package: &&&str| {
-        let program = match **package {
-            "python3" | "python3-venv" => "python3",
-            "nodejs" => "node",
-            "npm" => "npm",
-            "openjdk-17-jdk-headless" => "javac",
-            _ => return false,
-        };
-        Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success())
-    };
-    let mut missing: Vec<&str> =
-        packages.iter().filter(|package| !on_path(package) && !is_installed(package)).copied().collect();
+/// Installs those of Debian's packages that are missing.
+fn install(packages: &[&str], offline: bool) -> Result<()> {
+    let mut missing: Vec<&str> = packages.iter().copied().filter(|package| !is_there(package)).collect();
     missing.sort_unstable();
     missing.dedup();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    ensure!(!offline, "these packages are missing: {}", missing.join(" "));
-    let mut update = Command::new("apt-get");
-    run(update.args(["-q", "update"]))?;
-    let mut install = Command::new("apt-get");
-    install.args(["-q", "install", "-y", "--no-install-recommends"]).args(missing);
-    // The servers are not to be started by their packages.
-    let policy = Path::new("/usr/sbin/policy-rc.d");
-    let ours = !policy.exists();
-    if ours {
-        fs::write(policy, "#!/bin/sh\nexit 101\n")?;
-        run(Command::new("chmod").arg("755").arg(policy))?;
-    }
-    let done = run(install.env("DEBIAN_FRONTEND", "noninteractive"));
-    if ours {
-        fs::remove_file(policy)?;
-    }
-    done
+    ensure!(!offline || missing.is_empty(), "these packages are missing: {}", missing.join(" "));
+    apt::install(&missing)
+}
+
+/// Whether a package is installed, or what it is wanted for is there: a Python or Node that is not Debian's will do.
+fn is_there(package: &str) -> bool {
+    let does = |program: &str, args: &[&str]| sh::output(Command::new(program).args(args)).is_ok();
+    let has_its_program = match package {
+        "python3" => does("python3", &["--version"]),
+        // Debian's Python has `venv` without it, which then finds no pip for a new environment.
+        "python3-venv" => does("python3", &["-m", "ensurepip", "--version"]),
+        "nodejs" => does("node", &["--version"]),
+        "npm" => does("npm", &["--version"]),
+        "openjdk-17-jdk-headless" => does("javac", &["--version"]),
+        _ => false,
+    };
+    has_its_program || apt::is_installed(package)
 }
 
 /// Runs a command to its end.

@@ -17,6 +17,7 @@ use crate::{
     load::{Clients, Tally, under},
     provide::Installed,
     stage::Stage,
+    verdict::faults,
 };
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -43,7 +44,7 @@ const HTTP: &[Clients] = &[NEW, KEPT, LONG];
 const LINES: &[Clients] = &[NEW, KEPT];
 
 /// What came of one program.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) version: String,
     /// Why a trial could not be made.
@@ -55,6 +56,9 @@ pub(crate) struct Outcome {
     /// Three reloads: what clients with new connections lost, and what those that keep theirs lost.
     pub(crate) reloads_new: Tally,
     pub(crate) reloads_kept: Tally,
+    /// How many of the twelve copies that were replaced were ended because their time to finish was over.
+    #[serde(default)]
+    pub(crate) overdue: usize,
     /// One worker is killed.
     pub(crate) kill: Tally,
     /// New code that cannot start: `llb reload`'s exit code, and what clients lost.
@@ -79,40 +83,11 @@ pub(crate) struct Begun {
     pub(crate) request: bool,
 }
 
-impl Outcome {
-    /// Whether all is as it should be: llb loses nothing that the program's own end does not lose.
-    pub(crate) fn holds(&self, program: &Program) -> bool {
-        let kept = &self.reloads_kept;
-        let begun = |begun: Option<Begun>| {
-            let alone = self.alone_stop.filter(|_| begun.is_some());
-            begun.is_none_or(|begun| {
-                (begun.stream || alone.is_some_and(|alone| !alone.stream))
-                    && (begun.request || alone.is_some_and(|alone| !alone.request))
-            })
-        };
-        self.error.is_none()
-            && self.steered == 4
-            && self.quiet.lost() == 0
-            && self.reloads_new.lost() == 0
-            && kept.lost() == kept.in_work()
-            && (kept.in_work() == 0 || self.alone.in_work() > 0)
-            // Only what the killed one held.
-            && self.kill.lost() <= 8
-            && self.broken.as_ref().is_none_or(|(code, tally)| *code == Some(6) && tally.lost() == 0)
-            && begun(self.reload)
-            && begun(self.stop)
-            && self.recycled.as_ref().is_none_or(|tally| {
-                let own = program.own_losses.and_then(|_| tally.lost.get("unread")).copied().unwrap_or(0);
-                tally.lost() == own
-            })
-    }
-}
-
 /// Drives one program; `few`: without llb only to learn whether it would have lost the same.
 pub(crate) fn of(program: &Program, installed: &Installed, llb: &Path, few: bool) -> Outcome {
     let mut outcome = Outcome::default();
     let tried = try_all(program, installed, llb, &mut outcome).and_then(|()| {
-        let is_told = few && outcome.holds(program);
+        let is_told = few && faults(program, &outcome).is_empty();
         if is_told { Ok(()) } else { alone(program, installed, &mut outcome) }
     });
     outcome.error = tried.err().map(|error| format!("{error:#}"));
@@ -134,7 +109,7 @@ fn try_all(program: &Program, installed: &Installed, llb: &Path, outcome: &mut O
     outcome.steered = workers.filter(|worker| worker["chosen"].as_u64().is_some_and(|chosen| chosen > 0)).count();
 
     let (new, (kept, done)) = under(speaks, ADDRESS, &[NEW], |_| under(speaks, ADDRESS, kept, |_| reloads(&fleet)));
-    (outcome.reloads_new, outcome.reloads_kept) = (new, kept);
+    (outcome.reloads_new, outcome.reloads_kept, outcome.overdue) = (new, kept, fleet.overdue());
     done?;
 
     let (killed, done) = under(speaks, ADDRESS, &[NEW], |_| {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Fleet, Stage, proc::variable, stage::fixture, until};
+use harness::{Fleet, Stage, example::built, proc::variable, stage::fixture, until};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:9443";
@@ -34,7 +34,11 @@ fn python() -> [String; 3] {
 fn start(stage: &Stage, args: &[&str], more: &[&str]) -> Fleet {
     let (python, script) = (python(), fixture("quic.py"));
     let command: Vec<&str> = python.iter().map(String::as_str).chain([&*script, ADDRESS]).collect();
-    let fleet = stage.start(args, &[&command, more].concat());
+    serve(stage, args, &[&command, more].concat())
+}
+
+fn serve(stage: &Stage, args: &[&str], command: &[&str]) -> Fleet {
+    let fleet = stage.start(args, command);
     until("all have joined", || fleet.status().udp.is_some_and(|udp| udp.groups.iter().any(|g| g.slots.len() == 4)));
     fleet
 }
@@ -141,6 +145,26 @@ fn clients_that_move_keep_their_draining_workers() {
     downloads.move_on();
     let ended = downloads.end();
     assert!(ended.iter().all(|download| download.bytes == 400 * BLOCK), "{ended:?}");
+    assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
+}
+
+#[test]
+fn quinn_keeps_clients_that_move() {
+    let stage = Stage::new();
+    stage.certify();
+    let files = ["only.pem", "key.pem"].map(|name| stage.path().join(name).display().to_string());
+    let program = built("quinn").display().to_string();
+    let args = ["-n", "4", "--quic-lb", "on", "--drain-timeout", "60s"];
+    let fleet = serve(&stage, &args, &[&program, ADDRESS, &files[0], &files[1]]);
+    let old = pids(&fleet, "serving");
+    let mut downloads = Downloads::begin(12, 300);
+    reload(&fleet);
+    // Before the others leave their ports: whoever is given one whose flow is still known comes to that flow's worker.
+    let new = Downloads::begin(40, 0).end().into_iter().map(|download| download.pid).collect::<BTreeSet<_>>();
+    assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
+    downloads.move_on();
+    let ended = downloads.end();
+    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
 }
 

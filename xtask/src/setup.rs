@@ -16,7 +16,7 @@ pub(crate) struct SetupArgs {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Chore {
-    /// The programs that the tests run, and Go, into target/
+    /// The programs that the tests run; those that Debian lacks go into target/
     Test,
     /// The benchmark's peers, and what its real traffic is made by
     Bench,

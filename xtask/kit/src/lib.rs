@@ -10,4 +10,5 @@ pub mod random;
 pub mod results;
 pub mod root;
 pub mod sh;
+pub mod source;
 pub mod venv;

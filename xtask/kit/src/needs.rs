@@ -4,8 +4,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     apt, paths,
-    pip::{AIOQUIC, GO as GO_TOOLCHAIN, Packages},
+    pip::{AIOQUIC, CADDY, GO as GO_TOOLCHAIN, Packages},
     sh,
+    source::{self, Source},
     venv::Venv,
 };
 
@@ -45,6 +46,7 @@ pub struct Needs {
     setup: &'static str,
     programs: &'static [Program],
     packages: &'static [Packages],
+    sources: &'static [Source],
     python: Option<fn() -> Venv>,
 }
 
@@ -66,26 +68,41 @@ pub const TEST: Needs = Needs {
         Program::server("prometheus", &["prometheus"]),
         HAPROXY,
         GCC,
+        // What nginx is built with.
+        Program::new("make", &["make"]),
+        Program::new("/usr/include/openssl/ssl.h", &["libssl-dev"]),
     ],
-    packages: &[GO_TOOLCHAIN, AIOQUIC],
+    packages: &[GO_TOOLCHAIN, AIOQUIC, CADDY],
+    sources: &[source::NGINX],
     python: None,
 };
 
 /// The benchmark's peers that are programs of their own, and what makes its network.
-pub const BENCH: Needs =
-    Needs { setup: "cargo xtask setup bench", programs: &[HAPROXY, NGINX, NODE, IP], packages: &[], python: None };
+pub const BENCH: Needs = Needs {
+    setup: "cargo xtask setup bench",
+    programs: &[HAPROXY, NGINX, NODE, IP],
+    packages: &[],
+    sources: &[],
+    python: None,
+};
 
 /// What the benchmark's set of real traffic runs beside those.
 pub const TRAFFIC: Needs = Needs {
     setup: "cargo xtask setup bench",
     programs: &[HAPROXY, NGINX, NODE, IP, Program::new("openssl", &["openssl"])],
     packages: &[GO_TOOLCHAIN],
+    sources: &[],
     python: Some(traffic_venv),
 };
 
 /// libFuzzer is C++.
-pub const FUZZ: Needs =
-    Needs { setup: "cargo xtask setup fuzz", programs: &[Program::new("c++", &["g++"])], packages: &[], python: None };
+pub const FUZZ: Needs = Needs {
+    setup: "cargo xtask setup fuzz",
+    programs: &[Program::new("c++", &["g++"])],
+    packages: &[],
+    sources: &[],
+    python: None,
+};
 
 /// What the virtual machines run on, and what is compiled and copied into them.
 pub const VM: Needs = Needs {
@@ -99,11 +116,13 @@ pub const VM: Needs = Needs {
         Program::new("/usr/bin/systemctl", &["systemd"]),
     ],
     packages: &[],
+    sources: &[],
     python: None,
 };
 
 /// Go alone.
-pub const GO: Needs = Needs { setup: "cargo xtask setup", programs: &[], packages: &[GO_TOOLCHAIN], python: None };
+pub const GO: Needs =
+    Needs { setup: "cargo xtask setup", programs: &[], packages: &[GO_TOOLCHAIN], sources: &[], python: None };
 
 /// What fetches packages into target/.
 const PIP: Program = Program::new("pip3", &["python3-pip"]);
@@ -128,6 +147,7 @@ impl Needs {
         let mut missing: Vec<_> =
             self.missing(Program::is_there).iter().map(|program| program.name.to_owned()).collect();
         missing.extend(self.packages.iter().filter(|some| !some.are_there()).map(|some| some.name.to_owned()));
+        missing.extend(self.sources.iter().filter(|some| !some.is_built()).map(|some| some.name.to_owned()));
         if let Some(venv) = self.python.map(|venv| venv()).filter(|venv| !venv.is_there()) {
             missing.push(format!("the Python packages of {}", venv.requirements.display()));
         }
@@ -152,6 +172,7 @@ impl Needs {
             apt::disable(service)?;
         }
         self.packages.iter().try_for_each(Packages::provide)?;
+        self.sources.iter().try_for_each(Source::provide)?;
         venv.map_or(Ok(()), |venv| venv.provide()).context("cannot install the Python packages")
     }
 

@@ -49,6 +49,16 @@ pub(crate) fn aioquic() -> PathBuf {
     root().join("target/aioquic")
 }
 
+/// Caddy; tests/http3.rs looks there.
+pub(crate) fn caddy() -> PathBuf {
+    root().join("target/caddy")
+}
+
+/// nginx with HTTP/3; tests/http3.rs looks there.
+pub(crate) fn nginx() -> PathBuf {
+    root().join("target/nginx")
+}
+
 /// The go command that builds the worker in Go, and its cache; tests/harness/example.rs looks there.
 pub fn go() -> PathBuf {
     root().join("target/go")

@@ -34,6 +34,10 @@ pub const AIOQUIC: Packages = Packages {
     dir: paths::aioquic,
 };
 
+/// A server of HTTP/3: Debian's is years old.
+pub const CADDY: Packages =
+    Packages { name: "Caddy", requirement: concat!(env!("CARGO_MANIFEST_DIR"), "/src/caddy.txt"), dir: paths::caddy };
+
 impl Packages {
     /// Whether they are there, in this version.
     #[must_use]

@@ -1,0 +1,164 @@
+//! Servers of HTTP/3 that know nothing of llb: several copies share a port, a download during a reload is whole, and new
+//! connections spread.
+
+mod harness;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use harness::{Fleet, Stage, stage::fixture, until};
+
+const ADDRESS: &str = "127.0.0.1:9443";
+
+/// What the servers pass requests on to: `/N` is answered with so many blocks, one each 20 ms.
+const BACKEND: &str = "127.0.0.1:9080";
+const BLOCK: usize = 2_000;
+const BLOCK_EVERY: Duration = Duration::from_millis(20);
+
+const CADDYFILE: &str = "{
+  admin off
+  auto_https off
+}
+https://localhost:9443 {
+  bind 127.0.0.1
+  tls {$STAGE}/only.pem {$STAGE}/key.pem
+  header worker {$WORKER}
+  reverse_proxy 127.0.0.1:9080
+}
+";
+
+/// `WORKER` is the process.
+const NGINX_CONF: &str = "daemon off;
+error_log stderr;
+pid nginx.WORKER.pid;
+events {}
+http {
+  access_log off;
+  server {
+    listen 127.0.0.1:9443 quic;
+    listen 127.0.0.1:9443 ssl;
+    ssl_certificate only.pem;
+    ssl_certificate_key key.pem;
+    location / {
+      add_header worker WORKER;
+      proxy_pass http://127.0.0.1:9080;
+      proxy_buffering off;
+    }
+  }
+}
+";
+
+/// A file below target/, where `cargo xtask setup` puts what the tests need.
+fn installed(path: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test's path");
+    test.ancestors().nth(3).expect("target/debug/deps").join(path)
+}
+
+/// Answers each connection for as long as the test's process lives.
+fn serve_blocks() {
+    let listener = TcpListener::bind(BACKEND).expect("a free port");
+    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(|| answer(stream)))));
+}
+
+/// Until the client has gone.
+fn answer(mut stream: TcpStream) -> Option<()> {
+    let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+    let blocks: usize = lines.next()?.ok()?.split(' ').nth(1)?.strip_prefix('/')?.parse().ok()?;
+    lines.find(|line| line.as_ref().map_or(true, String::is_empty))?.ok()?;
+    write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", blocks * BLOCK).ok()?;
+    for _ in 0..blocks {
+        stream.write_all(&[b'.'; BLOCK]).ok()?;
+        thread::sleep(BLOCK_EVERY);
+    }
+    Some(())
+}
+
+/// Clients of one download each.
+struct Downloads {
+    clients: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Downloads {
+    /// All have begun.
+    fn begin(connections: u32, blocks: usize) -> Self {
+        let mut clients = Command::new("python3");
+        clients.env("PYTHONPATH", installed("aioquic")).args([fixture("h3_client.py"), ADDRESS.to_owned()]);
+        clients.args([connections.to_string(), format!("/{blocks}")]);
+        let mut clients = clients.stdout(Stdio::piped()).spawn().expect("clients");
+        let mut output = BufReader::new(clients.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        output.read_line(&mut line).expect("a line");
+        assert_eq!(line, "begun\n");
+        Downloads { clients, output }
+    }
+
+    /// All are whole: who served each of them.
+    #[track_caller]
+    fn end(mut self, blocks: usize) -> Vec<u32> {
+        let mut output = String::new();
+        self.output.read_to_string(&mut output).expect("text");
+        assert!(self.clients.wait().expect("our child").success());
+        let whole = |line: &str| {
+            let mut words = line.split(' ');
+            let is_whole = words.next() == Some("200");
+            let worker = words.next()?.parse().ok()?;
+            (is_whole && words.next()?.parse() == Ok(blocks * BLOCK)).then_some(worker)
+        };
+        output.lines().map(|line| whole(line).unwrap_or_else(|| panic!("{output}"))).collect()
+    }
+}
+
+fn serving(fleet: &Fleet) -> BTreeSet<u32> {
+    fleet.status().workers.iter().filter(|worker| worker.state == "serving").map(|worker| worker.pid).collect()
+}
+
+/// The command's four copies share the port; downloads of six seconds are whole through a reload; and who comes then is served by
+/// all of the new ones.
+fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str]) {
+    stage.certify();
+    serve_blocks();
+    let fleet = stage.start(&[&["-n", "4", "-p", "9443", "--drain-timeout", "60s"], args].concat(), command);
+    until("all have joined", || fleet.status().udp.is_some_and(|udp| udp.groups.iter().any(|g| g.slots.len() == 4)));
+    let old = serving(&fleet);
+    let downloads = Downloads::begin(8, 300);
+    assert!(fleet.command("reload").output().expect("llb reload").status.success());
+    let new = serving(&fleet);
+    assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
+    let mut each: BTreeMap<u32, u32> = BTreeMap::new();
+    for _ in 0..5 {
+        Downloads::begin(20, 1).end(1).into_iter().for_each(|worker| *each.entry(worker).or_default() += 1);
+    }
+    assert!(each.keys().copied().collect::<BTreeSet<_>>() == new, "{each:?} {new:?}");
+    assert!(each.values().all(|count| (8..60).contains(count)), "{each:?}");
+    assert!(downloads.end(300).iter().all(|worker| old.contains(worker)));
+}
+
+#[test]
+fn caddy_serves_http3_through_a_reload() {
+    let stage = Stage::new();
+    stage.write("Caddyfile", CADDYFILE);
+    let run = format!(
+        "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec {} run --config $STAGE/Caddyfile --adapter caddyfile",
+        installed("caddy/bin/caddy").display()
+    );
+    serves_through_a_reload(&stage, &[], &["sh", "-c", &run]);
+}
+
+#[test]
+fn nginx_serves_http3_through_a_reload() {
+    let stage = Stage::new();
+    stage.write("nginx.conf", NGINX_CONF);
+    let run = format!(
+        "sed s/WORKER/$$/ $STAGE/nginx.conf >$STAGE/nginx.$$.conf; exec {} -p $STAGE -e stderr -c nginx.$$.conf",
+        installed("nginx/nginx").display()
+    );
+    serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run]);
+}

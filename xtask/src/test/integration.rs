@@ -32,7 +32,7 @@ const ALONE: [&str; 10] = [
 ];
 
 /// What takes longest, first: the other lane has enough left meanwhile.
-const LONG: [&str; 10] = ["storm", "agent", "go", "many", "embedded", "quic", "bench_here", "line", "udp", "reload"];
+const LONG: [&str; 10] = ["storm", "agent", "go", "many", "udp", "bench_here", "line", "quic", "reload", "life"];
 
 /// The suites that run once more where no BPF file system is mounted: what pins, sweeps pins or says where they are.
 const OF_PINS: [&str; 8] = ["commands", "doctor", "embedded", "errors", "life", "rights", "succession", "takeover"];

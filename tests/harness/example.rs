@@ -34,9 +34,10 @@ pub(crate) struct Example {
 }
 
 /// The program of an example in Rust, built by the cargo that builds the tests: it builds none for tests that it is told by name.
+/// With all that `cargo xtask test` builds the tests with, so that nothing but the example itself is left to build.
 pub(crate) fn built(name: &str) -> PathBuf {
     run(Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "llb-userspace", "--example", name])
+        .args(["build", "--quiet", "--workspace", "--all-features", "--example", name])
         .current_dir(env!("CARGO_MANIFEST_DIR")));
     target().join("debug/examples").join(name)
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use llb::{
+    control::Client,
     internals::{clear_leftover, fleet_path},
     observe::status::{GroupStatus, Status, WorkerStatus},
 };
@@ -145,12 +146,10 @@ impl Fleet {
         assert!(complete, "expected {expected:#?}, there are {groups:#?}\n{}", self.stderr());
     }
 
-    /// What `llb status --json` says.
+    /// What `llb status --json` says, without its process: tests look often, and starting one costs more than the answer.
     #[track_caller]
     pub(crate) fn status(&self) -> Status {
-        let status = self.command("status").arg("--json").output().expect("the llb binary");
-        assert!(status.status.success(), "llb status: {}", String::from_utf8_lossy(&status.stderr));
-        serde_json::from_slice(&status.stdout).expect("a status as llb::observe defines it")
+        Client::new(self.runtime.path(), &self.name).status().unwrap_or_else(|error| panic!("llb status: {error}"))
     }
 
     /// A command of the binary that is about this fleet.

@@ -40,8 +40,13 @@ pub(crate) use stage::Stage;
 /// Far longer than anything here takes, also on a machine that has a bad minute.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long to wait before looking again, ms: often enough that no test is slowed by it.
+/// How long to wait before looking again, ms, at the least.
 const PAUSE_MS: u64 = 2;
+
+/// And later this part of the time that has been waited, up to so many ms: no wait is longer by more than that part, and what
+/// takes seconds is not looked for five hundred times a second, by all tests that run at once.
+const PART: u64 = 32;
+const LONGEST_PAUSE_MS: u64 = 20;
 
 /// Another number in its place, for a machine on which looking itself takes long.
 const OTHER_PAUSE_MS: &str = "LLB_TEST_PAUSE_MS";
@@ -54,15 +59,18 @@ pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
 
 /// Waits until `condition` holds; false if it does not within `patience`.
 pub(crate) fn holds_within(patience: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let pause_ms = env::var(OTHER_PAUSE_MS).map_or(PAUSE_MS, |ms| ms.parse().expect("a number of milliseconds"));
-    let deadline = clock::now().after(patience);
+    let least_ms = env::var(OTHER_PAUSE_MS).map_or(PAUSE_MS, |ms| ms.parse().expect("a number of milliseconds"));
+    let begun = clock::now();
+    let deadline = begun.after(patience);
     loop {
         if condition() {
             return true;
         }
-        if clock::now() >= deadline {
+        let now = clock::now();
+        if now >= deadline {
             return false;
         }
-        thread::sleep(Duration::from_millis(pause_ms));
+        let part_ms = now.since(begun) / 1_000_000 / PART;
+        thread::sleep(Duration::from_millis(part_ms.min(LONGEST_PAUSE_MS).max(least_ms)));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod apt;
 pub mod clock;
+pub mod fixtures;
 pub mod needs;
 pub mod paths;
 pub mod pip;

@@ -12,7 +12,7 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use llb_kit::results::{self, Rule, Suite};
-use llb_kit::{paths, root, sh};
+use llb_kit::{fixtures, paths, root, sh};
 
 /// So many suites run at once: most of the time a test waits for processes to start, to drain and to end.
 const LANES: usize = 3;
@@ -33,7 +33,7 @@ const ALONE: [&str; 10] = [
 
 /// What takes longest, first: the other lane has enough left meanwhile.
 const LONG: [&str; 11] =
-    ["storm", "agent", "go", "many", "embedded", "quic", "bench_here", "line", "udp", "http3", "reload"];
+    ["storm", "agent", "quic", "go", "many", "udp", "bench_here", "line", "http3", "reload", "life"];
 
 /// The suites that run once more where no BPF file system is mounted: what pins, sweeps pins or says where they are.
 const OF_PINS: [&str; 8] = ["commands", "doctor", "embedded", "errors", "life", "rights", "succession", "takeover"];
@@ -84,9 +84,11 @@ pub(super) fn of_pins(runners: &[Runner]) -> Vec<Runner> {
 pub(super) fn run(runners: &[Runner], bpffs: BpfFs) -> Result<Vec<Suite>> {
     let prefix = root::prefix()?;
     let path = search_path()?;
+    let compiled = paths::root().join("target/fixtures");
+    fixtures::compile(&compiled)?;
     let command = |runner: &Runner| {
         let mut command = command(runner, &prefix, bpffs);
-        command.env("PATH", &path);
+        command.env("PATH", &path).env(fixtures::COMPILED, &compiled);
         command
     };
     let (alone, beside): (Vec<_>, Vec<_>) =
@@ -149,7 +151,7 @@ fn command(runner: &Runner, prefix: &[&str], bpffs: BpfFs) -> Command {
     command
 }
 
-/// The binary in `  Executable ../tests/life.rs (target/debug/deps/life-1)`. Examples are built beside the tests, which run them.
+/// The binary in `  Executable ../tests/life.rs (target/debug/deps/life-1)`.
 fn runner(line: &str) -> Option<Runner> {
     let (source, path) = line.trim_start().strip_prefix("Executable ")?.strip_suffix(')')?.split_once(" (")?;
     let source = Path::new(source);

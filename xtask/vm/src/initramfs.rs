@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::cpio::Archive;
 use super::suites::{Built, SUITES};
 use super::{kernels, service, suites, verdict};
-use llb_kit::{paths, sh};
+use llb_kit::{fixtures, paths, sh};
 
 /// Where `init.sh` mounts what, and where programs put what they make.
 const EMPTY: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "usr/bin"];
@@ -123,16 +123,11 @@ fn libraries(ldd: &str) -> impl Iterator<Item = &str> {
     ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
 }
 
-/// The fixtures in C, compiled as the tests would do it.
+/// The fixtures in C.
 fn add_compiled(archive: &mut Archive, dir: &Path) -> Result<()> {
-    let fixtures = fs::read_dir(paths::fixtures()).context("cannot read the fixtures")?;
-    for from in fixtures.filter_map(|entry| Some(entry.ok()?.path())) {
-        let (Some(name), Some("c")) = (from.file_stem(), from.extension().and_then(|end| end.to_str())) else {
-            continue;
-        };
-        let to = dir.join(name);
-        sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).arg(&to).arg(&from))?;
-        add(archive, &format!("{COMPILED}/{}", name.display()), &to)?;
+    for program in fixtures::compile(dir)? {
+        let name = program.file_name().context("a program has a name")?;
+        add(archive, &format!("{COMPILED}/{}", name.display()), &program)?;
     }
     Ok(())
 }

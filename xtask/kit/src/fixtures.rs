@@ -1,0 +1,31 @@
+//! The programs in C that the integration tests run. Each test compiles its own, unless they are there already.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::{paths, sh};
+
+/// The variable that tells the tests where they lie compiled.
+pub const COMPILED: &str = "LLB_COMPILED_FIXTURES";
+
+/// Compiles them into a directory, as the tests would do it.
+pub fn compile(dir: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let fixtures = fs::read_dir(paths::fixtures()).context("cannot read the fixtures")?;
+    let sources = fixtures.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_c(path));
+    sources.map(|source| compile_one(&source, dir)).collect()
+}
+
+fn is_c(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("c"))
+}
+
+fn compile_one(source: &Path, dir: &Path) -> Result<PathBuf> {
+    let program = dir.join(source.file_stem().context("a source has a name")?);
+    sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).args([&program, source]))?;
+    Ok(program)
+}

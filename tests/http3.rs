@@ -146,7 +146,7 @@ fn caddy_serves_http3_through_a_reload() {
     let stage = Stage::new();
     stage.write("Caddyfile", CADDYFILE);
     let run = format!(
-        "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec {} run --config $STAGE/Caddyfile --adapter caddyfile",
+        "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec '{}' run --config $STAGE/Caddyfile --adapter caddyfile",
         installed("caddy/bin/caddy").display()
     );
     serves_through_a_reload(&stage, &[], &["sh", "-c", &run]);
@@ -157,7 +157,7 @@ fn nginx_serves_http3_through_a_reload() {
     let stage = Stage::new();
     stage.write("nginx.conf", NGINX_CONF);
     let run = format!(
-        "sed s/WORKER/$$/ $STAGE/nginx.conf >$STAGE/nginx.$$.conf; exec {} -p $STAGE -e stderr -c nginx.$$.conf",
+        "sed s/WORKER/$$/ $STAGE/nginx.conf >$STAGE/nginx.$$.conf; exec '{}' -p $STAGE -e stderr -c nginx.$$.conf",
         installed("nginx/nginx").display()
     );
     serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run]);

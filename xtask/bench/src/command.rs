@@ -74,6 +74,15 @@ fn slowness(spec: &Spec) -> String {
     spec.slowness.iter().map(f64::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// The same in another cgroup.
+pub(super) fn inside(cgroup: &Path, command: &Command) -> Command {
+    let mut entered = Command::new("sh");
+    entered.args(["-c", r#"echo 0 > "$0/cgroup.procs" && exec "$@""#]).arg(cgroup);
+    entered.arg(command.get_program()).args(command.get_args());
+    entered.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    entered
+}
+
 /// llb with its workers.
 pub(super) fn llb(
     programs: &Programs<'_>,

@@ -75,7 +75,7 @@ fn bars(section: &Section) -> String {
 
 fn kind(peer: Peer) -> Kind {
     match peer {
-        Peer::Plain | Peer::PlainAgain | Peer::Shared => Kind::Reference,
+        Peer::Plain | Peer::PlainAgain | Peer::Hooked | Peer::Shared => Kind::Reference,
         _ if peer.is_ours() => Kind::Ours,
         _ => Kind::Other,
     }

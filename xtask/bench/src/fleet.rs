@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::command::{self, Listens, Programs};
+use super::empty::Hooked;
 use super::peer::{Arrangement, Peer, Proxy};
 use super::process::Processes;
 use super::scenario::Scenario;
@@ -52,6 +53,8 @@ pub(crate) struct Fleet {
     /// Each slot's process.
     workers: Vec<Option<Pid>>,
     processes: Processes,
+    /// Where they are, if that is a cgroup of their own.
+    hooked: Option<Hooked>,
 }
 
 impl Fleet {
@@ -92,8 +95,12 @@ impl Fleet {
         fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
         let name = format!("traffic-{}-{number}", std::process::id());
         let mut llb = command::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
-        let mut fleet =
-            Self { addr: (Ipv4Addr::LOCALHOST, port).into(), workers: Vec::new(), processes: Processes::default() };
+        let mut fleet = Self {
+            addr: (Ipv4Addr::LOCALHOST, port).into(),
+            workers: Vec::new(),
+            processes: Processes::default(),
+            hooked: None,
+        };
         fleet.processes.start(llb.env("PYTHONDONTWRITEBYTECODE", "1"), Stdio::null(), &log)?;
         wait(&mut fleet.processes, &format!("{workers} workers to serve"), || {
             Ok(fs::read_to_string(&log)?.contains("llb: serving "))
@@ -115,6 +122,7 @@ impl Fleet {
             addr: (Ipv4Addr::LOCALHOST, port).into(),
             workers: vec![None; spec.workers()],
             processes: Processes::default(),
+            hooked: None,
         };
         fleet.come_up(bench, arrangement, spec, &log).with_context(|| {
             let said = fs::read_to_string(&log).unwrap_or_default();
@@ -151,6 +159,8 @@ impl Fleet {
             self.processes.start(command.env("WORKER_ID", slot.to_string()), stdin, log)
         };
 
+        // The group takes its program from the first listener, and keeps it when that closes.
+        let mut first = None;
         match arrangement {
             Arrangement::Steered(policy) => {
                 let worker = worker(Listens::On(port));
@@ -166,6 +176,14 @@ impl Fleet {
             Arrangement::OwnListeners => {
                 for slot in slots {
                     start(&mut worker(Listens::Sharing(port)), slot, Stdio::null())?;
+                }
+            }
+            Arrangement::Hooked => {
+                let hooked = self.hooked.insert(Hooked::new(port)?);
+                let first = first.insert(worker::listen(port, true).context("cannot make a listener of the group")?);
+                Hooked::choose(first)?;
+                for slot in slots {
+                    start(&mut command::inside(hooked.path(), &worker(Listens::Sharing(port))), slot, Stdio::null())?;
                 }
             }
             Arrangement::OneListener => {
@@ -187,6 +205,7 @@ impl Fleet {
             }
         }
         self.hear_workers(&ready)?;
+        drop(first);
         let port = self.addr;
         wait(&mut self.processes, &format!("{port}"), || Ok(TcpStream::connect(port).is_ok()))
     }

@@ -11,6 +11,7 @@ mod command;
 mod control;
 mod costs;
 mod draw;
+mod empty;
 mod events;
 mod figure;
 mod fleet;

@@ -6,6 +6,7 @@ use super::spec::Kind;
 pub(super) enum Peer {
     Plain,
     PlainAgain,
+    Hooked,
     Shared,
     LeastLatency,
     LeastInflight,
@@ -25,6 +26,8 @@ pub(super) enum Peer {
 pub(super) enum Arrangement {
     /// Every worker has a listener of its own on the port, and the kernel's hash chooses.
     OwnListeners,
+    /// The same, and an empty program on each of the kernel's hooks that llb uses: no tool on these hooks can cost less.
+    Hooked,
     /// One listener, which every worker inherits.
     OneListener,
     /// llb with this policy.
@@ -47,9 +50,10 @@ pub(super) enum Proxy {
 }
 
 impl Peer {
-    pub(super) const ALL: [Peer; 14] = [
+    pub(super) const ALL: [Peer; 15] = [
         Peer::Plain,
         Peer::PlainAgain,
+        Peer::Hooked,
         Peer::Shared,
         Peer::LeastLatency,
         Peer::LeastInflight,
@@ -71,6 +75,7 @@ impl Peer {
         match self {
             Peer::Plain => "plain SO_REUSEPORT",
             Peer::PlainAgain => "plain SO_REUSEPORT again",
+            Peer::Hooked => "plain, empty programs hooked",
             Peer::Shared => "one shared accept queue",
             Peer::LeastLatency => "llb least-latency",
             Peer::LeastInflight => "llb least-inflight",
@@ -92,6 +97,7 @@ impl Peer {
             // llb's hash is the kernel's, with SO_REUSEPORT set for a Node that cannot.
             (Peer::Plain | Peer::PlainAgain, Kind::Node) if !node_shares => Arrangement::Steered("hash"),
             (Peer::Plain | Peer::PlainAgain, _) => Arrangement::OwnListeners,
+            (Peer::Hooked, _) => Arrangement::Hooked,
             (Peer::Shared, Kind::Node) | (Peer::NodeNone, _) => Arrangement::Cluster("none"),
             (Peer::Shared, _) => Arrangement::OneListener,
             (Peer::NodeRr, _) => Arrangement::Cluster("rr"),

@@ -50,7 +50,8 @@ p99 above twice the ideal's and 5 ms, or, where there is no work, less than 0.7 
 generator began a request in a hundred more than 5 ms late, for whomever it was, even when that peer was measured a second \
 time. The ideal is computed: one queue for the same requests, and no machine. Where there is no work and \
 a hundredth matters, plain SO_REUSEPORT is measured a second time as if it were somebody else: its ratio to itself says how \
-far to trust the other ratios.
+far to trust the other ratios. There, too, plain is measured with an empty program on each of the kernel's hooks that llb \
+uses: what that costs are the hooks, and not llb's programs.
 
 Except in `node` the workers sleep instead of computing, and share their cores with the load generator: so this compares \
 the choice of a worker, not what a larger machine could serve. Plain, shared and two policies of llb take part in every \

@@ -115,7 +115,7 @@ pub(super) fn spec(scenario: Scenario, quick: bool) -> Spec {
 }
 
 fn in_full(scenario: Scenario) -> Spec {
-    use Peer::{Argmin, Haproxy, HaproxyOne, Hash, Line, Nginx, NodeNone, NodeRr, PlainAgain, RoundRobin};
+    use Peer::{Argmin, Haproxy, HaproxyOne, Hash, Hooked, Line, Nginx, NodeNone, NodeRr, PlainAgain, RoundRobin};
     let base = |seconds: f64, load: Load, more: &[Peer]| Spec {
         kind: Kind::Blocking,
         tracking: "full",
@@ -169,13 +169,13 @@ fn in_full(scenario: Scenario) -> Spec {
             ..base(
                 5.0,
                 Load::Closed { clients: CLIENTS, requests_each: 1 },
-                &[PlainAgain, RoundRobin, Hash, Haproxy, Nginx],
+                &[PlainAgain, Hooked, RoundRobin, Hash, Haproxy, Nginx],
             )
         },
         Scenario::KeepAlive => Spec {
             kind: Kind::Events,
             control: Control::Usual,
-            ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[PlainAgain, Hash])
+            ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[PlainAgain, Hooked, Hash])
         },
         Scenario::HermesHighCheap => hermes(base(3.0, single(4000.0, Work::Exponential(500.0)), &[])),
         Scenario::HermesHighCheap50 => hermes(base(3.0, single(8000.0, Work::Exponential(500.0)), &[])),

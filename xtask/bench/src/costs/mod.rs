@@ -5,7 +5,6 @@
 //! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). A worker: what it takes to report a
 //! request ([`reports`]). All of it in a network namespace of its own.
 
-mod empty;
 mod master;
 mod overhead;
 mod programs;

@@ -9,9 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use socket2::SockRef;
 
-use super::empty;
 use super::runs::{Runs, Shown};
-use crate::{closed, worker};
+use crate::{closed, empty, worker};
 
 /// Listeners of its group: enough that the kernel asks the program.
 const LISTENERS: usize = 4;

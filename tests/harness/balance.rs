@@ -33,7 +33,9 @@ pub(crate) fn assert_balanced(fleet: &Fleet, address: &str) {
     }
     // All before the first answer: where one waits behind another is not known, as connections may have been moved.
     held.iter_mut().for_each(|client| client.write("Connection: close\r\n\r\n"));
-    held.iter_mut().for_each(|client| drop(client.receive().slot()));
+    for client in &mut held {
+        client.receive().slot();
+    }
     drop(held);
     let quiet = holds_within(PATIENCE, || sums() == (0, 0));
     assert!(quiet, "all clients have closed: {:#?}", fleet.status());

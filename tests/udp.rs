@@ -295,8 +295,12 @@ fn a_sink_that_does_not_read_gets_no_new_flows() {
     let fleet = start(&stage, &["-n", "2"], &[ADDRESS, "sink"]);
     wait_for_groups(&fleet, &[(ADDRESS, &[0, 1])]);
     let stopped = Stopped::stop(pid(&fleet, 1));
+    // Kept, so that nobody else gets their ports, and with them their flows.
+    let mut seen = Vec::new();
     until("it is seen", || {
-        clients(5, ADDRESS).iter().for_each(|client| client.say("x"));
+        let more = clients(5, ADDRESS);
+        more.iter().for_each(|client| client.say("x"));
+        seen.extend(more);
         flows(&fleet, 1).stands_still
     });
     let before = flows(&fleet, 1).datagrams;

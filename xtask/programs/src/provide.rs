@@ -30,10 +30,15 @@ pub(crate) struct Installed {
 }
 
 impl Installed {
-    /// A text with the directories in it.
-    pub(crate) fn fill(&self, text: &str) -> String {
-        text.replace("{venv}", &self.venv.display().to_string()).replace("{built}", &self.built.display().to_string())
+    /// A shell's command with the directories in it.
+    pub(crate) fn fill(&self, command: &str) -> String {
+        command.replace("{venv}", &quoted(&self.venv)).replace("{built}", &quoted(&self.built))
     }
+}
+
+/// A path as a part of a word of the shell's.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
 /// Installs what these programs need and is not there; says what is missing if it may install nothing.

@@ -30,11 +30,11 @@ impl Stage {
                 fs::copy(entry.path(), dir.join(entry.file_name()))?;
             }
         }
-        let fill = |text: &str| installed.fill(text).replace("{stage}", &dir.display().to_string());
+        let fill = |text: &str| text.replace("{stage}", &dir.display().to_string());
         for (name, text) in program.files {
             fs::write(dir.join(name), fill(text))?;
         }
-        let command = fill(command);
+        let command = fill(&installed.fill(command));
         Ok(Self { dir, command })
     }
 

@@ -85,7 +85,7 @@ pub mod internals {
     pub use crate::{
         engine::{RunError, run_by},
         fleet::{FleetCgroup, clear_leftover, find, fleet_path},
-        sys::{bpffs, clock, mmap, mounts, pidfd, procfs, socket},
+        sys::{bpffs, cgroup_attach, clock, mmap, mounts, pidfd, procfs, socket},
         updater::publish::{Ledger, Publisher, Seated},
     };
 }

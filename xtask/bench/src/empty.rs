@@ -8,12 +8,14 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use llb::internals::mounts;
+use llb::internals::{
+    cgroup_attach::{self, Hook},
+    mounts,
+};
 use nix::libc;
 
-/// `BPF_PROG_LOAD` and `BPF_PROG_ATTACH`, of `enum bpf_cmd`.
+/// `BPF_PROG_LOAD`, of `enum bpf_cmd`.
 const PROG_LOAD: libc::c_int = 5;
-const PROG_ATTACH: libc::c_int = 8;
 
 /// What a program is for, of `enum bpf_prog_type`.
 const SOCKET_FILTER: u32 = 1;
@@ -23,23 +25,23 @@ const SOCK_OPS: u32 = 13;
 const CGROUP_SOCK_ADDR: u32 = 18;
 const SK_REUSEPORT: u32 = 21;
 
-/// llb's hooks in a cgroup: the program's type, and its number in `enum bpf_attach_type`.
-const HOOKS: [(u32, u32); 8] = [
-    (CGROUP_SKB, 0),
-    (CGROUP_SKB, 1),
-    (SOCK_OPS, 3),
-    (CGROUP_SOCK_ADDR, 8),
-    (CGROUP_SOCK_ADDR, 9),
-    (CGROUP_SOCK, 12),
-    (CGROUP_SOCK, 13),
-    (CGROUP_SOCK, 34),
+/// llb's hooks in a cgroup, and the type of a program there.
+const HOOKS: [(u32, Hook); 8] = [
+    (CGROUP_SKB, Hook::Ingress),
+    (CGROUP_SKB, Hook::Egress),
+    (SOCK_OPS, Hook::SockOps),
+    (CGROUP_SOCK_ADDR, Hook::Bind4),
+    (CGROUP_SOCK_ADDR, Hook::Bind6),
+    (CGROUP_SOCK, Hook::PostBind4),
+    (CGROUP_SOCK, Hook::PostBind6),
+    (CGROUP_SOCK, Hook::SockRelease),
 ];
 
 /// `r0 = ...`, of which the upper half is the number, and `exit`.
 const SET: u64 = 0xb7;
 const EXIT: u64 = 0x95;
 
-/// The members of `union bpf_attr` that the first command reads.
+/// The members of `union bpf_attr` that this command reads.
 #[repr(C)]
 #[derive(Default)]
 struct Load {
@@ -54,15 +56,6 @@ struct Load {
     prog_name: [u8; 16],
     prog_ifindex: u32,
     expected_attach_type: u32,
-}
-
-/// And those that the second reads.
-#[repr(C)]
-struct Attach {
-    target_fd: u32,
-    attach_bpf_fd: u32,
-    attach_type: u32,
-    attach_flags: u32,
 }
 
 /// Has the kernel take a program that chooses the first of a reuseport group, without looking at anything.
@@ -89,15 +82,6 @@ fn load_as(prog_type: u32, expected_attach_type: u32, returns: u32) -> io::Resul
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Attaches a program to a cgroup, until that is removed.
-fn attach_to_cgroup(program: &OwnedFd, cgroup: &fs::File, attach_type: u32) -> io::Result<()> {
-    let number = |fd: &dyn AsRawFd| fd.as_raw_fd().cast_unsigned();
-    let attributes = Attach { target_fd: number(cgroup), attach_bpf_fd: number(program), attach_type, attach_flags: 0 };
-    // SAFETY: the kernel reads `size` bytes of `attributes`, which outlives the call.
-    let done = unsafe { libc::syscall(libc::SYS_bpf, PROG_ATTACH, &raw const attributes, size_of::<Attach>()) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// A cgroup with an empty program on each of llb's hooks. Removed when dropped, after the processes in it.
 #[derive(Debug)]
 pub(crate) struct Hooked(PathBuf);
@@ -110,9 +94,9 @@ impl Hooked {
         let hooked = Self(path);
         let cgroup = fs::File::open(&hooked.0).with_context(|| format!("cannot open {}", hooked.0.display()))?;
         for (prog_type, hook) in HOOKS {
-            load_as(prog_type, hook, 1)
-                .and_then(|program| attach_to_cgroup(&program, &cgroup, hook))
-                .with_context(|| format!("cannot attach an empty program of type {prog_type} to hook {hook}"))?;
+            load_as(prog_type, hook as u32, 1)
+                .and_then(|program| cgroup_attach::attach(program, &cgroup, hook))
+                .with_context(|| format!("cannot attach an empty program to {hook:?}"))?;
         }
         Ok(hooked)
     }

@@ -4,7 +4,6 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
     fmt, fs, io,
-    net::SocketAddr,
     os::{fd::RawFd, unix::ffi::OsStrExt},
 };
 
@@ -63,21 +62,6 @@ pub fn socket_fds(pid: Pid) -> io::Result<Vec<SocketFd>> {
         }
     }
     Ok(sockets)
-}
-
-/// The TCP addresses that `pid` listens on.
-///
-/// # Errors
-/// `ENOENT` if the process has ended, `EACCES` if it is another user's.
-pub fn listening_on(pid: Pid) -> io::Result<Vec<SocketAddr>> {
-    let own = inodes(pid)?;
-    let listeners = procnet::listeners(pid)?.into_iter().filter(|socket| own.contains(&socket.inode));
-    Ok(listeners
-        .filter_map(|socket| match socket.endpoint {
-            Endpoint::Tcp(address) => Some(address),
-            Endpoint::Udp(_) | Endpoint::Unix(_) => None,
-        })
-        .collect())
 }
 
 /// A process that listens on TCP port `port` in our own network namespace. `None` if nobody does, or nobody whose
@@ -226,15 +210,6 @@ pub fn program(pid: Pid) -> io::Result<String> {
 pub fn comm(pid: Pid) -> io::Result<String> {
     let name = fs::read(format!("/proc/{pid}/comm"))?;
     Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
-}
-
-/// The process's command line, its words separated by spaces; empty for one that has ended but was not waited for.
-///
-/// # Errors
-/// `ENOENT` if it has ended.
-pub fn cmdline(pid: Pid) -> io::Result<String> {
-    let line = fs::read(format!("/proc/{pid}/cmdline"))?;
-    Ok(String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " "))
 }
 
 /// What the process does, in one line, for an error that says what it does not do: "pid 77 (python3) is sleeping in

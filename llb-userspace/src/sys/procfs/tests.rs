@@ -10,8 +10,11 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{boot_id, cmdline, comm, describe, listening_on, port_holder, socket_inode, started_at};
-use crate::sys::testing::{Ward, until};
+use super::{boot_id, comm, describe, endpoints, port_holder, socket_inode, started_at};
+use crate::sys::{
+    endpoint::Endpoint,
+    testing::{Ward, until},
+};
 
 /// A process that sleeps and holds `socket` as its standard input.
 fn holder(socket: impl Into<OwnedFd>) -> (Ward, Pid) {
@@ -26,11 +29,10 @@ fn the_holder_of_a_port_is_named() {
     let address = listener.local_addr().unwrap();
     let (ward, pid) = holder(listener);
 
-    assert_eq!(listening_on(pid).unwrap(), [address]);
+    assert_eq!(endpoints(pid).unwrap(), [Endpoint::Tcp(address)]);
     let holder = port_holder(address.port()).unwrap().unwrap();
     assert_eq!(holder.to_string(), format!("pid {pid} (sleep)"));
     assert_eq!(comm(pid).unwrap(), "sleep");
-    assert_eq!(cmdline(pid).unwrap(), "sleep 600");
 
     drop(ward);
     assert_eq!(describe(pid), format!("pid {pid} has ended"));

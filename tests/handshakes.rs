@@ -28,6 +28,9 @@ const ADDRESS: &str = "0.0.0.0:8080";
 /// How long a packet is on its way: far longer than the moment that is looked for, so that a handshake may be anywhere.
 const DELAY: Duration = Duration::from_millis(2);
 
+/// And longer than a connection may take to be accepted.
+const FAR_AWAY: Duration = Duration::from_millis(30);
+
 /// Who asks at once, from afar.
 const CLIENTS: usize = 32;
 
@@ -156,6 +159,20 @@ fn reloads_under_distant_clients_reset_nobody() {
         }
     });
     eprintln!("{RELOADS} reloads, {answered} answers, 0 failed");
+}
+
+/// Their connections come to the accept queue long after the choice.
+#[test]
+fn who_waits_at_a_stopped_greeter_from_afar_moves() {
+    let stage = Stage::new();
+    let far = Far::distant(FAR_AWAY);
+    let fleet = stage.start(&["-n", "2"], &["python3", &fixture("greeting.py"), "0.0.0.0", "8080"]);
+    fleet.wait_for_groups(&[ADDRESS], 2);
+    let _stopped = Stopped::stop(Pid::from_raw(fleet.worker(1).pid.cast_signed()));
+    // One after the other, so that none is found with the help of the next.
+    let greet = |_| Client::connect(&format!("{NEAR}:8080")).line().expect("a greeting");
+    let greetings = far.run(move || (0..6).map(greet).collect::<Vec<String>>());
+    assert_eq!(greetings, ["220 0"; 6]);
 }
 
 /// The kernel resets a handshake that ends at the moment in which a worker closes the listener itself, and llb cannot help it: this

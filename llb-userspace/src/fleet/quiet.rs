@@ -1,6 +1,6 @@
 //! Whose worker is to be looked at though no byte says that anything is wrong: pure, from what the kernel has counted.
 //!
-//! - Connections were given to a seat and nothing has ended there since: the server may be one that speaks first, or the
+//! - Connections have come to a seat and nothing has ended there since: the server may be one that speaks first, or the
 //!   clients have not sent yet. Only its accept queue tells whether it lives ([`Arrivals`]).
 //! - A seat has nothing to do, and connections are open: a worker that serves in turn may stand still for one of them that
 //!   its client keeps. One that waits for connections all the same does not, and is looked at no more ([`Keepers`]).
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use llb_common::abi::{Seat as SeatBooks, SeatSet};
+use llb_common::abi::SeatSet;
 
 use crate::model::{Instant, Seat, WorkerId};
 
@@ -24,31 +24,39 @@ const QUIET_FOR: Duration = Duration::from_millis(20);
 /// Workers that are looked at in one tick, some hundred microseconds each.
 const LOOKS: usize = 2;
 
-/// What came to each seat since something has ended there.
+/// Connections of each seat of which nothing has been heard.
 #[derive(Debug, Default)]
 pub struct Arrivals(HashMap<Seat, Arrived>);
 
+/// What of a seat's books tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections established: from then on one waits to be accepted.
+    pub opened: u64,
+    /// Requests ended. A server that speaks first begins one and ends it at once.
+    pub ended: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Arrived {
-    ended: u64,
-    charged: u64,
+    counts: Counts,
+    /// Connections that came, less what has ended since.
+    unheard: u64,
+    /// When the first of them came, or something ended after that.
     since: Instant,
 }
 
 impl Arrivals {
-    /// Whether the accept queue of a seat with these books is to be looked at; true once for each arrival.
-    pub fn are_late(&mut self, seat: Seat, load: &SeatBooks, now: Instant) -> bool {
-        let known = Arrived { ended: load.ended, charged: load.charged, since: now };
-        let arrived = self.0.entry(seat).or_insert(known);
-        if arrived.ended != load.ended || arrived.charged > load.charged {
-            *arrived = known;
-        } else if arrived.charged == load.charged {
-            arrived.since = now;
-        } else if now >= arrived.since.after(ACCEPTED_WITHIN) {
-            *arrived = known;
-            return true;
-        }
-        false
+    /// Whether the accept queue of a seat is to be looked at; true once for each arrival.
+    pub fn are_late(&mut self, seat: Seat, counts: Counts, now: Instant) -> bool {
+        let known = self.0.entry(seat).or_insert(Arrived { counts, unheard: 0, since: now });
+        let came = counts.opened.saturating_sub(known.counts.opened);
+        let ended = counts.ended.saturating_sub(known.counts.ended);
+        let unheard = (known.unheard + came).saturating_sub(ended);
+        let since = if known.unheard == 0 || ended > 0 { now } else { known.since };
+        let is_late = unheard > 0 && now >= since.after(ACCEPTED_WITHIN);
+        *known = Arrived { counts, unheard: if is_late { 0 } else { unheard }, since };
+        is_late
     }
 }
 
@@ -127,16 +135,29 @@ mod tests {
     #[test]
     fn an_arrival_is_looked_at_once_if_nothing_ends() {
         let mut arrivals = Arrivals::default();
-        let books = |charged, ended| SeatBooks { charged, ended, ..SeatBooks::default() };
-        let seat = Seat(3);
-        assert!(!arrivals.are_late(seat, &books(5, 5), at(0)));
-        assert!(!arrivals.are_late(seat, &books(5, 5), at(9)));
-        assert!(!arrivals.are_late(seat, &books(6, 5), at(10)));
-        assert!(!arrivals.are_late(seat, &books(7, 5), at(28)));
-        assert!(arrivals.are_late(seat, &books(7, 5), at(30)));
-        assert!(!arrivals.are_late(seat, &books(7, 5), at(900)), "nothing came since");
-        assert!(!arrivals.are_late(seat, &books(8, 5), at(910)));
-        assert!(!arrivals.are_late(seat, &books(8, 6), at(931)), "something has ended");
+        let mut late = |opened, ended, ms| arrivals.are_late(Seat(3), Counts { opened, ended }, at(ms));
+        assert!(!late(5, 5, 0));
+        assert!(!late(5, 5, 9));
+        assert!(!late(6, 5, 10));
+        assert!(!late(7, 5, 28));
+        assert!(late(7, 5, 30));
+        assert!(!late(7, 5, 900), "nothing came since");
+        assert!(!late(8, 5, 910));
+        assert!(!late(8, 6, 931), "it was answered");
+    }
+
+    #[test]
+    fn an_answer_to_another_hides_no_arrival() {
+        let mut arrivals = Arrivals::default();
+        let mut late = |opened, ended, ms| arrivals.are_late(Seat(3), Counts { opened, ended }, at(ms));
+        assert!(!late(0, 0, 0));
+        assert!(!late(2, 0, 10));
+        assert!(!late(2, 1, 25));
+        assert!(!late(2, 1, 40));
+        assert!(late(2, 1, 45));
+        assert!(!late(3, 9, 60), "what has ended before an arrival says nothing of it");
+        assert!(!late(4, 9, 70));
+        assert!(late(4, 9, 90));
     }
 
     fn quiet(seat: u32) -> Quiet {

@@ -23,6 +23,8 @@
 //!     held: false,
 //!     parked: 0,
 //!     open: 0,
+//!     opened: 0,
+//!     ended: 0,
 //!     gone: 0,
 //! };
 //! // One as fast that has answered nothing for a second, though it was asked; and one that has just joined.

@@ -27,6 +27,8 @@ fn unknown(seat: u32) -> View {
         held: false,
         parked: 0,
         open: 0,
+        opened: 0,
+        ended: 0,
         gone: 0,
     }
 }

@@ -35,6 +35,10 @@ pub struct View {
     pub parked: u64,
     /// Connections open there.
     pub open: u64,
+    /// Connections that have been established there so far.
+    pub opened: u64,
+    /// Requests that have ended there so far.
+    pub ended: u64,
     /// Connections that have been closed there lately, within one to two seconds.
     pub gone: u64,
 }

@@ -181,6 +181,8 @@ fn view(
         held,
         parked: select::in_flight(&counts) - select::given(&counts),
         open: counts.opened.saturating_sub(counts.closed),
+        opened: counts.opened,
+        ended: counts.ended,
         gone: 0,
     }
 }

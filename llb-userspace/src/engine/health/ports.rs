@@ -54,8 +54,7 @@ impl Ports {
         let Ok(counters) = core.updater.steering().counters() else { return };
         let books = core.updater.steering().books();
         let opened = (0..MAX_SEATS as u32).map(|seat| books.seat(Seat(seat)).opened).sum();
-        // Those that moved are opened once more where they have gone.
-        if !self.bypass.step(opened, counters.total(Stage::Select) + counters.total(Stage::Migrate), now) {
+        if !self.bypass.step(opened, counters.total(Stage::Select), counters.total(Stage::Migrate), now) {
             return;
         }
         let joined = |worker: &Worker| {

@@ -3,7 +3,10 @@
 use super::{Copied, Rescue, copies};
 use crate::{
     engine::core::Core,
-    fleet::{hang::Watch, quiet::Quiet},
+    fleet::{
+        hang::Watch,
+        quiet::{Counts, Quiet},
+    },
     model::{Instant, Seat, WorkerId},
     sys::activity::{self, Activity},
 };
@@ -21,9 +24,10 @@ impl Rescue {
     /// Begins to watch seats that were given connections of which nothing has been seen since.
     pub(super) fn watch_arrivals(&mut self, core: &Core, now: Instant) {
         let updater = &core.updater;
-        for seat in updater.views().iter().filter(|view| view.joined).map(|view| view.seat) {
-            let books = updater.steering().books();
-            if self.arrivals.are_late(seat, &books.load(seat), now) {
+        let books = updater.steering().books();
+        for view in updater.views().iter().filter(|view| view.joined) {
+            let (seat, counts) = (view.seat, Counts { opened: view.opened, ended: view.ended });
+            if self.arrivals.are_late(seat, counts, now) {
                 self.watches.entry(seat).or_insert_with(|| Watch::accepting(&books.seat(seat), now));
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llb::config::{Config, Hanging, Limit, Name, OwnPorts, Policy, ReadyWhen, Recycling, Resources, Sticky};
+//! use llb::config::{Concurrency, Config, Hanging, Limit, Name, OwnPorts, Policy, ReadyWhen, Recycling, Resources, Sticky};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut config = Config::new("node", ["server.js"]);
@@ -16,7 +16,7 @@
 //! config.ready_timeout = Duration::from_secs(60);
 //! config.hanging = Hanging { rescue: true, timeout: Some(Duration::from_secs(20)) };
 //! config.recycling = Recycling { max_requests: Some(10_000), max_memory: Some(512 << 20), ..Recycling::default() };
-//! config.concurrency = Some(1);
+//! config.concurrency = Concurrency::Fixed(1);
 //! config.metrics = Some("9464".parse()?);
 //! config.scrape = Some("/metrics".parse()?);
 //! config.agent = Some("10.0.0.1:9777".parse()?);
@@ -56,6 +56,24 @@ pub use crate::{
     kernel::{Limit, OwnPorts, Sticky},
     tracking::Tracking,
 };
+
+/// How many requests a worker serves at once. Another example is [above](self).
+///
+/// ```
+/// use llb::config::Concurrency;
+///
+/// assert_eq!(Concurrency::default(), Concurrency::Off);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Concurrency {
+    /// As many as come: connections wait at workers.
+    #[default]
+    Off,
+    /// One, as long as the workers are seen to serve one at a time; else as many as come.
+    Auto,
+    /// So many, at least one.
+    Fixed(u32),
+}
 
 /// When a worker counts as ready: only then is it chosen. Another example is [above](self).
 ///
@@ -148,9 +166,9 @@ pub struct Config {
     pub hanging: Hanging,
     /// When workers are replaced although nothing is wrong with them.
     pub recycling: Recycling,
-    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker. None: at a worker.
+    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker.
     /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
-    pub concurrency: Option<u32>,
+    pub concurrency: Concurrency,
     /// How long connections wait at an address where no worker listens, while workers are restarted, before they are refused;
     /// zero: not at all. Not with [`Policy::Hash`].
     pub queue_timeout: Duration,
@@ -208,7 +226,7 @@ impl Config {
             backoff: Duration::from_secs(30),
             hanging: Hanging { rescue: true, timeout: None },
             recycling: Recycling::default(),
-            concurrency: None,
+            concurrency: Concurrency::default(),
             queue_timeout: Duration::from_secs(5),
             udp_flow_timeout: Duration::from_secs(30),
             quic_lb: false,

@@ -14,7 +14,7 @@ pub(super) use self::{
     fleets::{CurlArgs, EventsArgs, FleetArgs, FleetCommand, MetricsArgs, ReloadArgs, ScaleArgs, SlotArgs, WhyArgs},
     own::{BenchHereArgs, DemoArgs, DemoWorkerArgs, DoctorArgs, DoctorWorkerArgs, GuardArgs},
     run::RunArgs,
-    values::{Concurrency, Cpus, Prefixes},
+    values::{Cpus, Prefixes},
     words::{
         LogFormatArg, OnMasterExitArg, PolicyArg, QuicLbArg, ReadyWhenArg, RescueArg, StickyArg, StopWhomArg,
         TrackingArg,

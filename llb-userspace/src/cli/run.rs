@@ -7,11 +7,11 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     BenchHere,
-    args::{BenchHereArgs, Concurrency, Cpus, LogFormatArg, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
+    args::{BenchHereArgs, Cpus, LogFormatArg, PolicyArg, Prefixes, RunArgs, StickyArg, TrackingArg},
     process,
 };
 use crate::{
-    config::{Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky},
+    config::{Concurrency, Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky},
     doctor::{check_identity, check_machine},
     engine,
     observe::{
@@ -60,11 +60,12 @@ pub(super) struct NoCommand;
 #[error("--concurrency needs --tracking full, and --policy least-latency or least-inflight: it goes by who is free")]
 pub(super) struct NobodyIsFree;
 
-fn concurrency(args: &RunArgs) -> Result<Option<u32>, NobodyIsFree> {
+fn concurrency(args: &RunArgs) -> Result<Concurrency, NobodyIsFree> {
     let by_load = matches!(args.policy, PolicyArg::LeastLatency | PolicyArg::LeastInflight);
     match args.concurrency {
-        Concurrency(Some(_)) if !(by_load && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
-        Concurrency(concurrency) => Ok(concurrency),
+        Concurrency::Off => Ok(Concurrency::Off),
+        _ if !(by_load && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
+        concurrency => Ok(concurrency),
     }
 }
 

@@ -90,8 +90,10 @@ fn table(status: &Status) -> String {
         }
     }
     if let Some(line) = &status.line {
-        let LineStatus { waiting, waited, handed_over, given_up, .. } = line;
-        text += &format!("line: {waiting} wait, {waited} waited, {handed_over} handed over, {given_up} given up\n");
+        let LineStatus { waiting, waited, handed_over, given_up, why, .. } = line;
+        let why = why.as_ref().map_or_else(String::new, |why| format!("; {why}"));
+        text +=
+            &format!("line: {waiting} wait, {waited} waited, {handed_over} handed over, {given_up} given up{why}\n");
     }
     text
 }

@@ -14,7 +14,7 @@ use super::{
     processes::{listen, pass_on, sight},
     reports::answer,
     requests::{Scraper, answers, lookers, probe_answers},
-    waiting::arrival,
+    waiting::{Lines, arrival},
     wishes::{Signals, Wish},
 };
 use crate::{
@@ -139,7 +139,7 @@ impl Engine {
         self.waiting.tick(&mut self.core, now);
         self.health.tick(&mut self.core, now);
         self.processes.reap_what_was_hidden(&self.core);
-        self.reports.sample_headroom(&self.core, self.waiting.lines.is_some(), now);
+        self.reports.sample_headroom(&self.core, self.waiting.lines.as_ref().map_or(0, Lines::concurrency), now);
         self.reports.service.tick(now);
     }
 

@@ -1,6 +1,8 @@
 //! Who waits in line, who is free, and who is handed over: pure. What the selector decides on the way in is
 //! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
 
+pub(crate) mod auto;
+
 use std::collections::BTreeMap;
 
 use llb_common::{

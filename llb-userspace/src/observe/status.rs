@@ -183,9 +183,12 @@ fn us(ns: u64) -> f64 {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LineStatus {
-    /// How many requests a worker serves at once.
+    /// How many requests a worker serves at once; 0 while nobody waits in line.
     pub concurrency: u32,
-    /// Whether every address that is steered has its line.
+    /// With `--concurrency auto`, what was found of the workers: why anybody waits, or why not.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Whether every address that is steered has its line, as long as it is to have one.
     pub is_open: bool,
     /// How many wait now.
     pub waiting: u64,

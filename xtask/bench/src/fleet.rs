@@ -72,7 +72,7 @@ impl Fleet {
     /// llb with so many workers that block, and a line before them.
     pub(crate) fn lined(bench: &Bench, workers: usize) -> Result<Self> {
         let spec = Spec { slowness: vec![1.0; workers], ..spec(Scenario::Cheap, true) };
-        Self::arranged(bench, "llb", Arrangement::Lined("least-latency"), &spec)
+        Self::arranged(bench, "llb", Arrangement::Lined("1"), &spec)
     }
 
     /// llb with so many workers, each of which reports so many requests a second and is asked for nothing.
@@ -167,10 +167,10 @@ impl Fleet {
                 let mut llb = command::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
-            Arrangement::Lined(policy) => {
+            Arrangement::Lined(concurrency) => {
                 let worker = worker(Listens::On(port));
-                let one_each = ["--concurrency", "1"];
-                let mut llb = command::llb(&programs, spec, policy, &one_each, &bench.scratch, port, &worker);
+                let line = ["--concurrency", concurrency];
+                let mut llb = command::llb(&programs, spec, "least-latency", &line, &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
             Arrangement::OwnListeners => {

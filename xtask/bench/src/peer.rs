@@ -11,6 +11,7 @@ pub(super) enum Peer {
     LeastLatency,
     LeastInflight,
     Line,
+    LineIfSerial,
     Argmin,
     RoundRobin,
     Hash,
@@ -32,7 +33,7 @@ pub(super) enum Arrangement {
     OneListener,
     /// llb with this policy.
     Steered(&'static str),
-    /// llb with this policy, each worker with one request at a time: who finds none free waits in line.
+    /// llb with the default policy and this `--concurrency`: who finds no worker free waits in line.
     Lined(&'static str),
     /// Every worker has a port of its own behind this program.
     Proxied(Proxy),
@@ -50,7 +51,7 @@ pub(super) enum Proxy {
 }
 
 impl Peer {
-    pub(super) const ALL: [Peer; 15] = [
+    pub(super) const ALL: [Peer; 16] = [
         Peer::Plain,
         Peer::PlainAgain,
         Peer::Hooked,
@@ -58,6 +59,7 @@ impl Peer {
         Peer::LeastLatency,
         Peer::LeastInflight,
         Peer::Line,
+        Peer::LineIfSerial,
         Peer::Argmin,
         Peer::RoundRobin,
         Peer::Hash,
@@ -80,6 +82,7 @@ impl Peer {
             Peer::LeastLatency => "llb least-latency",
             Peer::LeastInflight => "llb least-inflight",
             Peer::Line => "llb least-latency, concurrency 1",
+            Peer::LineIfSerial => "llb least-latency, concurrency auto",
             Peer::Argmin => "llb argmin",
             Peer::RoundRobin => "llb round-robin",
             Peer::Hash => "llb hash",
@@ -103,7 +106,8 @@ impl Peer {
             (Peer::NodeRr, _) => Arrangement::Cluster("rr"),
             (Peer::LeastLatency, _) => Arrangement::Steered("least-latency"),
             (Peer::LeastInflight, _) => Arrangement::Steered("least-inflight"),
-            (Peer::Line, _) => Arrangement::Lined("least-latency"),
+            (Peer::Line, _) => Arrangement::Lined("1"),
+            (Peer::LineIfSerial, _) => Arrangement::Lined("auto"),
             (Peer::Argmin, _) => Arrangement::Steered("argmin"),
             (Peer::RoundRobin, _) => Arrangement::Steered("round-robin"),
             (Peer::Hash, _) => Arrangement::Steered("hash"),
@@ -116,7 +120,13 @@ impl Peer {
     pub(super) fn is_ours(self) -> bool {
         matches!(
             self,
-            Peer::LeastLatency | Peer::LeastInflight | Peer::Line | Peer::Argmin | Peer::RoundRobin | Peer::Hash
+            Peer::LeastLatency
+                | Peer::LeastInflight
+                | Peer::Line
+                | Peer::LineIfSerial
+                | Peer::Argmin
+                | Peer::RoundRobin
+                | Peer::Hash
         )
     }
 

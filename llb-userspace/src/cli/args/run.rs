@@ -5,14 +5,14 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 
 use super::{
-    Concurrency, Cpus, FleetArgs, LogFormatArg, OnMasterExitArg, PolicyArg, Prefixes, QuicLbArg, ReadyWhenArg,
-    RescueArg, StickyArg, StopWhomArg, TrackingArg,
+    Cpus, FleetArgs, LogFormatArg, OnMasterExitArg, PolicyArg, Prefixes, QuicLbArg, ReadyWhenArg, RescueArg, StickyArg,
+    StopWhomArg, TrackingArg,
     values::{
         age, bytes, concurrency, cpus, flow_timeout, limit, own_ports, path, prefixes, thousandths, ttl, workers,
     },
 };
 use crate::{
-    config::{MetricsAddress, Scrape, StopSignal},
+    config::{Concurrency, MetricsAddress, Scrape, StopSignal},
     kernel::{Limit, OwnPorts},
     observe::log,
 };
@@ -82,7 +82,7 @@ pub(in crate::cli) struct RunArgs {
     /// Replace a worker that has so much memory resident, as 512M; the new one first [default: never]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_memory: Option<u64>,
-    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number or off
+    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number, auto (one, if that is seen) or off
     #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
     pub concurrency: Concurrency,
     /// How long connections wait while no worker listens, as when all have crashed, before they are refused; 0s: not at all

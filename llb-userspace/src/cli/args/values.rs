@@ -6,13 +6,10 @@ use clap::builder::RangedI64ValueParser;
 use llb_common::abi::MAX_SEATS;
 
 use crate::{
+    config::Concurrency,
     kernel::{Limit, OwnPorts},
     sys::affinity,
 };
-
-/// Requests at once, or as many as come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Concurrency(pub Option<u32>);
 
 /// Bits of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +34,10 @@ pub(super) fn ttl(text: &str) -> Result<Duration, String> {
 pub(super) fn concurrency(text: &str) -> Result<Concurrency, String> {
     match text.parse() {
         Ok(0) => Err("a worker that serves none is none".into()),
-        Ok(concurrency) => Ok(Concurrency(Some(concurrency))),
-        Err(_) if text == "off" => Ok(Concurrency(None)),
-        Err(_) => Err("give a number, or off".into()),
+        Ok(concurrency) => Ok(Concurrency::Fixed(concurrency)),
+        Err(_) if text == "off" => Ok(Concurrency::Off),
+        Err(_) if text == "auto" => Ok(Concurrency::Auto),
+        Err(_) => Err("give a number, auto or off".into()),
     }
 }
 

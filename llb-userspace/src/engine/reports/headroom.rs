@@ -13,20 +13,20 @@ use crate::{
 
 impl Reports {
     /// Takes a sample, if one is due.
-    pub(in crate::engine) fn sample_headroom(&self, core: &Core, has_line: bool, now: Instant) {
+    pub(in crate::engine) fn sample_headroom(&self, core: &Core, concurrency: u32, now: Instant) {
         let Some(headroom) = &self.headroom else { return };
         if headroom.borrow().is_due(now) {
-            headroom.borrow_mut().sample(sample(core, has_line), now);
+            headroom.borrow_mut().sample(sample(core, concurrency), now);
         }
     }
 }
 
-fn sample(core: &Core, has_line: bool) -> Sample {
-    let places = u64::from(core.config.concurrency.unwrap_or(1));
+fn sample(core: &Core, concurrency: u32) -> Sample {
+    let (places, has_line) = (u64::from(concurrency.max(1)), concurrency > 0);
     let (mut serving, mut busy, mut waiting) = (0, 0, 0);
     for view in core.updater.views().iter().filter(|view| view.joined) {
         // Where a worker serves so many at once, each takes a place; else one is busy that is held up.
-        let held = view.in_flight + if core.config.concurrency.is_some() { view.parked } else { 0 };
+        let held = view.in_flight + if has_line { view.parked } else { 0 };
         serving += 1;
         busy += u32::from(held >= places);
         waiting += held.saturating_sub(places);

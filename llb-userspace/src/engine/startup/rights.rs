@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use nix::unistd::geteuid;
 
 use crate::{
-    config::{Config, Identity},
+    config::{Concurrency, Config, Identity},
     kernel::Pins,
     sys::capabilities::{self, Capabilities, Capability},
 };
@@ -35,7 +35,10 @@ pub(in crate::engine) fn shed(config: &Config, cgroup: &Path, pins: Option<&Pins
     let kept: Capabilities = FOR_OTHERS
         .into_iter()
         // To listen where they do.
-        .chain((config.concurrency.is_some() || !config.queue_timeout.is_zero()).then_some(Capability::NetBindService))
+        .chain(
+            (config.concurrency != Concurrency::Off || !config.queue_timeout.is_zero())
+                .then_some(Capability::NetBindService),
+        )
         .chain(FOR_USER.into_iter().filter(|_| identity.is_some()))
         .chain(closed.then_some(Capability::DacOverride))
         // What was mounted for the pins is to be unmounted at the end.

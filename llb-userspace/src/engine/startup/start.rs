@@ -98,8 +98,9 @@ impl Engine {
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         // What an earlier master had of it has ended with that one.
         steering.books().clear_lines();
-        let lines = config.concurrency.map(Lines::new);
-        steering.books().set_concurrency(config.concurrency.unwrap_or(0));
+        let lines = Lines::of(config.concurrency, now)
+            .map_err(|source| RunError::Loop { attempt: "watch the line", source })?;
+        steering.books().set_concurrency(lines.as_ref().map_or(0, Lines::concurrency));
         steering.keep_flows(config.udp_flow_timeout);
         steering.go_by_ids(config.quic_lb);
         steering.tend_flows(now);
@@ -110,7 +111,6 @@ impl Engine {
         let reacher = Reacher::new(inbox.clone(), steering.take_reaches().ok_or(missing)?);
         let missing = KernelError::Missing { what: "map", name: names::CHOICES };
         let asking = Rc::new(Mutex::new(steering.take_choices().ok_or(missing)?));
-        let lines = lines.transpose().map_err(|source| RunError::Loop { attempt: "watch the line", source })?;
         let mut reports = Reports::new(service, up, now);
         reports.headroom = agent.is_some().then(|| Rc::new(RefCell::new(Headroom::new(now))));
         reports.record = pins.is_some().then(|| Keeper::new(terms));

@@ -19,8 +19,9 @@ use socket2::Socket;
 
 use super::{Waiting, stock::Stock};
 use crate::{
+    config::Concurrency,
     engine::core::Core,
-    line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, decide},
+    line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, auto::Auto, decide},
     model::{Address, Instant, Seat},
     observe::status::{LatencyStatus, LineStatus, histogram},
     sys::{
@@ -52,7 +53,10 @@ const HELD_AT_MOST: Duration = Duration::from_secs(60);
 
 /// All lines of the fleet.
 pub(in crate::engine) struct Lines {
-    concurrency: u32,
+    /// How many requests a worker serves at once; 0 while nobody waits in line.
+    pub(super) concurrency: u32,
+    /// What finds that out; none if it is given.
+    pub(super) auto: Option<Auto>,
     pub(super) open: BTreeMap<Address, Open>,
     /// Groups that cannot have one.
     without: BTreeSet<Address>,
@@ -95,9 +99,19 @@ pub(super) struct Handed {
 }
 
 impl Lines {
-    pub(in crate::engine) fn new(concurrency: u32) -> io::Result<Self> {
+    /// Those of a fleet, if its clients are ever to wait in line.
+    pub(in crate::engine) fn of(concurrency: Concurrency, now: Instant) -> io::Result<Option<Self>> {
+        match concurrency {
+            Concurrency::Off => Ok(None),
+            Concurrency::Auto => Lines::new(0, Some(Auto::new(now))).map(Some),
+            Concurrency::Fixed(concurrency) => Lines::new(concurrency, None).map(Some),
+        }
+    }
+
+    fn new(concurrency: u32, auto: Option<Auto>) -> io::Result<Self> {
         Ok(Lines {
             concurrency,
+            auto,
             open: BTreeMap::new(),
             without: BTreeSet::new(),
             watch: Readable::new(Epoll::new()?)?,
@@ -107,6 +121,11 @@ impl Lines {
             given_up: 0,
             waits: [0; BUCKETS],
         })
+    }
+
+    /// How many requests a worker serves at once; 0 while nobody waits in line.
+    pub(in crate::engine) fn concurrency(&self) -> u32 {
+        self.concurrency
     }
 
     /// Notes who has arrived.
@@ -132,24 +151,26 @@ impl Waiting {
         if self.lines.is_none() {
             return;
         }
+        self.find_out(core, now);
         self.open_and_close_lines(core, now);
         self.tend_sockets(core, now);
         self.hold_what_was_handed(core, now);
         self.serve_lines(core, now);
     }
 
-    /// A line is there as long as its group has somebody to serve it.
+    /// A line is there as long as its group has somebody to serve it, one request at a time.
     fn open_and_close_lines(&mut self, core: &mut Core, now: Instant) {
         let Some(lines) = &self.lines else { return };
         let groups = core.updater.steering().groups();
-        let is_open = |address: &Address| lines.open.contains_key(address);
+        let (is_open, is_on) = (|address: &Address| lines.open.contains_key(address), lines.concurrency > 0);
         let (mut to_open, mut to_close) = (Vec::new(), Vec::new());
         for (address, members) in groups {
             match members.first() {
-                Some(member) if !is_open(&address) && !lines.without.contains(&address) => {
+                Some(member) if is_on && !is_open(&address) && !lines.without.contains(&address) => {
                     to_open.push((address, member.cookie));
                 }
                 None if is_open(&address) => to_close.push(address),
+                _ if !is_on && is_open(&address) => to_close.push(address),
                 _ => {}
             }
         }
@@ -342,7 +363,9 @@ impl Waiting {
         let lines = self.lines.as_ref()?;
         Some(LineStatus {
             concurrency: lines.concurrency,
-            is_open: core.updater.steering().groups().all(|(address, _)| lines.open.contains_key(&address)),
+            is_open: lines.concurrency == 0
+                || core.updater.steering().groups().all(|(address, _)| lines.open.contains_key(&address)),
+            why: lines.auto.as_ref().map(Auto::why),
             waiting: core.updater.steering().books().waiting().load(Relaxed),
             waited: counted(Outcome::Waits),
             handed_over: counted(Outcome::HandedOver),

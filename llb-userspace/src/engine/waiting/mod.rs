@@ -1,5 +1,6 @@
 //! Where connections wait for a worker: in line while none is free, and at llb's standby listeners while none listens.
 
+mod auto;
 mod hand_over;
 mod in_line;
 mod own;

@@ -1,0 +1,83 @@
+//! `--concurrency auto`: looks at workers that hold requests, and opens and closes the line by what
+//! [`crate::line::auto`] makes of it.
+
+use std::os::fd::OwnedFd;
+
+use llb_common::{abi::Seat as SeatBooks, select::in_flight};
+
+use super::Waiting;
+use crate::{
+    engine::core::Core,
+    line::auto::Sight,
+    model::{Instant, Seat},
+    sys::{
+        activity::{self, Activity},
+        socket,
+    },
+};
+
+impl Waiting {
+    /// Opens or closes the line, if that is to be found out and is due.
+    pub(super) fn find_out(&mut self, core: &mut Core, now: Instant) {
+        let Some(auto) = self.lines.as_mut().and_then(|lines| lines.auto.as_mut()) else { return };
+        let views = core.updater.views().iter().filter(|view| view.joined);
+        let (seats, busy): (Vec<Seat>, Vec<Seat>) = (
+            views.clone().map(|view| view.seat).collect(),
+            views.filter(|view| view.in_flight + view.parked > 0).map(|view| view.seat).collect(),
+        );
+        let Some(seat) = auto.next_to_see(&busy, now) else { return };
+        if let Some(sight) = sight(core, seat) {
+            auto.saw(sight);
+        }
+        let books = core.updater.steering().books();
+        let all: Vec<(Seat, SeatBooks)> = seats.into_iter().map(|seat| (seat, books.seat(seat))).collect();
+        let (before, is_serial) = (auto.doubt(), auto.judge(&all));
+        let after = auto.doubt();
+        if before.is_none() != after.is_none() {
+            match after {
+                None => tracing::info!("workers serve one request at a time: who finds none free waits in line"),
+                Some(doubt) => tracing::info!("nobody waits in line any more: {doubt}"),
+            }
+        }
+        self.limit(core, u32::from(is_serial));
+    }
+
+    /// Has so many requests at most given to each worker; with 0, as many as come.
+    fn limit(&mut self, core: &Core, concurrency: u32) {
+        if let Some(lines) = &mut self.lines
+            && lines.concurrency != concurrency
+        {
+            lines.concurrency = concurrency;
+            core.updater.steering().books().set_concurrency(concurrency);
+        }
+    }
+}
+
+/// What the worker of a seat does while it holds a request; nothing if it has none, has not accepted all, or did something
+/// meanwhile. That one who holds several waits for no more says nothing: all its threads may have one.
+fn sight(core: &mut Core, seat: Seat) -> Option<Sight> {
+    let before = core.updater.steering().books().seat(seat);
+    let id = core.taker(seat).filter(|_| in_flight(&before) > 0)?;
+    let cookies: Vec<u64> = {
+        let listeners = core.lives.worker(id)?.listeners.iter();
+        listeners.filter(|listener| listener.seat == Some(seat)).map(|listener| listener.cookie).collect()
+    };
+    let copies: Vec<OwnedFd> = cookies.into_iter().filter_map(|cookie| core.copy(id, cookie)).collect();
+    let is_empty = |copy: &OwnedFd| socket::accept_queue(copy).is_ok_and(|queue| queue.length == 0);
+    if copies.is_empty() || !copies.iter().all(is_empty) {
+        return None;
+    }
+    let inodes: Vec<u64> = copies.iter().filter_map(|copy| socket::inode(copy).ok()).collect();
+    drop(copies);
+    let processes = core.running.get(&id)?.cgroup.processes().ok()?;
+    let activity = activity::of(&processes, &inodes);
+    let after = core.updater.steering().books().seat(seat);
+    if (before.begun, before.ended) != (after.begun, after.ended) {
+        return None;
+    }
+    match activity {
+        Activity::Waits => Some(Sight::Waits),
+        Activity::Runs | Activity::Blocked => (in_flight(&before) == 1).then_some(Sight::Works),
+        Activity::Unknown => Some(Sight::Hidden),
+    }
+}

@@ -1,0 +1,222 @@
+//! `--concurrency auto`: whether the workers serve one request at a time, so that who finds none free had better wait in line
+//! than at one of them. Pure; who looks at the workers is [`crate::engine`].
+//!
+//! What a worker does while it holds a request tells. One that serves in turn computes, or sleeps in what the request
+//! needs. One that serves several has a thread that sleeps at its listener, and would take the next at once. So now and
+//! then one that holds a request is looked at. After [`LOOKS`] looks in a row that found nobody waiting for more the
+//! line opens, and one look that does closes it. The answers must not say otherwise ([`Doubt`]).
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use llb_common::{abi::Seat as SeatBooks, track::CONCURRENT};
+
+use crate::model::{Instant, Seat};
+
+/// Looks in a row that must agree. Each time that a line had to be closed it takes twice as many to open the next.
+const LOOKS: u32 = 32;
+const MOST_LOOKS: u32 = 1 << 12;
+
+/// From one look to the next, some 100 us each: while it is not known, and when it is.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(250);
+
+/// A request that is shorter is over before it could be handed over, ns.
+const SHORT_NS: u64 = 1_000_000;
+
+/// Of so many requests the share of kept connections is taken; it weighs half when there are as many more.
+const REQUESTS: u64 = 512;
+
+/// Answers of a worker that say something of it.
+const ANSWERS: u64 = 32;
+
+/// What a look at a worker that holds a request has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// A thread of it waits for connections.
+    Waits,
+    /// None does.
+    Works,
+    /// It cannot be seen.
+    Hidden,
+}
+
+/// Why nobody waits in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// Too few have been looked at.
+    Looks { have: u32, need: u32 },
+    /// A worker that holds a request waits for more.
+    Waits,
+    /// Workers cannot be looked at.
+    Hidden,
+    /// A younger request was answered first.
+    Overtakes,
+    /// A request that waited took less, from the answer before it to its own, than one that found the worker idle: it was
+    /// served beside the other.
+    Beside { queued_ns: u64, alone_ns: u64 },
+    /// Too few have been answered.
+    Answers,
+    /// Most requests take this, ns: less than it would take to hand them over.
+    Short { alone_ns: u64 },
+    /// So many of a hundred requests come on connections that are kept. Those do not wait in line, so those who do would wait
+    /// for too long.
+    Kept { percent: u64 },
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = |ns: &u64| ns / 1_000;
+        match self {
+            Doubt::Looks { have, need } => {
+                write!(f, "{have} of {need} looks at busy workers have found none that waits for more")
+            }
+            Doubt::Waits => write!(f, "a worker that held a request waited for more"),
+            Doubt::Hidden => write!(f, "what a worker waits for cannot be seen"),
+            Doubt::Overtakes => write!(f, "younger requests are answered first"),
+            Doubt::Beside { queued_ns, alone_ns } => {
+                let (queued, alone) = (us(queued_ns), us(alone_ns));
+                write!(f, "a request that waited takes {queued} us from the answer before it, one alone {alone} us")
+            }
+            Doubt::Answers => write!(f, "too little has been answered"),
+            Doubt::Short { alone_ns } => {
+                write!(f, "a request takes {} us, handing it over is not worth it", us(alone_ns))
+            }
+            Doubt::Kept { percent } => write!(f, "{percent} of 100 requests come on connections that are kept"),
+        }
+    }
+}
+
+/// What is known of the workers.
+#[derive(Debug)]
+pub(crate) struct Auto {
+    /// Looks in a row that found nobody waiting for more.
+    agreed: u32,
+    needed: u32,
+    last: Option<Sight>,
+    looked: Option<Seat>,
+    look_at: Instant,
+    kept: Kept,
+    doubt: Option<Doubt>,
+}
+
+impl Auto {
+    pub(crate) fn new(now: Instant) -> Self {
+        Auto {
+            agreed: 0,
+            needed: LOOKS,
+            last: None,
+            looked: None,
+            look_at: now,
+            kept: Kept::default(),
+            doubt: Some(Doubt::Looks { have: 0, need: LOOKS }),
+        }
+    }
+
+    /// Which of the seats that hold a request is to be looked at now, each in its turn.
+    pub(crate) fn next_to_see(&mut self, busy: &[Seat], now: Instant) -> Option<Seat> {
+        if now < self.look_at {
+            return None;
+        }
+        let next = busy.iter().find(|seat| Some(**seat) > self.looked).or(busy.first()).copied()?;
+        self.looked = Some(next);
+        let is_known = self.agreed >= self.needed || self.agreed == 0 && self.last.is_some();
+        self.look_at = now.after(if is_known { LOOK_AGAIN_EVERY } else { LOOK_EVERY });
+        Some(next)
+    }
+
+    /// What the look has found.
+    pub(crate) fn saw(&mut self, sight: Sight) {
+        self.last = Some(sight);
+        self.agreed = if sight == Sight::Works { self.agreed.saturating_add(1) } else { 0 };
+    }
+
+    /// Whether one request at a time is what a worker serves; `books` are those of all that are chosen from.
+    pub(crate) fn judge(&mut self, books: &[(Seat, SeatBooks)]) -> bool {
+        self.kept.count(books);
+        let was_serial = self.doubt.is_none();
+        self.doubt = self.doubt_by_looks().or_else(|| doubt_by_answers(books)).or_else(|| self.kept.doubt());
+        if was_serial && matches!(self.doubt, Some(Doubt::Waits | Doubt::Overtakes | Doubt::Beside { .. })) {
+            self.agreed = 0;
+            self.needed = (self.needed * 2).min(MOST_LOOKS);
+        }
+        self.doubt.is_none()
+    }
+
+    /// What was found, in words.
+    pub(crate) fn why(&self) -> String {
+        match self.doubt {
+            Some(doubt) => doubt.to_string(),
+            None => format!("{} looks in a row at busy workers have found none that waits for more", self.agreed),
+        }
+    }
+
+    /// Why nobody waits in line; none if they do.
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    fn doubt_by_looks(&self) -> Option<Doubt> {
+        match self.last {
+            Some(Sight::Waits) => Some(Doubt::Waits),
+            Some(Sight::Hidden) => Some(Doubt::Hidden),
+            _ => (self.agreed < self.needed).then_some(Doubt::Looks { have: self.agreed, need: self.needed }),
+        }
+    }
+}
+
+/// What the answers say against it.
+fn doubt_by_answers(books: &[(Seat, SeatBooks)]) -> Option<Doubt> {
+    let known =
+        || books.iter().map(|(_, books)| books).filter(|books| books.answered >= ANSWERS && books.service_ns > 0);
+    if known().any(|books| books.overtaking >= CONCURRENT) {
+        return Some(Doubt::Overtakes);
+    }
+    let count = known().count() as u64;
+    if count == 0 {
+        return Some(Doubt::Answers);
+    }
+    let alone = |books: &SeatBooks| books.service_ns;
+    let alone_ns = known().map(alone).sum::<u64>() / count;
+    let waited = || known().filter(|books| books.queued_ns > 0);
+    let (queued_ns, beside_ns) = (
+        waited().map(|books| u64::from(books.queued_ns)).sum::<u64>() / count,
+        waited().map(alone).sum::<u64>() / count,
+    );
+    if queued_ns < beside_ns - beside_ns / 4 {
+        return Some(Doubt::Beside { queued_ns, alone_ns: beside_ns });
+    }
+    (alone_ns < SHORT_NS).then_some(Doubt::Short { alone_ns })
+}
+
+/// How many requests come on connections that have had one before.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Requests and connections of each seat, when last read.
+    before: BTreeMap<Seat, (u64, u64)>,
+    requests: u64,
+    connections: u64,
+}
+
+impl Kept {
+    fn count(&mut self, books: &[(Seat, SeatBooks)]) {
+        for (seat, SeatBooks { begun, opened, .. }) in books {
+            let (begun_before, opened_before) = self.before.get(seat).copied().unwrap_or((*begun, *opened));
+            self.requests += begun.saturating_sub(begun_before);
+            self.connections += opened.saturating_sub(opened_before);
+        }
+        self.before = books.iter().map(|(seat, books)| (*seat, (books.begun, books.opened))).collect();
+        if self.requests >= 2 * REQUESTS {
+            self.requests /= 2;
+            self.connections /= 2;
+        }
+    }
+
+    fn doubt(&self) -> Option<Doubt> {
+        let kept = self.requests.saturating_sub(self.connections);
+        (kept > self.requests / 8).then(|| Doubt::Kept { percent: kept * 100 / self.requests })
+    }
+}
+
+#[cfg(test)]
+#[path = "auto_tests.rs"]
+mod tests;

@@ -1,0 +1,109 @@
+use llb_common::{abi::Seat as SeatBooks, track::CONCURRENT};
+
+use super::{ANSWERS, Auto, Doubt, LOOKS, Sight};
+use crate::model::{Instant, Seat};
+
+const MS: u64 = 1_000_000;
+
+/// Workers that have answered a hundred requests of 4 ms, each on a connection of its own.
+fn books() -> Vec<(Seat, SeatBooks)> {
+    let seat = SeatBooks {
+        begun: 100,
+        opened: 100,
+        service_ns: 4 * MS,
+        queued_ns: 4 * MS as u32,
+        answered: 100,
+        ..SeatBooks::default()
+    };
+    vec![(Seat(0), seat), (Seat(1), seat)]
+}
+
+/// After so many looks that find nobody waiting for more.
+fn after_looks(count: u32) -> Auto {
+    let mut auto = Auto::new(Instant(0));
+    (0..count).for_each(|_| auto.saw(Sight::Works));
+    auto
+}
+
+#[test]
+fn enough_looks_that_agree_open_the_line() {
+    assert!(!after_looks(LOOKS - 1).judge(&books()));
+    assert!(after_looks(LOOKS).judge(&books()));
+}
+
+#[test]
+fn one_that_waits_for_more_closes_it() {
+    let mut auto = after_looks(LOOKS);
+    assert!(auto.judge(&books()));
+    auto.saw(Sight::Waits);
+    assert!(!auto.judge(&books()));
+    assert_eq!(auto.doubt(), Some(Doubt::Waits));
+    // And it takes more to open it again.
+    (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
+    assert!(!auto.judge(&books()));
+    (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
+    assert!(auto.judge(&books()));
+}
+
+#[test]
+fn what_cannot_be_seen_opens_nothing() {
+    let mut auto = after_looks(LOOKS);
+    auto.saw(Sight::Hidden);
+    assert!(!auto.judge(&books()));
+    assert_eq!(auto.doubt(), Some(Doubt::Hidden));
+}
+
+#[test]
+fn answers_that_disagree_are_believed() {
+    type Change = fn(&mut SeatBooks);
+    let cases: [(Change, Doubt); 3] = [
+        (|seat| seat.overtaking = CONCURRENT, Doubt::Overtakes),
+        (|seat| seat.queued_ns = 2 * MS as u32, Doubt::Beside { queued_ns: 2 * MS, alone_ns: 4 * MS }),
+        (|seat| (seat.service_ns, seat.queued_ns) = (MS / 2, MS as u32 / 2), Doubt::Short { alone_ns: MS / 2 }),
+    ];
+    for (change, doubt) in cases {
+        let mut books = books();
+        books.iter_mut().for_each(|(_, seat)| change(seat));
+        let mut auto = after_looks(LOOKS);
+        assert!(!auto.judge(&books));
+        assert_eq!(auto.doubt(), Some(doubt));
+    }
+}
+
+#[test]
+fn workers_of_few_answers_are_not_judged() {
+    let mut books = books();
+    books.iter_mut().for_each(|(_, seat)| seat.answered = ANSWERS - 1);
+    assert!(!after_looks(LOOKS).judge(&books));
+}
+
+#[test]
+fn requests_of_kept_connections_close_it() {
+    let (mut auto, mut books) = (after_looks(LOOKS), books());
+    assert!(auto.judge(&books));
+    for (_, seat) in &mut books {
+        (seat.begun, seat.opened) = (200, 110);
+    }
+    assert!(!auto.judge(&books));
+    assert_eq!(auto.doubt(), Some(Doubt::Kept { percent: 90 }));
+    // What is long ago weighs less and less.
+    for _ in 0..20 {
+        for (_, seat) in &mut books {
+            (seat.begun, seat.opened) = (seat.begun + 512, seat.opened + 512);
+        }
+        auto.judge(&books);
+    }
+    assert_eq!(auto.doubt(), None);
+}
+
+#[test]
+fn each_that_is_busy_is_looked_at_in_turn() {
+    let mut auto = Auto::new(Instant(0));
+    let mut at = |ms: u64, busy: &[Seat]| auto.next_to_see(busy, Instant(ms * MS));
+    assert_eq!(at(0, &[]), None);
+    assert_eq!(at(0, &[Seat(1), Seat(4)]), Some(Seat(1)));
+    assert_eq!(at(1, &[Seat(1), Seat(4)]), None, "it has just been looked");
+    assert_eq!(at(10, &[Seat(1), Seat(4)]), Some(Seat(4)));
+    assert_eq!(at(20, &[Seat(1), Seat(4)]), Some(Seat(1)));
+    assert_eq!(at(30, &[Seat(1)]), Some(Seat(1)));
+}

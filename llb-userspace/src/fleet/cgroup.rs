@@ -94,15 +94,18 @@ fn above_master(own: OwnCgroup) -> OwnCgroup {
 }
 
 impl FleetCgroup {
-    /// Where a process enters that is to be in it without being a worker's: a cgroup of its own, as there may be no process in
-    /// one that limits those in it.
+    /// The directory of a cgroup below it for a process that is to be in it without being a worker's: there may be no process
+    /// in one that limits those in it.
     ///
     /// # Errors
-    /// If it cannot be made, or opened for writing.
-    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
+    /// If it cannot be made, or opened.
+    pub fn of_own_sockets(&self) -> Result<OwnedFd, CgroupError> {
         let path = self.path.join(OWN_SOCKETS);
         match make(&path) {
-            Ok(_) | Err(CgroupError::Exists { .. }) => entrance(&path),
+            Ok(_) | Err(CgroupError::Exists { .. }) => match File::open(&path) {
+                Ok(directory) => Ok(directory.into()),
+                Err(source) => Err(CgroupError::Io { action: "open", path, source }),
+            },
             Err(error) => Err(error),
         }
     }

@@ -19,7 +19,7 @@ impl Core {
     pub(in crate::engine) fn make_own(&self, address: Address, count: usize) -> anyhow::Result<Vec<Socket>> {
         let family = if address.0.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let owner = self.config.identity.as_ref().map(|identity| identity.uid);
-        let made = born::sockets(self.cgroup.entrance()?.as_fd(), family, owner, count)?;
+        let made = born::sockets(self.cgroup.of_own_sockets()?.as_fd(), family, owner, count)?;
         Ok(made.into_iter().map(Socket::from).collect())
     }
 

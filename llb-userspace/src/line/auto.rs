@@ -3,8 +3,8 @@
 //!
 //! What a worker does while it holds a request tells. One that serves in turn computes, or sleeps in what the request
 //! needs. One that serves several has a thread that sleeps at its listener, and would take the next at once. So now and
-//! then one that holds a request is looked at. After [`LOOKS`] looks in a row that found nobody waiting for more the
-//! line opens, and one look that does closes it. The answers must not say otherwise ([`Doubt`]).
+//! then one that holds a request is looked at. After [`LOOKS`] looks that found nobody waiting for more the line opens, and two
+//! that do close it: one may have caught a worker at the moment between two requests. The answers must not say otherwise ([`Doubt`]).
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -12,13 +12,14 @@ use llb_common::{abi::Seat as SeatBooks, track::CONCURRENT};
 
 use crate::model::{Instant, Seat};
 
-/// Looks in a row that must agree. Each time that a line had to be closed it takes twice as many to open the next.
+/// Looks that must agree; one that does not takes half of them back. Each time that a line had to be closed it takes twice as many
+/// to open the next.
 const LOOKS: u32 = 32;
 const MOST_LOOKS: u32 = 1 << 12;
 
 /// From one look to the next, some 100 us each: while it is not known, and when it is.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(250);
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
 /// A request that is shorter is over before it could be handed over, ns.
 const SHORT_NS: u64 = 1_000_000;
@@ -89,10 +90,11 @@ impl fmt::Display for Doubt {
 /// What is known of the workers.
 #[derive(Debug)]
 pub(crate) struct Auto {
-    /// Looks in a row that found nobody waiting for more.
+    /// Looks that found nobody waiting for more, up to those needed, less what others took back.
     agreed: u32,
     needed: u32,
     last: Option<Sight>,
+    is_open: bool,
     looked: Option<Seat>,
     look_at: Instant,
     kept: Kept,
@@ -105,6 +107,7 @@ impl Auto {
             agreed: 0,
             needed: LOOKS,
             last: None,
+            is_open: false,
             looked: None,
             look_at: now,
             kept: Kept::default(),
@@ -112,14 +115,16 @@ impl Auto {
         }
     }
 
+    /// Whether it is time for a look.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.look_at
+    }
+
     /// Which of the seats that hold a request is to be looked at now, each in its turn.
     pub(crate) fn next_to_see(&mut self, busy: &[Seat], now: Instant) -> Option<Seat> {
-        if now < self.look_at {
-            return None;
-        }
         let next = busy.iter().find(|seat| Some(**seat) > self.looked).or(busy.first()).copied()?;
         self.looked = Some(next);
-        let is_known = self.agreed >= self.needed || self.agreed == 0 && self.last.is_some();
+        let is_known = self.agreed == self.needed || self.agreed == 0 && self.last.is_some();
         self.look_at = now.after(if is_known { LOOK_AGAIN_EVERY } else { LOOK_EVERY });
         Some(next)
     }
@@ -127,15 +132,20 @@ impl Auto {
     /// What the look has found.
     pub(crate) fn saw(&mut self, sight: Sight) {
         self.last = Some(sight);
-        self.agreed = if sight == Sight::Works { self.agreed.saturating_add(1) } else { 0 };
+        self.agreed = match sight {
+            Sight::Works => (self.agreed + 1).min(self.needed),
+            Sight::Waits => self.agreed.saturating_sub(self.needed / 2),
+            Sight::Hidden => 0,
+        };
     }
 
     /// Whether one request at a time is what a worker serves; `books` are those of all that are chosen from.
     pub(crate) fn judge(&mut self, books: &[(Seat, SeatBooks)]) -> bool {
         self.kept.count(books);
-        let was_serial = self.doubt.is_none();
+        let was_open = self.is_open;
         self.doubt = self.doubt_by_looks().or_else(|| doubt_by_answers(books)).or_else(|| self.kept.doubt());
-        if was_serial && matches!(self.doubt, Some(Doubt::Waits | Doubt::Overtakes | Doubt::Beside { .. })) {
+        self.is_open = self.doubt.is_none();
+        if was_open && matches!(self.doubt, Some(Doubt::Waits | Doubt::Overtakes | Doubt::Beside { .. })) {
             self.agreed = 0;
             self.needed = (self.needed * 2).min(MOST_LOOKS);
         }
@@ -146,7 +156,7 @@ impl Auto {
     pub(crate) fn why(&self) -> String {
         match self.doubt {
             Some(doubt) => doubt.to_string(),
-            None => format!("{} looks in a row at busy workers have found none that waits for more", self.agreed),
+            None => format!("{} looks at busy workers have found none that waits for more", self.agreed),
         }
     }
 
@@ -156,10 +166,12 @@ impl Auto {
     }
 
     fn doubt_by_looks(&self) -> Option<Doubt> {
+        let is_enough = if self.is_open { self.agreed > 0 } else { self.agreed == self.needed };
         match self.last {
+            _ if is_enough => None,
             Some(Sight::Waits) => Some(Doubt::Waits),
             Some(Sight::Hidden) => Some(Doubt::Hidden),
-            _ => (self.agreed < self.needed).then_some(Doubt::Looks { have: self.agreed, need: self.needed }),
+            _ => Some(Doubt::Looks { have: self.agreed, need: self.needed }),
         }
     }
 }

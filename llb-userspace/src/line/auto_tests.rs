@@ -32,9 +32,11 @@ fn enough_looks_that_agree_open_the_line() {
 }
 
 #[test]
-fn one_that_waits_for_more_closes_it() {
+fn those_that_wait_for_more_close_it() {
     let mut auto = after_looks(LOOKS);
     assert!(auto.judge(&books()));
+    auto.saw(Sight::Waits);
+    assert!(auto.judge(&books()), "it may have been between two requests");
     auto.saw(Sight::Waits);
     assert!(!auto.judge(&books()));
     assert_eq!(auto.doubt(), Some(Doubt::Waits));
@@ -48,6 +50,7 @@ fn one_that_waits_for_more_closes_it() {
 #[test]
 fn what_cannot_be_seen_opens_nothing() {
     let mut auto = after_looks(LOOKS);
+    assert!(auto.judge(&books()));
     auto.saw(Sight::Hidden);
     assert!(!auto.judge(&books()));
     assert_eq!(auto.doubt(), Some(Doubt::Hidden));
@@ -99,7 +102,10 @@ fn requests_of_kept_connections_close_it() {
 #[test]
 fn each_that_is_busy_is_looked_at_in_turn() {
     let mut auto = Auto::new(Instant(0));
-    let mut at = |ms: u64, busy: &[Seat]| auto.next_to_see(busy, Instant(ms * MS));
+    let mut at = |ms: u64, busy: &[Seat]| {
+        let now = Instant(ms * MS);
+        if auto.is_due(now) { auto.next_to_see(busy, now) } else { None }
+    };
     assert_eq!(at(0, &[]), None);
     assert_eq!(at(0, &[Seat(1), Seat(4)]), Some(Seat(1)));
     assert_eq!(at(1, &[Seat(1), Seat(4)]), None, "it has just been looked");

@@ -5,7 +5,10 @@ use std::os::fd::OwnedFd;
 
 use llb_common::{abi::Seat as SeatBooks, select::in_flight};
 
-use super::Waiting;
+use super::{
+    Waiting,
+    in_line::{Handed, Lines},
+};
 use crate::{
     engine::core::Core,
     line::auto::Sight,
@@ -19,14 +22,17 @@ use crate::{
 impl Waiting {
     /// Opens or closes the line, if that is to be found out and is due.
     pub(super) fn find_out(&mut self, core: &mut Core, now: Instant) {
-        let Some(auto) = self.lines.as_mut().and_then(|lines| lines.auto.as_mut()) else { return };
+        let Some(Lines { auto: Some(auto), handed, .. }) = &mut self.lines else { return };
+        if !auto.is_due(now) {
+            return;
+        }
         let views = core.updater.views().iter().filter(|view| view.joined);
         let (seats, busy): (Vec<Seat>, Vec<Seat>) = (
             views.clone().map(|view| view.seat).collect(),
             views.filter(|view| view.in_flight + view.parked > 0).map(|view| view.seat).collect(),
         );
         let Some(seat) = auto.next_to_see(&busy, now) else { return };
-        if let Some(sight) = sight(core, seat) {
+        if let Some(sight) = sight(core, seat, handed.get(&seat).map_or(&[], Vec::as_slice)) {
             auto.saw(sight);
         }
         let books = core.updater.steering().books();
@@ -55,9 +61,12 @@ impl Waiting {
 
 /// What the worker of a seat does while it holds a request; nothing if it has none, has not accepted all, or did something
 /// meanwhile. That one who holds several waits for no more says nothing: all its threads may have one.
-fn sight(core: &mut Core, seat: Seat) -> Option<Sight> {
+fn sight(core: &mut Core, seat: Seat, handed: &[Handed]) -> Option<Sight> {
     let before = core.updater.steering().books().seat(seat);
-    let id = core.taker(seat).filter(|_| in_flight(&before) > 0)?;
+    // What was handed over is in the books when it is heard of next.
+    let handed = handed.iter().filter(|one| one.ended == before.ended).count() as u64;
+    let held = in_flight(&before) + handed;
+    let id = core.taker(seat).filter(|_| held > 0)?;
     let cookies: Vec<u64> = {
         let listeners = core.lives.worker(id)?.listeners.iter();
         listeners.filter(|listener| listener.seat == Some(seat)).map(|listener| listener.cookie).collect()
@@ -77,7 +86,7 @@ fn sight(core: &mut Core, seat: Seat) -> Option<Sight> {
     }
     match activity {
         Activity::Waits => Some(Sight::Waits),
-        Activity::Runs | Activity::Blocked => (in_flight(&before) == 1).then_some(Sight::Works),
+        Activity::Runs | Activity::Blocked => (held == 1).then_some(Sight::Works),
         Activity::Unknown => Some(Sight::Hidden),
     }
 }

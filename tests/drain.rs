@@ -157,6 +157,26 @@ fn idle_connections_are_closed_when_asked() {
     until("the old one ends", || fleet.status().workers.len() == 1);
 }
 
+/// Many servers begin a request that comes before they have closed, and drop it at the end that they have read.
+#[test]
+fn a_closing_connection_takes_no_request() {
+    let stage = Stage::new();
+    let script = fixture("tardy.py");
+    let args = ["-n", "1", "--drain-timeout", "1h", "--drain-idle", "500ms"];
+    let fleet = stage.start(&args, &["python3", &script, "127.0.0.1", "8080"]);
+    let mut kept = Client::connect(ADDRESS);
+    kept.send("/");
+    kept.receive();
+    fleet.signal(Signal::SIGHUP);
+    until("its worker has read the end", || stage.path().join("ended").exists());
+    kept.send("/");
+    fs::write(stage.path().join("asked"), "").unwrap();
+    let late = stage.path().join("late");
+    until("its worker closes", || late.exists());
+    assert_eq!(fs::read_to_string(late).unwrap(), "");
+    until("the old one ends", || fleet.status().workers.len() == 1);
+}
+
 /// What a worker holds alone its successor gets when it has ended.
 #[test]
 fn without_a_surge_the_old_worker_ends_first() {

@@ -27,6 +27,7 @@ use crate::{
     sys::{
         clock,
         connection::{Traffic, end_reading, traffic},
+        deaf::NoBytes,
         pidfd::PidFd,
         procfs, socket,
     },
@@ -101,7 +102,7 @@ struct Held {
 
 impl Watch {
     /// Looks at the worker's connections, and closes those that `scope` names. `is_at_rest` says of one whether it holds no
-    /// request, if that is known. Takes [`GO`] where there is something to close, and else as long as it takes.
+    /// request, if that is known; `filter` keeps requests out of those that are closed. Takes [`GO`] where there is something to close, and else as long as it takes.
     ///
     /// # Errors
     /// If a process cannot be looked into.
@@ -109,6 +110,7 @@ impl Watch {
         &mut self,
         subject: &Subject,
         is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        filter: Option<&NoBytes>,
         scope: Option<CloseScope>,
     ) -> io::Result<Look> {
         let begun = clock::now();
@@ -118,8 +120,8 @@ impl Watch {
             self.due = clock::now().after(Duration::from_nanos(took * SPARING));
         }
         if let Some(scope) = scope {
-            self.close_idle(&is_at_rest, scope, usize::MAX, |held| held.idle && !held.lately)?;
-            self.close_pausing(&is_at_rest, scope, begun.after(GO))?;
+            self.close_idle(&is_at_rest, filter, scope, usize::MAX, |held| held.idle && !held.lately)?;
+            self.close_pausing(&is_at_rest, filter, scope, begun.after(GO))?;
         }
         let open = self.held.values().map(|held| held.holding).max().unwrap_or(Holding::Nothing);
         Ok(Look {
@@ -190,12 +192,13 @@ impl Watch {
     fn close_pausing(
         &mut self,
         is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        filter: Option<&NoBytes>,
         scope: CloseScope,
         until: Instant,
     ) -> io::Result<()> {
         while self.held.values().any(|held| held.lately && !held.closed) && clock::now() < until {
             let begun = clock::now();
-            self.close_idle(is_at_rest, scope, AT_ONCE, |held| held.lately)?;
+            self.close_idle(is_at_rest, filter, scope, AT_ONCE, |held| held.lately)?;
             // Many take longer, and must not take all of a core.
             sleep(OFTEN.max(Duration::from_nanos(clock::now().since(begun) * 10)));
         }
@@ -206,6 +209,7 @@ impl Watch {
     fn close_idle(
         &mut self,
         is_at_rest: &impl Fn(BorrowedFd<'_>) -> Option<bool>,
+        filter: Option<&NoBytes>,
         scope: CloseScope,
         at_once: usize,
         which: impl Fn(&Held) -> bool,
@@ -237,7 +241,7 @@ impl Watch {
             held.see(traffic, is_at_rest(copy.as_fd()), Some(scope), clock::now());
             if held.idle {
                 // One that is closed already is what was wanted; one that is asked meanwhile is left alone.
-                if matches!(end_reading(&copy, traffic), Ok(false)) {
+                if matches!(end_reading(&copy, traffic, filter), Ok(false)) {
                     (held.idle, held.holding) = (false, Holding::Requests);
                     continue;
                 }

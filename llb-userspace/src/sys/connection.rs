@@ -11,7 +11,10 @@ use std::{
 use nix::libc;
 use socket2::SockRef;
 
-use super::{deaf, socket::tcp_info};
+use super::{
+    deaf::{NoBytes, accept_bytes},
+    socket::tcp_info,
+};
 
 /// `TCP_ESTABLISHED` and `TCP_CLOSE_WAIT`: the states in which a server may still answer.
 const ESTABLISHED: u8 = 1;
@@ -64,19 +67,19 @@ pub fn traffic(socket: impl AsFd) -> io::Result<Traffic> {
 /// then nothing happens. A server closes when it reads the end.
 ///
 /// A request that comes before it has closed must not be read: many servers begin such a one and drop it when they read the
-/// end. So the kernel takes no more bytes of the connection. The client, who gets no acknowledgement, then sees the close,
-/// and can tell that nobody has read its request.
+/// end. So the kernel takes no more bytes of the connection, which `filter` sees to. The client, who gets no acknowledgement, then
+/// sees the close, and can tell that nobody has read its request.
 ///
 /// # Errors
 /// `ENOTCONN` if it is closed already.
-pub fn end_reading(socket: impl AsFd, seen: Traffic) -> io::Result<bool> {
+pub fn end_reading(socket: impl AsFd, seen: Traffic, filter: Option<&NoBytes>) -> io::Result<bool> {
     let socket = socket.as_fd();
     // A socket that takes no filter is ended all the same.
-    let refuses = deaf::refuse_bytes(socket).is_ok();
+    let refuses = filter.is_some_and(|filter| filter.refuse_bytes(socket).is_ok());
     let now = traffic(socket)?;
     if now.pending || now.bytes_in != seen.bytes_in {
         if refuses {
-            deaf::accept_bytes(socket)?;
+            accept_bytes(socket)?;
         }
         return Ok(false);
     }
@@ -99,7 +102,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::{end_reading, traffic};
+    use super::{NoBytes, end_reading, traffic};
     use crate::sys::testing::until;
 
     #[test]
@@ -117,7 +120,7 @@ mod tests {
             traffic.open && !traffic.pending && traffic.quiet() >= Duration::from_millis(20)
         });
 
-        assert!(end_reading(&server, traffic(&server).unwrap()).unwrap());
+        assert!(end_reading(&server, traffic(&server).unwrap(), None).unwrap());
         assert_eq!(server.read(&mut request).unwrap(), 0, "the server reads the end");
         drop(server);
         assert_eq!(client.read_to_end(&mut Vec::new()).unwrap(), 6, "the client reads the answer, then the end");
@@ -129,11 +132,19 @@ mod tests {
         (client, listener.accept().unwrap().0)
     }
 
+    /// Llb has given up its rights by then.
     #[cfg(feature = "tests-as-root")]
     #[test]
     fn a_request_after_the_end_is_never_read() {
+        use crate::sys::capabilities::{Capabilities, keep};
+
+        let filter = NoBytes::load().unwrap();
         let (mut client, mut server) = connected();
-        assert!(end_reading(&server, traffic(&server).unwrap()).unwrap());
+        let end = || {
+            keep(Capabilities::NONE).unwrap();
+            end_reading(&server, traffic(&server).unwrap(), Some(&filter)).unwrap()
+        };
+        assert!(std::thread::scope(|scope| scope.spawn(end).join().unwrap()));
         client.write_all(b"request").unwrap();
         assert_eq!(server.read(&mut [0; 7]).unwrap(), 0, "only the end is read");
         drop(server);
@@ -143,14 +154,15 @@ mod tests {
 
     #[test]
     fn a_request_before_the_end_keeps_its_connection() {
+        let filter = NoBytes::load().ok();
         let (mut client, mut server) = connected();
         let seen = traffic(&server).unwrap();
         client.write_all(b"request").unwrap();
         until("it has come", || traffic(&server).unwrap().pending);
-        assert!(!end_reading(&server, seen).unwrap());
+        assert!(!end_reading(&server, seen, filter.as_ref()).unwrap());
         let mut request = [0; 7];
         server.read_exact(&mut request).unwrap();
-        assert!(!end_reading(&server, seen).unwrap(), "it is in work");
+        assert!(!end_reading(&server, seen, filter.as_ref()).unwrap(), "it is in work");
         client.write_all(b"another").unwrap();
         server.read_exact(&mut request).unwrap();
         assert_eq!(&request, b"another");

@@ -22,7 +22,7 @@ pub mod clock;
 #[cfg(feature = "master")]
 pub mod connection;
 #[cfg(feature = "master")]
-mod deaf;
+pub mod deaf;
 #[cfg(feature = "master")]
 pub mod endpoint;
 #[cfg(feature = "master")]

@@ -203,6 +203,9 @@ fn javascript() -> Vec<Program> {
         Program {
             name: "npm start",
             helps: "`node` in its place, one process less for each worker",
+            own_losses: Some(
+                "without llb npm ends at once by SIGTERM, and `node` behind its shell hears nothing: it is left to whoever kills it, with what it has. llb signals what is left of a worker when its first process has ended",
+            ),
             package: "npm",
             command: "npm --silent start",
             ..NODE
@@ -317,6 +320,9 @@ fn compiled() -> Vec<Program> {
 }
 
 fn servers_of_files() -> Vec<Program> {
+    const LIGHTTPD: &str = "its graceful end, by SIGINT, closes its side of each connection that is kept, and then reads and throws away what \
+        came on it meanwhile: 28 requests of 23,368 in 120 ends without llb, 11 of 34,258 in 480 with llb and `--stop-signal INT`. With \
+        SIGTERM llb closes them first, and they take no request any more: 0 of 43,859 in 192 ends, and 8 that crossed";
     const NGINX: (&str, &str) = (
         "nginx.conf",
         "daemon off; worker_processes 1; pid {stage}/nginx.SLOT.pid; error_log stderr;
@@ -346,7 +352,8 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
         },
         Program {
             name: "lighttpd",
-            helps: "`--stop-signal INT`: TERM drops what it has",
+            helps: "no `--stop-signal INT`: see above",
+            own_losses: Some(LIGHTTPD),
             package: "lighttpd",
             source: Source::Apt(&["lighttpd"]),
             command: "lighttpd -D -f lighttpd.conf",
@@ -357,7 +364,6 @@ server.bind = \"127.0.0.1\"
 server.port = 8080
 index-file.names = (\"package.json\")",
             )],
-            flags: &["--stop-signal", "INT"],
             ..FILES
         },
         Program {

@@ -113,6 +113,7 @@ before llb is stopped. Then one copy is started *alone*, without llb, and asked 
 times.
 
 - *lost*: requests without an answer. *cut*: lost in work, as the program had read the request: its connection ended without a reset.
+  One that the program had read to throw it away (lighttpd, below) looks the same.
   *torn*: the answer broke off. *wrong*: another answer than 200. *unread*: a new connection was reset before the program read the
   request. *refused*: nobody took the connection.
 - *crossed*: the request met a kept connection that the program was closing, and was reset before the program read it: its client sends it

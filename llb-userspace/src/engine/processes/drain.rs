@@ -91,10 +91,10 @@ impl Processes {
             pids.extend(running.end.outside());
             let subject = Subject { pids, ports, signal, chosen: core.config.stop_signal.is_some() };
             let (scope, watch) = (drain.scope, drain.watch.clone());
-            let (connections, inbox) = (self.connections.clone(), core.inbox.clone());
+            let (connections, filter, inbox) = (self.connections.clone(), self.filter.clone(), core.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {
                 let at_rest = |socket: BorrowedFd<'_>| connections.as_ref()?.is_at_rest(socket);
-                watch.lock().unwrap_or_else(PoisonError::into_inner).look(&subject, at_rest, scope)
+                watch.lock().unwrap_or_else(PoisonError::into_inner).look(&subject, at_rest, filter.as_deref(), scope)
             });
             tokio::task::spawn_local(async move {
                 let look = match look.await {

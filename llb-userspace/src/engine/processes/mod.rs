@@ -28,6 +28,7 @@ use crate::{
     fleet::{NotifySocket, Others},
     kernel::Connections,
     model::{Slot, WorkerId},
+    sys::deaf::NoBytes,
 };
 
 /// What is known of the workers' processes beside each one's own.
@@ -39,6 +40,8 @@ pub(in crate::engine) struct Processes {
     pub others: Others,
     /// Asked from the threads that look at connections.
     connections: Option<Arc<Connections>>,
+    /// Keeps requests out of connections that are closed.
+    filter: Option<Arc<NoBytes>>,
     /// For looking at workers that start.
     lookers: Rc<Semaphore>,
     /// How workers that start are asked whether they are ready; none if they are not.
@@ -60,6 +63,7 @@ impl Processes {
             unspawned: BTreeMap::new(),
             others: Others::default(),
             connections: connections.map(Arc::new),
+            filter: load_filter().map(Arc::new),
             lookers: Rc::new(Semaphore::new(listening::LOOKERS)),
             checker,
             notify: Rc::new(notify),
@@ -72,4 +76,13 @@ impl Processes {
     pub(in crate::engine) fn spawn_failure(&mut self, id: WorkerId) -> Option<RunError> {
         self.unspawned.remove(&id).map(|(_, error)| error)
     }
+}
+
+/// Before llb gives up the rights that this takes.
+fn load_filter() -> Option<NoBytes> {
+    let filter = NoBytes::load();
+    if let Err(error) = &filter {
+        tracing::warn!(%error, "a request may be lost that crosses with the end of a connection which llb closes");
+    }
+    filter.ok()
 }

@@ -13,7 +13,7 @@ const QUIETLY: CloseScope = CloseScope { pause: QUIET, permille: 1_000 };
 
 fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> Look {
     let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false };
-    Watch::default().look(&subject, |_| at_rest, scope).unwrap()
+    Watch::default().look(&subject, |_| at_rest, None, scope).unwrap()
 }
 
 /// A process that holds `socket`, which is closed here.

@@ -8,8 +8,6 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -18,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use llb_kit::http::get;
 use nix::{
     sched::{CloneFlags, unshare},
     sys::signal::{Signal, kill},
@@ -192,12 +191,7 @@ impl Fleet<'_> {
     /// Eight requests, one after the other.
     fn ask(&self) {
         for _ in 0..8 {
-            let mut connection = TcpStream::connect("127.0.0.1:8080").unwrap();
-            connection.set_read_timeout(Some(LOOKS * BETWEEN_LOOKS)).unwrap();
-            connection.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.") && answer.contains(" 200 OK\r\n"), "{answer}");
+            assert_eq!(get("127.0.0.1:8080", "/").status, 200);
         }
     }
 

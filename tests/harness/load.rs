@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use llb::{internals::clock, model::Instant};
 
-use super::{Answer, Client};
+use super::{Answer, try_get};
 
 /// What became of one request, on a connection of its own.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// The worker that answered it.
     pub(crate) fn slot(&self) -> Option<u32> {
-        self.answer.as_ref()?.body.split(' ').next()?.trim().parse().ok()
+        self.answer.as_ref()?.named_slot()
     }
 }
 
@@ -42,9 +42,6 @@ pub(crate) fn open_loop(addr: &str, every: Duration, count: u32, path: impl Fn(u
 
 fn ask(addr: &str, path: &str) -> Sample {
     let begun = clock::now();
-    let answer = Client::try_connect(addr).and_then(|mut client| {
-        client.try_send_last(path)?;
-        client.try_receive()
-    });
-    Sample { begun, ended: clock::now(), answer: answer.ok() }
+    let answer = try_get(addr, path).ok();
+    Sample { begun, ended: clock::now(), answer }
 }

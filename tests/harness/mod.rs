@@ -21,7 +21,6 @@ pub(crate) mod plain;
 pub(crate) mod proc;
 pub(crate) mod process;
 pub(crate) mod prometheus;
-pub(crate) mod random;
 pub(crate) mod reporting;
 pub(crate) mod stage;
 pub(crate) mod steady;
@@ -33,7 +32,7 @@ use llb::internals::clock;
 pub(crate) use books::Tally;
 pub(crate) use far::Far;
 pub(crate) use fleet::{Ended, Fleet, Launcher};
-pub(crate) use http::{Answer, Client, get};
+pub(crate) use llb_kit::http::{Answer, Client, get, try_get};
 pub(crate) use plain::Plain;
 pub(crate) use stage::Stage;
 

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, far::ip, get, load::open_loop, stage::fixture, until};
+use harness::{Stage, far::ip, get, open_loop::open_loop, stage::fixture, until};
 use llb_kit::quantiles::{at, sorted};
 use nix::unistd::{Pid, gettid};
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, plain::Plain, process::Stopped, until};
+use harness::{Stage, plain::Plain, stopped::Stopped, until};
 use llb::{internals::clock, model::Instant};
 use llb_kit::{quantiles::at, stop::StopOnDrop};
 use nix::unistd::Pid;

@@ -19,9 +19,9 @@ use harness::{
     books::{chosen, count},
     far::{FAR, NEAR, ip},
     http::{await_established, begin},
-    load::open_loop,
-    process::{Stopped, is_stopped},
+    open_loop::open_loop,
     reporting::{report, reporting},
+    stopped::{Stopped, is_stopped},
     until,
 };
 use llb::internals::clock;

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Far, Fleet, Stage, far::NEAR, holds_within, process::Stopped, stage::fixture, try_get, until};
+use harness::{Far, Fleet, Stage, far::NEAR, holds_within, stage::fixture, stopped::Stopped, try_get, until};
 use llb::internals::socket;
 use nix::unistd::Pid;
 use socket2::{Domain, SockRef, Socket, Type};

@@ -9,8 +9,8 @@ use std::{
 };
 
 use harness::{
-    Client, Fleet, Stage, get, holds_within, http::reset, load::open_loop, process::Stopped, stage::fixture, try_get,
-    until,
+    Client, Fleet, Stage, get, holds_within, http::reset, open_loop::open_loop, stage::fixture, stopped::Stopped,
+    try_get, until,
 };
 use llb::observe::status::{LineStatus, Status};
 use nix::unistd::Pid;

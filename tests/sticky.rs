@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, process::Stopped, stage::fixture, until};
+use harness::{Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, stage::fixture, stopped::Stopped, until};
 use llb::observe::status::{Status, StickyStatus};
 use nix::{
     sys::signal::{Signal, kill},

@@ -19,8 +19,8 @@ use harness::{
     DEADLINE, Fleet, Stage,
     balance::assert_balanced,
     holds_within,
-    process::Stopped,
     steady::{Seen, Steady, steady},
+    stopped::Stopped,
     until,
 };
 use llb::{internals::clock, observe::status::Status};

@@ -12,8 +12,8 @@ use harness::{
     far::NEAR,
     holds_within,
     http::{self, begin, reset},
-    process::Stopped,
     stage::fixture,
+    stopped::Stopped,
     until,
 };
 use llb_common::outcome::Outcome;

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{DEADLINE, Fleet, Stage, holds_within, process::Stopped, stage::fixture, until};
+use harness::{DEADLINE, Fleet, Stage, holds_within, stage::fixture, stopped::Stopped, until};
 use llb::observe::status::{FlowStatus, UdpStatus};
 use llb_kit::stop::StopOnDrop;
 use nix::{

@@ -14,16 +14,16 @@ pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod identity;
-pub(crate) mod load;
 mod netns;
+pub(crate) mod open_loop;
 pub(crate) mod output;
 pub(crate) mod plain;
 pub(crate) mod proc;
-pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod reporting;
 pub(crate) mod stage;
 pub(crate) mod steady;
+pub(crate) mod stopped;
 
 use std::{env, thread, time::Duration};
 

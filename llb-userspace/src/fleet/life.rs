@@ -15,7 +15,7 @@
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
 //! `operate` what an operator may want. `hear` has what comes from workers, `place` the slots, and when each is filled: again
-//! and again, paced by [`Pace`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
+//! and again, paced by [`Backoff`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
 //! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
 //!
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
@@ -46,11 +46,11 @@ pub use self::{
 };
 use self::{leave::scope, place::Place, roll::Roll};
 use super::{
+    backoff::Backoff,
     closing::QUIET,
     command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
     note::{Kind, Note},
-    pace::Pace,
     restarts::RestartCauses,
     worker::{Holding, Listener, Sight, State, Worker},
 };
@@ -92,7 +92,7 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct Lives {
     rules: Rules,
-    pace: Pace,
+    backoff: Backoff,
     phase: Phase,
     ending_since: Option<Instant>,
     places: Vec<Place>,
@@ -122,13 +122,13 @@ impl Lives {
     /// A fleet of empty slots, each due at once.
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
-        let pace = Pace::new(rules.respawn, rules.backoff);
+        let backoff = Backoff::new(rules.respawn, rules.backoff);
         Lives {
             rules,
-            pace,
+            backoff,
             phase: Phase::ComingUp,
             ending_since: None,
-            places: (0..rules.slots).map(|_| Place::due(&pace, now)).collect(),
+            places: (0..rules.slots).map(|_| Place::due(&backoff, now)).collect(),
             workers: BTreeMap::new(),
             seats: Seats::default(),
             generation: Generation(1),

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::command::{self, Listens, Programs};
+use super::command_lines::{self, Listens, Programs};
 use super::empty::Hooked;
 use super::peer::{Arrangement, Peer, Proxy};
 use super::process::Processes;
@@ -94,7 +94,7 @@ impl Fleet {
         let log = bench.scratch.join(format!("traffic-{number}.log"));
         fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;
         let name = format!("traffic-{}-{number}", std::process::id());
-        let mut llb = command::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
+        let mut llb = command_lines::llb_of(&bench.llb, &name, policy, workers, &bench.scratch, port, &worker(port));
         let mut fleet = Self {
             addr: (Ipv4Addr::LOCALHOST, port).into(),
             workers: Vec::new(),
@@ -152,7 +152,7 @@ impl Fleet {
         let ready_port = ready.local_addr()?.port();
         let node_worker = bench.node_worker();
         let programs = Programs { this: &bench.this, llb: &bench.llb, node_worker: &node_worker };
-        let worker = |listens| command::worker(&programs, spec, listens, ready_port);
+        let worker = |listens| command_lines::worker(&programs, spec, listens, ready_port);
         let port = self.addr.port();
         let slots = 0..spec.workers();
         let mut start = |command: &mut Command, slot: usize, stdin| {
@@ -164,13 +164,13 @@ impl Fleet {
         match arrangement {
             Arrangement::Steered(policy) => {
                 let worker = worker(Listens::On(port));
-                let mut llb = command::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
+                let mut llb = command_lines::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
             Arrangement::Lined(policy) => {
                 let worker = worker(Listens::On(port));
                 let one_each = ["--concurrency", "1"];
-                let mut llb = command::llb(&programs, spec, policy, &one_each, &bench.scratch, port, &worker);
+                let mut llb = command_lines::llb(&programs, spec, policy, &one_each, &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
             Arrangement::OwnListeners => {
@@ -183,7 +183,11 @@ impl Fleet {
                 let first = first.insert(worker::listen(port, true).context("cannot make a listener of the group")?);
                 Hooked::choose(first)?;
                 for slot in slots {
-                    start(&mut command::inside(hooked.path(), &worker(Listens::Sharing(port))), slot, Stdio::null())?;
+                    start(
+                        &mut command_lines::inside(hooked.path(), &worker(Listens::Sharing(port))),
+                        slot,
+                        Stdio::null(),
+                    )?;
                 }
             }
             Arrangement::OneListener => {
@@ -194,7 +198,7 @@ impl Fleet {
                 }
             }
             Arrangement::Cluster(schedule) => {
-                start(&mut command::cluster(&programs, spec, schedule, port, ready_port), 0, Stdio::null())?;
+                start(&mut command_lines::cluster(&programs, spec, schedule, port, ready_port), 0, Stdio::null())?;
             }
             Arrangement::Proxied(kind) => {
                 let ports = slots.clone().map(|_| free_port()).collect::<Result<Vec<_>>>()?;
@@ -237,9 +241,9 @@ fn word(stream: TcpStream) -> Result<(usize, Pid)> {
 fn proxy(bench: &Bench, kind: Proxy, port: u16, workers: &[u16]) -> Result<Command> {
     let (program, options, text) = match kind {
         Proxy::Haproxy { one_each } => {
-            ("haproxy", &["-db", "-f"][..], command::haproxy_config(port, workers, one_each))
+            ("haproxy", &["-db", "-f"][..], command_lines::haproxy_config(port, workers, one_each))
         }
-        Proxy::Nginx => ("nginx", &["-c"][..], command::nginx_config(&bench.scratch, port, workers)),
+        Proxy::Nginx => ("nginx", &["-c"][..], command_lines::nginx_config(&bench.scratch, port, workers)),
     };
     let file = bench.scratch.join(format!("{program}.conf"));
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;

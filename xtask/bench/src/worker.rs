@@ -1,5 +1,5 @@
 //! One worker, single-threaded like many servers that share a port: blocking here, an event loop in
-//! [`events`]. It knows nothing of its peers, llb among them.
+//! [`event_worker`]. It knows nothing of its peers, llb among them.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use llb::worker::Reporter;
 use socket2::{Domain, Socket, Type};
 
 use super::wire::{self, Wish};
-use super::{events, udp};
+use super::{event_worker, udp};
 
 /// How long a peer may keep the worker waiting for a byte: this worker serves nobody else meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ pub(crate) fn work(args: &WorkerArgs) -> Result<()> {
         let per_tick = f64::from(args.reports) * REPORT_EVERY.as_secs_f64();
         thread::spawn(move || report(reporter, per_tick));
     }
-    if args.events { events::serve(&listener, slowness) } else { serve(&listener, slowness) }
+    if args.events { event_worker::serve(&listener, slowness) } else { serve(&listener, slowness) }
 }
 
 /// Says that this worker listens.
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn it_works_as_long_as_asked_times_its_slowness_and_outlives_garbage() {
-        for serve in [serve, events::serve] {
+        for serve in [serve, event_worker::serve] {
             let listener = listen(0, false).unwrap();
             let addr = listener.local_addr().unwrap();
             thread::spawn(move || serve(&listener, 4.0));

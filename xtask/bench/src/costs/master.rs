@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::closed;
+use crate::closed_loop;
 use crate::fleet::{Bench, Fleet};
 use crate::spec::CLIENTS;
 use crate::wire;
@@ -66,7 +66,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
     thread::sleep(SETTLED);
     let mut usages = vec![
         watch(master, "idle", TARGET_CORES, rest)?,
-        watch(master, "full load", TARGET_CORES, || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
+        watch(master, "full load", TARGET_CORES, || closed_loop::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
     ];
     usages.push(watch(master, "all busy", TARGET_CORES, || keep_busy(fleet.addr, WORKERS, SHORT, LONG).map(drop))?);
     drop(fleet);

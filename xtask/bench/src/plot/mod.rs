@@ -2,11 +2,11 @@
 //!
 //! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`scale`] and [`labels`] -> [`svg`].
 
+mod axis;
 mod bars;
 mod distributions;
 mod font;
 mod labels;
-mod scale;
 mod sheet;
 mod style;
 mod svg;

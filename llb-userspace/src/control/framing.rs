@@ -15,11 +15,11 @@ use tokio::{
 
 /// Where the answer to one request is written. Whoever does not read holds up nobody but himself.
 #[derive(Debug)]
-pub(crate) struct Lines<'a>(WriteHalf<'a>);
+pub(crate) struct AnswerWriter<'a>(WriteHalf<'a>);
 
-impl<'a> Lines<'a> {
+impl<'a> AnswerWriter<'a> {
     pub(super) fn new(write: WriteHalf<'a>) -> Self {
-        Lines(write)
+        AnswerWriter(write)
     }
 
     /// Writes one line.
@@ -63,7 +63,7 @@ pub struct Missed {
 /// # Errors
 /// If nobody is there to read it any more.
 pub(crate) async fn follow<T: Serialize + Clone>(
-    lines: &mut Lines<'_>,
+    lines: &mut AnswerWriter<'_>,
     past: Vec<T>,
     mut coming: Option<Receiver<T>>,
     is_last: impl Fn(&T) -> bool,

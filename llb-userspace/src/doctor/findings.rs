@@ -39,9 +39,9 @@ pub(crate) struct Check {
 
 /// All checks, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Report(Vec<Check>);
+pub(crate) struct Findings(Vec<Check>);
 
-impl Report {
+impl Findings {
     /// Enters what came of a try, and returns what the next one needs, if it is there.
     pub(super) fn enter<T>(&mut self, name: &'static str, tried: Tried<T>) -> Option<T> {
         let (outcome, found) = match tried {
@@ -113,10 +113,10 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
-    use super::{Missing, Report};
+    use super::{Findings, Missing};
 
-    fn report() -> Report {
-        let mut report = Report::default();
+    fn report() -> Findings {
+        let mut report = Findings::default();
         assert_eq!(report.enter("kernel", Ok((7, "Linux 6.18".into()))), Some(7));
         assert!(!report.skip(&["attach"], &["kernel"]));
         report.note("waking", "no");

@@ -1,7 +1,7 @@
 //! What a run leaves: text for the terminal and a page.
 
-use super::control::good;
 use super::machine::Machine;
+use super::noise::good;
 use super::round::Round;
 use super::scenario::Scenario;
 use super::spec::{Kind, Spec};

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::ebpf::{Costs, Program};
 use super::master::{self, Usage};
-use super::programs::{Costs, Program};
 use super::reports::Reports;
 use crate::machine::Machine;
 use crate::spec::CLIENTS;

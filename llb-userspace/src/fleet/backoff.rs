@@ -11,7 +11,7 @@ use crate::model::Instant;
 
 /// How fast workers are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct Backoff {
     respawn: Duration,
     longest: Duration,
 }
@@ -40,7 +40,7 @@ pub struct Next {
     pub interval: Interval,
 }
 
-impl Default for Pace {
+impl Default for Backoff {
     fn default() -> Self {
         // One start a second is what s6 allows as well: hardly a load, and hardly a wait. After half a minute the
         // next attempt comes while whoever repaired the cause still looks on.
@@ -48,8 +48,8 @@ impl Default for Pace {
     }
 }
 
-impl Pace {
-    /// A pace whose interval is `respawn` at least, and `longest` (or `respawn`, if that is longer) at most.
+impl Backoff {
+    /// A backoff whose interval is `respawn` at least, and `longest` (or `respawn`, if that is longer) at most.
     #[must_use]
     pub fn new(respawn: Duration, longest: Duration) -> Self {
         Self { respawn, longest: longest.max(respawn) }
@@ -77,7 +77,7 @@ impl Pace {
     fn quiet_times(&self, life: Life) -> u32 {
         let lived = u128::from(life.ended.since(life.started));
         match life.was_ready {
-            // At least 1 ns, for a pace of nothing at all.
+            // At least 1 ns, for a backoff of nothing at all.
             true => u32::try_from(lived / self.longest.as_nanos().max(1)).unwrap_or(u32::MAX),
             false => 0,
         }
@@ -94,7 +94,7 @@ mod tests {
 
     use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
-    use super::{Interval, Life, Next, Pace};
+    use super::{Backoff, Interval, Life, Next};
     use crate::model::Instant;
 
     const SECOND: u64 = 1_000_000_000;
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn quick_deaths_double_the_interval_up_to_the_cap() {
-        let pace = Pace::default();
-        let (mut now, mut interval) = (Instant(0), pace.first());
+        let backoff = Backoff::default();
+        let (mut now, mut interval) = (Instant(0), backoff.first());
         let mut waits = Vec::new();
         for _ in 0..7 {
-            let next = pace.after(interval, Life { started: now, ended: now, was_ready: true });
+            let next = backoff.after(interval, Life { started: now, ended: now, was_ready: true });
             waits.push(next.start.since(now) / SECOND);
             (now, interval) = (next.start, next.interval);
         }
@@ -119,30 +119,30 @@ mod tests {
 
     #[test]
     fn whoever_outlived_the_interval_is_replaced_at_once() {
-        let pace = Pace::default();
-        let next = pace.after(Interval(Duration::from_secs(4)), life(100, 5, true));
+        let backoff = Backoff::default();
+        let next = backoff.after(Interval(Duration::from_secs(4)), life(100, 5, true));
         assert_eq!(next, Next { start: Instant(105 * SECOND), interval: Interval(Duration::from_secs(8)) });
     }
 
     #[test]
     fn quiet_halves_the_interval() {
-        let pace = Pace::default();
-        let after = |seconds| pace.after(Interval(Duration::from_secs(16)), life(0, seconds, true)).interval;
+        let backoff = Backoff::default();
+        let after = |seconds| backoff.after(Interval(Duration::from_secs(16)), life(0, seconds, true)).interval;
         assert_eq!(after(30), Interval(Duration::from_secs(8)));
         assert_eq!(after(60), Interval(Duration::from_secs(4)));
-        assert_eq!(after(24 * 3600), pace.first());
+        assert_eq!(after(24 * 3600), backoff.first());
     }
 
     #[test]
     fn a_long_life_without_readiness_is_no_quiet() {
-        let next = Pace::default().after(Interval(Duration::from_secs(16)), life(0, 3600, false));
+        let next = Backoff::default().after(Interval(Duration::from_secs(16)), life(0, 3600, false));
         assert_eq!(next.interval, Interval(Duration::from_secs(30)));
     }
 
     #[test]
     fn a_cap_below_the_respawn_time_is_raised_to_it() {
-        let pace = Pace::new(Duration::from_secs(5), Duration::from_secs(1));
-        assert_eq!(pace.after(pace.first(), life(0, 0, true)).interval, Interval(Duration::from_secs(5)));
+        let backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(1));
+        assert_eq!(backoff.after(backoff.first(), life(0, 0, true)).interval, Interval(Duration::from_secs(5)));
     }
 
     proptest! {
@@ -154,15 +154,15 @@ mod tests {
             longest in 0_u64..100 * SECOND,
             lives in prop::collection::vec((0_u64..200 * SECOND, any::<bool>()), 1..50),
         ) {
-            let pace = Pace::new(Duration::from_nanos(respawn), Duration::from_nanos(longest));
-            let (mut started, mut interval) = (Instant(SECOND), pace.first());
+            let backoff = Backoff::new(Duration::from_nanos(respawn), Duration::from_nanos(longest));
+            let (mut started, mut interval) = (Instant(SECOND), backoff.first());
             for (lived, was_ready) in lives {
                 let ended = Instant(started.0 + lived);
-                let next = pace.after(interval, Life { started, ended, was_ready });
+                let next = backoff.after(interval, Life { started, ended, was_ready });
                 prop_assert!(next.start >= ended);
                 prop_assert!(next.start.since(started) >= respawn);
                 prop_assert!(next.start.since(ended) <= longest.max(respawn));
-                prop_assert!((pace.respawn..=pace.longest).contains(&next.interval.0));
+                prop_assert!((backoff.respawn..=backoff.longest).contains(&next.interval.0));
                 (started, interval) = (next.start, next.interval);
             }
         }
@@ -170,10 +170,10 @@ mod tests {
         #[test]
         fn no_number_is_a_panic(numbers in any::<[u64; 4]>(), was_ready in any::<bool>()) {
             let [respawn, longest, started, ended] = numbers;
-            let pace = Pace::new(Duration::from_nanos(respawn), Duration::from_nanos(longest));
+            let backoff = Backoff::new(Duration::from_nanos(respawn), Duration::from_nanos(longest));
             let life = Life { started: Instant(started), ended: Instant(ended), was_ready };
-            for pace in [pace, Pace::new(Duration::ZERO, Duration::ZERO)] {
-                prop_assert!(pace.after(pace.first(), life).start >= life.ended);
+            for backoff in [backoff, Backoff::new(Duration::ZERO, Duration::ZERO)] {
+                prop_assert!(backoff.after(backoff.first(), life).start >= life.ended);
             }
         }
     }

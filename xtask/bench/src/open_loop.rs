@@ -115,7 +115,7 @@ async fn exchange(open: Option<TcpStream>, addr: SocketAddr, arrival: &Arrival) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{events, worker};
+    use crate::{event_worker, worker};
 
     fn arrival(work_us: u64, connection: usize, is_last: bool) -> Arrival {
         Arrival { due_ns: 1_000_000, work_us, counts: true, connection, is_last }
@@ -127,7 +127,9 @@ mod tests {
         for kept in [false, true] {
             let listener = worker::listen(0, false).unwrap();
             let addr = listener.local_addr().unwrap();
-            thread::spawn(move || if kept { events::serve(&listener, 1.0) } else { worker::serve(&listener, 1.0) });
+            thread::spawn(
+                move || if kept { event_worker::serve(&listener, 1.0) } else { worker::serve(&listener, 1.0) },
+            );
             let arrivals: Vec<_> =
                 (0..5).map(|at| arrival(5_000, if kept { 0 } else { at }, !kept || at == 4)).collect();
             let outcomes = run(addr, &arrivals).unwrap();

@@ -1,4 +1,4 @@
-//! The one channel of a process to llb, with what is to be said over it and who is told what comes.
+//! The one link of a process to llb: its channel, with what is to be said over it and who is told what comes.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use super::{
 
 /// There is one in a process, and it lasts as long.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct Link {
     pub channel: UnixStream,
     /// What the clock is read against.
     begun: Instant,
@@ -27,9 +27,9 @@ pub(super) struct Line {
 /// Who answers pings in place of the thread that hears them; returns whether it does.
 struct PassOn(Box<dyn Fn(u64) -> bool + Send>);
 
-impl Line {
+impl Link {
     pub(super) fn over(channel: UnixStream) -> Self {
-        Line {
+        Link {
             channel,
             begun: now(),
             batch: Batch::default(),

@@ -5,10 +5,10 @@ use ratatui::{Terminal, backend::TestBackend, style::Modifier};
 use super::{
     draw::draw,
     keys::Key,
-    model::{Effect, Message, View},
     once::text,
     testing::{event, status, worker},
     theme::Theme,
+    view::{Effect, Message, View},
 };
 use crate::{control::Told, observe::status::Status};
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{directory, machine::Machine, pack::Packages, root::Root};
+use super::{debian::Root, directory, pack::Packages, target::Machine};
 use llb_kit::{apt, sh};
 
 pub(crate) fn run(machine: Machine, packages: &Packages) -> Result<()> {

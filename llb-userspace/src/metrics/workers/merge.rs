@@ -1,4 +1,4 @@
-//! Joins what the workers say: each family once, and each series with the slot that it is from.
+//! Merges what the workers say: each family once, and each series with the slot that it is from.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -16,9 +16,9 @@ const OWN: &str = "llb_worker_scrape_";
 
 /// Families by name, each with its series by slot.
 #[derive(Debug, Default)]
-pub(super) struct Joined(BTreeMap<String, Family>);
+pub(super) struct Merged(BTreeMap<String, Family>);
 
-impl Joined {
+impl Merged {
     /// Adds what a slot's worker says. A family whose type is not the one that another worker gave it, as while new code is
     /// rolled out, is left out: returns how many are.
     pub(super) fn add(&mut self, slot: u32, families: BTreeMap<String, Family>) -> u32 {
@@ -67,17 +67,17 @@ fn of_slot(sample: Sample, slot: u32) -> Sample {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::parse::parse, Joined};
+    use super::{super::parse::parse, Merged};
 
     #[test]
     fn each_family_is_there_once_with_every_slot() {
-        let mut joined = Joined::default();
+        let mut merged = Merged::default();
         let text = "# HELP hits Hits.\n# TYPE hits counter\nhits{path=\"/\",slot=\"a\"} 3\n# TYPE took histogram\n\
                     took_bucket{le=\"+Inf\"} 1\ntook_sum 2\ntook_count 1\n";
-        assert_eq!(joined.add(0, parse(text, false).unwrap()), 0);
-        assert_eq!(joined.add(7, parse("# TYPE hits counter\nhits 4\nlone 1\n", false).unwrap()), 0);
+        assert_eq!(merged.add(0, parse(text, false).unwrap()), 0);
+        assert_eq!(merged.add(7, parse("# TYPE hits counter\nhits 4\nlone 1\n", false).unwrap()), 0);
         assert_eq!(
-            joined.text(),
+            merged.text(),
             "# HELP hits Hits.\n# TYPE hits counter\nhits{slot=\"0\",path=\"/\",exported_slot=\"a\"} 3\nhits{slot=\"7\"} 4\n\
              # TYPE lone untyped\nlone{slot=\"7\"} 1\n\
              # TYPE took histogram\ntook_bucket{slot=\"0\",le=\"+Inf\"} 1\ntook_sum{slot=\"0\"} 2\ntook_count{slot=\"0\"} 1\n"
@@ -86,10 +86,10 @@ mod tests {
 
     #[test]
     fn a_family_of_another_type_is_left_out() {
-        let mut joined = Joined::default();
-        joined.add(0, parse("# TYPE hits counter\nhits 3\n", false).unwrap());
-        assert_eq!(joined.add(1, parse("# TYPE hits gauge\nhits 4\nfine 1\n", false).unwrap()), 1);
-        assert_eq!(joined.add(2, parse("llb_worker_scrape_success 4\n", false).unwrap()), 1, "llb's own name");
-        assert!(!joined.text().contains(" 4\n") && joined.text().contains("fine{slot=\"1\"} 1\n"), "{}", joined.text());
+        let mut merged = Merged::default();
+        merged.add(0, parse("# TYPE hits counter\nhits 3\n", false).unwrap());
+        assert_eq!(merged.add(1, parse("# TYPE hits gauge\nhits 4\nfine 1\n", false).unwrap()), 1);
+        assert_eq!(merged.add(2, parse("llb_worker_scrape_success 4\n", false).unwrap()), 1, "llb's own name");
+        assert!(!merged.text().contains(" 4\n") && merged.text().contains("fine{slot=\"1\"} 1\n"), "{}", merged.text());
     }
 }

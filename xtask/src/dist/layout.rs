@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{directory, machine::Machine};
+use super::{directory, target::Machine};
 use llb_kit::{paths, sh};
 
 /// Where llb's units, and its pages about what they need, look for it.

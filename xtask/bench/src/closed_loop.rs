@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::busy::Idle;
-use super::load::TIMEOUT;
+use super::open_loop::TIMEOUT;
 use super::wire::{self, Came};
 use llb_kit::clock::now;
 
@@ -125,7 +125,7 @@ fn exchange(open: Option<TcpStream>, addr: SocketAddr, request: &[u8], is_last: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{events, worker};
+    use crate::{event_worker, worker};
 
     /// What was seen once there was something to see: on a busy machine a client may sleep through its time.
     fn seen(addr: SocketAddr, requests_each: usize) -> Seen {
@@ -143,7 +143,7 @@ mod tests {
         for requests_each in [1, 3] {
             let listener = worker::listen(0, false).unwrap();
             let addr = listener.local_addr().unwrap();
-            thread::spawn(move || events::serve(&listener, 1.0));
+            thread::spawn(move || event_worker::serve(&listener, 1.0));
             let seen = seen(addr, requests_each);
             assert!(seen.latencies.len() > 2 * requests_each && seen.failed == 0, "{seen:?}");
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::command::NODE_WORKER;
+use super::command_lines::NODE_WORKER;
 use super::fleet::Bench;
 use super::spec::Spec;
 use llb_kit::sh;

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::overhead::Empty;
 use super::runs::{Runs, Shown, net_ns};
-use crate::closed;
+use crate::closed_loop;
 use crate::fleet::{Bench, Fleet};
 use crate::spec::CLIENTS;
 use crate::udp::{self, Echo};
@@ -48,7 +48,7 @@ pub(super) struct Program {
 
 pub(super) fn measure(bench: &Bench, policy: &'static str, tracking: &'static str, seats: usize) -> Result<Costs> {
     let fleet = Fleet::steered(bench, policy, tracking, seats)?;
-    let load = |duration| Ok(closed::run(fleet.addr, CLIENTS, 1, duration)?.latencies.len());
+    let load = |duration| Ok(closed_loop::run(fleet.addr, CLIENTS, 1, duration)?.latencies.len());
     under(policy, tracking, seats, fleet.first(), load)
 }
 

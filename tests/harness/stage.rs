@@ -11,7 +11,7 @@ use std::{
 use llb_kit::{fixtures, paths};
 use tempfile::TempDir;
 
-use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns, until};
+use super::{DEADLINE, Fleet, Launcher, netns::Netns, until};
 
 /// A test's place. Declare it before its fleets: it must outlive them.
 #[derive(Debug)]

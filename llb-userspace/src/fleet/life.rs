@@ -21,15 +21,17 @@
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
 //! counted there, and it has not drained before they are closed.
 //!
-//! What is to be done goes into the one queue that the engine takes it from, in order; so does a [`Note`] of every transition,
+//! What is to be done goes into the one queue that the engine takes it from, in order; so does a [`Note`](super::note::Note) of every transition,
 //! with its cause.
 
 mod adopt;
 mod attend;
 mod canary;
 mod leave;
+mod notes;
 mod operate;
 mod place;
+mod ready;
 mod recycle;
 mod roll;
 mod transitions;
@@ -50,7 +52,7 @@ use super::{
     closing::QUIET,
     command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
-    note::{Kind, Note},
+    note::Kind,
     restarts::RestartCauses,
     worker::{Holding, Listener, Sight, State, Worker},
 };
@@ -262,115 +264,6 @@ impl Lives {
 
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()
-    }
-
-    /// The worker has not become ready in time.
-    fn is_late(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.late = true;
-        let generation = worker.generation;
-        if self.roll.as_ref().is_some_and(|roll| roll.generation == generation) {
-            self.roll_back("a new worker has not become ready in time", now);
-        } else if self.phase == Phase::ComingUp && self.places.iter().all(|place| !place.was_ready) {
-            self.effects.push_back(Effect::Fail(Failure::NotReady { id }));
-            self.end("a worker has not become ready in time", now);
-        } else {
-            self.terminate(id, "it has not become ready in time", now);
-        }
-    }
-
-    /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
-    fn advance(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
-        let (listens, receives) = (!worker.listeners.is_empty(), !worker.udp.is_empty());
-        let awaits = worker.awaits_datagrams().then(|| "it waits for datagrams".into());
-        let ready = match self.rules.ready_when {
-            ReadyWhen::Accepting => self.attends(worker, now).or(awaits),
-            ReadyWhen::Listening => listens.then(|| "it listens".into()).or(awaits),
-            ReadyWhen::Ready => {
-                (worker.said_ready && (listens || receives)).then(|| "it listens and has said so".into())
-            }
-            ReadyWhen::Started => Some("it has been started".into()),
-        };
-        // One that serves has been ready, whatever else it listens on now.
-        let cause = match ready {
-            Some(cause) if starting && self.rules.ready_check => match &worker.answer {
-                Some(answer) => format!("{cause}, and answers {answer}"),
-                None => return self.ask(id),
-            },
-            Some(cause) if starting => cause,
-            _ if serving => String::new(),
-            _ => return,
-        };
-        if starting && self.rules.ready_when == ReadyWhen::Accepting {
-            self.note_unattended(id);
-        }
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.state = State::Serving;
-        worker.was_ready = true;
-        give_seats(worker, &mut self.seats, &mut self.effects);
-        if starting {
-            let slot = worker.slot;
-            if let Some(place) = self.place(slot) {
-                (place.was_ready, place.failures) = (true, 0);
-            }
-            self.note_worker(Kind::Ready, id, &cause);
-            self.retire_leaving(slot, now);
-            self.retire_elders(id, now);
-            self.come_up();
-            self.order_replacement(id, now);
-            self.spawn_due(now);
-            self.roll_on(now);
-        }
-    }
-
-    /// Gives a seat to the listeners that found none free before.
-    fn seat_the_standing(&mut self) {
-        for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
-            give_seats(worker, &mut self.seats, &mut self.effects);
-        }
-    }
-
-    /// Notes what has come to pass with a worker, also what is seen of it from outside its life.
-    pub fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
-        if let Some(worker) = self.workers.get(&id) {
-            let (slot, generation) = (worker.slot, worker.generation);
-            self.note(kind, Some(id), Some(slot), generation, cause.into());
-        }
-    }
-
-    /// Notes what whoever runs the fleet should know.
-    pub fn warn(&mut self, cause: String) {
-        self.note(Kind::Warning, None, None, self.generation, cause);
-    }
-
-    fn note_fleet(&mut self, kind: Kind, cause: &str) {
-        self.note(kind, None, None, self.generation, cause.into());
-    }
-
-    fn note(&mut self, kind: Kind, id: Option<WorkerId>, slot: Option<Slot>, generation: Generation, cause: String) {
-        self.effects.push_back(Effect::Note(Note { kind, id, slot, generation, cause }));
-    }
-}
-
-/// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
-/// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
-fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut VecDeque<Effect>) {
-    let Worker { id, listeners, udp, held, .. } = worker;
-    for sockets in [listeners, udp] {
-        for index in 0..sockets.len() {
-            let Listener { cookie, address, seat: None } = sockets[index] else { continue };
-            let free_here = held
-                .iter()
-                .copied()
-                .find(|seat| !sockets.iter().any(|other| other.address == address && other.seat == Some(*seat)));
-            let seat = free_here.or_else(|| seats.take().inspect(|seat| held.push(*seat)));
-            // Without a free seat the listener stays with the kernel's hash until there is one.
-            let Some(seat) = seat else { continue };
-            sockets[index].seat = Some(seat);
-            effects.push_back(Effect::Seat { id: *id, cookie, address, seat });
-        }
     }
 }
 

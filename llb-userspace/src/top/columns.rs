@@ -3,7 +3,7 @@
 use super::{
     figures::Row,
     format::{bytes, count, cpu, ms, rate, share},
-    view::Sort,
+    sort::Sort,
 };
 
 /// One column.

@@ -15,6 +15,7 @@ mod keys;
 mod live;
 mod once;
 mod screen;
+mod sort;
 mod sources;
 mod theme;
 mod view;

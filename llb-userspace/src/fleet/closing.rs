@@ -14,14 +14,14 @@ mod held;
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     thread::sleep,
     time::Duration,
 };
 
-use nix::{errno::Errno, sys::signal::Signal, sys::stat::fstat, unistd::Pid};
+use nix::{sys::signal::Signal, sys::stat::fstat, unistd::Pid};
 
-use self::held::Held;
+use self::held::{Held, copy};
 pub use super::course::QUIET;
 use super::{course::Course, effect::CloseScope, shutdown, worker::Holding};
 use crate::{
@@ -233,14 +233,6 @@ impl Watch {
             self.held.remove(&inode);
         }
         Ok(())
-    }
-}
-
-/// A copy of a process's descriptor; nothing if it is closed by now, which is what is waited for.
-fn copy(process: &PidFd, fd: RawFd) -> io::Result<Option<OwnedFd>> {
-    match process.get_fd(fd) {
-        Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => Ok(None),
-        copy => copy.map(Some),
     }
 }
 

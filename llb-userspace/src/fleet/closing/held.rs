@@ -1,8 +1,12 @@
 //! A connection that a worker holds.
 
-use std::{os::fd::RawFd, time::Duration};
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+    time::Duration,
+};
 
-use nix::unistd::Pid;
+use nix::{errno::Errno, unistd::Pid};
 
 use crate::{
     fleet::{
@@ -11,7 +15,7 @@ use crate::{
         worker::Holding,
     },
     model::Instant,
-    sys::connection::Traffic,
+    sys::{connection::Traffic, pidfd::PidFd},
 };
 
 /// A connection that has moved within this time has moved lately.
@@ -45,5 +49,13 @@ impl Held {
             _ if self.course.is_at_leisure(at_rest) => Holding::Idle,
             _ => Holding::Streams,
         };
+    }
+}
+
+/// A copy of a process's descriptor; nothing if it is closed by now, which is what is waited for.
+pub(super) fn copy(process: &PidFd, fd: RawFd) -> io::Result<Option<OwnedFd>> {
+    match process.get_fd(fd) {
+        Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => Ok(None),
+        copy => copy.map(Some),
     }
 }

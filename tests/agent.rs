@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, far::ip, get, load::open_loop, stage::fixture, until};
+use harness::{Stage, far::ip, get, open_loop::open_loop, stage::fixture, until};
+use llb_kit::quantiles::{at, sorted};
 use nix::unistd::{Pid, gettid};
 
 const AGENT: &str = "127.0.0.1:9777";
@@ -238,9 +239,8 @@ impl Drop for Haproxy {
 fn measured(addr: &str) -> (f64, f64) {
     let samples = open_loop(addr, EVERY, REQUESTS, |_| "/ms/25".into());
     let first = samples.iter().filter(|sample| sample.slot().expect("an answer") == 0).count();
-    let mut took: Vec<u64> = samples.iter().map(|sample| sample.ended.since(sample.begun)).collect();
-    took.sort_unstable();
-    (first as f64 / samples.len() as f64, took[took.len() * 99 / 100] as f64 / 1e6)
+    let took = sorted(samples.iter().map(|sample| sample.ended.since(sample.begun)).collect());
+    (first as f64 / samples.len() as f64, at(&took, 0.99) as f64 / 1e6)
 }
 
 #[test]

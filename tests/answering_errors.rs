@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use harness::{
     Stage,
-    load::{Sample, open_loop},
+    open_loop::{Sample, open_loop},
     stage::fixture,
 };
 

@@ -15,9 +15,10 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, random::Random, stage::fixture, until};
+use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, http::reset, stage::fixture, until};
 use llb::internals::clock;
 use llb_common::outcome::{Outcome, Stage as Counted};
+use llb_kit::{random::Random, stop::StopOnDrop};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -65,11 +66,11 @@ fn chaos(args: &[&str]) {
     let dead = thread::scope(|scope| {
         for client in 1..=CLIENTS {
             let world = &world;
-            scope.spawn(move || Conversation { random: Random::new(seed ^ (client << 56)), world }.hold_many());
+            scope.spawn(move || Conversation { random: Random::stream(seed, client), world }.hold_many());
         }
         // Also if it fails, or the clients would never end.
-        let _over = Over(&world);
-        strike(&fleet, &world, &mut Random::new(seed))
+        let _over = StopOnDrop(&world.over);
+        strike(&fleet, &world, &mut Random::stream(seed, 0))
     });
 
     let status = fleet.status();
@@ -112,15 +113,6 @@ struct World {
     /// Connections that ended without an answer although nothing in the conversation says so.
     broken: AtomicU64,
     over: AtomicBool,
-}
-
-/// Ends the clients.
-struct Over<'a>(&'a World);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.over.store(true, Relaxed);
-    }
 }
 
 /// A worker when it was killed.
@@ -205,23 +197,23 @@ impl Conversation<'_> {
                 client.await_close();
             }
             // It resets, before the first byte, in a request, in an upload, or after an answer.
-            4 => client.reset(),
+            4 => reset(client),
             5 => {
                 client.try_write(&self.request("GET", ""))?;
                 self.pass();
-                client.reset();
+                reset(client);
             }
             6 => {
                 client.try_write("POST /upload HTTP/1.1\r\nContent-Length: 100000\r\n\r\n")?;
                 self.pass();
                 // Its worker may have died meanwhile, and it has been told to break off in any case.
                 let _ = client.try_write(&"x".repeat(50_000));
-                client.reset();
+                reset(client);
             }
             7 => {
                 client.try_write("GET / HTTP/1.1\r\n\r\n")?;
                 client.try_receive()?;
-                client.reset();
+                reset(client);
             }
             // Its worker gives no answer.
             8 => {

@@ -11,7 +11,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use harness::{DEADLINE, Fleet, Stage, fleet::LLB, get, process::Stopped, until};
+use harness::{DEADLINE, Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
 use llb::observe::{
     event::Event,
     status::{SlotStatus, Status},

@@ -4,7 +4,7 @@ mod harness;
 
 use std::{thread, time::Duration};
 
-use harness::{Client, Fleet, Stage, load::open_loop, stage::fixture, until};
+use harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until};
 use llb::observe::status::LineStatus;
 
 const ADDRESS: &str = "127.0.0.1:8080";

@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, plain::Plain, process::Stopped, until};
+use harness::{Stage, plain::Plain, stopped::Stopped, until};
 use llb::{internals::clock, model::Instant};
+use llb_kit::{quantiles::at, stop::StopOnDrop};
 use nix::unistd::Pid;
 
 const SHARED: u16 = 9053;
@@ -100,7 +101,7 @@ fn times_while_one_is_stopped(port: u16, pid: Pid) -> Vec<Duration> {
 }
 
 fn p99(sorted: &[Duration]) -> Duration {
-    sorted[sorted.len() * 99 / 100]
+    at(sorted, 0.99)
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn a_reload_of_unbound_loses_no_query() {
     fleet.wait_for_groups(&["127.0.0.1:9053"], 3);
     let (stop, begun) = (AtomicBool::new(false), clock::now());
     let (asked, lost) = thread::scope(|scope| {
-        let stops = Stops(&stop);
+        let stops = StopOnDrop(&stop);
         let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| resolve_until(&stop))).collect();
         assert!(fleet.command("reload").output().expect("llb reload").status.success());
         until("the old ones are gone", || fleet.status().workers.len() == 3);
@@ -158,15 +159,6 @@ fn a_reload_of_unbound_loses_no_query() {
     assert_eq!(lost, 0, "of {asked}");
     // 20,000 a second where nothing else runs.
     assert!(rate > 3_000.0, "{rate:.0} queries a second");
-}
-
-/// Says so when dropped, also if the test has failed.
-struct Stops<'a>(&'a AtomicBool);
-
-impl Drop for Stops<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 /// A quarter of 20,000 queries a second, or as many as this machine does, of flows that go on for a while: how many, and how many

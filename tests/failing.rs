@@ -5,7 +5,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Stage, load::open_loop};
+use harness::{Stage, open_loop::open_loop};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 const SLOTS: u32 = 8;

@@ -18,9 +18,10 @@ use harness::{
     balance::assert_balanced,
     books::{chosen, count},
     far::{FAR, NEAR, ip},
-    load::open_loop,
-    process::{Stopped, is_stopped},
+    http::{await_established, begin},
+    open_loop::open_loop,
     reporting::{report, reporting},
+    stopped::{Stopped, is_stopped},
     until,
 };
 use llb::internals::clock;
@@ -100,10 +101,10 @@ fn burst(args: &[&str], report_ms: impl Fn(u32) -> u32) -> Tally {
 fn burst_from_afar() -> Vec<u32> {
     let address = format!("{NEAR}:{PORT}");
     let begun = clock::now();
-    let mut clients: Vec<Client> = (0..BURST).map(|_| Client::begin(&address)).collect();
+    let mut clients: Vec<Client> = (0..BURST).map(|_| begin(&address)).collect();
     let took = Duration::from_nanos(clock::now().since(begun));
     assert!(took < 2 * DELAY, "the burst takes {took:?}, longer than a round trip");
-    clients.iter().for_each(Client::await_established);
+    clients.iter().for_each(await_established);
     clients.iter_mut().for_each(|client| client.send_last("/"));
     let slots = clients.iter_mut().map(|client| client.receive().slot()).collect();
     // The handshake is a round trip, and the request another.

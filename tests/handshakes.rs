@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Far, Fleet, Stage, far::NEAR, holds_within, process::Stopped, stage::fixture, until};
+use harness::{Client, Far, Fleet, Stage, far::NEAR, holds_within, stage::fixture, stopped::Stopped, try_get, until};
 use llb::internals::socket;
 use nix::unistd::Pid;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -75,11 +75,7 @@ impl Tally {
     }
 
     fn count(&self, address: &str) {
-        let asked = Client::try_connect(address).and_then(|mut client| {
-            client.try_send_last("/")?;
-            client.try_receive()
-        });
-        match asked {
+        match try_get(address, "/") {
             Ok(_) => self.answered.fetch_add(1, Relaxed),
             Err(error) => {
                 eprintln!("after {} answers: {error}", self.answered.load(Relaxed));

@@ -6,8 +6,8 @@ use std::{thread, time::Duration};
 
 use harness::{
     Fleet, Stage,
-    load::{Sample, open_loop},
-    process::is_stopped,
+    open_loop::{Sample, open_loop},
+    stopped::is_stopped,
     until,
 };
 use llb::{internals::clock, model::Instant};

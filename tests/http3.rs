@@ -7,13 +7,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
 
 use harness::{Fleet, Stage, stage::fixture, until};
+use llb_kit::paths;
 
 const ADDRESS: &str = "127.0.0.1:9443";
 
@@ -55,12 +55,6 @@ http {
 }
 ";
 
-/// A file below target/, where `cargo xtask setup` puts what the tests need.
-fn installed(path: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this test's path");
-    test.ancestors().nth(3).expect("target/debug/deps").join(path)
-}
-
 /// Answers each connection for as long as the test's process lives.
 fn serve_blocks() {
     let listener = TcpListener::bind(BACKEND).expect("a free port");
@@ -90,7 +84,7 @@ impl Downloads {
     /// All have begun.
     fn begin(connections: u32, blocks: usize) -> Self {
         let mut clients = Command::new("python3");
-        clients.env("PYTHONPATH", installed("aioquic")).args([fixture("h3_client.py"), ADDRESS.to_owned()]);
+        clients.env("PYTHONPATH", paths::aioquic()).args([fixture("h3_client.py"), ADDRESS.to_owned()]);
         clients.args([connections.to_string(), format!("/{blocks}")]);
         let mut clients = clients.stdout(Stdio::piped()).spawn().expect("clients");
         let mut output = BufReader::new(clients.stdout.take().expect("a pipe"));
@@ -147,7 +141,7 @@ fn caddy_serves_http3_through_a_reload() {
     stage.write("Caddyfile", CADDYFILE);
     let run = format!(
         "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec '{}' run --config $STAGE/Caddyfile --adapter caddyfile",
-        installed("caddy/bin/caddy").display()
+        paths::caddy().join("bin/caddy").display()
     );
     serves_through_a_reload(&stage, &[], &["sh", "-c", &run]);
 }
@@ -158,7 +152,7 @@ fn nginx_serves_http3_through_a_reload() {
     stage.write("nginx.conf", NGINX_CONF);
     let run = format!(
         "sed s/WORKER/$$/ $STAGE/nginx.conf >$STAGE/nginx.$$.conf; exec '{}' -p $STAGE -e stderr -c nginx.$$.conf",
-        installed("nginx/nginx").display()
+        paths::nginx().join("nginx").display()
     );
     serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run]);
 }

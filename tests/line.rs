@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, get, holds_within, load::open_loop, process::Stopped, stage::fixture, until};
+use harness::{
+    Client, Fleet, Stage, get, holds_within, http::reset, open_loop::open_loop, stage::fixture, stopped::Stopped,
+    try_get, until,
+};
 use llb::observe::status::{LineStatus, Status};
 use nix::unistd::Pid;
 
@@ -110,13 +113,7 @@ fn nobody_waits_at_a_worker_while_another_is_free() {
 /// How many requests of so many clients, each with one after the other, are not answered.
 fn closed_loop(clients: u32, requests: u32, path: &str) -> u32 {
     thread::scope(|scope| {
-        let ask = || {
-            let answered = Client::try_connect(ADDRESS).and_then(|mut client| {
-                client.try_send_last(path)?;
-                client.try_receive()
-            });
-            u32::from(answered.is_err())
-        };
+        let ask = || u32::from(try_get(ADDRESS, path).is_err());
         let asking: Vec<_> =
             (0..clients).map(|_| scope.spawn(move || (0..requests).map(|_| ask()).sum::<u32>())).collect();
         asking.into_iter().map(|client| client.join().expect("a client")).sum()
@@ -185,7 +182,7 @@ fn clients_who_give_up_leave_nothing() {
     let mut busy = occupy(&fleet, 1);
     let mut waiting = line_up(&fleet, 10, "/ms/2");
     let mut last = waiting.pop().expect("ten");
-    waiting.into_iter().for_each(Client::reset);
+    waiting.into_iter().for_each(reset);
     until("nine have been seen off", || line(&fleet.status()).given_up == 9);
     assert_eq!(line(&fleet.status()).waiting, 1);
     assert_eq!((busy[0].receive().status, last.receive().status), (200, 200));

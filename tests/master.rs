@@ -6,9 +6,9 @@ use std::{thread, time::Duration};
 
 use harness::{
     Client, Stage, Tally,
-    load::open_loop,
-    process::Stopped,
+    open_loop::open_loop,
     reporting::{report, reporting},
+    stopped::Stopped,
     until,
 };
 use llb::internals::clock;

@@ -12,7 +12,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use harness::{Client, Fleet, Stage, get, process::Stopped, prometheus::Prometheus, stage::fixture, until};
+use harness::{Client, Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

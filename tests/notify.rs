@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Fleet, Launcher, Stage, get, holds_within, proc::variable, process::Stopped, stage::fixture, until};
+use harness::{Fleet, Launcher, Stage, get, holds_within, proc::variable, stage::fixture, stopped::Stopped, until};
 use llb::now;
 use nix::{sys::signal::Signal, unistd::Pid};
 

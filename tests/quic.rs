@@ -8,12 +8,12 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::UdpSocket,
-    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
 use harness::{Fleet, Stage, example::built, proc::variable, stage::fixture, until};
+use llb_kit::paths;
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:9443";
@@ -26,9 +26,7 @@ const BLOCK: u64 = 2_000;
 
 /// Python with what `cargo xtask test` has installed, or else what the machine has.
 fn python() -> [String; 3] {
-    let test = std::env::current_exe().expect("this test's path");
-    let packages: PathBuf = test.ancestors().nth(3).expect("target/debug/deps").join("aioquic");
-    ["env".to_owned(), format!("PYTHONPATH={}", packages.display()), "python3".to_owned()]
+    ["env".to_owned(), format!("PYTHONPATH={}", paths::aioquic().display()), "python3".to_owned()]
 }
 
 fn start(stage: &Stage, args: &[&str], more: &[&str]) -> Fleet {

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use harness::{Fleet, Stage, get, process::Stopped, prometheus::Prometheus, stage::fixture, until};
+use harness::{Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";

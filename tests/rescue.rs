@@ -17,9 +17,9 @@ use harness::{
     Client, Fleet, Stage,
     balance::assert_balanced,
     get, holds_within,
-    load::{Sample, open_loop},
-    process::Stopped,
+    open_loop::{Sample, open_loop},
     stage::fixture,
+    stopped::Stopped,
     until,
 };
 use llb::{

@@ -6,9 +6,9 @@ use std::{io::ErrorKind, thread, time::Duration};
 
 use harness::{
     Client, Fleet, Stage, get, holds_within,
-    process::Stopped,
     stage::fixture,
     steady::{Steady, steady},
+    stopped::Stopped,
     until,
 };
 use nix::{

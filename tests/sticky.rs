@@ -4,13 +4,12 @@ mod harness;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     thread,
     time::Duration,
 };
 
-use harness::{DEADLINE, Fleet, Stage, far::ip, holds_within, process::Stopped, stage::fixture, until};
+use harness::{Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, stage::fixture, stopped::Stopped, until};
 use llb::observe::status::{Status, StickyStatus};
 use nix::{
     sys::signal::{Signal, kill},
@@ -27,24 +26,20 @@ fn clients(count: u8) -> Vec<IpAddr> {
 }
 
 /// What a new connection of this client is answered; none if nobody does.
-fn request(from: IpAddr, to: &str, path: &str) -> Option<(u16, String)> {
+fn request(from: IpAddr, to: &str, path: &str) -> Option<Answer> {
     let to: SocketAddr = to.parse().expect("an address and port");
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::new(from, 0).into()).expect("an address of this machine");
     socket.connect_timeout(&to.into(), DEADLINE).ok()?;
-    let mut stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+    let mut client = Client::over(socket.into()).expect("a timeout");
     // Without chunks, whatever the program.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n").as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    client.try_write(&format!("GET {path} HTTP/1.0\r\nHost: test\r\n\r\n")).ok()?;
+    client.try_receive().ok()
 }
 
 /// The slot that answers a new connection of this client; none if nobody does.
 fn try_ask(from: IpAddr, to: &str) -> Option<u32> {
-    request(from, to, "/").and_then(|(_, body)| body.split(' ').next()?.trim().parse().ok())
+    request(from, to, "/")?.named_slot()
 }
 
 #[track_caller]
@@ -277,9 +272,9 @@ fn known_clients_do_not_wait_in_line() {
 /// Begins a session for each client, goes on with each until `is_over`, and says how many were not known where they came to.
 fn lost_sessions(clients: &[IpAddr], mut is_over: impl FnMut() -> bool) -> usize {
     let begin = |client: &IpAddr| {
-        let (status, number) = request(*client, ADDRESS, "/new").expect("an answer");
+        let Answer { status, body } = request(*client, ADDRESS, "/new").expect("an answer");
         assert_eq!(status, 200);
-        (*client, format!("/{number}"))
+        (*client, format!("/{body}"))
     };
     let sessions: Vec<_> = clients.iter().map(begin).collect();
     let mut lost = BTreeSet::new();
@@ -288,7 +283,7 @@ fn lost_sessions(clients: &[IpAddr], mut is_over: impl FnMut() -> bool) -> usize
         over = is_over();
         let answers =
             sessions.iter().map(|(client, path)| (client, request(*client, ADDRESS, path).expect("an answer")));
-        lost.extend(answers.filter(|(_, (status, _))| *status != 200).map(|(client, _)| *client));
+        lost.extend(answers.filter(|(_, answer)| answer.status != 200).map(|(client, _)| *client));
     }
     lost.len()
 }

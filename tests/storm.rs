@@ -19,12 +19,12 @@ use harness::{
     DEADLINE, Fleet, Stage,
     balance::assert_balanced,
     holds_within,
-    process::Stopped,
-    random::Random,
     steady::{Seen, Steady, steady},
+    stopped::Stopped,
     until,
 };
 use llb::{internals::clock, observe::status::Status};
+use llb_kit::random::Random;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -61,7 +61,7 @@ fn a_storm_loses_nothing_but_what_killed_workers_had_begun() {
     let stage = Stage::new();
     let server = stage.keepalive_server();
     let mut storm = Storm {
-        random: Random::new(seed),
+        random: Random::stream(seed, 0),
         command: vec![server, "127.0.0.1".into(), "8080".into()],
         lost: 0,
         blows: BTreeMap::new(),

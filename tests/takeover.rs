@@ -9,7 +9,7 @@ use harness::{
     balance::assert_balanced,
     get,
     identity::{identities, is_gone, pid_of},
-    load::open_loop,
+    open_loop::open_loop,
     steady::{Steady, steady},
     until,
 };

@@ -19,7 +19,7 @@ use nix::{
     unistd::{Pid, getsid},
 };
 
-use harness::{Client, Fleet, Launcher, Stage, process::is_stopped, stage::fixture, until};
+use harness::{Client, Fleet, Launcher, Stage, stage::fixture, stopped::is_stopped, until};
 
 /// Says into its terminal that it goes on, and notes it where no terminal is needed. Notes interrupts and hang-ups, and
 /// ends when it is told to.

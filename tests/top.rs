@@ -8,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use harness::{Fleet, Stage, fleet::LLB, get, process::Stopped, until};
+use harness::{Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
 use llb::now;
 use nix::{
     sys::signal::{Signal, kill},

@@ -6,8 +6,15 @@ mod harness;
 use std::time::Duration;
 
 use harness::{
-    Client, Far, Fleet, Stage, balance::assert_balanced, books::count, far::NEAR, holds_within, process::Stopped,
-    stage::fixture, until,
+    Client, Far, Fleet, Stage,
+    balance::assert_balanced,
+    books::count,
+    far::NEAR,
+    holds_within,
+    http::{self, begin, reset},
+    stage::fixture,
+    stopped::Stopped,
+    until,
 };
 use llb_common::outcome::Outcome;
 use nix::{
@@ -104,26 +111,26 @@ fn resets_by_the_client() {
     let fleet = start(&stage, 1);
     let client = Client::connect(HTTP);
     assert_books(&fleet, "connected", books(1, 0, 0, 0));
-    client.reset();
+    reset(client);
     assert_books(&fleet, "reset before the first byte", books(0, 0, 0, 0));
 
     let mut client = Client::connect(HTTP);
     client.send("/wait/60000");
     assert_books(&fleet, "in a request", books(1, 1, 0, 0));
-    client.reset();
+    reset(client);
     assert_books(&fleet, "reset in a request", books(0, 0, 0, 0));
 
     let mut client = Client::connect(HTTP);
     client.write("POST /upload HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf of it");
     assert_books(&fleet, "in an upload", books(1, 1, 0, 0));
-    client.reset();
+    reset(client);
     assert_books(&fleet, "reset in an upload", books(0, 0, 0, 0));
 
     let mut client = Client::connect(HTTP);
     client.send("/");
     client.receive().slot();
     assert_books(&fleet, "answered", books(1, 0, 1, 0));
-    client.reset();
+    reset(client);
     assert_books(&fleet, "reset after the answer", books(0, 0, 1, 0));
 }
 
@@ -165,7 +172,7 @@ fn an_answer_before_the_end_of_its_request() {
     client.write("POST /early HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf.");
     client.receive().slot();
     client.write("hal");
-    client.reset();
+    reset(client);
     assert_books(&fleet, "nor is a part of it", books(0, 0, 3, 0));
 
     let mut client = Client::connect(HTTP);
@@ -201,7 +208,7 @@ fn a_request_that_completes_the_handshake() {
     fleet.wait_for_groups(&["0.0.0.0:8080"], 1);
     for answered in 0..3 {
         let mut client = far.run(|| {
-            let mut client = Client::begin(&format!("{NEAR}:8080"));
+            let mut client = begin(&format!("{NEAR}:8080"));
             client.send_last("/ms/500");
             client
         });
@@ -302,7 +309,7 @@ fn waiting_connections_take_their_books_along() {
 
     kill(pids[0], Signal::SIGKILL).expect("a worker");
     until("it is dead", || fleet.status().workers.iter().all(|worker| worker.pid != pids[0].as_raw().unsigned_abs()));
-    reset.into_iter().chain(reset_in_request).for_each(Client::reset);
+    reset.into_iter().chain(reset_in_request).for_each(http::reset);
     drop(stays);
     for client in asking.iter_mut().chain(&mut half_closed) {
         client.receive().slot();

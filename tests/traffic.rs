@@ -5,7 +5,7 @@ mod harness;
 
 use std::{thread, time::Duration};
 
-use harness::{Client, Fleet, Stage, load::open_loop, stage::fixture, until};
+use harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until};
 use llb::internals::clock;
 use nix::{
     sys::signal::{Signal, kill},

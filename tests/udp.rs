@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{DEADLINE, Fleet, Stage, holds_within, process::Stopped, stage::fixture, until};
+use harness::{DEADLINE, Fleet, Stage, holds_within, stage::fixture, stopped::Stopped, until};
 use llb::observe::status::{FlowStatus, UdpStatus};
+use llb_kit::stop::StopOnDrop;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -67,15 +68,6 @@ impl Client {
 
 fn clients(count: usize, to: &str) -> Vec<Client> {
     (0..count).map(|_| Client::new(to)).collect()
-}
-
-/// Says so when dropped, also if the test has failed.
-struct Says<'a>(&'a AtomicBool);
-
-impl Drop for Says<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 /// Who serves each flow, after its second datagram.
@@ -191,7 +183,7 @@ fn a_reload_loses_no_datagram_and_moves_no_flow_in_time() {
     let old: BTreeSet<u32> = [0, 1].map(|slot| fleet.worker(slot).pid).into();
     let stop = AtomicBool::new(false);
     let (asked, lost) = thread::scope(|scope| {
-        let says = Says(&stop);
+        let says = StopOnDrop(&stop);
         // New flows, and ones that go on all the time.
         let short = scope.spawn(|| {
             let (mut asked, mut lost) = (0, 0);

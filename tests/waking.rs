@@ -7,7 +7,7 @@ mod harness;
 
 use std::fs;
 
-use harness::{Client, Stage, books::count, process::Stopped, until};
+use harness::{Client, Stage, books::count, stopped::Stopped, until};
 use llb_common::outcome::Outcome;
 use nix::{
     sys::signal::{Signal, kill},

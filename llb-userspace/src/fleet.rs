@@ -5,6 +5,7 @@
 
 pub mod acceptance;
 pub(crate) mod backlog;
+pub mod backoff;
 pub mod canary;
 pub mod cgroup;
 pub mod channel;
@@ -15,7 +16,6 @@ pub mod hang;
 pub mod lock;
 pub mod memory;
 pub mod notify;
-pub mod pace;
 pub mod quiet;
 pub mod recycle;
 pub mod restarts;

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use llb_kit::paths;
 use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ use super::{
     as_llb::AsLlb,
     get,
     steady::{Steady, steady},
-    until,
+    try_get, until,
 };
 
 /// Where each of them listens; those that take a port are told so by `PORT`.
@@ -192,11 +193,7 @@ impl Example {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).env("PORT", "8080").env_remove("LLB_FD").current_dir(stage.path());
         let worker = Plain::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()));
-        until("it serves", || {
-            Client::try_connect(ADDR).is_ok_and(|mut client| {
-                client.try_send_last("/").is_ok() && client.try_receive().is_ok_and(|answer| answer.status == 200)
-            })
-        });
+        until("it serves", || try_get(ADDR, "/").is_ok_and(|answer| answer.status == 200));
         worker.stop();
     }
 }
@@ -210,7 +207,7 @@ pub(crate) fn go_program(stage: &Stage, file: &str) -> String {
 
 /// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask setup` has installed, or another.
 fn go(command: &str) -> Command {
-    let ours = target().join("go");
+    let ours = paths::go();
     fs::create_dir_all(&ours).expect("a directory in target");
     let installed = ours.join("toolchain/go/bin").join(command);
     let mut go = Command::new(if installed.exists() { installed } else { command.into() });

@@ -1,13 +1,9 @@
 //! A fleet, run by the real binary, and gone when the test is over.
 
 use std::{
-    fs, io,
-    os::unix::{
-        fs::{OpenOptionsExt, chown},
-        process::ExitStatusExt,
-    },
+    os::unix::{fs::chown, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
@@ -18,14 +14,18 @@ use llb::{
     observe::status::{GroupStatus, Status, WorkerStatus},
 };
 use nix::{
-    libc,
-    mount::{MntFlags, umount2},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tempfile::TempDir;
 
-use super::{DEADLINE, holds_within, output::Output, until};
+use super::{
+    DEADLINE, holds_within,
+    launcher::Launcher,
+    output::Output,
+    pins::{clear_pins, pins_of},
+    until,
+};
 
 /// The binary under test.
 pub(crate) const LLB: &str = env!("CARGO_BIN_EXE_llb");
@@ -42,23 +42,6 @@ pub(crate) struct Fleet {
     ended: Option<ExitStatus>,
     by: Launcher,
     stage: PathBuf,
-}
-
-/// How a fleet is started, if not by running the binary as it is.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Launcher {
-    /// The command that becomes llb by exec alone, so that its pid is llb's.
-    pub wrapper: Vec<String>,
-    /// The binary, if another user is to run it.
-    pub binary: Option<PathBuf>,
-    /// The cgroup that the wrapper enters.
-    pub cgroup: Option<PathBuf>,
-    /// Who owns the runtime directory.
-    pub owner: Option<u32>,
-    /// Variables that llb sees.
-    pub env: Vec<(String, String)>,
-    /// The terminal that its standard input and output are.
-    pub terminal: Option<PathBuf>,
 }
 
 /// How a fleet ended.
@@ -91,7 +74,7 @@ impl Fleet {
         };
         let runtime = TempDir::new().expect("a temporary directory");
         chown(runtime.path(), by.owner, None).expect("a directory of the fleet's user");
-        let (master, stdout, stderr) = start(by, &name, runtime.path(), stage, args, command);
+        let (master, stdout, stderr) = by.start(&name, runtime.path(), stage, args, command);
         Fleet { name, runtime, cgroup, master, stdout, stderr, ended: None, by: by.clone(), stage: stage.to_owned() }
     }
 
@@ -114,7 +97,7 @@ impl Fleet {
     pub(crate) fn take_over_by(&mut self, by: Launcher, args: &[&str], command: &[&str]) {
         assert!(self.ended.is_some(), "its master lives");
         self.by = by;
-        let (master, stdout, stderr) = start(&self.by, &self.name, self.runtime.path(), &self.stage, args, command);
+        let (master, stdout, stderr) = self.by.start(&self.name, self.runtime.path(), &self.stage, args, command);
         (self.master, self.stdout, self.stderr, self.ended) = (master, stdout, stderr, None);
         self.wait_until_serving();
     }
@@ -264,63 +247,6 @@ impl Fleet {
         assert!(!directory.exists(), "{} is left", directory.display());
         assert_eq!(self.pins(), Vec::<PathBuf>::new(), "pins are left");
     }
-}
-
-fn start(
-    by: &Launcher,
-    name: &str,
-    runtime: &Path,
-    stage: &Path,
-    args: &[&str],
-    command: &[&str],
-) -> (Child, Output, Output) {
-    let llb = by.binary.as_deref().unwrap_or(Path::new(LLB)).to_str().expect("a path in UTF-8");
-    let words: Vec<&str> = by.wrapper.iter().map(String::as_str).chain([llb]).collect();
-    let terminal = by.terminal.as_ref().map(|path| {
-        fs::File::options().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).expect("a terminal")
-    });
-    let stdin = terminal.as_ref().map_or_else(Stdio::null, |terminal| terminal.try_clone().expect("a copy").into());
-    let mut master = Command::new(words[0])
-        .args(&words[1..])
-        .args(["run", "--name", name, "--runtime-dir"])
-        .arg(runtime)
-        .args(args)
-        .arg("--")
-        .args(command)
-        .env("STAGE", stage)
-        .envs(by.env.iter().cloned())
-        .stdin(stdin)
-        .stdout(terminal.map_or_else(Stdio::piped, Stdio::from))
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the llb binary");
-    let stdout = master.stdout.take().map_or_else(|| Output::of(io::empty()), Output::of);
-    let stderr = Output::of(master.stderr.take().expect("a piped stderr"));
-    (master, stdout, stderr)
-}
-
-/// Where a fleet's own BPF file system is mounted, if the system has mounted none.
-fn own_bpffs(name: &str, runtime: &Path) -> PathBuf {
-    runtime.join(name).join("bpf")
-}
-
-/// The directories in which a fleet has pinned its programs and maps: in the system's BPF file system or in its own.
-fn pins_of(name: &str, runtime: &Path) -> Vec<PathBuf> {
-    let entries = |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten();
-    // Each user who runs llb has a directory there.
-    let users = entries("/sys/fs/bpf".into()).filter(|user| user.file_name().to_string_lossy().starts_with("llb"));
-    let all = users.flat_map(|user| entries(user.path())).chain(entries(own_bpffs(name, runtime)));
-    let of_fleet = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
-    all.filter(of_fleet).map(|entry| entry.path()).collect()
-}
-
-/// Removes what is pinned, and what is mounted for that.
-fn clear_pins(name: &str, runtime: &Path) {
-    for directory in pins_of(name, runtime) {
-        // Removes the pins too, as they are files.
-        let _ = fs::remove_dir_all(directory);
-    }
-    let _ = umount2(&own_bpffs(name, runtime), MntFlags::MNT_DETACH);
 }
 
 impl Drop for Fleet {

@@ -14,17 +14,18 @@ pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod identity;
-pub(crate) mod load;
+pub(crate) mod launcher;
 mod netns;
+pub(crate) mod open_loop;
 pub(crate) mod output;
+mod pins;
 pub(crate) mod plain;
 pub(crate) mod proc;
-pub(crate) mod process;
 pub(crate) mod prometheus;
-pub(crate) mod random;
 pub(crate) mod reporting;
 pub(crate) mod stage;
 pub(crate) mod steady;
+pub(crate) mod stopped;
 
 use std::{env, thread, time::Duration};
 
@@ -32,8 +33,9 @@ use llb::internals::clock;
 
 pub(crate) use books::Tally;
 pub(crate) use far::Far;
-pub(crate) use fleet::{Ended, Fleet, Launcher};
-pub(crate) use http::{Answer, Client, get};
+pub(crate) use fleet::{Ended, Fleet};
+pub(crate) use launcher::Launcher;
+pub(crate) use llb_kit::http::{Answer, Client, get, try_get};
 pub(crate) use plain::Plain;
 pub(crate) use stage::Stage;
 

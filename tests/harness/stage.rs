@@ -8,12 +8,10 @@ use std::{
     process::Command,
 };
 
+use llb_kit::{fixtures, paths};
 use tempfile::TempDir;
 
-use super::{DEADLINE, Fleet, fleet::Launcher, netns::Netns, until};
-
-/// Where the fixtures lie compiled, for a machine without a compiler.
-const COMPILED: &str = "LLB_COMPILED_FIXTURES";
+use super::{DEADLINE, Fleet, Launcher, netns::Netns, until};
 
 /// A test's place. Declare it before its fleets: it must outlive them.
 #[derive(Debug)]
@@ -119,17 +117,12 @@ impl Stage {
 
     fn compile(&self, name: &str) -> String {
         let program = self.path().join(name);
-        if let Some(directory) = env::var_os(COMPILED) {
+        if let Some(directory) = env::var_os(fixtures::COMPILED) {
             // As a linker does it: one that runs already runs on.
             let _ = fs::remove_file(&program);
             fs::copy(Path::new(&directory).join(name), &program).expect("a compiled fixture");
         } else {
-            let compiled = Command::new("cc")
-                .args(["-static", "-O1", "-Wall", "-Werror", "-o"])
-                .args([&program, Path::new(&fixture(&format!("{name}.c")))])
-                .output()
-                .expect("cc");
-            assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+            fixtures::compile_one(&paths::fixtures().join(format!("{name}.c")), self.path()).expect("cc");
         }
         // Whatever this process's umask is: some workers are other users.
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a program of our own");
@@ -157,5 +150,5 @@ impl Stage {
 
 /// The path of a file in `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> String {
-    format!("{}/../tests/fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
+    paths::fixtures().join(name).to_str().expect("a path in UTF-8").to_owned()
 }

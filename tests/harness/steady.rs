@@ -9,6 +9,7 @@ use std::{
 };
 
 use llb::internals::clock;
+use llb_kit::stop::StopOnDrop;
 
 use super::{Answer, Client};
 
@@ -67,21 +68,10 @@ pub(crate) fn steady<T>(load: Steady<'_>, during: impl FnOnce(&Seen) -> T) -> (S
             let (seen, over) = (&seen, &over);
             scope.spawn(move || keep_alive(load, keeper, seen, over));
         }
-        let end = End(&over);
-        let result = during(&seen);
-        drop(end);
-        result
+        let _end = StopOnDrop(&over);
+        during(&seen)
     });
     (seen, result)
-}
-
-/// Ends the load, also when a test fails: the scope waits for its threads.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }
 
 fn connect_again_and_again(load: Steady<'_>, thread: u32, seen: &Seen, over: &AtomicBool) {

@@ -1,5 +1,6 @@
 //! llb's own chores. `cargo xtask --help` lists them.
 
+mod crates;
 mod demo;
 mod dist;
 mod ebpf;
@@ -9,7 +10,6 @@ mod programs;
 mod setup;
 mod step;
 mod test;
-mod tools;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "llb's own chores", after_help = tools::HELP)]
+#[command(name = "cargo xtask", about = "llb's own chores", after_help = crates::HELP)]
 enum Chore {
     /// Build llb and show what it does; asks for root
     Demo,
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Chore::Programs { words } => programs::run(&words),
         Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),
-        Chore::Other(words) => tools::run(&words),
+        Chore::Other(words) => crates::run(&words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +80,7 @@ mod tests {
     use clap::CommandFactory;
     use llb_kit::paths;
 
-    use super::{Chore, tools};
+    use super::{Chore, crates};
 
     /// Pages that say which chore to call.
     fn pages() -> Vec<PathBuf> {
@@ -98,7 +98,7 @@ mod tests {
             let text = fs::read_to_string(&page).unwrap().replace('\n', " ");
             for chore in text.split("cargo xtask ").skip(1) {
                 let chore: String = chore.chars().take_while(|letter| letter.is_ascii_lowercase()).collect();
-                let is_there = own.find_subcommand(&chore).is_some() || tools::has(&chore);
+                let is_there = own.find_subcommand(&chore).is_some() || crates::has(&chore);
                 assert!(is_there, "{} names the chore {chore:?}", page.display());
                 named += 1;
             }

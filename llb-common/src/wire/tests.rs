@@ -11,9 +11,9 @@ use std::{vec, vec::Vec};
 mod any;
 mod http1;
 mod http2;
-mod lines;
 mod proxied;
 mod segments;
+mod text_protocols;
 mod tls;
 
 const MS: u64 = 1_000_000;

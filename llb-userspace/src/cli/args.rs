@@ -1,8 +1,8 @@
 //! The command line; one definition of each option.
 
 mod fleets;
-mod own;
 mod run;
+mod standalone;
 mod values;
 mod words;
 
@@ -12,8 +12,8 @@ use clap::{Parser, Subcommand};
 pub(super) use self::fleets::TopArgs;
 pub(super) use self::{
     fleets::{CurlArgs, EventsArgs, FleetArgs, FleetCommand, MetricsArgs, ReloadArgs, ScaleArgs, SlotArgs, WhyArgs},
-    own::{BenchHereArgs, DemoArgs, DemoWorkerArgs, DoctorArgs, DoctorWorkerArgs, GuardArgs},
     run::RunArgs,
+    standalone::{BenchHereArgs, DemoArgs, DemoWorkerArgs, DoctorArgs, DoctorWorkerArgs, GuardArgs},
     values::{Cpus, Prefixes},
     words::{
         LogFormatArg, OnMasterExitArg, PolicyArg, QuicLbArg, ReadyWhenArg, RescueArg, StickyArg, StopWhomArg,

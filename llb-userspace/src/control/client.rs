@@ -1,86 +1,28 @@
 //! Asks a running master.
 
+mod error;
+mod reach;
+
 use std::{
-    io::{self, BufRead, BufReader, ErrorKind, IoSliceMut, Write},
-    mem::MaybeUninit,
-    net::TcpStream,
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    io::{self, BufRead, BufReader, ErrorKind, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Failed, FailureKind, Missed, Outcome, Request, SOCKET};
+pub use self::error::ControlError;
+pub(crate) use self::reach::Connected;
+use super::{Failed, Missed, Outcome, Request, SOCKET};
 use crate::{
-    kernel::Limit,
     observe::{event::Event, status::Status},
     why::Seen,
 };
 
 /// A master answers a question within milliseconds; one that has not after this hangs.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why a master could not be asked.
-///
-/// ```
-/// use llb::control::{Client, ControlError};
-///
-/// let nobody = Client::new("/no/such/directory", "web");
-/// let error = nobody.status().unwrap_err();
-/// assert_eq!(error.to_string(), "no llb named web runs here (/no/such/directory/web/control)");
-/// assert!(matches!(error, ControlError::NotRunning { .. }));
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ControlError {
-    /// There is none.
-    #[error("no llb named {name} runs here ({})", path.display())]
-    NotRunning {
-        /// The fleet's name.
-        name: String,
-        /// Its control socket.
-        path: PathBuf,
-        /// The system's word.
-        #[source]
-        source: io::Error,
-    },
-    /// It does not answer.
-    #[error("the llb named {name} does not answer")]
-    NoAnswer {
-        /// The fleet's name.
-        name: String,
-        /// The system's word.
-        #[source]
-        source: io::Error,
-    },
-    /// It has ended without an answer.
-    #[error("the llb named {name} has ended before it was done")]
-    Ended {
-        /// The fleet's name.
-        name: String,
-    },
-    /// What it was told to do is not done.
-    #[error("{name}: {error}")]
-    Failed {
-        /// The fleet's name.
-        name: String,
-        /// How it went.
-        failure: FailureKind,
-        /// Why.
-        error: String,
-    },
-    /// It answers something else.
-    #[error("the llb named {name} does not understand, is it of another version? It says: {says}")]
-    NotUnderstood {
-        /// The fleet's name.
-        name: String,
-        /// Its words.
-        says: String,
-    },
-}
 
 /// Which fleet to ask. Examples are [there](super).
 #[derive(Clone, Debug)]
@@ -142,33 +84,6 @@ impl Client {
             // Another one of the name, which somebody has started meanwhile.
             Ok(stream) if master_of(&stream) != master => Ok(outcome),
             _ => Err(self.ended()),
-        }
-    }
-
-    /// Connects to a slot's worker.
-    ///
-    /// # Errors
-    /// [`ControlError`]; [`ControlError::NoAnswer`] also if its queue takes no connection within `patience`.
-    pub(crate) fn reach(
-        &self,
-        slot: u32,
-        port: Option<Limit>,
-        patience: Duration,
-    ) -> Result<Result<Connected, Failed>, ControlError> {
-        let (port, addr) = (port.map(|limit| limit.port), port.and_then(|limit| limit.addr));
-        let answer = self.ask(Request::Reach { slot, port, addr }, Some(patience))?;
-        let control = answer.into_inner();
-        let (line, descriptor) = receive(&control).map_err(|source| self.no_answer(source))?;
-        match (self.line(&mut line.as_slice())?, descriptor) {
-            (None, _) => Err(self.ended()),
-            (Some(Outcome::Done(_)), Some(descriptor)) => Ok(Ok(Connected { stream: descriptor.into(), control })),
-            (Some(Outcome::Failed(failed @ Failed { failure: Some(_), .. })), _) => Ok(Err(failed)),
-            (Some(Outcome::Failed(Failed { error, .. })), _) => {
-                Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
-            }
-            (Some(Outcome::Done(done)), None) => {
-                Err(ControlError::NotUnderstood { name: self.name.clone(), says: format!("{done:?}") })
-            }
         }
     }
 
@@ -248,37 +163,6 @@ pub(crate) fn names(runtime_dir: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = fleets.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     Ok(names)
-}
-
-/// A connection to one worker.
-#[derive(Debug)]
-pub(crate) struct Connected {
-    pub stream: TcpStream,
-    /// As long as this is open, nobody else gets it.
-    pub control: UnixStream,
-}
-
-/// Receives a line, and the descriptor that comes with it. Nothing follows it.
-fn receive(from: &UnixStream) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
-    let mut line = Vec::new();
-    let mut descriptor = None;
-    while !line.ends_with(b"\n") {
-        let mut bytes = [0; 1024];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let data = &mut [IoSliceMut::new(&mut bytes)];
-        let length = recvmsg(from, data, &mut control, RecvFlags::CMSG_CLOEXEC)?.bytes;
-        if length == 0 {
-            break;
-        }
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                descriptor = descriptors.last().or(descriptor);
-            }
-        }
-        line.extend_from_slice(&bytes[..length]);
-    }
-    Ok((line, descriptor))
 }
 
 /// The process that listens there.

@@ -37,14 +37,14 @@
 //! The lines themselves are in `docs/operating.md`, for who speaks to the socket without this crate.
 
 mod client;
-mod lines;
+mod framing;
 mod server;
 mod verbs;
 
 pub use client::{Client, ControlError, Events, Told};
 pub(crate) use client::{Connected, names};
-pub use lines::Missed;
-pub(crate) use lines::{Lines, follow};
+pub use framing::Missed;
+pub(crate) use framing::{AnswerWriter, follow};
 pub(crate) use server::{Server, ServerError};
 pub use verbs::Reload;
 

@@ -21,7 +21,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Failed, Lines, Request, SOCKET};
+use super::{AnswerWriter, Failed, Request, SOCKET};
 
 /// A request is a short line; more than this is garbage.
 const MAX_REQUEST_BYTES: u64 = 4096;
@@ -83,7 +83,7 @@ impl Server {
     /// or does not, is in the way of the others.
     pub(crate) async fn run(
         self,
-        answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static,
+        answer: impl AsyncFn(Request, &mut AnswerWriter<'_>) -> io::Result<()> + Clone + 'static,
     ) -> Infallible {
         let mut open: VecDeque<Asker> = VecDeque::new();
         loop {
@@ -133,11 +133,11 @@ impl Drop for Server {
 /// Reads requests and has them answered, until the other side has had enough.
 async fn serve(
     mut stream: UnixStream,
-    answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()>,
+    answer: impl AsyncFn(Request, &mut AnswerWriter<'_>) -> io::Result<()>,
     is_answered: &Cell<bool>,
 ) -> io::Result<()> {
     let (read, write) = stream.split();
-    let (mut read, mut lines) = (BufReader::new(read), Lines::new(write));
+    let (mut read, mut lines) = (BufReader::new(read), AnswerWriter::new(write));
     loop {
         is_answered.set(false);
         let mut line = String::new();

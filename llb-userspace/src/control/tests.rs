@@ -20,14 +20,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Client, ControlError, Done, Lines, Outcome, Request, SOCKET, Server, follow};
+use super::{AnswerWriter, Client, ControlError, Done, Outcome, Request, SOCKET, Server, follow};
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs a server that answers by `answer`, and beside it `test`, which is told where the socket's directory is.
 fn serve<T: AsyncFnOnce(&Path)>(
-    answer: impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static,
+    answer: impl AsyncFn(Request, &mut AnswerWriter<'_>) -> io::Result<()> + Clone + 'static,
     test: T,
 ) {
     let directory = tempfile::tempdir().unwrap();
@@ -72,7 +72,8 @@ async fn until(condition: impl Fn() -> bool) {
 
 #[test]
 fn what_is_not_in_the_protocol_is_named() {
-    let answer = async |_: Request, lines: &mut Lines<'_>| lines.write(&Done { ok: true, ..Done::default() }).await;
+    let answer =
+        async |_: Request, lines: &mut AnswerWriter<'_>| lines.write(&Done { ok: true, ..Done::default() }).await;
     serve(answer, async |directory| {
         let mut asker = Asker::connect(directory).await;
         for (line, says) in [
@@ -100,7 +101,7 @@ fn what_is_not_in_the_protocol_is_named() {
 fn a_follower_hears_what_was_and_what_comes_and_how_much_it_has_missed() {
     let (events, _) = broadcast::channel::<u32>(4);
     let told = events.clone();
-    let answer = async move |_: Request, lines: &mut Lines<'_>| {
+    let answer = async move |_: Request, lines: &mut AnswerWriter<'_>| {
         follow(lines, vec![1, 2], Some(told.subscribe()), |event| *event == 99).await
     };
     serve(answer, async |directory| {
@@ -132,7 +133,7 @@ fn a_follower_hears_what_was_and_what_comes_and_how_much_it_has_missed() {
 fn a_follower_that_does_not_read_holds_up_nobody() {
     let (events, _) = broadcast::channel::<String>(16);
     let told = events.clone();
-    let answer = async move |request: Request, lines: &mut Lines<'_>| match request {
+    let answer = async move |request: Request, lines: &mut AnswerWriter<'_>| match request {
         Request::Events { .. } => follow(lines, Vec::new(), Some(told.subscribe()), |_| false).await,
         _ => lines.write(&"here").await,
     };
@@ -156,8 +157,9 @@ fn a_follower_that_does_not_read_holds_up_nobody() {
 fn who_only_holds_a_connection_makes_way_and_who_waits_for_an_answer_does_not() {
     let (events, _) = broadcast::channel::<u32>(4);
     let told = events.clone();
-    let answer =
-        async move |_: Request, lines: &mut Lines<'_>| follow(lines, vec![0], Some(told.subscribe()), |_| false).await;
+    let answer = async move |_: Request, lines: &mut AnswerWriter<'_>| {
+        follow(lines, vec![0], Some(told.subscribe()), |_| false).await
+    };
     serve(answer, async |directory| {
         let mut follower = Asker::says(directory, r#"{"cmd":"events","follow":true}"#).await;
         assert_eq!(follower.hears().await, "0");
@@ -196,7 +198,7 @@ fn who_hangs_up_is_forgotten_and_who_only_ends_its_words_is_answered() {
     let (go, _) = broadcast::channel::<()>(1);
     let (begun, gone) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let (answering, leaving, wait) = (begun.clone(), gone.clone(), go.clone());
-    let answer = async move |_: Request, lines: &mut Lines<'_>| {
+    let answer = async move |_: Request, lines: &mut AnswerWriter<'_>| {
         let _gone = Gone(leaving.clone());
         let mut go = wait.subscribe();
         answering.set(answering.get() + 1);

@@ -4,21 +4,21 @@
 //! fleet of this very binary that shares a port, is steered, and loses a worker on which connections wait. Whatever
 //! happens, no process, cgroup or file is left, and nothing is waited for without a deadline.
 
+mod ebpf;
+mod findings;
 mod fixture;
 mod machine;
 mod migrate;
 mod missing;
 mod other_users;
-mod programs;
-mod report;
 mod runtime_dir;
 mod steer;
 pub(crate) mod worker;
 
 use std::{ffi::OsString, path::PathBuf};
 
+pub(crate) use findings::Findings;
 pub(crate) use machine::{MachineError, check as check_machine, check_identity};
-pub(crate) use report::Report;
 
 use crate::{
     config::{Name, NameError},
@@ -71,8 +71,8 @@ impl Wanted {
 /// Tries everything. To be called in a tokio runtime with I/O and time.
 ///
 /// May be dropped at any point: what it has made goes with it.
-pub(crate) async fn examine(wanted: &Wanted) -> Report {
-    let mut report = Report::default();
+pub(crate) async fn examine(wanted: &Wanted) -> Findings {
+    let mut report = Findings::default();
     report.enter(KERNEL, machine::kernel());
     report.enter(RIGHTS, machine::rights());
     let mut fixture = report.enter(CGROUP, fixture::make(wanted).await);
@@ -91,21 +91,21 @@ pub(crate) async fn examine(wanted: &Wanted) -> Report {
     report
 }
 
-fn load(report: &mut Report, fixture: Option<&CgroupFixture>) {
+fn load(report: &mut Findings, fixture: Option<&CgroupFixture>) {
     let names = [&[MAPS], kernel::programs()].concat();
     // Without the rights each of them would be refused, for the reason that is already said.
     if report.skip(&names, &[RIGHTS]) {
         return;
     }
     let level = fixture.and_then(CgroupFixture::worker_level);
-    for (name, tried) in programs::try_out(level) {
+    for (name, tried) in ebpf::try_out(level) {
         report.enter(name, tried);
     }
     report.skip(&names, &[MAPS]);
 }
 
 /// The steps of [`STEERING`]; ends at the first that fails.
-async fn steer(report: &mut Report, fixture: &mut CgroupFixture) -> Option<()> {
+async fn steer(report: &mut Findings, fixture: &mut CgroupFixture) -> Option<()> {
     let mut steering = report.enter(ATTACH, steer::attach(fixture))?;
     let mut fleet = report.enter(SHARED_BIND, steer::bind(fixture).await)?;
     let cookies = report.enter(LISTEN_EVENT, steer::hear(&mut steering, &fleet).await)?;

@@ -5,7 +5,7 @@ use nix::{
     unistd::{Gid, Uid, geteuid},
 };
 
-use super::{OTHER_USERS, Report, fixture::CgroupFixture, machine};
+use super::{Findings, OTHER_USERS, fixture::CgroupFixture, machine};
 use crate::{
     config::Identity,
     model::Slot,
@@ -16,7 +16,7 @@ use crate::{
 const NOBODY: u32 = 65534;
 
 /// Not llb's business if it does not work: then without.
-pub(super) async fn try_out(report: &mut Report, fixture: Option<&mut CgroupFixture>) {
+pub(super) async fn try_out(report: &mut Findings, fixture: Option<&mut CgroupFixture>) {
     match machine::other_users() {
         Err(lacking) => report.note(OTHER_USERS, lacking),
         Ok(rights) => {

@@ -17,9 +17,10 @@ use super::{
     find::{self, FindError},
 };
 use crate::sys::{
+    accepting,
     endpoint::{Endpoint, Socket},
     pidfd::PidFd,
-    procfs, procnet, socket, waiting,
+    procfs, procnet, socket,
 };
 
 /// A program that has just listened comes to wait within this time, unless it is doing something else first, or is busy
@@ -75,7 +76,7 @@ pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
         }
     }
     let Some((inode, address)) = target.known else { return Acceptance::No };
-    let waits = waiting::waits_at(&pids, inode);
+    let waits = accepting::waits_at(&pids, inode);
     if waits != Some(true) && since >= AT_ONCE && address.is_some_and(|at| pids.iter().any(|pid| accepted(*pid, at))) {
         return Acceptance::Yes;
     }

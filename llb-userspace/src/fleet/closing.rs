@@ -9,18 +9,20 @@
 //! To look at all of thousands of connections takes milliseconds, so it is done seldom. Those that have moved lately are
 //! looked at often, as their pauses are short, and those that are to be closed once more just before.
 
+mod held;
+
 use std::{
     collections::HashMap,
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     thread::sleep,
     time::Duration,
 };
 
-use nix::{errno::Errno, sys::signal::Signal, sys::stat::fstat, unistd::Pid};
+use nix::{sys::signal::Signal, sys::stat::fstat, unistd::Pid};
 
+use self::held::{Held, copy};
 pub use super::course::QUIET;
-use super::course::SHORT;
 use super::{course::Course, effect::CloseScope, shutdown, worker::Holding};
 use crate::{
     model::Instant,
@@ -39,9 +41,6 @@ const SPARING: u64 = 25;
 /// Between two looks at the connections that have moved lately, and for how long they are looked at in one go.
 const OFTEN: Duration = Duration::from_millis(2);
 const GO: Duration = Duration::from_millis(40);
-
-/// A connection that has moved within this time has moved lately.
-const LATELY: Duration = Duration::from_secs(2);
 
 /// So many connections may be closed however little time has passed, and so many at once of those that have moved lately:
 /// the worker has to take notice of each before its client sends the next request.
@@ -82,22 +81,6 @@ pub struct Watch {
     ends_itself: bool,
     most: usize,
     closed: usize,
-}
-
-/// A connection of the worker, by its inode.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    pid: Pid,
-    fd: RawFd,
-    course: Course,
-    holding: Holding,
-    fresh: bool,
-    lately: bool,
-    /// Whether it could be closed, now or as soon as that is asked for, when it was looked at last.
-    idle: bool,
-    closed: bool,
-    /// Number of the look that has seen it last.
-    seen: Instant,
 }
 
 impl Watch {
@@ -254,29 +237,6 @@ impl Watch {
             self.held.remove(&inode);
         }
         Ok(())
-    }
-}
-
-impl Held {
-    fn see(&mut self, traffic: Traffic, at_rest: Option<bool>, scope: Option<CloseScope>, now: Instant) {
-        self.course.see(traffic, now);
-        self.lately = traffic.quiet() < LATELY;
-        self.fresh = self.course.is_fresh() && traffic.quiet() < SHORT;
-        self.idle = self.course.is_idle(at_rest, scope.map_or(QUIET, |scope| scope.pause));
-        self.holding = match at_rest {
-            Some(false) => Holding::Requests,
-            None if self.course.owes() => Holding::Requests,
-            _ if self.course.is_at_leisure(at_rest) => Holding::Idle,
-            _ => Holding::Streams,
-        };
-    }
-}
-
-/// A copy of a process's descriptor; nothing if it is closed by now, which is what is waited for.
-fn copy(process: &PidFd, fd: RawFd) -> io::Result<Option<OwnedFd>> {
-    match process.get_fd(fd) {
-        Err(error) if error.raw_os_error() == Some(Errno::EBADF as i32) => Ok(None),
-        copy => copy.map(Some),
     }
 }
 

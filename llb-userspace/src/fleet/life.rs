@@ -15,23 +15,26 @@
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
 //! `operate` what an operator may want. `hear` has what comes from workers, `place` the slots, and when each is filled: again
-//! and again, paced by [`Pace`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
+//! and again, paced by [`Backoff`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
 //! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
 //!
 //! A worker keeps its seats until it exits, also when it has closed its listeners: its open connections are still
 //! counted there, and it has not drained before they are closed.
 //!
-//! What is to be done goes into the one queue that the engine takes it from, in order; so does a [`Note`] of every transition,
+//! What is to be done goes into the one queue that the engine takes it from, in order; so does a [`Note`](super::note::Note) of every transition,
 //! with its cause.
 
 mod adopt;
 mod attend;
 mod canary;
 mod leave;
+mod notes;
 mod operate;
 mod place;
+mod ready;
 mod recycle;
 mod roll;
+mod time;
 mod transitions;
 mod udp;
 
@@ -44,13 +47,13 @@ pub use self::{
     adopt::{Adopted, AdoptedPlace, AdoptedWorker},
     place::Standing,
 };
-use self::{leave::scope, place::Place, roll::Roll};
+use self::{place::Place, roll::Roll};
 use super::{
+    backoff::Backoff,
     closing::QUIET,
     command::{Canary, Style},
     effect::{CloseScope, Effect, Failure},
-    note::{Kind, Note},
-    pace::Pace,
+    note::Kind,
     restarts::RestartCauses,
     worker::{Holding, Listener, Sight, State, Worker},
 };
@@ -92,7 +95,7 @@ enum Phase {
 #[derive(Clone, Debug)]
 pub struct Lives {
     rules: Rules,
-    pace: Pace,
+    backoff: Backoff,
     phase: Phase,
     ending_since: Option<Instant>,
     places: Vec<Place>,
@@ -112,9 +115,6 @@ pub struct Lives {
     due: Instant,
 }
 
-/// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
-const DESERTED: Duration = Duration::from_millis(100);
-
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
 
@@ -122,13 +122,13 @@ impl Lives {
     /// A fleet of empty slots, each due at once.
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
-        let pace = Pace::new(rules.respawn, rules.backoff);
+        let backoff = Backoff::new(rules.respawn, rules.backoff);
         Lives {
             rules,
-            pace,
+            backoff,
             phase: Phase::ComingUp,
             ending_since: None,
-            places: (0..rules.slots).map(|_| Place::due(&pace, now)).collect(),
+            places: (0..rules.slots).map(|_| Place::due(&backoff, now)).collect(),
             workers: BTreeMap::new(),
             seats: Seats::default(),
             generation: Generation(1),
@@ -195,182 +195,8 @@ impl Lives {
         self.effects.pop_front()
     }
 
-    /// Time passes. `sight` tells what is seen of a worker that drains, `drained` whether a seat has neither requests
-    /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
-    pub fn tick(&mut self, now: Instant, sight: impl Fn(&Worker) -> Sight, drained: impl Fn(Seat) -> bool) {
-        if now < self.due {
-            return;
-        }
-        self.seats.free(now, drained);
-        self.seat_the_standing();
-        for id in self.ids() {
-            let Some(worker) = self.workers.get(&id) else { continue };
-            match worker.state {
-                State::Starting { deadline } => {
-                    // By the time of a later tick it has been started; or the one at which it accepted nothing has been
-                    // closed, or let be for long enough.
-                    if matches!(self.rules.ready_when, ReadyWhen::Started | ReadyWhen::Accepting) {
-                        self.advance(id, now);
-                    }
-                    let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
-                    if now >= deadline && self.workers.get(&id).is_some_and(starts) {
-                        self.is_late(id, now);
-                    }
-                }
-                State::Draining { .. } => {
-                    let sight = sight(worker);
-                    self.drain(id, sight, now);
-                }
-                State::Stopping { deadline, .. } if now >= deadline => {
-                    self.kill(id, "it has not ended in time after the signal");
-                }
-                State::Stopping { relaxed, deadline } if now >= relaxed => {
-                    self.effects.push_back(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
-                }
-                State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
-                    self.succeed(id, now);
-                }
-                State::Serving | State::Stopping { .. } | State::Killed => {}
-            }
-        }
-        self.spawn_due(now);
-        self.roll_on(now);
-        self.due = self.next_due();
-    }
-
-    /// When time alone may next change something.
-    fn next_due(&self) -> Instant {
-        let waits_for_seat =
-            |worker: &Worker| worker.listeners.iter().chain(&worker.udp).any(|listener| listener.seat.is_none());
-        let workers = self.workers.values().filter_map(|worker| match worker.state {
-            State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
-            State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
-            State::Stopping { relaxed, .. } => Some(relaxed),
-            // The books of their seats tell, and those change at any time.
-            State::Draining { .. } => Some(AT_ONCE),
-            State::Serving => {
-                let deserted = worker.deserted_at.filter(|_| !worker.is_leaving());
-                let seat = waits_for_seat(worker).then_some(AT_ONCE);
-                seat.into_iter().chain(deserted.map(|at| at.after(DESERTED))).min()
-            }
-            State::Killed => None,
-        });
-        let seats = self.seats.any_rests().then_some(AT_ONCE);
-        let places = self.places.iter().filter_map(|place| place.spawn_at);
-        workers.chain(seats).chain(places).min().unwrap_or(Instant(u64::MAX))
-    }
-
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()
-    }
-
-    /// The worker has not become ready in time.
-    fn is_late(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.late = true;
-        let generation = worker.generation;
-        if self.roll.as_ref().is_some_and(|roll| roll.generation == generation) {
-            self.roll_back("a new worker has not become ready in time", now);
-        } else if self.phase == Phase::ComingUp && self.places.iter().all(|place| !place.was_ready) {
-            self.effects.push_back(Effect::Fail(Failure::NotReady { id }));
-            self.end("a worker has not become ready in time", now);
-        } else {
-            self.terminate(id, "it has not become ready in time", now);
-        }
-    }
-
-    /// Makes a starting worker ready if it is, and joins the listeners of a ready one.
-    fn advance(&mut self, id: WorkerId, now: Instant) {
-        let Some(worker) = self.workers.get(&id) else { return };
-        let (starting, serving) = (matches!(worker.state, State::Starting { .. }), worker.state == State::Serving);
-        let (listens, receives) = (!worker.listeners.is_empty(), !worker.udp.is_empty());
-        let awaits = worker.awaits_datagrams().then(|| "it waits for datagrams".into());
-        let ready = match self.rules.ready_when {
-            ReadyWhen::Accepting => self.attends(worker, now).or(awaits),
-            ReadyWhen::Listening => listens.then(|| "it listens".into()).or(awaits),
-            ReadyWhen::Ready => {
-                (worker.said_ready && (listens || receives)).then(|| "it listens and has said so".into())
-            }
-            ReadyWhen::Started => Some("it has been started".into()),
-        };
-        // One that serves has been ready, whatever else it listens on now.
-        let cause = match ready {
-            Some(cause) if starting && self.rules.ready_check => match &worker.answer {
-                Some(answer) => format!("{cause}, and answers {answer}"),
-                None => return self.ask(id),
-            },
-            Some(cause) if starting => cause,
-            _ if serving => String::new(),
-            _ => return,
-        };
-        if starting && self.rules.ready_when == ReadyWhen::Accepting {
-            self.note_unattended(id);
-        }
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.state = State::Serving;
-        worker.was_ready = true;
-        give_seats(worker, &mut self.seats, &mut self.effects);
-        if starting {
-            let slot = worker.slot;
-            if let Some(place) = self.place(slot) {
-                (place.was_ready, place.failures) = (true, 0);
-            }
-            self.note_worker(Kind::Ready, id, &cause);
-            self.retire_leaving(slot, now);
-            self.retire_elders(id, now);
-            self.come_up();
-            self.order_replacement(id, now);
-            self.spawn_due(now);
-            self.roll_on(now);
-        }
-    }
-
-    /// Gives a seat to the listeners that found none free before.
-    fn seat_the_standing(&mut self) {
-        for worker in self.workers.values_mut().filter(|worker| worker.state == State::Serving) {
-            give_seats(worker, &mut self.seats, &mut self.effects);
-        }
-    }
-
-    /// Notes what has come to pass with a worker, also what is seen of it from outside its life.
-    pub fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
-        if let Some(worker) = self.workers.get(&id) {
-            let (slot, generation) = (worker.slot, worker.generation);
-            self.note(kind, Some(id), Some(slot), generation, cause.into());
-        }
-    }
-
-    /// Notes what whoever runs the fleet should know.
-    pub fn warn(&mut self, cause: String) {
-        self.note(Kind::Warning, None, None, self.generation, cause);
-    }
-
-    fn note_fleet(&mut self, kind: Kind, cause: &str) {
-        self.note(kind, None, None, self.generation, cause.into());
-    }
-
-    fn note(&mut self, kind: Kind, id: Option<WorkerId>, slot: Option<Slot>, generation: Generation, cause: String) {
-        self.effects.push_back(Effect::Note(Note { kind, id, slot, generation, cause }));
-    }
-}
-
-/// Gives each listener that has none a seat: the worker's own first one, and another where the worker has several
-/// listeners on one address, as a program that sets `SO_REUSEPORT` itself may.
-fn give_seats(worker: &mut Worker, seats: &mut Seats, effects: &mut VecDeque<Effect>) {
-    let Worker { id, listeners, udp, held, .. } = worker;
-    for sockets in [listeners, udp] {
-        for index in 0..sockets.len() {
-            let Listener { cookie, address, seat: None } = sockets[index] else { continue };
-            let free_here = held
-                .iter()
-                .copied()
-                .find(|seat| !sockets.iter().any(|other| other.address == address && other.seat == Some(*seat)));
-            let seat = free_here.or_else(|| seats.take().inspect(|seat| held.push(*seat)));
-            // Without a free seat the listener stays with the kernel's hash until there is one.
-            let Some(seat) = seat else { continue };
-            sockets[index].seat = Some(seat);
-            effects.push_back(Effect::Seat { id: *id, cookie, address, seat });
-        }
     }
 }
 

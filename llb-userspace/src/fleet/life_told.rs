@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 use super::*;
 use crate::fleet::{
     command::{Command, Granted, Refusal},
+    note::Note,
     recycle::Excess,
 };
 

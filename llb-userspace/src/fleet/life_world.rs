@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::registry::{self, Registry};
+use crate::{
+    fleet::note::Note,
+    registry::{self, Registry},
+};
 
 /// What happens next. Numbers choose among the workers and listeners that there are just then.
 #[derive(Clone, Debug)]

@@ -3,10 +3,10 @@
 //! A fleet has a directory of its own in a BPF file system: in the one at `/sys/fs/bpf` if that is mounted and ours,
 //! otherwise in one that is mounted for this fleet alone, in its runtime directory.
 
+mod place;
+
 use std::{
-    fs::{self, DirBuilder},
-    io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -17,8 +17,8 @@ use aya::{
     programs::{ProgramInfo, SkReuseport, sk_reuseport::SkReuseportAttachType},
 };
 use llb_common::names;
-use nix::unistd::geteuid;
 
+use self::place::{OWN_MOUNT, SHARED, is_ours, make_own, make_shared, places};
 use super::{
     KernelError,
     error::map_error,
@@ -27,20 +27,8 @@ use super::{
 };
 use crate::sys::bpffs;
 
-/// Where the system mounts its BPF file system.
-const SHARED: &str = "/sys/fs/bpf";
-
-/// Where the runtime directory's own is mounted.
-const OWN_MOUNT: &str = "bpf";
-
-/// Who may open a pin may change where connections go.
-const PRIVATE: u32 = 0o700;
-
 /// The programs that the next master needs: to attach to groups that are new, and to find what all of them log.
 const PROGRAMS: [&str; 3] = [names::STEER, names::FLOW, names::SOCKOPS];
-
-/// How often llb's directory may vanish under our hands, as it does when the last fleet in it ends.
-const ATTEMPTS: u32 = 10;
 
 /// Why nothing can be pinned.
 ///
@@ -192,18 +180,6 @@ impl Drop for Pins {
     }
 }
 
-/// Where fleets have their pins, and what was mounted for that.
-fn places(runtime_dir: &Path) -> [(PathBuf, Option<PathBuf>); 2] {
-    let own = runtime_dir.join(OWN_MOUNT);
-    [(llbs_own(), None), (own.clone(), Some(own))]
-}
-
-/// llb's directory in the system's file system: each user who runs llb has another one.
-fn llbs_own() -> PathBuf {
-    let user = geteuid();
-    Path::new(SHARED).join(if user.is_root() { "llb".to_owned() } else { format!("llb-{user}") })
-}
-
 fn pin_error(name: &'static str, source: PinError) -> KernelError {
     KernelError::Pin { name, source: Box::new(source) }
 }
@@ -213,52 +189,4 @@ fn remove_pins(directory: &Path) -> io::Result<()> {
         fs::remove_file(entry?.path())?;
     }
     fs::remove_dir(directory)
-}
-
-/// A directory in the system's own BPF file system; or what is wrong with that.
-fn make_shared(key: &str) -> Result<PathBuf, &'static str> {
-    let shared = Path::new(SHARED);
-    if !bpffs::is_bpffs(shared) {
-        return Err("no BPF file system");
-    }
-    let llb = llbs_own();
-    for _ in 0..ATTEMPTS {
-        match make_private(&llb) {
-            Ok(()) if is_ours(&llb) => {}
-            // It has just been removed.
-            Ok(()) if !llb.exists() => continue,
-            Ok(()) => return Err("not llb's alone"),
-            Err(_) => break,
-        }
-        match make_private(&llb.join(key)) {
-            Ok(()) => return Ok(llb.join(key)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(_) => break,
-        }
-    }
-    Err("not to be written to")
-}
-
-fn make_own(at: &Path, key: &str) -> io::Result<PathBuf> {
-    make_private(at)?;
-    if !bpffs::is_bpffs(at) {
-        bpffs::mount(at)?;
-    }
-    let directory = at.join(key);
-    make_private(&directory)?;
-    Ok(directory)
-}
-
-fn make_private(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(PRIVATE).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
-    }
-}
-
-/// Whether it is a directory of a BPF file system, which nobody else may change.
-fn is_ours(path: &Path) -> bool {
-    let private =
-        |found: &fs::Metadata| found.is_dir() && found.uid() == geteuid().as_raw() && found.mode() & 0o777 == PRIVATE;
-    fs::symlink_metadata(path).is_ok_and(|found| private(&found)) && bpffs::is_bpffs(path)
 }

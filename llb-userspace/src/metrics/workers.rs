@@ -1,11 +1,11 @@
 //! What the workers say of themselves (`--scrape`): each is asked at its own endpoint, and the answers are one text.
 
-mod join;
+mod merge;
 mod parse;
 
 use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
-use join::Joined;
+use merge::Merged;
 use parse::parse;
 
 use super::{Answer, Format};
@@ -25,7 +25,7 @@ pub(crate) type Failures = BTreeMap<u32, u64>;
 /// One text of all of them. It is the text format: every scraper reads it, and workers that speak OpenMetrics alone are
 /// translated.
 pub(crate) fn answer(all: Vec<Scraped>, failures: &mut Failures) -> Answer {
-    let mut joined = Joined::default();
+    let mut merged = Merged::default();
     let mut own: [String; 4] = Default::default();
     for Scraped { slot, took, said } in all {
         let parsed = said.and_then(|(content_type, text)| {
@@ -34,7 +34,7 @@ pub(crate) fn answer(all: Vec<Scraped>, failures: &mut Failures) -> Answer {
         });
         let failed = failures.entry(slot).or_default();
         let (success, left_out) = match parsed {
-            Ok(families) => (1, joined.add(slot, families)),
+            Ok(families) => (1, merged.add(slot, families)),
             Err(error) => {
                 tracing::debug!(slot, "a worker's metrics are missing: {error}");
                 *failed += 1;
@@ -47,7 +47,7 @@ pub(crate) fn answer(all: Vec<Scraped>, failures: &mut Failures) -> Answer {
             let _ = writeln!(text, "{name}{{slot=\"{slot}\"}} {value}");
         }
     }
-    let mut body = joined.text();
+    let mut body = merged.text();
     for ((name, kind, help), samples) in OWN.into_iter().zip(own).filter(|(_, samples)| !samples.is_empty()) {
         let _ = write!(body, "# HELP {name} {help}\n# TYPE {name} {kind}\n{samples}");
     }

@@ -37,13 +37,20 @@
 //! # }
 //! ```
 
+mod latency;
+mod slot;
+mod worker;
+
 use std::collections::BTreeMap;
 
-use llb_common::{
-    abi::BUCKETS,
-    histogram::{end, quantile},
-};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::latency::{histogram, sum_of};
+pub use self::{
+    latency::LatencyStatus,
+    slot::{SlotStatus, SlotTotals},
+    worker::{FlowStatus, WorkerStatus},
+};
 
 /// One fleet. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,48 +144,6 @@ pub struct PendingStatus {
     pub attempts: u32,
 }
 
-/// Quantiles of the time from a request's first byte in to the first byte out, microseconds: the ends of the buckets
-/// that hold them, so up to a quarter too much. An example is [above](self).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct LatencyStatus {
-    /// The median.
-    pub p50: f64,
-    /// Nine of ten take no longer.
-    pub p90: f64,
-    /// 99 of 100.
-    pub p99: f64,
-    /// 999 of 1000.
-    pub p999: f64,
-}
-
-impl LatencyStatus {
-    /// Of answers by bucket ([`llb_common::histogram`]); nothing where there are none.
-    #[must_use]
-    pub(crate) fn of(latencies: &[u64; BUCKETS]) -> Option<Self> {
-        let at = |permille| us(quantile(latencies, permille));
-        let any = latencies.iter().any(|count| *count > 0);
-        any.then(|| LatencyStatus { p50: at(500), p90: at(900), p99: at(990), p999: at(999) })
-    }
-}
-
-/// What each bucket counts in all of them.
-#[must_use]
-pub(crate) fn sum_of(all: impl Iterator<Item = [u64; BUCKETS]>) -> [u64; BUCKETS] {
-    all.fold([0; BUCKETS], |sum, latencies| std::array::from_fn(|bucket| sum[bucket] + latencies[bucket]))
-}
-
-/// The buckets that are not empty: where each ends, microseconds, and how many answers it holds.
-#[must_use]
-pub(crate) fn histogram(latencies: &[u64; BUCKETS]) -> Vec<(f64, u64)> {
-    let ends = (0..).map(|bucket| us(end(bucket)));
-    ends.zip(latencies).filter(|(_, count)| **count > 0).map(|(end, count)| (end, *count)).collect()
-}
-
-fn us(ns: u64) -> f64 {
-    ns as f64 / 1e3
-}
-
 /// Those who wait in line. An example is [above](self).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -247,130 +212,4 @@ pub struct UdpStatus {
     pub newcomers: u64,
     /// What became of each datagram since the programs were loaded.
     pub datagrams: BTreeMap<String, u64>,
-}
-
-/// A worker's part of it. An example is [above](self).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct FlowStatus {
-    /// Flows that live, of which more than one datagram has come.
-    pub flows: u64,
-    /// Datagrams that it was given.
-    pub datagrams: u64,
-    /// Datagrams that found no room in its sockets' queues.
-    pub dropped: u64,
-    /// Whether it does not read what it is given: it gets no new flows.
-    pub stands_still: bool,
-}
-
-/// One slot. An example is [above](self).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SlotStatus {
-    /// Its number.
-    pub slot: u32,
-    /// `filled`: it has a worker that is to stay. `waiting`: it gets one. `drained`: left empty, as was asked for.
-    /// `failed`: left empty, as nobody has become ready there.
-    pub state: String,
-    /// When a waiting slot gets its worker, seconds from now; none if that depends on another worker's end.
-    pub starts_in_s: Option<f64>,
-    /// How often its worker has been replaced, not counting `recycled`.
-    pub restarts: u32,
-    /// How often its worker has been replaced as it had reached `--max-requests`, `--max-age` or `--max-memory`.
-    #[serde(default)]
-    pub recycled: u32,
-    /// How often its worker has been replaced, by cause.
-    #[serde(default)]
-    pub restart_causes: BTreeMap<String, u32>,
-    /// How its last worker ended.
-    pub last_exit: Option<String>,
-    /// What all of its workers have counted, those since replaced too.
-    #[serde(default)]
-    pub totals: SlotTotals,
-    /// How many clients belong to it, about; none without `--sticky`.
-    #[serde(default)]
-    pub clients: Option<u64>,
-}
-
-/// What all workers that a slot has had have counted since the fleet began, under earlier masters too: it only grows. What the
-/// kernel's books make is none where it keeps no books. An example is [above](self).
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-#[non_exhaustive]
-pub struct SlotTotals {
-    /// Connections that the selector gave to them.
-    pub chosen: u64,
-    /// Connections established.
-    pub opened: Option<u64>,
-    /// Requests answered.
-    pub answered: Option<u64>,
-    /// Connections that they closed without an answer.
-    pub failed: Option<u64>,
-    /// Answers that called themselves errors: "HTTP/1.x 5".
-    pub errors: Option<u64>,
-    /// Connections that waited for one of them and were given to others.
-    pub rescued: u64,
-    /// CPU time of their processes, seconds; none if that of a living one cannot be read.
-    pub cpu_s: Option<f64>,
-    /// Their answers by what they took, as [`WorkerStatus::latency_histogram`].
-    pub latency_histogram: Option<Vec<(f64, u64)>>,
-}
-
-/// One worker. Counts are since it joined; those that the kernel's books make are none where it keeps no books. An example is
-/// [above](self).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct WorkerStatus {
-    /// The slot that it fills.
-    pub slot: u32,
-    /// Its first process.
-    pub pid: u32,
-    /// `starting`, `serving`, `hung`, `draining`, `stopping` or `killed`.
-    pub state: String,
-    /// Its generation.
-    pub generation: u32,
-    /// Since it was spawned, seconds.
-    pub uptime_s: f64,
-    /// The seats that it holds.
-    pub seats: Vec<u32>,
-    /// Connections that the selector gave to it.
-    pub chosen: u64,
-    /// The same as a part of all that came to the selector since the master started, 0 to 1.
-    pub share: f64,
-    /// Connections open.
-    pub open: Option<u64>,
-    /// Connections that wait in the queues of its listeners to be accepted; none if these could not be looked at.
-    pub queued: Option<u64>,
-    /// Requests begun and not yet answered.
-    pub in_flight: Option<u64>,
-    /// Requests answered.
-    pub answered: Option<u64>,
-    /// Connections that it closed without an answer.
-    pub failed: Option<u64>,
-    /// Answers that called themselves errors: "HTTP/1.x 5".
-    #[serde(default)]
-    pub errors: Option<u64>,
-    /// Connections that waited for it and were given to others.
-    pub rescued: Option<u64>,
-    /// How long its answers took; none before the first.
-    pub latency_us: Option<LatencyStatus>,
-    /// The same answers by what they took: where each bucket that is not empty ends, microseconds, and how many it holds.
-    pub latency_histogram: Option<Vec<(f64, u64)>>,
-    /// What a request costs there as published, or by the kernel's own measure, microseconds.
-    pub cost_us: f64,
-    /// How often the slot's worker has been replaced.
-    pub restarts: u32,
-    /// How the slot's last worker ended.
-    pub last_exit: Option<String>,
-    /// The memory that it has resident, bytes.
-    #[serde(default)]
-    pub memory_bytes: Option<u64>,
-    /// CPU time of its processes, seconds.
-    #[serde(default)]
-    pub cpu_s: Option<f64>,
-    /// Lines understood on its report channel, by kind, and faults in them.
-    pub reports: BTreeMap<String, u64>,
-    /// Its flows; none without a UDP socket that is shared.
-    #[serde(default)]
-    pub udp: Option<FlowStatus>,
 }

@@ -28,6 +28,7 @@ mod reconcile;
 mod seats;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -41,8 +42,9 @@ pub(crate) use self::{
     desired::{Desired, Want},
     held::{Group, Held, HeldSocket},
     plan::Step,
-    reconcile::{Error, Failed, Failure, Maps, Object, Reconciler, Report, Write},
+    reconcile::{Failed, Failure, Object, Reconciler, Report},
     seats::Seats,
+    write::{Error, Maps, Write},
 };
 use crate::model::{Address, Seat, Slot, WorkerId};
 

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Desired, Held, Key, Member, Step, Want, plan::Plan};
-use crate::{
-    causes::chain,
-    model::{Instant, Seat},
+use super::{
+    Desired, Held, Key, Step, Want,
+    plan::Plan,
+    write::{Error, Maps, write},
 };
+use crate::{causes::chain, model::Instant};
 
 /// What could not be done is tried again after this, and after twice that, up to the second: what is missing, descriptors or
 /// memory, comes back soon or late, and to look for it takes system calls.
@@ -22,59 +23,12 @@ const FORGET_AFTER: Duration = Duration::from_secs(5);
 /// Never, as far as anybody lives to see.
 const NEVER: Instant = Instant(u64::MAX);
 
-/// A map, and what to write there. Groups have their indices by now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Write<'a> {
-    /// `only` is the index if no other group of its protocol is there.
-    Assign {
-        key: Key,
-        index: u32,
-        instead: Option<Key>,
-        only: Option<u32>,
-    },
-    Know {
-        cookie: u64,
-        group: u32,
-        seat: Option<Seat>,
-    },
-    Place {
-        cookie: u64,
-        key: Key,
-        group: u32,
-        seat: Seat,
-    },
-    Select {
-        group: u32,
-        members: &'a [Member],
-    },
-    Clear {
-        group: u32,
-        seat: Seat,
-    },
-    Forget {
-        cookie: u64,
-    },
-}
-
-/// The kernel's maps, or what stands for them.
-pub(crate) trait Maps {
-    /// Finds a socket that is to enter its group, and says which group that is.
-    fn find(&mut self, want: &Want) -> Result<Key, Error>;
-    /// Writes; if that fails nothing has changed that matters.
-    fn write(&mut self, write: Write<'_>) -> Result<(), Error>;
-    /// What to say of a group for which there is no index.
-    fn no_room(&self, key: &Key) -> Error;
-}
-
 /// What a step is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Object {
     Socket(u64),
     Group(Key),
 }
-
-/// Why a map could not be written, or a socket not be found.
-pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What has just failed.
 #[derive(Debug)]
@@ -248,35 +202,5 @@ fn object_of(step: &Step) -> Object {
         | Step::Place { cookie, .. }
         | Step::Clear { cookie, .. }
         | Step::Forget { cookie } => Object::Socket(cookie),
-    }
-}
-
-fn write(step: &Step, held: &Held, maps: &mut impl Maps) -> Result<(), Error> {
-    let group_of = |key: &Key| held.groups.get(key).map(|group| group.index);
-    match *step {
-        Step::Assign { key, index, instead } => {
-            let udp = super::is_udp(&key);
-            let mut others = held.groups.keys().filter(|other| super::is_udp(other) == udp && Some(**other) != instead);
-            let only = others.next().is_none().then_some(index);
-            maps.write(Write::Assign { key, index, instead, only })
-        }
-        Step::Know { cookie, key, seat } => match group_of(&key) {
-            Some(group) => maps.write(Write::Know { cookie, group, seat }),
-            None => Ok(()),
-        },
-        Step::Place { cookie, key, seat } => match group_of(&key) {
-            Some(group) => maps.write(Write::Place { cookie, key, group, seat }),
-            None => Ok(()),
-        },
-        Step::Select { key, ref takers, .. } => match group_of(&key) {
-            Some(group) => maps.write(Write::Select { group, members: takers }),
-            None => Ok(()),
-        },
-        // Where another is found by now nothing is cleared.
-        Step::Clear { cookie, key, seat } => match group_of(&key) {
-            Some(group) if held.other_at(&key, seat, cookie).is_none() => maps.write(Write::Clear { group, seat }),
-            _ => Ok(()),
-        },
-        Step::Forget { cookie } => maps.write(Write::Forget { cookie }),
     }
 }

@@ -1,6 +1,8 @@
 //! The moments between fork and exec: a child becomes a worker.
 #![expect(unsafe_code, reason = "code between fork and exec has no safe form")]
 
+mod error;
+
 use std::{
     io,
     os::{
@@ -18,6 +20,8 @@ use nix::{
     unistd::{Gid, Pid, Uid, geteuid, setgroups, setpgid, setresgid, setresuid, setsid},
 };
 
+pub use self::error::{ChildError, Step};
+use self::error::{errno_of, failed, understand};
 use super::{
     capabilities::{self, Capabilities},
     limits, signals,
@@ -58,78 +62,6 @@ pub struct Credentials<'a> {
     pub gid: Gid,
     /// All of its groups.
     pub groups: &'a [Gid],
-}
-
-/// Why there is no child.
-#[derive(Debug, thiserror::Error)]
-pub enum ChildError {
-    /// It could not be made into a worker.
-    #[error("the child cannot {}", step.attempt())]
-    Prepare {
-        /// How far it came.
-        step: Step,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The fork, the change of directory or the exec has failed.
-    #[error("cannot start the child")]
-    Start(#[source] io::Error),
-}
-
-/// What a child does before it runs the worker's program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Out of the terminal's reach: its Ctrl-C comes to llb alone, which then ends the fleet in order, and no worker is
-    /// ever stopped for touching it.
-    Terminal,
-    /// Its cgroup, before it has bound or forked anything.
-    Cgroup,
-    /// Nothing of llb's is open in it.
-    Descriptors,
-    /// Except for the channel.
-    Channel,
-    /// Its groups and no others, while it may still choose them.
-    Groups,
-    /// Its user, after all for which it takes the rights of ours.
-    User,
-    /// No rights beyond that user's.
-    Capabilities,
-    /// No signal is blocked.
-    Signals,
-    /// On its CPU.
-    Cpu,
-    /// With its priority.
-    Nice,
-}
-
-impl Step {
-    const ALL: [Step; 10] = [
-        Step::Terminal,
-        Step::Cgroup,
-        Step::Descriptors,
-        Step::Channel,
-        Step::Groups,
-        Step::User,
-        Step::Capabilities,
-        Step::Signals,
-        Step::Cpu,
-        Step::Nice,
-    ];
-
-    fn attempt(self) -> &'static str {
-        match self {
-            Step::Terminal => "leave llb's terminal",
-            Step::Cgroup => "enter its cgroup",
-            Step::Descriptors => "close what it shall not inherit",
-            Step::Channel => "keep its channel open",
-            Step::Groups => "take on its groups; llb needs CAP_SETGID for --user and --group",
-            Step::User => "become its user; llb needs CAP_SETUID for --user",
-            Step::Capabilities => "give up llb's capabilities",
-            Step::Signals => "unblock its signals",
-            Step::Cpu => "run on the CPU that --cpus gives it; there is none of that number, or llb may not use it",
-            Step::Nice => "take on the priority of --nice, which is above llb's own",
-        }
-    }
 }
 
 /// Starts `command` in its cgroup and a process group of its own, without a terminal, with default signal dispositions, none blocked, and
@@ -247,27 +179,6 @@ fn keep_open_as(number: RawFd, fd: RawFd) -> nix::Result<()> {
     // SAFETY: takes no pointers; what was open as `number` is not used by this child any more, see `spawn`.
     let done = unsafe { if fd == number { libc::fcntl(fd, libc::F_SETFD, 0) } else { libc::dup2(fd, number) } };
     Errno::result(done).map(drop)
-}
-
-/// The kernel's error numbers are below this (`MAX_ERRNO` in err.h).
-const STEP_UNIT: i32 = 4096;
-
-/// std carries nothing but one number from the child to us, so the step travels in its upper bits.
-fn failed(step: Step, errno: Errno) -> io::Error {
-    io::Error::from_raw_os_error((step as i32 + 1) * STEP_UNIT + errno as i32)
-}
-
-fn errno_of(error: &io::Error) -> Errno {
-    Errno::from_raw(error.raw_os_error().unwrap_or_default())
-}
-
-fn understand(error: io::Error) -> ChildError {
-    let number = error.raw_os_error().unwrap_or(0);
-    let step = usize::try_from(number / STEP_UNIT - 1).ok().and_then(|step| Step::ALL.get(step));
-    match step {
-        Some(&step) => ChildError::Prepare { step, source: io::Error::from_raw_os_error(number % STEP_UNIT) },
-        None => ChildError::Start(error),
-    }
 }
 
 #[cfg(test)]

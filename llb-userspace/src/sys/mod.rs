@@ -2,6 +2,8 @@
 //! functions; whatever nix, socket2 or std already wrap is taken from there.
 
 #[cfg(feature = "master")]
+pub(crate) mod accepting;
+#[cfg(feature = "master")]
 pub mod activity;
 #[cfg(feature = "master")]
 pub mod affinity;
@@ -52,8 +54,6 @@ pub mod signals;
 mod sock_diag;
 #[cfg(feature = "master")]
 pub mod socket;
-#[cfg(feature = "master")]
-pub(crate) mod waiting;
 
 #[cfg(all(test, feature = "master"))]
 pub(crate) mod testing;

@@ -1,7 +1,11 @@
 //! What /proc tells of other processes: who they are, what they hold open, what they wait for.
 
+mod description;
+mod families;
+mod signals;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     ffi::OsStr,
     fmt, fs, io,
     os::{fd::RawFd, unix::ffi::OsStrExt},
@@ -9,6 +13,11 @@ use std::{
 
 use nix::{errno::Errno, unistd::Pid};
 
+pub use self::{
+    description::describe,
+    families::Families,
+    signals::{catches, caught, ignores},
+};
 use super::{endpoint::Endpoint, procnet};
 
 /// A process, as an error names it.
@@ -107,46 +116,6 @@ pub fn resident(pid: Pid) -> io::Result<u64> {
     Ok(kib.unwrap_or(0).saturating_mul(1024))
 }
 
-/// Who is whose child, of all processes at one moment.
-#[derive(Debug, Default)]
-pub struct Families(HashMap<Pid, Vec<Pid>>);
-
-impl Families {
-    /// Looks at every process.
-    ///
-    /// # Errors
-    /// If /proc cannot be read.
-    pub fn read() -> io::Result<Families> {
-        let mut children: HashMap<Pid, Vec<Pid>> = HashMap::new();
-        for (pid, parent) in all_pids()?.filter_map(|pid| Some((pid, parent(pid)?))) {
-            children.entry(parent).or_default().push(pid);
-        }
-        Ok(Families(children))
-    }
-
-    /// The children of `ancestor`, their children, and so on.
-    pub fn descendants(&self, ancestor: Pid) -> Vec<Pid> {
-        let (mut found, mut next) = (vec![ancestor], 0);
-        while let Some(older) = found.get(next) {
-            next += 1;
-            let children = self.0.get(older).into_iter().flatten();
-            // They are read one after the other: a number may come to be used again meanwhile.
-            let unknown: Vec<Pid> = children.filter(|pid| !found.contains(pid)).copied().collect();
-            found.extend(unknown);
-        }
-        found.remove(0);
-        found
-    }
-}
-
-fn parent(pid: Pid) -> Option<Pid> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses can hold any, so the last one counts. After it and the state comes the parent.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    let field = stat[end + 1..].split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).nth(1);
-    Some(Pid::from_raw(str::from_utf8(field?).ok()?.parse().ok()?))
-}
-
 /// The cgroup that `pid` is in, as cgroup v2 names it.
 ///
 /// # Errors
@@ -162,36 +131,6 @@ pub fn cgroup(pid: Pid) -> io::Result<String> {
 /// If /proc cannot be read.
 pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
-}
-
-/// Whether we ignore signal `number`, as whoever started us may have set it.
-///
-/// # Errors
-/// If /proc cannot be read.
-pub fn ignores(number: i32) -> io::Result<bool> {
-    Ok(signals("self", "SigIgn:")? >> (number - 1) & 1 == 1)
-}
-
-/// Whether process `pid` has a handler for signal `number`.
-///
-/// # Errors
-/// `ENOENT` if it has ended.
-pub fn catches(pid: Pid, number: i32) -> io::Result<bool> {
-    Ok(caught(pid)? >> (number - 1) & 1 == 1)
-}
-
-/// The signals that `pid` catches: bit n is signal n + 1.
-///
-/// # Errors
-/// `ENOENT` if it has ended.
-pub fn caught(pid: Pid) -> io::Result<u64> {
-    signals(&pid.to_string(), "SigCgt:")
-}
-
-fn signals(process: &str, which: &str) -> io::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let mask = status.lines().find_map(|line| line.strip_prefix(which)).unwrap_or_default();
-    u64::from_str_radix(mask.trim(), 16).map_err(io::Error::other)
 }
 
 /// The name of the file that `pid` runs.
@@ -212,29 +151,6 @@ pub fn comm(pid: Pid) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// What the process does, in one line, for an error that says what it does not do: "pid 77 (python3) is sleeping in
-/// do_poll, listens on udp 127.0.0.1:5353".
-#[must_use]
-pub fn describe(pid: Pid) -> String {
-    let process = Process::of(pid);
-    let Some(state) = state(pid) else { return format!("{process} has ended") };
-    let place = match fs::read_to_string(format!("/proc/{pid}/wchan")) {
-        // The kernel writes 0 for a process that runs, or if it does not want to tell.
-        Ok(place) if !matches!(place.as_str(), "" | "0") => format!(" in {place}"),
-        _ => String::new(),
-    };
-    let sockets = match open_endpoints(pid) {
-        Ok(endpoints) if endpoints.is_empty() => "listens on nothing".to_owned(),
-        Ok(endpoints) => format!("listens on {}", endpoints.join(", ")),
-        Err(error) => format!("what it listens on cannot be seen: {error}"),
-    };
-    format!("{process} is {state}{place}, {sockets}")
-}
-
-fn open_endpoints(pid: Pid) -> io::Result<Vec<String>> {
-    Ok(endpoints(pid)?.iter().map(Endpoint::to_string).collect())
-}
-
 /// What others can reach `pid` by.
 ///
 /// # Errors
@@ -249,22 +165,6 @@ pub fn endpoints(pid: Pid) -> io::Result<Vec<Endpoint>> {
 #[must_use]
 pub fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::ESRCH as i32)
-}
-
-/// The state's name, after the letter in /proc/PID/stat. `None` if the process has ended.
-fn state(pid: Pid) -> Option<&'static str> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name before it is in parentheses and can hold any, so the last one counts.
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    match stat.get(end + 2)? {
-        b'R' => Some("running"),
-        b'S' => Some("sleeping"),
-        b'D' => Some("waiting for a device"),
-        b'T' => Some("stopped by a signal"),
-        b't' => Some("stopped by a debugger"),
-        b'Z' | b'X' | b'x' => None,
-        _ => Some("idle"),
-    }
 }
 
 fn inodes(pid: Pid) -> io::Result<HashSet<u64>> {

@@ -2,7 +2,7 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
-use super::{text, theme::Theme};
+use super::{format, theme::Theme};
 use crate::observe::event::Event;
 
 /// Where the next line goes.
@@ -61,7 +61,7 @@ pub(super) fn events<'a>(
     let mut latest: Vec<&Event> = all.rev().take(usize::from(bottom.saturating_sub(canvas.y))).collect();
     latest.reverse();
     for event in latest {
-        let [when, what, why] = text::event(event);
+        let [when, what, why] = format::event(event);
         canvas.line([
             (when.as_str(), theme.quiet()),
             (what.as_str(), theme.state(&event.event)),

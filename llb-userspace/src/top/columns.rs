@@ -2,8 +2,8 @@
 
 use super::{
     figures::Row,
-    model::Sort,
-    text::{bytes, count, cpu, ms, rate, share},
+    format::{bytes, count, cpu, ms, rate, share},
+    sort::Sort,
 };
 
 /// One column.

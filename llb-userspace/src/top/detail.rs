@@ -6,7 +6,7 @@ use super::{
     canvas::{Canvas, events},
     figures::Row,
     fleet::Fleet,
-    text,
+    format,
     theme::Theme,
 };
 use crate::observe::{age::age, status::WorkerStatus};
@@ -44,16 +44,16 @@ pub(super) fn draw(fleet: &Fleet, row: &Row, theme: Theme, canvas: &mut Canvas<'
 }
 
 fn facts(worker: &WorkerStatus, row: &Row) -> Vec<String> {
-    let count = text::count;
+    let count = format::count;
     let reports: Vec<String> = worker.reports.iter().map(|(kind, lines)| format!("{kind} {lines}")).collect();
     let mut facts = vec![
         format!(
             "generation {}  up {}  cpu {}% ({} s)  rss {}  restarts {}",
             worker.generation,
             age(worker.uptime_s),
-            text::cpu(row.cpu),
+            format::cpu(row.cpu),
             worker.cpu_s.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.1}")),
-            text::bytes(worker.memory_bytes),
+            format::bytes(worker.memory_bytes),
             worker.restarts,
         ),
         format!(
@@ -69,7 +69,7 @@ fn facts(worker: &WorkerStatus, row: &Row) -> Vec<String> {
         ),
     ];
     if let Some(latency) = worker.latency_us {
-        let ms = |us| text::ms(Some(us));
+        let ms = |us| format::ms(Some(us));
         let (p50, p90, p99, p999) = (ms(latency.p50), ms(latency.p90), ms(latency.p99), ms(latency.p999));
         facts.push(format!("since it joined: p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p999} ms"));
     }
@@ -99,7 +99,10 @@ fn latencies(buckets: &[(f64, u64)], theme: Theme, canvas: &mut Canvas<'_>, bott
     for (end, count) in &buckets[buckets.len().saturating_sub(room)..] {
         let bar = theme.bar_of(*count as f64 / most as f64, width);
         canvas.line([
-            (format!("  < {:>8} ms  {:>5} ", text::ms(Some(*end)), text::count(Some(*count))).as_str(), Style::new()),
+            (
+                format!("  < {:>8} ms  {:>5} ", format::ms(Some(*end)), format::count(Some(*count))).as_str(),
+                Style::new(),
+            ),
             (bar.as_str(), theme.bar()),
         ]);
     }

@@ -8,10 +8,10 @@ use super::{
     detail,
     figures::{Row, Totals},
     fleet::Fleet,
+    format,
     keys::HELP,
-    model::{Focus, View},
-    text,
     theme::Theme,
+    view::{Focus, View},
 };
 use crate::observe::{age::age, status::Status};
 
@@ -107,17 +107,17 @@ fn sums(totals: &Totals, status: Option<&Status>) -> Vec<String> {
     let slots = status.map_or(0, |status| status.slots.len());
     vec![
         format!("{} of {slots} serve", totals.serving),
-        format!("{} conn/s", text::rate(totals.rate)),
-        format!("in flight {}", text::count(totals.in_flight)),
-        format!("waiting {}", text::count(totals.waiting)),
-        format!("p99 {} ms", text::ms(totals.p99)),
-        format!("cpu {}%", text::cpu(totals.cpu)),
-        format!("rss {}", text::bytes(totals.memory)),
-        format!("failed {}", text::count(totals.failed)),
+        format!("{} conn/s", format::rate(totals.rate)),
+        format!("in flight {}", format::count(totals.in_flight)),
+        format!("waiting {}", format::count(totals.waiting)),
+        format!("p99 {} ms", format::ms(totals.p99)),
+        format!("cpu {}%", format::cpu(totals.cpu)),
+        format!("rss {}", format::bytes(totals.memory)),
+        format!("failed {}", format::count(totals.failed)),
         format!("restarts {}", totals.restarts),
-        format!("open {}", text::count(totals.open)),
-        format!("p50 {} ms", text::ms(totals.p50)),
-        format!("5xx {}", text::count(totals.errors)),
+        format!("open {}", format::count(totals.open)),
+        format!("p50 {} ms", format::ms(totals.p50)),
+        format!("5xx {}", format::count(totals.errors)),
     ]
 }
 

@@ -14,10 +14,10 @@ use anyhow::{Context, bail};
 use nix::sys::signal::{SigSet, Signal, raise};
 
 use super::{
-    model::{Effect, View},
     screen::Screen,
     sources::{self, Input},
     theme::Theme,
+    view::{Effect, View},
 };
 
 /// What asks us to end; the terminal has to be given back first.

@@ -10,19 +10,20 @@ mod detail;
 mod draw;
 mod figures;
 mod fleet;
+mod format;
 mod keys;
 mod live;
-mod model;
 mod once;
 mod screen;
+mod sort;
 mod sources;
-mod text;
 mod theme;
+mod view;
 
 pub(crate) use live::run as live;
 pub(crate) use once::frame;
 
 #[cfg(test)]
-mod model_tests;
-#[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod view_tests;

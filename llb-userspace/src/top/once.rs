@@ -10,9 +10,9 @@ use ratatui::{buffer::Buffer, crossterm::terminal};
 
 use super::{
     draw,
-    model::{Message, View},
     sources::LOOK_EVERY,
     theme::Theme,
+    view::{Message, View},
 };
 use crate::control::{Client, ControlError};
 

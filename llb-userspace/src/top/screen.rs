@@ -16,7 +16,7 @@ use ratatui::{
     },
 };
 
-use super::{draw::draw, model::View, theme::Theme};
+use super::{draw::draw, theme::Theme, view::View};
 
 /// The exit code of a program in Rust that has panicked.
 const PANICKED: i32 = 101;

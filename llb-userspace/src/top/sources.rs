@@ -11,7 +11,7 @@ use std::{
 use nix::sys::signal::{SigSet, Signal};
 use ratatui::crossterm::event::{self, Event};
 
-use super::{keys::Key, model::Message};
+use super::{keys::Key, view::Message};
 use crate::control::{self, Client, Done, Failed, FailureKind, Outcome, Request};
 
 /// From one look at the fleet to the next, and from one attempt to follow its events to the next.

@@ -44,7 +44,7 @@ mod batch;
 mod channel;
 mod disconnect;
 mod error;
-mod line;
+mod link;
 mod listen;
 mod reporter;
 mod request;

@@ -9,10 +9,10 @@ use std::{
 
 use super::{
     Disconnected, Error, Request, channel,
-    line::{Line, now},
+    link::{Link, now},
 };
 
-/// The worker's line to llb. A copy costs nothing; without llb it says nothing and hears nothing.
+/// The worker's link to llb. A copy costs nothing; without llb it says nothing and hears nothing.
 ///
 /// Whatever it says, it never waits: what llb does not read is dropped.
 ///
@@ -28,10 +28,10 @@ use super::{
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Reporter(Option<&'static Line>);
+pub struct Reporter(Option<&'static Link>);
 
 impl Reporter {
-    /// The line of this process, the same however often it is asked for. It takes a thread, which sleeps unless llb speaks.
+    /// The link of this process, the same however often it is asked for. It takes a thread, which sleeps unless llb speaks.
     ///
     /// # Errors
     /// [`Error::Variable`] or [`Error::Channel`] if what `LLB_FD` names is not llb's channel; [`Error::Thread`] if the process may
@@ -47,20 +47,20 @@ impl Reporter {
     /// # }
     /// ```
     pub fn from_env() -> Result<Self, Error> {
-        static LINE: Mutex<Option<Reporter>> = Mutex::new(None);
-        let mut line = LINE.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reporter) = *line {
+        static LINK: Mutex<Option<Reporter>> = Mutex::new(None);
+        let mut link = LINK.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reporter) = *link {
             return Ok(reporter);
         }
         let reporter = match channel::from_env()? {
             Some(channel) => Self::over(channel)?,
             None => Reporter(None),
         };
-        *line = Some(reporter);
+        *link = Some(reporter);
         Ok(reporter)
     }
 
-    /// A line over this channel, for as long as the process lives. For a worker whose channel is not named by `LLB_FD`, and for
+    /// A link over this channel, for as long as the process lives. For a worker whose channel is not named by `LLB_FD`, and for
     /// tests: the other end is llb's.
     ///
     /// # Errors
@@ -80,12 +80,12 @@ impl Reporter {
     /// ```
     pub fn over(channel: UnixStream) -> Result<Self, Error> {
         let hears = channel.try_clone().map_err(Error::Thread)?;
-        let line: &'static Line = Box::leak(Box::new(Line::over(channel)));
+        let link: &'static Link = Box::leak(Box::new(Link::over(channel)));
         thread::Builder::new()
             .name("llb".to_owned())
-            .spawn(move || channel::hear(hears, |heard| line.heard(heard)))
+            .spawn(move || channel::hear(hears, |heard| link.heard(heard)))
             .map_err(Error::Thread)?;
-        Ok(Reporter(Some(line)))
+        Ok(Reporter(Some(link)))
     }
 
     /// Whether there is an llb, or was when the process began: it may have died since.
@@ -194,8 +194,8 @@ impl Reporter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn latency(&self, latency: Duration) {
-        if let Some(line) = self.0 {
-            line.latency(now(), latency);
+        if let Some(link) = self.0 {
+            link.latency(now(), latency);
         }
     }
 
@@ -219,8 +219,8 @@ impl Reporter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_disconnect(&self, callback: impl FnOnce() + Send + 'static) {
-        if let Some(line) = self.0 {
-            line.disconnect.call(callback);
+        if let Some(link) = self.0 {
+            link.disconnect.call(callback);
         }
     }
 
@@ -244,22 +244,22 @@ impl Reporter {
     /// ```
     #[must_use]
     pub fn disconnected(&self) -> Disconnected {
-        Disconnected::new(self.0.map(|line| &line.disconnect))
+        Disconnected::new(self.0.map(|link| &link.disconnect))
     }
 
     /// Has pings answered by [`pong`](Self::pong) elsewhere: as long as `pass_on` says that it took them.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "a runtime's probe is the one who does"))]
     pub(super) fn pass_pings_on(&self, pass_on: impl Fn(u64) -> bool + Send + 'static) {
-        if let Some(line) = self.0 {
-            line.pass_pings_on(pass_on);
+        if let Some(link) = self.0 {
+            link.pass_pings_on(pass_on);
         }
     }
 
     /// Answers a ping, with how late the event loop is.
     #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "a runtime's probe is the one who does"))]
     pub(super) fn pong(&self, id: u64, lag: Duration) {
-        if let Some(line) = self.0 {
-            line.pong(&format!("{{\"cmd\":\"pong\",\"id\":{id},\"lag_us\":{}}}\n", lag.as_micros()));
+        if let Some(link) = self.0 {
+            link.pong(&format!("{{\"cmd\":\"pong\",\"id\":{id},\"lag_us\":{}}}\n", lag.as_micros()));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::line::{Line, now};
+use super::link::{Link, now};
 
 /// A request that has begun; made by [`Reporter::request`](super::Reporter::request). When it is dropped, how long it took is reported.
 ///
@@ -20,16 +20,16 @@ use super::line::{Line, now};
 #[derive(Debug)]
 #[must_use = "the request ends when this is dropped"]
 pub struct Request {
-    line: Option<&'static Line>,
+    link: Option<&'static Link>,
     /// None of one that is only counted.
     begun: Option<Instant>,
 }
 
 impl Request {
     #[inline]
-    pub(super) fn begin(line: Option<&'static Line>) -> Self {
-        let begun = line.and_then(|line| line.batch.times_next().then(now));
-        Request { line, begun }
+    pub(super) fn begin(link: Option<&'static Link>) -> Self {
+        let begun = link.and_then(|link| link.batch.times_next().then(now));
+        Request { link, begun }
     }
 
     /// Reports nothing of it: of one that failed, or that its client gave up, the time says nothing about the next.
@@ -48,19 +48,19 @@ impl Request {
     /// # }
     /// ```
     pub fn cancel(mut self) {
-        self.line = None;
+        self.link = None;
     }
 }
 
 impl Drop for Request {
     #[inline]
     fn drop(&mut self) {
-        match (self.line, self.begun) {
-            (Some(line), Some(begun)) => {
+        match (self.link, self.begun) {
+            (Some(link), Some(begun)) => {
                 let now = now();
-                line.latency(now, now.duration_since(begun));
+                link.latency(now, now.duration_since(begun));
             }
-            (Some(line), None) => line.batch.count(),
+            (Some(link), None) => link.batch.count(),
             (None, _) => {}
         }
     }

@@ -8,8 +8,8 @@ use super::figure::{Figure, ratio};
 use super::peer::Peer;
 use super::pictures::Pictures;
 use super::plot::{self, Bar, Curve, Kind};
-use super::report::{Report, Section};
 use super::run::write;
+use super::summary::{Report, Section};
 use super::verdict;
 use llb_kit::quantiles::{Distribution, grid, median};
 
@@ -84,7 +84,7 @@ fn kind(peer: Peer) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::summary::example;
 
     #[test]
     fn a_curve_ends_where_its_requests_do() {

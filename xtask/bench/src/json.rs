@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::machine::Machine;
 use super::measured::Measured;
-use super::report::{Report, Section};
 use super::round::Round;
+use super::summary::{Report, Section};
 use llb_kit::quantiles::{Quantiles, grid};
 
 /// `distribution_us` holds the latencies at the quantiles `grid`.
@@ -64,7 +64,7 @@ fn quantiles(quantiles: &Quantiles) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::summary::example;
 
     #[test]
     fn a_bad_round_stays() {

@@ -1,37 +1,37 @@
 //! `cargo xtask bench` and `costs`: llb beside its peers on this machine, in one run, and what it costs ([`costs`]).
 //!
-//! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`load`], or
-//! [`closed`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`control`] ->
-//! [`figure`], [`table`], [`verdict`] -> [`report`], [`json`], [`pictures`]. Apart from that: [`traffic`].
+//! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`open_loop`], or
+//! [`closed_loop`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`noise`] ->
+//! [`figure`], [`table`], [`verdict`] -> [`summary`], [`json`], [`pictures`]. Apart from that: [`traffic`].
 
 mod arrivals;
 mod busy;
-mod closed;
-mod command;
-mod control;
+mod closed_loop;
+mod command_lines;
 mod costs;
 mod draw;
 mod empty;
-mod events;
+mod event_worker;
 mod figure;
 mod fleet;
 mod ideal;
 mod json;
-mod load;
 mod machine;
 mod measured;
 mod netns;
+mod noise;
+mod open_loop;
 mod peer;
 mod pictures;
 mod plot;
+mod prepare;
 mod process;
-mod report;
 mod round;
 mod run;
 mod scenario;
 mod slices;
 mod spec;
-mod start;
+mod summary;
 mod table;
 mod traffic;
 mod udp;

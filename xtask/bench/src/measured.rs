@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::closed::Seen;
-use super::load::{self, Outcome};
+use super::closed_loop::Seen;
+use super::open_loop::{self, Outcome};
 use super::peer::Peer;
 use llb_kit::quantiles::{Distribution, Quantiles, median, sorted};
 
@@ -30,7 +30,7 @@ pub(super) struct Measured {
 impl Measured {
     /// A request without an answer counts as one of the timeout: a refusal is not a fast answer.
     pub(super) fn of_outcomes(peer: Peer, outcomes: &[Outcome], duration: Duration, busy: Duration) -> Self {
-        let given_up = load::TIMEOUT.as_nanos() as u64;
+        let given_up = open_loop::TIMEOUT.as_nanos() as u64;
         let counted = outcomes.iter().filter(|outcome| outcome.counts);
         let failed = outcomes.iter().filter(|outcome| outcome.latency_ns.is_none()).count();
         Self::of(

@@ -9,12 +9,12 @@ use nix::unistd::Pid;
 
 use super::arrivals::{Arrival, arrivals};
 use super::busy::Idle;
-use super::control;
 use super::fleet::{Bench, Fleet};
 use super::measured::Measured;
+use super::noise;
 use super::peer::Peer;
 use super::spec::{Control, Load, Spec, Stop};
-use super::{ideal, load, slices};
+use super::{ideal, open_loop, slices};
 use llb_kit::clock::now;
 use llb_kit::quantiles::Quantiles;
 
@@ -48,7 +48,7 @@ impl Round {
             let once = || measure(bench, spec, peer, &requests).with_context(|| peer.name());
             let mut last = once()?;
             for _ in 1..tries {
-                if control::is_late(&last) {
+                if noise::is_late(&last) {
                     repeated += 1;
                     last = once()?;
                 }
@@ -69,7 +69,7 @@ fn measure(bench: &Bench, spec: &Spec, peer: Peer, requests: &[Arrival]) -> Resu
     // Other requests than the measured ones, and no long ones: they would outlast the warm-up.
     let mut warm_up = arrivals(&spec.load, WARM_UP, u64::MAX);
     warm_up.retain(|arrival| arrival.counts);
-    if load::run(fleet.addr, &warm_up)?.iter().all(|outcome| outcome.latency_ns.is_none()) {
+    if open_loop::run(fleet.addr, &warm_up)?.iter().all(|outcome| outcome.latency_ns.is_none()) {
         bail!("nobody answers at {}", fleet.addr);
     }
     let before = Idle::read(now())?;
@@ -78,7 +78,7 @@ fn measure(bench: &Bench, spec: &Spec, peer: Peer, requests: &[Arrival]) -> Resu
             let pid = fleet.worker(stop.slot)?;
             scope.spawn(move || stand_still(pid, stop));
         }
-        load::run(fleet.addr, requests).context("the load cannot be sent")
+        open_loop::run(fleet.addr, requests).context("the load cannot be sent")
     })?;
     let busy = Idle::read(now())?.busy_since(&before);
     Ok(Measured::of_outcomes(peer, &outcomes, spec.duration, busy))

@@ -11,10 +11,10 @@ use llb_kit::{clock::now, needs};
 use super::fleet::Bench;
 use super::machine::Machine;
 use super::pictures::Pictures;
-use super::report::{Report, Section};
 use super::round::Round;
 use super::scenario::Scenario;
-use super::{json, netns, spec, start, traffic, udp};
+use super::summary::{Report, Section};
+use super::{json, netns, prepare, spec, traffic, udp};
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
@@ -70,19 +70,19 @@ enum Set {
 
 /// Measures what is asked for.
 pub(crate) fn run(args: &BenchArgs) -> Result<()> {
-    start::check()?;
+    prepare::check()?;
     if args.set == Set::Traffic {
         return traffic::run(args);
     }
     if args.set == Set::Udp {
         netns::enter()?;
-        return udp::run(&start::bench("bench")?, &mut std::io::stdout());
+        return udp::run(&prepare::bench("bench")?, &mut std::io::stdout());
     }
     if let Err(error) = needs::BENCH.check() {
         eprintln!("{error:#}; going on without");
     }
     netns::enter()?;
-    let bench = start::bench("bench")?;
+    let bench = prepare::bench("bench")?;
     let mut report = Report {
         machine: Machine::look()?,
         command: std::iter::once("cargo xtask".into()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" "),
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let all = Scenario::value_variants();
     for scenario in if args.scenario.is_empty() { all } else { &args.scenario } {
         let mut spec = spec::spec(*scenario, args.quick);
-        report.left_out.extend(start::leave_out(&mut spec));
+        report.left_out.extend(prepare::leave_out(&mut spec));
         if !spec.peers.is_empty() {
             report.sections.push(Section { scenario: *scenario, spec, rounds: Vec::new(), failures: Vec::new() });
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::closed;
+use super::closed_loop;
 use super::fleet::{Bench, Fleet};
 use super::measured::Measured;
 use super::peer::Peer;
@@ -24,7 +24,7 @@ pub(super) fn run(
     for peer in peers {
         let fleet = Fleet::start(bench, *peer, spec)?;
         // Every worker has been touched, and llb has seen it answer.
-        if closed::run(fleet.addr, clients, requests_each, SLICE)?.latencies.is_empty() {
+        if closed_loop::run(fleet.addr, clients, requests_each, SLICE)?.latencies.is_empty() {
             bail!("nobody answers at {}, {}", fleet.addr, peer.name());
         }
         fleet.rest(true);
@@ -38,7 +38,7 @@ pub(super) fn run(
             let at = if there { at } else { fleets.len() - 1 - at };
             let (peer, fleet, slices) = &mut fleets[at];
             fleet.rest(false);
-            let slice = closed::run(fleet.addr, clients, requests_each, SLICE).with_context(|| peer.name());
+            let slice = closed_loop::run(fleet.addr, clients, requests_each, SLICE).with_context(|| peer.name());
             fleet.rest(true);
             slices.push(slice?);
         }

@@ -30,7 +30,12 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 
 pub(crate) fn request(work_us: u64, is_last: bool) -> String {
     let close = if is_last { CLOSES } else { "" };
-    format!("GET /?work_us={work_us} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n")
+    format!("GET {} HTTP/1.1\r\nHost: localhost\r\n{close}\r\n", path(work_us))
+}
+
+/// Where this work is asked for.
+pub(crate) fn path(work_us: u64) -> String {
+    format!("/?work_us={work_us}")
 }
 
 /// What a request asks for.

@@ -24,7 +24,8 @@ fn is_c(path: &Path) -> bool {
     path.extension() == Some(OsStr::new("c"))
 }
 
-fn compile_one(source: &Path, dir: &Path) -> Result<PathBuf> {
+/// Compiles one of them.
+pub fn compile_one(source: &Path, dir: &Path) -> Result<PathBuf> {
     let program = dir.join(source.file_stem().context("a source has a name")?);
     sh::output(Command::new("cc").args(["-static", "-O1", "-Wall", "-Werror", "-o"]).args([&program, source]))?;
     Ok(program)

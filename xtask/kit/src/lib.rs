@@ -1,8 +1,9 @@
-//! What llb's chores share. It takes few dependencies: `cargo xtask demo` builds it too.
+//! What llb's chores and its integration tests share. It takes few dependencies: `cargo xtask demo` builds it too.
 
 pub mod apt;
 pub mod clock;
 pub mod fixtures;
+pub mod http;
 pub mod needs;
 pub mod paths;
 pub mod pip;
@@ -12,4 +13,5 @@ pub mod results;
 pub mod root;
 pub mod sh;
 pub mod source;
+pub mod stop;
 pub mod venv;

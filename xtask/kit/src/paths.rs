@@ -44,22 +44,22 @@ pub fn fixtures() -> PathBuf {
     root().join("tests/fixtures")
 }
 
-/// The packages in Python that a QUIC server is made of; tests/quic.rs looks there.
-pub(crate) fn aioquic() -> PathBuf {
+/// The packages in Python that a QUIC server is made of.
+pub fn aioquic() -> PathBuf {
     root().join("target/aioquic")
 }
 
-/// Caddy; tests/http3.rs looks there.
-pub(crate) fn caddy() -> PathBuf {
+/// Caddy.
+pub fn caddy() -> PathBuf {
     root().join("target/caddy")
 }
 
-/// nginx with HTTP/3; tests/http3.rs looks there.
-pub(crate) fn nginx() -> PathBuf {
+/// nginx with HTTP/3.
+pub fn nginx() -> PathBuf {
     root().join("target/nginx")
 }
 
-/// The go command that builds the worker in Go, and its cache; tests/harness/example.rs looks there.
+/// The go command that builds the worker in Go, and its cache.
 pub fn go() -> PathBuf {
     root().join("target/go")
 }

@@ -55,10 +55,10 @@ pub fn sorted(mut values: Vec<u64>) -> Vec<u64> {
     values
 }
 
-/// The nearest-rank quantile of a sorted slice. Ranks are rounded to a millionth: 0.07 times 100 is a little more than 7.
-pub fn at(sorted: &[u64], quantile: f64) -> u64 {
+/// The nearest-rank quantile of a sorted slice; zero of none. Ranks are rounded to a millionth: 0.07 times 100 is a little more than 7.
+pub fn at<T: Copy + Default>(sorted: &[T], quantile: f64) -> T {
     let rank = (sorted.len() as f64 * quantile * 1e6).round() / 1e6;
-    sorted.get((rank.ceil() as usize).saturating_sub(1)).copied().unwrap_or(0)
+    sorted.get((rank.ceil() as usize).saturating_sub(1)).copied().unwrap_or_default()
 }
 
 /// The median, the mean of the middle two if there is no middle one; 0 of none.

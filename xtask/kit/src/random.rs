@@ -34,8 +34,8 @@ impl Random {
     }
 
     /// Uniform below `count`.
-    pub fn below(&mut self, count: usize) -> usize {
-        self.0.usize(..count)
+    pub fn below(&mut self, count: u64) -> u64 {
+        self.0.u64(..count)
     }
 }
 

@@ -2,8 +2,11 @@
 //! around them what `llb-ebpf/src/{track,select}.rs` do with atomic words. Change one and change the other. llb's own publisher
 //! publishes.
 
+mod moment;
+
 use std::cell::{Cell, RefCell};
 
+use self::moment::At;
 use llb::{
     internals::{Ledger, Publisher, Seated},
     kernel::Publication,
@@ -13,9 +16,9 @@ use llb_common::{
     abi::{Conn, Direction, MAX_SEATS, NO_SEAT, Seat, SeatSet},
     books,
     policy::Policy,
-    select::{Choice, Fleet, Load, STALE_AFTER_NS, choose, given, in_flight, outstanding},
+    select::{Choice, Fleet, STALE_AFTER_NS, choose, given, in_flight, outstanding},
     set,
-    track::{self, Mark, Step, first_roll_at, is_due, mark_at, rolled},
+    track::{self, Mark, Step, first_roll_at, mark_at},
     wire::{self, Fresh, Payload},
 };
 
@@ -210,57 +213,6 @@ impl Payload for Line {
 
     fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh) {
         wire::read_frames(out, direction, fresh, self);
-    }
-}
-
-/// The books at a moment, as the choice reads them.
-struct At<'a> {
-    books: &'a Books,
-    now: u64,
-}
-
-impl Fleet for At<'_> {
-    fn member(&self, place: u32) -> u32 {
-        self.books.members[place as usize]
-    }
-
-    fn has(&self, seat: u32) -> bool {
-        self.books.members.contains(&seat)
-    }
-
-    fn idle(&self, near_only: bool) -> SeatSet {
-        if near_only && !self.books.is_fresh(self.now) {
-            return [0; 4];
-        }
-        let near = if near_only { self.books.published.borrow().near } else { [u64::MAX; 4] };
-        let (idle, members) = (self.books.idle.get(), set::of(self.books.members.iter().copied()));
-        [0, 1, 2, 3].map(|word| idle[word] & members[word] & near[word])
-    }
-
-    fn fewest(&self) -> SeatSet {
-        if self.books.is_fresh(self.now) { self.books.fewest.get() } else { [0; 4] }
-    }
-
-    fn last(&self) -> u32 {
-        let last = self.books.last.get();
-        let is_near = || set::contains(&self.books.published.borrow().near, last);
-        if last != NO_SEAT && self.books.is_fresh(self.now) && is_near() && self.has(last) { last } else { NO_SEAT }
-    }
-
-    fn claim(&self, seat: u32) -> bool {
-        let mut idle = self.books.idle.get();
-        let was = set::contains(&idle, seat);
-        idle[seat as usize / 64] &= !set::bit(seat);
-        self.books.idle.set(idle);
-        was
-    }
-
-    fn load(&self, index: u32) -> Load {
-        if outstanding(&self.books.seat(index)) != 0 && is_due(&self.books.seat(index), self.now) {
-            self.books.change(index, |seat| *seat = rolled(seat, self.now));
-        }
-        let seat = self.books.seat(index);
-        Load::of(&seat, self.books.published_ns(index, self.now))
     }
 }
 

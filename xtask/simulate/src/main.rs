@@ -19,9 +19,9 @@
 
 mod arrivals;
 mod books;
+mod figures;
 mod machine;
 mod method;
-mod report;
 mod scenario;
 mod scenarios;
 #[cfg(test)]
@@ -34,9 +34,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser};
 
+use figures::Line;
 use machine::Machine;
 use method::Method;
-use report::Line;
 use scenario::Scenario;
 
 const MS: u64 = 1_000_000;
@@ -99,7 +99,7 @@ fn run(args: &SimulateArgs) -> anyhow::Result<()> {
         let Scenario { name, workers, load, about, .. } = scenario;
         println!("{name}: {workers} workers, load {load}; {about}");
         if !args.list {
-            println!("{}", report::table(&lines(&scenario, &methods, &seeds)));
+            println!("{}", figures::table(&lines(&scenario, &methods, &seeds)));
         }
     }
     for machine in machines {
@@ -119,7 +119,7 @@ fn lines(scenario: &Scenario, methods: &[Method], seeds: &[u64]) -> Vec<Line> {
         let arrivals = arrivals::arrivals(scenario, *seed);
         for (line, method) in lines.iter_mut().zip(methods) {
             let outcome = world::run(scenario, *method, &arrivals, *seed);
-            line.quantiles.push(report::quantiles(&outcome));
+            line.quantiles.push(figures::quantiles(&outcome));
             line.failed.push(outcome.failed as f64 / scenario.requests as f64);
         }
     }

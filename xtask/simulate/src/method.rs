@@ -69,13 +69,17 @@ impl Method {
 }
 
 fn any(books: &Books, random: &mut Random) -> u32 {
-    books.members[random.below(books.members.len())]
+    books.members[below(random, books.members.len())]
+}
+
+fn below(random: &mut Random, count: usize) -> usize {
+    random.below(count as u64) as usize
 }
 
 fn of_two(books: &Books, random: &mut Random, load: impl Fn(&Books, u32) -> f64) -> u32 {
     let count = books.members.len();
-    let first = random.below(count);
-    let second = if count > 1 { (first + 1 + random.below(count - 1)) % count } else { first };
+    let first = below(random, count);
+    let second = if count > 1 { (first + 1 + below(random, count - 1)) % count } else { first };
     let (first, second) = (books.members[first], books.members[second]);
     if load(books, second) < load(books, first) { second } else { first }
 }

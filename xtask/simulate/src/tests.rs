@@ -5,8 +5,8 @@ use llb_common::policy::Policy;
 use super::{
     MS,
     arrivals::arrivals,
+    figures::quantiles,
     method::{ALL, Method},
-    report::quantiles,
     scenario::{BASE, Failing, Nature, Scenario, USUAL, Work},
     scenarios::{ALL as SCENARIOS, EVENTS},
     world::run,

@@ -1,17 +1,17 @@
 //! `cargo xtask dist`: packages of llb, in target/dist/packages.
 
-mod check;
-mod machine;
+mod debian;
+mod layout;
 mod pack;
-mod root;
-mod stage;
+mod target;
 mod tools;
+mod trial;
 
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-use self::{machine::Machine, pack::Packages};
+use self::{pack::Packages, target::Machine};
 use llb_kit::{paths, sh};
 
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DistArgs) -> Result<()> {
     let tools = tools::provide()?;
     let mut made = Vec::new();
     for machine in machines {
-        let stage = stage::fill(machine)?;
+        let stage = layout::fill(machine)?;
         made.push((machine, Packages::make(machine, &stage, &tools, &out)?));
     }
     pack::sum(&out)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &DistArgs) -> Result<()> {
     );
     if args.check {
         for (machine, packages) in &made {
-            check::run(*machine, packages)?;
+            trial::run(*machine, packages)?;
         }
     }
     Ok(())

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    machine::Machine,
-    stage::{self, Stage},
+    layout::{self, Stage},
+    target::Machine,
     tools::Tools,
 };
 use llb_kit::{paths, sh};
@@ -36,7 +36,7 @@ impl Packages {
         };
         rpm(machine, tools, &packages.rpm)?;
         sbom(machine, tools, &packages.sbom)?;
-        stage::by_hand(stage)?;
+        layout::by_hand(stage)?;
         tar(stage, &name, &packages.tar)?;
         Ok(packages)
     }

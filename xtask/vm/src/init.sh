@@ -2,7 +2,8 @@
 # The first process of the virtual machine: tries llb as its user would, runs the tests, and says on the console what came
 # of it, in lines that begin with @vm. Everything else on the console is what llb and the tests themselves say.
 /bin/busybox --install -s /bin
-export PATH=/usr/bin:/bin NO_COLOR=1
+export PATH=/usr/local/bin:/usr/bin:/bin NO_COLOR=1
+. /ask.sh
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -32,13 +33,7 @@ trial() {
         sleep 0.1
     done
 
-    answers=0
-    asked=0
-    while [ $asked -lt "$REQUESTS" ]; do
-        asked=$((asked + 1))
-        # Not wget's own -T: with it, Debian 12's busybox crashes.
-        [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
-    done
+    ask
     echo "@vm answers $answers"
     echo "@vm status $(llb status --json)"
     kill -TERM $master

@@ -18,6 +18,9 @@ const EMPTY: [&str; 6] = ["proc", "sys", "dev", "run", "tmp", "usr/bin"];
 
 const INIT: &str = include_str!("init.sh");
 
+/// What it and `service.sh` have in common.
+const ASK: &str = include_str!("ask.sh");
+
 /// A program of this machine that the tests run, and of which busybox has only a small one.
 const IP: &str = "ip";
 
@@ -41,6 +44,7 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
         archive.directory(point);
     }
     archive.file("init", 0, init(&built)?.as_bytes());
+    archive.file("ask.sh", 0, ask().as_bytes());
     add(&mut archive, "bin/busybox", &busybox)?;
     let ip = sh::find(IP).context("there is no ip")?;
     add(&mut archive, "usr/bin/ip", &ip)?;
@@ -50,7 +54,6 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
         add(&mut archive, inside(program)?, program)?;
         add_libraries(&mut archive, program)?;
     }
-    add(&mut archive, "usr/bin/llb", &built.llb)?;
     add(&mut archive, "usr/local/bin/llb", &built.llb)?;
     service::add_to(&mut archive)?;
     archive.directory(inside(&paths::root().join("llb-userspace"))?);
@@ -63,7 +66,12 @@ pub(super) fn make(dir: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The script, told what there is to run, and what the verdict expects.
+/// Told how often to ask.
+fn ask() -> String {
+    ASK.replace("$REQUESTS", &verdict::REQUESTS.to_string())
+}
+
+/// The script, told what there is to run, and how many workers the verdict expects.
 fn init(built: &Built) -> Result<String> {
     let mut tests = String::new();
     for (suite, runner) in SUITES.iter().zip(&built.runners) {
@@ -73,7 +81,6 @@ fn init(built: &Built) -> Result<String> {
     }
     Ok(INIT
         .replace("$WORKERS", &verdict::WORKERS.to_string())
-        .replace("$REQUESTS", &verdict::REQUESTS.to_string())
         .replace("$HOME_OF_TESTS", &quoted(&paths::root().join("llb-userspace"))?)
         .replace("$COMPILED", &format!("/{COMPILED}"))
         .replace("$SUITES", tests.trim_end()))
@@ -174,7 +181,7 @@ mod tests {
         let runners = SUITES.iter().map(|suite| PathBuf::from(format!("/t/{}", suite.target))).collect();
         let init = init(&Built { llb: "/t/llb".into(), runners }).unwrap();
         for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$SUITES"] {
-            assert!(!init.contains(told), "{told}");
+            assert!(!init.contains(told) && !ask().contains(told), "{told}");
         }
         assert!(init.contains("\n    suite migration '/t/migration'\n"));
     }

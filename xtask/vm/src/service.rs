@@ -59,8 +59,7 @@ pub(super) fn add_to(archive: &mut Archive) -> Result<()> {
         archive.file(path, 0, content.as_bytes());
     }
     archive.file("etc/llb/llb.toml", 0, format!("{CONFIG}{}\n", verdict::WORKERS).as_bytes());
-    let script = SCRIPT.replace("$REQUESTS", &verdict::REQUESTS.to_string());
-    archive.file("service.sh", 0, script.as_bytes());
+    archive.file("service.sh", 0, SCRIPT.as_bytes());
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 # What systemd runs once it is up: tries each of llb's units as its user would, and says on the console what came of it, in
 # lines that begin with @vm.
 export PATH=/usr/local/bin:/usr/bin:/bin NO_COLOR=1
+. /ask.sh
 
 # Whether a command succeeds within so many seconds.
 within() {
@@ -43,13 +44,7 @@ unit() {
     # The same processes serve on.
     [ -n "$before" ] && [ "$before" = "$after" ]
     echo "@vm $unit kept $?"
-    answers=0
-    asked=0
-    while [ $asked -lt "$REQUESTS" ]; do
-        asked=$((asked + 1))
-        # Not wget's own -T: with it, Debian 12's busybox crashes.
-        [ "$(timeout 5 wget -qO- http://127.0.0.1:8080/)" = hello ] && answers=$((answers + 1))
-    done
+    ask
     echo "@vm $unit answers $answers"
     echo "@vm $unit status $(llb status --json --runtime-dir "$runtime")"
     systemctl reload "$unit"

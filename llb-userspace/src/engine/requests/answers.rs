@@ -25,7 +25,7 @@ use super::{
     queues,
 };
 use crate::{
-    control::{Done, Lines, Outcome, Request, follow},
+    control::{AnswerWriter, Done, Outcome, Request, follow},
     engine::{
         core::{add_usage, usage},
         messages::Message,
@@ -70,8 +70,8 @@ pub(in crate::engine) fn answers(
     lookers: Lookers,
     reacher: Reacher,
     asking: choices::Asking,
-) -> impl AsyncFn(Request, &mut Lines<'_>) -> io::Result<()> + Clone + 'static {
-    async move |request: Request, lines: &mut Lines<'_>| {
+) -> impl AsyncFn(Request, &mut AnswerWriter<'_>) -> io::Result<()> + Clone + 'static {
+    async move |request: Request, lines: &mut AnswerWriter<'_>| {
         answer(&inbox, &lookers, &reacher, &asking, request, lines).await
     }
 }
@@ -99,7 +99,7 @@ async fn answer(
     reacher: &Reacher,
     asking: &choices::Asking,
     request: Request,
-    lines: &mut Lines<'_>,
+    lines: &mut AnswerWriter<'_>,
 ) -> io::Result<()> {
     let command = match request {
         Request::Status {} => return lines.write(&whole_status(inbox, lookers).await?).await,

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::ask::{ask, refused};
 use crate::{
-    control::Lines,
+    control::AnswerWriter,
     engine::{core::Core, messages::Message},
     kernel::{Choices, Counters, Stage},
     sys::clock::now,
@@ -71,7 +71,7 @@ pub(in crate::engine) async fn answer(
     inbox: &mpsc::Sender<Message>,
     asking: &Asking,
     time: Duration,
-    lines: &mut Lines<'_>,
+    lines: &mut AnswerWriter<'_>,
 ) -> io::Result<()> {
     if time > AT_MOST {
         return lines.write(&refused(&format!("choices are noted for {} s at the most", AT_MOST.as_secs()))).await;

@@ -131,7 +131,7 @@ impl Lives {
     fn take_places(&mut self, found: &Adopted, now: Instant) {
         let lived_in = found.workers.iter().map(|worker| worker.slot.0 as usize + 1).max().unwrap_or(0);
         while self.places.len() < lived_in {
-            self.places.push(Place::due(&self.pace, now));
+            self.places.push(Place::due(&self.backoff, now));
         }
         for (place, found) in self.places.iter_mut().zip(&found.places) {
             (place.spawned, place.recycled, place.was_ready) = (found.spawned, found.recycled, found.was_ready);

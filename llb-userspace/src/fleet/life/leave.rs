@@ -44,7 +44,7 @@ impl Rules {
 
 impl Lives {
     /// Replaces a worker: the replacement comes first, and only when that is ready does it go. `at_once` leaves the slot's
-    /// pace aside, as an operator may.
+    /// backoff aside, as an operator may.
     pub fn replace(&mut self, id: WorkerId, cause: &str, at_once: bool, now: Instant) {
         self.due = AT_ONCE;
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -80,13 +80,13 @@ impl Lives {
         self.replace_by_design(id, "it has closed its listeners", now);
     }
 
-    /// Replaces a worker for no fault of it. If it has served for a while, that is no failure, and the pace of its slot stays.
+    /// Replaces a worker for no fault of it. If it has served for a while, that is no failure, and the backoff of its slot stays.
     pub(super) fn replace_by_design(&mut self, id: WorkerId, cause: &str, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| worker.asked_to_leave.is_none()) else {
             return;
         };
         let (slot, served) = (worker.slot, now >= worker.started_at.after(self.rules.respawn));
-        // What another's life has ordered comes at that one's pace.
+        // What another's life has ordered comes at that one's backoff.
         let served = served && self.place(slot).is_some_and(|place| place.spawn_at.is_none());
         let interval = self.place(slot).map(|place| place.interval);
         self.replace(id, cause, served, now);

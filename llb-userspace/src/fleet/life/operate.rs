@@ -51,7 +51,7 @@ impl Lives {
         }
         self.places.truncate(wanted);
         while self.places.len() < wanted {
-            self.places.push(Place::due(&self.pace, now));
+            self.places.push(Place::due(&self.backoff, now));
         }
         self.note_fleet(Kind::Scaled, &format!("asked for, from {before} to {wanted} workers"));
         for id in self.ids() {

@@ -2,8 +2,8 @@
 
 use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId};
 use crate::fleet::{
+    backoff::{Backoff, Interval, Life},
     effect::{Failure, NewWorker},
-    pace::{Interval, Life, Pace},
     restarts::{RestartCause, RestartCauses},
 };
 
@@ -58,10 +58,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn due(pace: &Pace, at: Instant) -> Self {
+    pub(super) fn due(backoff: &Backoff, at: Instant) -> Self {
         Place {
             wish: Wish::Filled,
-            interval: pace.first(),
+            interval: backoff.first(),
             spawn_at: Some(at),
             failures: 0,
             spawned: 0,
@@ -103,9 +103,9 @@ impl Lives {
 
     /// The slot's next worker comes as fast as the lives before it allow.
     pub(super) fn schedule(&mut self, slot: Slot, life: Life) {
-        let pace = self.pace;
+        let backoff = self.backoff;
         let Some(place) = self.place(slot) else { return };
-        let next = pace.after(place.interval, life);
+        let next = backoff.after(place.interval, life);
         (place.spawn_at, place.interval) = (Some(next.start), next.interval);
     }
 

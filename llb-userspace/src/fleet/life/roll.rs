@@ -15,8 +15,8 @@ use super::{
     place::{Place, Wish},
 };
 use crate::fleet::{
+    backoff::Life,
     command::{Canary, Granted, Refusal, Style},
-    pace::Life,
     restarts::RestartCause,
 };
 
@@ -137,7 +137,7 @@ impl Lives {
         }
         // New code may do what the old could not.
         for place in self.places.iter_mut().filter(|place| place.wish == Wish::Failed) {
-            *place = Place { spawned: place.spawned, causes: place.causes, ..Place::due(&self.pace, now) };
+            *place = Place { spawned: place.spawned, causes: place.causes, ..Place::due(&self.backoff, now) };
         }
         self.spawn_due(now);
         self.note(Kind::Reloaded, None, None, roll.generation, "every slot has a new worker that serves".into());

@@ -1,8 +1,7 @@
 //! What llb's own process takes: time on the CPU, and memory.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
@@ -10,11 +9,12 @@ use anyhow::{Context, Result};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-use crate::closed;
+use crate::closed_loop;
 use crate::fleet::{Bench, Fleet};
 use crate::spec::CLIENTS;
 use crate::wire;
 use llb_kit::clock::now;
+use llb_kit::http::try_get;
 
 /// As many workers as cores of a large machine.
 pub(super) const WORKERS: usize = 64;
@@ -66,7 +66,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Usage>> {
     thread::sleep(SETTLED);
     let mut usages = vec![
         watch(master, "idle", TARGET_CORES, rest)?,
-        watch(master, "full load", TARGET_CORES, || closed::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
+        watch(master, "full load", TARGET_CORES, || closed_loop::run(fleet.addr, CLIENTS, 1, DURATION).map(drop))?,
     ];
     usages.push(watch(master, "all busy", TARGET_CORES, || keep_busy(fleet.addr, WORKERS, SHORT, LONG).map(drop))?);
     drop(fleet);
@@ -109,11 +109,8 @@ fn keep_busy(addr: SocketAddr, clients: usize, short: Duration, long: Duration) 
 
 /// One request of this work; 1 if it was answered.
 fn ask(addr: SocketAddr, work: Duration) -> Result<usize> {
-    let mut stream = TcpStream::connect(addr)?;
-    stream.write_all(wire::request(work.as_micros() as u64, true).as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    Ok(usize::from(!answer.is_empty()))
+    let answer = try_get(&addr.to_string(), &wire::path(work.as_micros() as u64))?;
+    Ok(usize::from(answer.status == 200))
 }
 
 fn rest() -> Result<()> {

@@ -5,10 +5,10 @@
 //! ([`overhead`]), and taken off. The master: time on the CPU, and memory ([`master`]). A worker: what it takes to report a
 //! request ([`reports`]). All of it in a network namespace of its own.
 
+mod ebpf;
+mod figures;
 mod master;
 mod overhead;
-mod programs;
-mod report;
 mod reports;
 mod runs;
 
@@ -17,11 +17,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use self::report::Report;
+use self::figures::Report;
 use crate::fleet::Bench;
 use crate::machine::Machine;
 use crate::run::write;
-use crate::{netns, start};
+use crate::{netns, prepare};
 
 /// Few, many, and as many as there can be.
 const SEATS: [usize; 3] = [8, 64, 256];
@@ -47,17 +47,17 @@ pub(crate) struct CostsArgs {
 
 /// Measures everything.
 pub(crate) fn run(args: &CostsArgs) -> Result<()> {
-    start::check()?;
+    prepare::check()?;
     // Before there is any thread, so that all of us is in there.
     netns::enter()?;
-    let bench = start::bench("costs")?;
+    let bench = prepare::bench("costs")?;
     // A fleet of 256 has more descriptors than a shell usually grants.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
 
     let mut report = Report { machine: Machine::look()?, ..Report::default() };
     if args.udp {
-        report.programs.push(programs::measure_datagrams(&bench).context("datagrams")?);
+        report.programs.push(ebpf::measure_datagrams(&bench).context("datagrams")?);
         print!("{}", report.text());
         return Ok(());
     }
@@ -68,15 +68,15 @@ pub(crate) fn run(args: &CostsArgs) -> Result<()> {
     }
     for policy in POLICIES {
         for seats in SEATS {
-            let costs = programs::measure(&bench, policy, "full", seats);
+            let costs = ebpf::measure(&bench, policy, "full", seats);
             report.programs.push(costs.with_context(|| format!("{policy} with {seats} seats"))?);
         }
     }
     for tracking in LESS {
-        let costs = programs::measure(&bench, "least-latency", tracking, SEATS[0]);
+        let costs = ebpf::measure(&bench, "least-latency", tracking, SEATS[0]);
         report.programs.push(costs.with_context(|| format!("--tracking {tracking}"))?);
     }
-    report.programs.push(programs::measure_datagrams(&bench).context("datagrams")?);
+    report.programs.push(ebpf::measure_datagrams(&bench).context("datagrams")?);
     report.reports = Some(reports::measure()?);
     measure_master(&bench, &mut report)?;
     print!("{}", report.text());

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use socket2::SockRef;
 
 use super::runs::{Runs, Shown};
-use crate::{closed, empty, worker};
+use crate::{closed_loop, empty, worker};
 
 /// Listeners of its group: enough that the kernel asks the program.
 const LISTENERS: usize = 4;
@@ -44,7 +44,7 @@ impl Empty {
                 scope.spawn(|| worker::serve(listener, 1.0));
             }
             // The listeners must end whatever became of the load: the scope waits for who serves on them.
-            let load = closed::run(self.addr, CLIENTS, 1, duration);
+            let load = closed_loop::run(self.addr, CLIENTS, 1, duration);
             self.listeners
                 .iter()
                 .try_for_each(|listener| SockRef::from(listener).shutdown(Shutdown::Both))

@@ -1,7 +1,7 @@
 //! Ratios to a reference as bars.
 
+use super::axis::{Scale, linear_ticks, log_ticks, number, round_number, round_range, sane};
 use super::font;
-use super::scale::{Scale, linear_ticks, log_ticks, number, round_number, round_range, sane};
 use super::sheet::{Head, MARGIN, WIDTH};
 use super::style::{self, AXIS, Anchor, BODY, GRID_LINE, Line, NOTE, TEXT};
 use super::svg::Svg;

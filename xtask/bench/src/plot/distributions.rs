@@ -1,8 +1,8 @@
 //! The latencies of all peers on one axis that opens towards the tail.
 
+use super::axis::{Scale, log_ticks, number, round_number, round_range, sane};
 use super::font;
 use super::labels::spread;
-use super::scale::{Scale, log_ticks, number, round_number, round_range, sane};
 use super::sheet::{Head, MARGIN, WIDTH};
 use super::style::{self, AXIS, Anchor, BODY, FAINT_TEXT, GRID_LINE, Line, NOTE};
 use super::svg::Svg;

@@ -1,12 +1,12 @@
 //! Pictures of what was measured: pure functions from figures to SVG.
 //!
-//! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`scale`] and [`labels`] -> [`svg`].
+//! The flow: figures -> [`distributions()`] or [`bars()`], which place things by [`axis`] and [`labels`] -> [`svg`].
 
+mod axis;
 mod bars;
 mod distributions;
 mod font;
 mod labels;
-mod scale;
 mod sheet;
 mod style;
 mod svg;

@@ -22,7 +22,7 @@ use self::result::Section;
 use super::fleet::Bench;
 use super::machine::Machine;
 use super::run::{BenchArgs, write};
-use super::{netns, start};
+use super::{netns, prepare};
 use llb_kit::clock::now;
 use llb_kit::quantiles::{Quantiles, sorted};
 
@@ -39,7 +39,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     // What is missing comes from the network, which is out of reach afterwards.
     let provided = &provide::provide()?;
     netns::enter()?;
-    let bench = start::bench("bench")?;
+    let bench = prepare::bench("bench")?;
     if let Some(unknown) = args.cell.iter().find(|name| ALL.iter().all(|cell| cell.name != **name)) {
         let known: Vec<_> = ALL.iter().map(|cell| cell.name).collect();
         bail!("no cell is called {unknown}; there are {}", known.join(", "));

@@ -172,7 +172,7 @@ impl<Job: Copy + Ord> Cores<Job> {
         // Linux runs a woken task now soon, now late, by what it and the others have had: half of the time the last one
         // woken, otherwise any.
         let last = self.ready.len() - 1;
-        let next = if self.random.unit() < 0.5 { self.random.below(last + 1) } else { last };
+        let next = if self.random.unit() < 0.5 { self.random.below(last as u64 + 1) as usize } else { last };
         let task = self.ready.remove(next);
         self.tasks[task].state = State::Running;
         self.cores[core] = Core { task: Some(task), since: at, slice_ends: at + SLICE_NS };

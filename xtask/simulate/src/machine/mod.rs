@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use llb_kit::quantiles::median;
 
-use super::{method::Method, report::quantiles_of};
+use super::{figures::quantiles_of, method::Method};
 use run::run;
 pub(super) use scenarios::{ALL, Machine};
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     MS,
+    figures::quantiles_of,
     method::{self, Method},
-    report::quantiles_of,
     scenario::Work,
 };
 

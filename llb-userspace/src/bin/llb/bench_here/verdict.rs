@@ -4,6 +4,7 @@
 use fastrand::Rng;
 
 use super::rounds::{Pair, Rounds};
+use crate::demo::summary;
 
 /// Fewer pairs say nothing of the uncertainty.
 pub(super) const FEWEST: u32 = 4;
@@ -38,10 +39,8 @@ fn mean(all: &[u64]) -> f64 {
     all.iter().map(|ns| *ns as f64).sum::<f64>() / all.len().max(1) as f64
 }
 
-/// By nearest rank.
 fn at(sorted: &[u64], per_mille: usize) -> f64 {
-    let rank = (sorted.len() * per_mille).div_ceil(1000);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0) as f64
+    summary::at(sorted, per_mille) as f64
 }
 
 pub(super) fn compare(pairs: &[Pair]) -> Vec<Compared> {

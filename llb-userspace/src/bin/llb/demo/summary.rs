@@ -70,8 +70,7 @@ impl Summary {
     /// maximum). A request without an answer counts as the load's timeout and so ranks above all answered ones.
     #[must_use]
     pub(crate) fn short_at(&self, per_mille: usize) -> u64 {
-        let rank = (self.short_ns.len() * per_mille.min(1000)).div_ceil(1000);
-        self.short_ns[rank.saturating_sub(1)]
+        at(&self.short_ns, per_mille)
     }
 
     /// Latencies of the short requests in ns, ascending.
@@ -109,6 +108,12 @@ impl Summary {
     pub(crate) fn latest_ns(&self) -> u64 {
         self.latest_ns
     }
+}
+
+/// What `per_mille` of these did not exceed, by nearest rank; 0 of none.
+pub(crate) fn at(sorted: &[u64], per_mille: usize) -> u64 {
+    let rank = (sorted.len() * per_mille.min(1000)).div_ceil(1000);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,63 @@
+//! The end of a worker's first process.
+
+use std::{process::Child, time::Duration};
+
+use tokio::{
+    sync::mpsc::Sender,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use super::{LAST_BREATH, output::Tail};
+use crate::{
+    engine::messages::Message,
+    model::WorkerId,
+    sys::{pidfd::PidFd, readable::Readable},
+};
+
+/// A worker's children may hold its output open; its exit is not held up for longer than this.
+const OUTPUT_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Waits for the worker's end.
+pub(super) async fn wait(
+    id: WorkerId,
+    mut child: Child,
+    mut pidfd: Readable<PidFd>,
+    outputs: Vec<JoinHandle<()>>,
+    tail: Tail,
+    inbox: Sender<Message>,
+) {
+    if let Err(error) = pidfd.readable(|_| ()).await {
+        // It is looked at again and again instead.
+        tracing::error!(worker = %id, %error, "cannot wait for a worker");
+    }
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            // The descriptor tells once, and may be a moment ahead of wait(2).
+            Ok(None) => sleep(LAST_BREATH).await,
+            // The program around us ignores SIGCHLD, or waits for each child itself: only that it has ended is known.
+            Err(error) => {
+                tracing::debug!(worker = %id, %error, "how a worker has ended cannot be told");
+                break None;
+            }
+        }
+    };
+    for output in outputs {
+        // What is still open after that is a child's, and its last words are not the worker's.
+        let _ = timeout(OUTPUT_PATIENCE, output).await;
+    }
+    let tail = tail.borrow().iter().cloned().collect();
+    // A closed inbox is the end of the engine.
+    let _ = inbox.send(Message::Exited { id, status, tail }).await;
+}
+
+/// Waits for the end of a worker that is no child of ours: how it ended only its parent hears.
+pub(super) async fn wait_for_other(id: WorkerId, mut pidfd: Readable<PidFd>, inbox: Sender<Message>) {
+    if let Err(error) = pidfd.readable(|_| ()).await {
+        // It is ended, as nobody would hear of its end.
+        tracing::error!(worker = %id, %error, "cannot wait for a worker");
+    }
+    // A closed inbox is the end of the engine.
+    let _ = inbox.send(Message::Exited { id, status: None, tail: Vec::new() }).await;
+}

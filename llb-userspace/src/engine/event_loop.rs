@@ -1,11 +1,9 @@
 //! The loop: takes in what happens, one thing at a time, and performs what is decided.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
-use tokio::{
-    sync::mpsc,
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Engine, Heeds, RunError,
@@ -24,7 +22,7 @@ use crate::{
     metrics::{Answer, Listener, Question, serve},
     model::Instant,
     report::say,
-    sys::clock::now,
+    sys::{alarm::Alarm, clock::now},
     updater::UPDATE_EVERY,
 };
 
@@ -63,15 +61,19 @@ impl Engine {
         // Who is told that the fleet serves may ask at once.
         self.perform(now());
         let mut events = self.core.updater.steering_mut().take_events()?;
-        let mut tick = interval(UPDATE_EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut tick = Alarm::new().map_err(failed("make a timer"))?;
+        tick.set(Duration::ZERO).map_err(failed("set a timer"))?;
         tokio::pin!(stop);
         let mut stopping = false;
 
         while !self.down {
             tokio::select! {
                 biased;
-                _ = tick.tick() => self.tick(self.reports.turns.begin()),
+                rung = tick.rings() => {
+                    rung.map_err(failed("wait for a timer"))?;
+                    self.tick(self.reports.turns.begin());
+                    tick.set(UPDATE_EVERY).map_err(failed("set a timer"))?;
+                }
                 wish = next_wish(&mut signals) => self.wish(wish, self.reports.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;

@@ -8,6 +8,8 @@ pub mod activity;
 #[cfg(feature = "master")]
 pub mod affinity;
 #[cfg(feature = "master")]
+pub mod alarm;
+#[cfg(feature = "master")]
 pub mod born;
 #[cfg(feature = "master")]
 pub mod bpffs;

@@ -57,7 +57,17 @@ impl Place {
     /// Duplicates the listener again, without a search; none if it is no longer there.
     #[must_use]
     pub fn copy(&self) -> Option<OwnedFd> {
-        let copy = PidFd::open(self.pid).and_then(|process| process.get_fd(self.fd)).ok()?;
+        self.copy_from(&PidFd::open(self.pid).ok()?)
+    }
+
+    /// The same, by what may be an open name of its process already.
+    #[must_use]
+    pub fn copy_by(&self, pid: Pid, process: &PidFd) -> Option<OwnedFd> {
+        if pid == self.pid { self.copy_from(process) } else { self.copy() }
+    }
+
+    fn copy_from(&self, process: &PidFd) -> Option<OwnedFd> {
+        let copy = process.get_fd(self.fd).ok()?;
         socket::cookie(&copy).is_ok_and(|found| found == self.cookie).then_some(copy)
     }
 }
@@ -153,6 +163,7 @@ mod tests {
     use crate::{
         model::Address,
         sys::{
+            pidfd::PidFd,
             procfs, socket,
             testing::{Ward, until},
         },
@@ -170,6 +181,11 @@ mod tests {
         let pids = [Pid::this(), Pid::from_raw(i32::MAX), pid];
         let (copy, place) = listener(&pids, cookie).unwrap();
         assert_eq!(socket::cookie(place.copy().unwrap()).unwrap(), cookie);
+        // By the worker's first process, whether or not it is the one that has it.
+        for first in [pid, Pid::this()] {
+            let copy = place.copy_by(first, &PidFd::open(first).unwrap()).unwrap();
+            assert_eq!(socket::cookie(copy).unwrap(), cookie);
+        }
 
         assert_eq!(socket::cookie(&copy).unwrap(), cookie);
         assert_eq!(socket::local_addr(&copy).unwrap(), Some(address));

@@ -5,7 +5,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use super::Core;
+use super::{Core, Running};
 use crate::{
     fleet::{Listener, find},
     kernel::{Event, EventKind},
@@ -99,10 +99,11 @@ impl Core {
 
     /// A copy of a listener; none if its worker has closed it.
     pub(in crate::engine) fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
-        if let Some(copy) = self.sockets.places.get(&cookie).and_then(find::Place::copy) {
+        let Running { pid, end, cgroup, .. } = self.running.get(&id)?;
+        if let Some(copy) = self.sockets.places.get(&cookie).and_then(|place| place.copy_by(*pid, &end.first)) {
             return Some(copy);
         }
-        let processes = self.running.get(&id)?.cgroup.processes().ok()?;
+        let processes = cgroup.processes().ok()?;
         let (socket, place) = find::listener(&processes, cookie).ok()?;
         self.sockets.found(cookie, place);
         Some(socket)

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -26,6 +26,9 @@ const LOOK_MS: u8 = 100;
 
 /// How many looks without an end: 5 s in all. Processes that take longer to die of SIGKILL hang in the kernel.
 const LOOKS: u32 = 50;
+
+/// Links to a directory without any directory in it: its name, and its own `.`.
+const LINKS_ALONE: u64 = 2;
 
 /// The processes in `path` and below.
 pub(super) fn processes(path: &Path) -> Result<Vec<Pid>, CgroupError> {
@@ -131,6 +134,10 @@ fn descendants(path: &Path) -> Result<Vec<PathBuf>, CgroupError> {
 
 fn subdirectories(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
+    // Each directory in it is a link to it: mostly there is none, and the names of some forty files need not be read.
+    if fs::metadata(directory)?.nlink() == LINKS_ALONE {
+        return Ok(found);
+    }
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

@@ -55,6 +55,8 @@ pub(crate) enum Doubt {
     /// A request that waited took less, from the answer before it to its own, than one that found the worker idle: it was
     /// served beside the other.
     Beside { queued_ns: u64, alone_ns: u64 },
+    /// There is one worker: who waits for it waits as well at it.
+    Alone,
     /// Too few have been answered.
     Answers,
     /// Most requests take this, ns: less than it would take to hand them over.
@@ -78,6 +80,7 @@ impl fmt::Display for Doubt {
                 let (queued, alone) = (us(queued_ns), us(alone_ns));
                 write!(f, "a request that waited takes {queued} us from the answer before it, one alone {alone} us")
             }
+            Doubt::Alone => write!(f, "there is only one worker"),
             Doubt::Answers => write!(f, "too little has been answered"),
             Doubt::Short { alone_ns } => {
                 write!(f, "a request takes {} us, handing it over is not worth it", us(alone_ns))
@@ -176,8 +179,11 @@ impl Auto {
     }
 }
 
-/// What the answers say against it.
+/// What the number of workers and their answers say against it.
 fn doubt_by_answers(books: &[(Seat, SeatBooks)]) -> Option<Doubt> {
+    if books.len() < 2 {
+        return Some(Doubt::Alone);
+    }
     let known =
         || books.iter().map(|(_, books)| books).filter(|books| books.answered >= ANSWERS && books.service_ns > 0);
     if known().any(|books| books.overtaking >= CONCURRENT) {

@@ -74,6 +74,13 @@ fn answers_that_disagree_are_believed() {
 }
 
 #[test]
+fn one_alone_needs_no_line() {
+    let mut auto = after_looks(LOOKS);
+    assert!(!auto.judge(&books()[..1]));
+    assert_eq!(auto.doubt(), Some(Doubt::Alone));
+}
+
+#[test]
 fn workers_of_few_answers_are_not_judged() {
     let mut books = books();
     books.iter_mut().for_each(|(_, seat)| seat.answered = ANSWERS - 1);

@@ -1,6 +1,7 @@
 //! What every part of the engine looks at and acts on: what the fleet is to be, the lives of its workers, their processes,
 //! and where they sit in the kernel's maps. The parts have what they alone know; they are given this.
 
+mod copies;
 mod marks;
 mod residents;
 mod running;
@@ -14,6 +15,7 @@ use nix::sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub(in crate::engine) use self::{
+    copies::Copied,
     marks::{Held, Outsider, Suspect, signal_to},
     running::{ExitRecord, Running, reap},
     sockets::Sockets,

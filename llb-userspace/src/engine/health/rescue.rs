@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use llb_common::{abi::MAX_SEATS, select};
 
-use keepers::activity_of;
-use migrate::{Copied, copies, note_rescued, rescues};
+use migrate::{note_rescued, rescues};
 
 use crate::{
-    engine::core::Core,
+    engine::core::{Copied, Core},
     fleet::{
         Kind, State, Worker,
         hang::{self, Health, Step, Watch},
@@ -112,7 +111,7 @@ impl Rescue {
     fn look(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         // Before the look: what begins from here on it may not have read yet.
         let books = core.updater.steering().books().seat(seat);
-        let copies = copies(core, id, seat);
+        let copies = core.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
         let watched = self.watches.len();
         let is_searched = |watch: &mut Watch| watch.is_searched(watched, now);
@@ -137,10 +136,10 @@ impl Rescue {
     /// was given. Of one that cannot be seen into, that it has accepted all must do: it is tried again, and what it
     /// then does not accept is given to others.
     fn lives_by_evidence(core: &Core, id: WorkerId, copies: &[Copied]) -> bool {
-        match activity_of(core, id, copies) {
-            Activity::Waits => true,
-            Activity::Unknown => rescues(core) && !copies.is_empty(),
-            Activity::Runs | Activity::Blocked => false,
+        match core.activity_of(id, copies) {
+            Some(Activity::Waits) => true,
+            Some(Activity::Unknown) | None => rescues(core) && !copies.is_empty(),
+            Some(Activity::Runs | Activity::Blocked) => false,
         }
     }
 

@@ -1,8 +1,6 @@
 //! `--concurrency auto`: looks at workers that hold requests, and opens and closes the line by what
 //! [`crate::line::auto`] makes of it.
 
-use std::os::fd::OwnedFd;
-
 use llb_common::{abi::Seat as SeatBooks, select::in_flight};
 
 use super::{
@@ -13,10 +11,7 @@ use crate::{
     engine::core::Core,
     line::auto::Sight,
     model::{Instant, Seat},
-    sys::{
-        activity::{self, Activity},
-        socket,
-    },
+    sys::activity::Activity,
 };
 
 impl Waiting {
@@ -67,19 +62,12 @@ fn sight(core: &mut Core, seat: Seat, handed: &[Handed]) -> Option<Sight> {
     let handed = handed.iter().filter(|one| one.ended == before.ended).count() as u64;
     let held = in_flight(&before) + handed;
     let id = core.taker(seat).filter(|_| held > 0)?;
-    let cookies: Vec<u64> = {
-        let listeners = core.lives.worker(id)?.listeners.iter();
-        listeners.filter(|listener| listener.seat == Some(seat)).map(|listener| listener.cookie).collect()
-    };
-    let copies: Vec<OwnedFd> = cookies.into_iter().filter_map(|cookie| core.copy(id, cookie)).collect();
-    let is_empty = |copy: &OwnedFd| socket::accept_queue(copy).is_ok_and(|queue| queue.length == 0);
-    if copies.is_empty() || !copies.iter().all(is_empty) {
+    let copies = core.copies(id, seat);
+    if copies.is_empty() || copies.iter().any(|copied| copied.waiting > 0) {
         return None;
     }
-    let inodes: Vec<u64> = copies.iter().filter_map(|copy| socket::inode(copy).ok()).collect();
+    let activity = core.activity_of(id, &copies)?;
     drop(copies);
-    let processes = core.running.get(&id)?.cgroup.processes().ok()?;
-    let activity = activity::of(&processes, &inodes);
     let after = core.updater.steering().books().seat(seat);
     if (before.begun, before.ended) != (after.begun, after.ended) {
         return None;

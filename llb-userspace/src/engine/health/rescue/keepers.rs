@@ -1,24 +1,15 @@
 //! Looks at workers of which no byte says what they do.
 
-use super::{Copied, Rescue, copies};
+use super::Rescue;
 use crate::{
     engine::core::Core,
     fleet::{
         hang::Watch,
         quiet::{Counts, Quiet},
     },
-    model::{Instant, Seat, WorkerId},
-    sys::activity::{self, Activity},
+    model::{Instant, Seat},
+    sys::activity::Activity,
 };
-
-/// What the worker of these listeners does.
-pub(super) fn activity_of(core: &Core, id: WorkerId, copies: &[Copied]) -> Activity {
-    let inodes: Vec<u64> = copies.iter().filter_map(Copied::inode).collect();
-    match core.running.get(&id).and_then(|running| running.cgroup.processes().ok()) {
-        Some(processes) if !inodes.is_empty() => activity::of(&processes, &inodes),
-        _ => Activity::Unknown,
-    }
-}
 
 impl Rescue {
     /// Begins to watch seats that were given connections of which nothing has been seen since.
@@ -42,11 +33,11 @@ impl Rescue {
             .filter_map(|(seat, progress_at)| Some(Quiet { seat, worker: core.taker(seat)?, progress_at }))
             .collect();
         for Quiet { seat, worker, .. } in self.keepers.due(&quiet, now) {
-            let copies = copies(core, worker, seat);
-            match activity_of(core, worker, &copies) {
-                Activity::Waits => self.keepers.waits(worker),
-                Activity::Blocked => self.keepers.stands_still(seat),
-                Activity::Runs | Activity::Unknown => self.keepers.is_not_known(seat),
+            let copies = core.copies(worker, seat);
+            match core.activity_of(worker, &copies) {
+                Some(Activity::Waits) => self.keepers.waits(worker),
+                Some(Activity::Blocked) => self.keepers.stands_still(seat),
+                Some(Activity::Runs | Activity::Unknown) | None => self.keepers.is_not_known(seat),
             }
         }
         core.updater.hold(self.keepers.held());

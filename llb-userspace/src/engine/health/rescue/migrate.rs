@@ -10,7 +10,7 @@ use llb_common::{
 
 use super::{Rescue, ms};
 use crate::{
-    engine::core::Core,
+    engine::core::{Copied, Core},
     fleet::{
         Kind, Listener,
         hang::{HUNG_AFTER, Health, Watch},
@@ -23,36 +23,9 @@ use crate::{
 /// How long what has been moved counts as load where it has gone to. By then it is answered, or is moved once more.
 const HELD_FOR: Duration = Duration::from_secs(1);
 
-/// A listener of a seat, and our copy of it, to be closed soon.
-pub(super) struct Copied {
-    listener: Listener,
-    socket: OwnedFd,
-    /// How many wait in its queue.
-    pub(super) waiting: u32,
-}
-
-impl Copied {
-    /// The listener's inode.
-    pub(super) fn inode(&self) -> Option<u64> {
-        socket::inode(&self.socket).ok()
-    }
-}
-
 /// Whether what waits for a worker that hangs is moved.
 pub(super) fn rescues(core: &Core) -> bool {
     core.config.hanging.rescue && chooses_by_load(core.config.policy)
-}
-
-/// Copies of the seat's listeners.
-pub(super) fn copies(core: &mut Core, id: WorkerId, seat: Seat) -> Vec<Copied> {
-    let Some(worker) = core.lives.worker(id) else { return Vec::new() };
-    let listeners: Vec<Listener> = worker.listeners.iter().filter(|l| l.seat == Some(seat)).copied().collect();
-    let copy = |listener: Listener| {
-        let socket = core.copy(id, listener.cookie)?;
-        let waiting = socket::accept_queue(&socket).ok()?.length;
-        Some(Copied { listener, socket, waiting })
-    };
-    listeners.into_iter().filter_map(copy).collect()
 }
 
 /// Tells that connections have been moved from a worker that hangs.

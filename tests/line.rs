@@ -20,7 +20,7 @@ const ADDRESS: &str = "127.0.0.1:8080";
 /// Longer than it takes to bring many into the line, on a machine that is busy.
 const LONG: &str = "/ms/3000";
 
-/// Nearly all places: see `llb_common::line::PLACES`.
+/// Many, and fewer than there are places: see `llb_common::line::PLACES`.
 const MANY: u64 = 60;
 
 fn line(status: &Status) -> LineStatus {
@@ -202,8 +202,8 @@ fn a_line_that_is_full_turns_nobody_away() {
         client.send_last("/ms/1");
         client
     };
-    let all: Vec<Client> = (0..100).map(come).collect();
-    assert_eq!(line(&fleet.status()).waiting, 63);
+    let all: Vec<Client> = (0..300).map(come).collect();
+    assert_eq!(line(&fleet.status()).waiting, 255);
     for mut client in all.into_iter().chain(busy) {
         assert_eq!(client.receive().status, 200);
     }

@@ -11,9 +11,9 @@
 //! let busy = Load { requests: 1, ..Load::default() };
 //! assert!(!is_free(busy.held(), 1) && is_free(busy.held(), 2));
 //! let free = 0b1100;
-//! let waits_at = number(2, place(free_bit(free)));
+//! let waits_at = number(2, place(1, free_bit(free)));
 //! assert!(is_place(waits_at) && !is_place(7));
-//! assert_eq!(place_of(waits_at), Some((2, 2)));
+//! assert_eq!(place_of(waits_at), Some((2, 66)));
 //! ```
 
 use crate::{
@@ -21,9 +21,11 @@ use crate::{
     set,
 };
 
-/// Places of one group: the bits of one word, so that a place is claimed by one instruction. When all are taken the choice is
-/// made as without a line.
-pub const PLACES: u32 = 64;
+/// Places of one group. When all are taken the choice is made as without a line.
+pub const PLACES: u32 = 256;
+
+/// The words that have a bit for each place: one instruction claims it.
+pub const WORDS: usize = PLACES as usize / 64;
 
 /// Where [`crate::abi::Conn::seat`] and [`crate::abi::Listener::seat`] begin to mean places.
 pub const FIRST_PLACE: u32 = MAX_SEATS as u32;
@@ -66,18 +68,18 @@ pub const fn is_free(held: u64, concurrency: u32) -> bool {
     held < concurrency as u64
 }
 
-/// A free place's bit; none if all are taken.
+/// A free place's bit in one of the words; none if all are taken.
 #[must_use]
 #[inline(always)]
 pub const fn free_bit(free: u64) -> u64 {
     free & free.wrapping_neg()
 }
 
-/// The place of a bit.
+/// The place of a bit in a word.
 #[must_use]
 #[inline(always)]
-pub const fn place(bit: u64) -> u32 {
-    set::count(bit.wrapping_sub(1))
+pub const fn place(word: usize, bit: u64) -> u32 {
+    word as u32 * 64 + set::count(bit.wrapping_sub(1))
 }
 
 #[cfg(test)]
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn places_have_numbers_of_their_own() {
-        for (group, place) in [(0, 0), (0, 63), (1, 0), (MAX_GROUPS as u32 - 1, 63)] {
+        for (group, place) in [(0, 0), (0, PLACES - 1), (1, 0), (MAX_GROUPS as u32 - 1, PLACES - 1)] {
             assert_eq!(place_of(number(group, place)), Some((group, place)));
         }
         for number in [0, MAX_SEATS as u32 - 1, END_OF_PLACES, crate::abi::NO_SEAT] {
@@ -96,13 +98,14 @@ mod tests {
 
     #[test]
     fn every_free_place_is_found() {
-        let mut free = u64::MAX;
+        let mut free = [u64::MAX; WORDS];
         for expected in 0..PLACES {
-            let bit = free_bit(free);
-            assert_eq!(place(bit), expected);
-            free &= !bit;
+            let word = expected as usize / 64;
+            let bit = free_bit(free[word]);
+            assert_eq!(place(word, bit), expected);
+            free[word] &= !bit;
         }
-        assert_eq!(free_bit(free), 0);
+        assert!(free.iter().all(|word| free_bit(*word) == 0));
     }
 
     #[test]

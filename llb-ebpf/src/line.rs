@@ -6,7 +6,7 @@ use core::hint::black_box;
 use aya_ebpf::programs::SkReuseportContext;
 use llb_common::{
     abi::{EVENT_ANSWER, Listener, NO_SEAT, Published, SocketEvent},
-    line::{PLACES, STALE_AFTER_NS, TRIES, free_bit, is_place, number, place},
+    line::{PLACES, STALE_AFTER_NS, TRIES, WORDS, free_bit, is_place, number, place},
     sticky::Source,
     track::Delta,
 };
@@ -43,7 +43,7 @@ pub fn claim(ctx: &SkReuseportContext, group: u32, now: u64) -> u32 {
     // SAFETY: words of LINES and SEATS; the mask keeps the place inside.
     unsafe {
         if !maps::select_place(ctx, group, claimed) {
-            kernel::set_bits(&raw mut (*line).free, 1 << claimed);
+            kernel::set_bits(maps::free_at(line, claimed), 1 << (claimed % 64));
             return NO_SEAT;
         }
         kernel::write(&raw mut (*maps::place_at(line, claimed)).claimed_at, now);
@@ -57,17 +57,34 @@ pub fn claim(ctx: &SkReuseportContext, group: u32, now: u64) -> u32 {
 #[inline(never)]
 pub extern "C" fn llb_claim(group: u32) -> u32 {
     let Some(line) = maps::line(group) else { return NO_SEAT };
-    for _ in 0..TRIES {
-        // SAFETY: a word of LINES.
-        unsafe {
-            let free = &raw mut (*line).free;
-            let first = free_bit(kernel::read(free));
-            if first != 0 && kernel::take_bits(free, first) != 0 {
-                return place(first);
-            }
+    for word in 0..WORDS {
+        // SAFETY: a value of LINES.
+        if let Some(bit) = unsafe { claim_bit(maps::free_at(line, word as u32 * 64)) } {
+            return place(word, bit);
         }
     }
     NO_SEAT
+}
+
+/// Takes a bit out of a word of free places.
+///
+/// # Safety
+/// `free` points into LINES.
+#[inline(always)]
+unsafe fn claim_bit(free: *mut u64) -> Option<u64> {
+    for _ in 0..TRIES {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let first = free_bit(kernel::read(free));
+            if first == 0 {
+                return None;
+            }
+            if kernel::take_bits(free, first) != 0 {
+                return Some(first);
+            }
+        }
+    }
+    None
 }
 
 /// Selects the worker that userspace has named for what waits in a place; its seat, or [`NO_SEAT`] if the policy is to

@@ -26,7 +26,7 @@ use llb_common::{
         MAX_SEATS, NO_SEAT, OwnPorts, Place, Published, Reach, Seat, Seats, SocketEvent,
     },
     histogram::bucket,
-    line::{PLACES, place_of},
+    line::{PLACES, WORDS, place_of},
     outcome::Outcome,
     select::STALE_AFTER_NS,
     why::Sample,
@@ -43,7 +43,7 @@ const IF_NEW: u64 = 1;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_10: Global<u32> = Global::new(0);
+static LLB_ABI_11: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -240,6 +240,16 @@ pub fn line(group: u32) -> Option<*mut Line> {
 pub unsafe fn place_at(line: *mut Line, place: u32) -> *mut Place {
     // SAFETY: the caller's promise; the mask keeps the index inside the array.
     unsafe { (&raw mut (*line).place).cast::<Place>().add(place as usize & (PLACES as usize - 1)) }
+}
+
+/// The word of free places that has a place's bit.
+///
+/// # Safety
+/// `line` points into LINES.
+#[inline(always)]
+pub unsafe fn free_at(line: *mut Line, place: u32) -> *mut u64 {
+    // SAFETY: the caller's promise; the mask keeps the index inside the array.
+    unsafe { (&raw mut (*line).free).cast::<u64>().add(place as usize / 64 & (WORDS - 1)) }
 }
 
 /// The place of a number that a connection or a listener carries.

@@ -22,9 +22,9 @@ const _: () = assert!(size_of::<Place>() == 32);
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct Line {
     /// The places that are free, bit by bit: the selector takes one out when it claims it, userspace puts it back.
-    pub free: u64,
+    pub free: [u64; crate::line::WORDS],
     /// Words that fill the cache line.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 8 - crate::line::WORDS],
     /// By number.
     pub place: [Place; crate::line::PLACES as usize],
 }

@@ -10,20 +10,17 @@ use std::{
 
 use llb_common::{
     abi::{Conn, Line, Listener, MAX_GROUPS, MAX_SEATS, OWNER_ALONE, OWNER_LLB, Owner, Place},
-    line::{PLACES, number},
+    line::{PLACES, WORDS, number},
     names,
     track::Phase,
 };
 
 use super::{Books, KernelError, Steering, error::map_error, value::Value};
 use crate::{
-    line::STANDBY,
+    line::places::Places,
     model::{Address, Instant, Seat},
     sys::socket,
 };
-
-/// The standby listener's bit among the free places.
-const NOT_CLAIMED: u64 = 1 << STANDBY;
 
 const LINE_WORDS: usize = size_of::<Line>() / 8;
 const PLACE_WORDS: usize = size_of::<Place>() / 8;
@@ -115,23 +112,35 @@ impl Books {
         bytemuck::must_cast(words)
     }
 
-    /// The places of a group's line that are free, bit by bit.
-    pub(crate) fn free_places(&self, group: u32) -> u64 {
-        self.line(group)[0].load(Acquire)
+    /// The words of a group's line that say which places are free.
+    fn free_words(&self, group: u32) -> &[AtomicU64; WORDS] {
+        self.line(group).first_chunk().expect("a line is longer")
     }
 
-    /// Opens a line, whose places are all in their group.
+    /// The places of a group's line that are free.
+    pub(crate) fn free_places(&self, group: u32) -> Places {
+        let words = self.free_words(group);
+        Places(std::array::from_fn(|word| words[word].load(Acquire)))
+    }
+
+    /// Opens a line, which has no places yet.
     pub(crate) fn open_line(&self, group: u32) {
-        for word in &self.line(group)[1..] {
+        for word in self.line(group) {
             word.store(0, Relaxed);
         }
-        self.line(group)[0].store(!NOT_CLAIMED, Release);
     }
 
-    /// Closes a line: nobody comes any more.
-    pub(crate) fn close_line(&self, group: u32) {
-        let free = self.line(group)[0].swap(0, AcqRel);
-        self.waiting().fetch_sub(u64::from((free | NOT_CLAIMED).count_zeros()), Relaxed);
+    /// A place whose listener is in its group may be claimed.
+    pub(crate) fn add_place(&self, group: u32, place: u32) {
+        let (word, bit) = Places::bit(place);
+        self.free_words(group)[word].fetch_or(bit, Release);
+    }
+
+    /// Closes a line of so many places: nobody comes any more.
+    pub(crate) fn close_line(&self, group: u32, places: usize) {
+        let words = self.free_words(group);
+        let free = Places(std::array::from_fn(|word| words[word].swap(0, AcqRel)));
+        self.waiting().fetch_sub(places as u64 - u64::from(free.count()), Relaxed);
     }
 
     /// Names who gets what waits in a place when its listener ends.
@@ -145,16 +154,16 @@ impl Books {
         for word in self.place_words(group, place) {
             word.store(0, Relaxed);
         }
-        let bit = 1 << (place % PLACES);
-        if self.line(group)[0].fetch_or(bit, Release) & bit == 0 {
+        let (word, bit) = Places::bit(place);
+        if self.free_words(group)[word].fetch_or(bit, Release) & bit == 0 {
             self.waiting().fetch_sub(1, Relaxed);
         }
     }
 
     /// Takes a place to which somebody has come past the selector, by the kernel's hash, or late.
     pub(crate) fn take_place(&self, group: u32, place: u32, now: Instant) {
-        let bit = 1 << (place % PLACES);
-        if self.line(group)[0].fetch_and(!bit, AcqRel) & bit != 0 {
+        let (word, bit) = Places::bit(place);
+        if self.free_words(group)[word].fetch_and(!bit, AcqRel) & bit != 0 {
             self.place_words(group, place)[0].store(now.0, Release);
             self.waiting().fetch_add(1, Relaxed);
         }

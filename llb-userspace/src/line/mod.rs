@@ -2,6 +2,7 @@
 //! [`llb_common::line`]; sockets, clocks and books are [`crate::engine`]'s.
 
 pub(crate) mod auto;
+pub(crate) mod places;
 
 use std::collections::BTreeMap;
 
@@ -78,7 +79,8 @@ pub(crate) struct Rules {
     pub turn: usize,
 }
 
-/// What to do about everybody who waits: first come, first served. `candidates` are a group's.
+/// What to do about everybody who waits: first come, first served, so that nobody goes before one of his group for whom none is
+/// free. `candidates` are a group's.
 pub(crate) fn decide(
     mut waiters: Vec<Waiter>,
     mut candidates: impl FnMut(u32) -> Vec<Candidate>,
@@ -87,7 +89,7 @@ pub(crate) fn decide(
 ) -> Vec<(Waiter, Step)> {
     waiters.sort_by_key(|waiter| waiter.since);
     let mut known: BTreeMap<u32, Vec<Candidate>> = BTreeMap::new();
-    let mut taken: Vec<Seat> = Vec::new();
+    let (mut taken, mut held_up): (Vec<Seat>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut steps = Vec::new();
     let mut behind = waiters.iter().filter(|waiter| waiter.standing == Standing::Waiting).count();
     for waiter in waiters {
@@ -98,6 +100,9 @@ pub(crate) fn decide(
             Standing::Coming => {}
             Standing::Waiting => {
                 behind -= 1;
+                if held_up.contains(&waiter.group) {
+                    continue;
+                }
                 let mut all = known.entry(waiter.group).or_insert_with(|| candidates(waiter.group)).clone();
                 for candidate in &mut all {
                     let more = taken.iter().filter(|seat| **seat == candidate.seat).count() as u64;
@@ -107,9 +112,12 @@ pub(crate) fn decide(
                         candidate.load.requests = candidate.certain;
                     }
                 }
-                if let Some(seat) = pick(&all, behind as u64, rules, now) {
-                    taken.push(seat);
-                    steps.push((waiter, Step::HandOver(seat)));
+                match pick(&all, behind as u64, rules, now) {
+                    Some(seat) => {
+                        taken.push(seat);
+                        steps.push((waiter, Step::HandOver(seat)));
+                    }
+                    None => held_up.push(waiter.group),
                 }
             }
         }

@@ -19,6 +19,14 @@ pub fn raise_files() -> io::Result<u64> {
     Ok(hard)
 }
 
+/// How many files this process may have open.
+///
+/// # Errors
+/// Those of getrlimit(2).
+pub fn files() -> io::Result<u64> {
+    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.0)
+}
+
 /// Sets the limit to what it was. Programs that select(2), or that close all they might have open, rely on a low one.
 /// Async-signal-safe.
 pub fn restore_files() {

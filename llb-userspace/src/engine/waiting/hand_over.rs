@@ -26,7 +26,7 @@ impl Waiting {
         };
         let Some(lines) = &mut self.lines else { return };
         let Some(open) = lines.open.get_mut(&address) else { return };
-        open.arrived &= !(1 << place);
+        open.arrived.remove(place);
         let listener = &open.sockets[place as usize];
         if open.late.get(&place).is_some_and(|until| now < *until) {
             // If that cannot be done, nor can what follows.

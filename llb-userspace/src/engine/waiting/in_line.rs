@@ -17,15 +17,16 @@ use llb_common::{
 };
 use socket2::Socket;
 
-use super::{Waiting, stock::Stock};
+use super::{Waiting, lengthening::places, stock::Stock};
 use crate::{
     config::Concurrency,
     engine::core::Core,
-    line::{Candidate, Rules, STANDBY, Standing, Step, Waiter, auto::Auto, decide},
+    line::{Candidate, Rules, Standing, Step, Waiter, auto::Auto, decide, places::Places},
     model::{Address, Instant, Seat},
     observe::status::{LatencyStatus, LineStatus, histogram},
     sys::{
         epoll::Epoll,
+        limits,
         readable::Readable,
         socket::{self, Heritage},
     },
@@ -72,11 +73,14 @@ pub(in crate::engine) struct Lines {
 /// One group's.
 pub(super) struct Open {
     pub(super) group: u32,
+    /// By place, up to the last that there is by now.
     pub(super) sockets: Vec<Socket>,
+    /// How many there are to be.
+    pub(super) places: u32,
     /// What they have of the workers' listeners.
     pub(super) heritage: Heritage,
-    /// Places in which somebody has arrived, bit by bit.
-    pub(super) arrived: u64,
+    /// Places in which somebody has arrived.
+    pub(super) arrived: Places,
     /// Until when another than who has the place may arrive there.
     pub(super) late: BTreeMap<u32, Instant>,
     /// Cookies of listeners that have ended, and until when somebody may arrive there.
@@ -84,6 +88,23 @@ pub(super) struct Open {
 }
 
 impl Open {
+    fn new(group: u32, places: u32, heritage: Heritage) -> Self {
+        Open {
+            group,
+            sockets: Vec::new(),
+            places,
+            heritage,
+            arrived: Places::default(),
+            late: BTreeMap::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// Whether all places are there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.sockets.len() >= self.places as usize
+    }
+
     /// The key by which a place's listener is watched.
     pub(super) fn key(&self, place: u32) -> u64 {
         u64::from(self.group * PLACES + place)
@@ -132,7 +153,7 @@ impl Lines {
     fn arrived(&mut self, keys: &[u64]) {
         for open in self.open.values_mut() {
             let here = keys.iter().filter(|key| **key / u64::from(PLACES) == u64::from(open.group));
-            here.for_each(|key| open.arrived |= 1 << (key % u64::from(PLACES)));
+            here.for_each(|key| open.arrived.insert((key % u64::from(PLACES)) as u32));
         }
     }
 }
@@ -153,7 +174,7 @@ impl Waiting {
         }
         self.find_out(core, now);
         self.open_and_close_lines(core, now);
-        self.tend_sockets(core, now);
+        self.lengthen_lines(core, now);
         self.hold_what_was_handed(core, now);
         self.serve_lines(core, now);
     }
@@ -178,44 +199,32 @@ impl Waiting {
         for (address, cookie) in to_open {
             // One that is just going is no pattern; there may be another with the next tick.
             let Some(pattern) = core.copy_of(cookie) else { continue };
-            match self.open_line(core, address, &pattern) {
-                Ok(()) => tracing::debug!(%address, "who finds no worker free waits in line"),
-                Err(error) => {
-                    tracing::warn!(%address, "nobody waits in line, connections wait at workers: {error:#}");
-                    self.close_line(core, address, now);
-                    if let Some(lines) = &mut self.lines {
-                        lines.without.insert(address);
-                    }
-                }
+            if let Err(error) = self.open_line(core, address, &pattern) {
+                self.give_up_line(core, address, &error, now);
             }
         }
     }
 
-    /// Makes what hand-overs will need, and forgets what they have left.
-    fn tend_sockets(&mut self, core: &mut Core, now: Instant) {
-        let Some(Lines { open, stock, .. }) = &mut self.lines else { return };
-        for (address, open) in open {
-            stock.refill(core, *address);
-            open.forget_retired(core, now);
+    /// Opens a line without places.
+    fn open_line(&mut self, core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
+        let new = core.make_own(address, 1)?;
+        let heritage = new.first().map_or_else(Heritage::default, |new| Heritage::of(pattern, new));
+        let Some(group) = core.updater.steering().group_index(address) else { return Ok(()) };
+        let places = places(limits::files()?, core.updater.steering().groups().count());
+        if let Some(lines) = &mut self.lines {
+            lines.open.insert(address, Open::new(group, places, heritage));
+            core.updater.steering().books().open_line(group);
         }
+        Ok(())
     }
 
-    fn open_line(&mut self, core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<()> {
-        let sockets = core.make_own(address, STANDBY as usize)?;
-        let heritage = sockets.first().map_or_else(Heritage::default, |new| Heritage::of(pattern, new));
-        let (Some(lines), Some(group)) = (&mut self.lines, core.updater.steering().group_index(address)) else {
-            return Ok(());
-        };
-        let open = Open { group, sockets, heritage, arrived: 0, late: BTreeMap::new(), retired: Vec::new() };
-        let open = lines.open.entry(address).or_insert(open);
-        for (listener, place) in open.sockets.iter().zip(0..) {
-            core.bind_own(address, listener, &open.heritage)?;
-            listener.listen(BACKLOG)?;
-            core.updater.steering_mut().enter_line(address, place, listener)?;
-            lines.watch.get_ref().add(listener, open.key(place))?;
+    /// An address has no line any more, as that is not possible.
+    pub(super) fn give_up_line(&mut self, core: &mut Core, address: Address, error: &anyhow::Error, now: Instant) {
+        tracing::warn!(%address, "nobody waits in line, connections wait at workers: {error:#}");
+        self.close_line(core, address, now);
+        if let Some(lines) = &mut self.lines {
+            lines.without.insert(address);
         }
-        core.updater.steering().books().open_line(group);
-        Ok(())
     }
 
     /// Closes a line: the kernel gives who waits there to the workers, by the selector.
@@ -223,7 +232,7 @@ impl Waiting {
         let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
         open.retired.iter().for_each(|(_, cookie)| core.updater.steering_mut().forget(*cookie));
         core.moving(address, now, |core| {
-            core.updater.steering().books().close_line(open.group);
+            core.updater.steering().books().close_line(open.group, open.sockets.len());
             open.sockets.into_iter().for_each(|listener| core.close_own(listener));
         });
     }
@@ -253,7 +262,7 @@ impl Waiting {
     /// Hands over those for whose request somebody is free.
     pub(in crate::engine) fn serve_lines(&mut self, core: &mut Core, now: Instant) {
         let Some(lines) = &self.lines else { return };
-        let is_quiet = lines.open.values().all(|open| open.arrived == 0);
+        let is_quiet = lines.open.values().all(|open| open.arrived.is_empty());
         if is_quiet && core.updater.steering().books().waiting().load(Relaxed) == 0 {
             return;
         }
@@ -290,12 +299,11 @@ impl Waiting {
             };
             let free = books.free_places(open.group);
             let taken = !free | open.arrived;
-            for place in (0..STANDBY).filter(|place| taken >> place & 1 == 1) {
-                let bit = 1 << place;
-                if free & bit != 0 {
+            for place in taken.iter().take_while(|place| (*place as usize) < open.sockets.len()) {
+                if free.contains(place) {
                     // By the kernel's hash, or late.
                     if length(place) == 0 {
-                        open.arrived &= !bit;
+                        open.arrived.remove(place);
                         continue;
                     }
                     books.take_place(open.group, place, now);
@@ -307,11 +315,11 @@ impl Waiting {
                 }
                 let since = Instant(counts.claimed_at);
                 // That it has arrived is told once; who is late is asked for.
-                let late = open.arrived & bit == 0 && now.since(since) > LEAST_PATIENCE_NS;
+                let late = !open.arrived.contains(place) && now.since(since) > LEAST_PATIENCE_NS;
                 if late && length(place) > 0 {
-                    open.arrived |= bit;
+                    open.arrived.insert(place);
                 }
-                let standing = match open.arrived & bit != 0 {
+                let standing = match open.arrived.contains(place) {
                     true if counts.closed > 0 && counts.closed >= length(place) => Standing::Gone,
                     true => Standing::Waiting,
                     false => Standing::Coming,
@@ -351,7 +359,7 @@ impl Waiting {
         let Waiter { group, place, .. } = waiter;
         let Some(lines) = &mut self.lines else { return };
         let Some(open) = lines.open.get_mut(&address) else { return };
-        open.arrived &= !(1 << place);
+        open.arrived.remove(place);
         while open.sockets[place as usize].accept().is_ok() {
             lines.given_up += 1;
         }
@@ -364,7 +372,7 @@ impl Waiting {
         Some(LineStatus {
             concurrency: lines.concurrency,
             is_open: lines.concurrency == 0
-                || core.updater.steering().groups().all(|(address, _)| lines.open.contains_key(&address)),
+                || core.updater.steering().groups().all(|(at, _)| lines.open.get(&at).is_some_and(Open::is_complete)),
             why: lines.auto.as_ref().map(Auto::why),
             waiting: core.updater.steering().books().waiting().load(Relaxed),
             waited: counted(Outcome::Waits),

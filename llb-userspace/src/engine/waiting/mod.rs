@@ -3,6 +3,7 @@
 mod auto;
 mod hand_over;
 mod in_line;
+mod lengthening;
 mod own;
 mod standby;
 mod stock;

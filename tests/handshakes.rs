@@ -129,7 +129,8 @@ fn hand_overs_to_distant_clients_reset_nobody() {
 fn rescues_of_distant_clients_reset_nobody() {
     let rescues = number("LLB_RESCUES", 30);
     let mut moved = 0;
-    let answered = under_load(&[], "2", |fleet| {
+    // In line they would wait at llb and not at a worker.
+    let answered = under_load(&["--concurrency", "off"], "2", |fleet| {
         let rescued = |slot: u32| fleet.worker(slot).rescued.unwrap_or(0);
         for turn in 0..rescues {
             let slot = u32::try_from(turn % 4).expect("four");

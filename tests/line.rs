@@ -328,10 +328,10 @@ fn a_line_needs_to_know_who_is_free() {
 }
 
 #[test]
-fn without_a_number_nobody_waits_in_line() {
+fn with_off_nobody_waits_in_line() {
     let stage = Stage::new();
     let server = stage.static_server();
-    let fleet = stage.start(&["-n", "1"], &[&server, "8080"]);
+    let fleet = stage.start(&["-n", "1", "--concurrency", "off"], &[&server, "8080"]);
     assert!(fleet.status().line.is_none());
     assert_eq!(get(ADDRESS, "/").slot(), 0);
     assert!(!holds_within(Duration::from_millis(50), || fleet.status().selector["waits"] > 0));

@@ -70,9 +70,11 @@ fn an_unknown_sender_makes_nobody_ready_and_is_counted() {
     }
     until("all have been seen", || fleet.status().notify_unknown_senders == 3);
     assert_eq!(state(&fleet, 0), "starting");
-    assert_eq!(fleet.stderr().matches("a process that is no worker's").count(), 1, "{}", fleet.stderr());
+    let said = || fleet.stderr().matches("a process that is no worker's").count();
+    until("it is said", || said() > 0);
     stage.tell(0, "send READY=1");
     fleet.wait_until_serving();
+    assert_eq!(said(), 1, "{}", fleet.stderr());
 }
 
 #[test]

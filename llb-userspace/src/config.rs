@@ -62,14 +62,14 @@ pub use crate::{
 /// ```
 /// use llb::config::Concurrency;
 ///
-/// assert_eq!(Concurrency::default(), Concurrency::Off);
+/// assert_eq!(Concurrency::default(), Concurrency::Auto);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Concurrency {
     /// As many as come: connections wait at workers.
-    #[default]
     Off,
     /// One, as long as the workers are seen to serve one at a time; else as many as come.
+    #[default]
     Auto,
     /// So many, at least one.
     Fixed(u32),
@@ -167,7 +167,7 @@ pub struct Config {
     /// When workers are replaced although nothing is wrong with them.
     pub recycling: Recycling,
     /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker.
-    /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`].
+    /// Counts with [`Policy::LeastLatency`] and [`Policy::LeastInflight`], and [`Tracking::Full`]: it goes by who is free.
     pub concurrency: Concurrency,
     /// How long connections wait at an address where no worker listens, while workers are restarted, before they are refused;
     /// zero: not at all. Not with [`Policy::Hash`].
@@ -243,9 +243,26 @@ impl Config {
         }
     }
 
+    /// How many requests a worker serves at once where it is known who is free; elsewhere nobody waits in line.
+    pub(crate) fn concurrency_by_load(&self) -> Concurrency {
+        if chooses_by_load(self.policy) && self.tracking == Tracking::Full {
+            self.concurrency
+        } else {
+            Concurrency::Off
+        }
+    }
+
     /// The CPU of the workers of a slot, if they have one.
     pub(crate) fn cpu_of(&self, slot: Slot) -> Option<usize> {
         let at = (slot.0 as usize).checked_rem(self.cpus.len())?;
         self.cpus.get(at).copied()
+    }
+}
+
+/// Whether a policy goes by what workers have to do. The others are there to compare with.
+pub(crate) fn chooses_by_load(policy: Policy) -> bool {
+    match policy {
+        Policy::LeastLatency | Policy::LeastInflight => true,
+        Policy::Argmin | Policy::RoundRobin | Policy::Hash => false,
     }
 }

@@ -39,7 +39,8 @@ impl Tally {
     /// hash placed each of them, and that each was answered by the worker that it was given to.
     #[track_caller]
     pub(crate) fn assert_steered(&self, status: &Status) {
-        assert_eq!(count(status, Outcome::First) + count(status, Outcome::PassedOver), self.total(), "{status:#?}");
+        let steered = [Outcome::First, Outcome::PassedOver, Outcome::Waits].map(|outcome| count(status, outcome));
+        assert_eq!(steered.iter().sum::<u64>(), self.total(), "{status:#?}");
         self.assert_counted(status);
         assert_eq!(&chosen(status), self, "{status:#?}");
     }

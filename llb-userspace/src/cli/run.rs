@@ -11,7 +11,9 @@ use super::{
     process,
 };
 use crate::{
-    config::{Concurrency, Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky},
+    config::{
+        Concurrency, Config, Hanging, Identity, MetricsAddress, Recycling, Resources, Scrape, Sticky, chooses_by_load,
+    },
     doctor::{check_identity, check_machine},
     engine,
     observe::{
@@ -61,11 +63,11 @@ pub(super) struct NoCommand;
 pub(super) struct NobodyIsFree;
 
 fn concurrency(args: &RunArgs) -> Result<Concurrency, NobodyIsFree> {
-    let by_load = matches!(args.policy, PolicyArg::LeastLatency | PolicyArg::LeastInflight);
     match args.concurrency {
-        Concurrency::Off => Ok(Concurrency::Off),
-        _ if !(by_load && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
-        concurrency => Ok(concurrency),
+        None => Ok(Concurrency::default()),
+        Some(Concurrency::Off) => Ok(Concurrency::Off),
+        _ if !(chooses_by_load(args.policy.into()) && matches!(args.tracking, TrackingArg::Full)) => Err(NobodyIsFree),
+        Some(concurrency) => Ok(concurrency),
     }
 }
 

@@ -1,15 +1,18 @@
 //! `--concurrency auto`: whether the workers serve one request at a time, so that who finds none free had better wait in line
-//! than at one of them. Pure; who looks at the workers is [`crate::engine`].
+//! than at one of them; and whether that is worth it ([`gap`]). Pure; who looks at the workers is [`crate::engine`].
 //!
 //! What a worker does while it holds a request tells. One that serves in turn computes, or sleeps in what the request
 //! needs. One that serves several has a thread that sleeps at its listener, and would take the next at once. So now and
 //! then one that holds a request is looked at. After [`LOOKS`] looks that found nobody waiting for more the line opens, and two
 //! that do close it: one may have caught a worker at the moment between two requests. The answers must not say otherwise ([`Doubt`]).
 
+mod gap;
+
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use llb_common::{abi::Seat as SeatBooks, track::CONCURRENT};
 
+use self::gap::Gap;
 use crate::model::{Instant, Seat};
 
 /// Looks that must agree; one that does not takes half of them back. Each time that a line had to be closed it takes twice as many
@@ -21,7 +24,7 @@ const MOST_LOOKS: u32 = 1 << 12;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
-/// A request that is shorter is over before it could be handed over, ns.
+/// While nothing is known of how long it takes to hand one over: a request that is shorter is not worth it, ns.
 const SHORT_NS: u64 = 1_000_000;
 
 /// Of so many requests the share of kept connections is taken; it weighs half when there are as many more.
@@ -61,6 +64,9 @@ pub(crate) enum Doubt {
     Answers,
     /// Most requests take this, ns: less than it would take to hand them over.
     Short { alone_ns: u64 },
+    /// A worker that is free waits for so long until it is handed the next one: too long beside what a request takes, also if each
+    /// holds one more.
+    Gap { gap_ns: u64, alone_ns: u64 },
     /// So many of a hundred requests come on connections that are kept. Those do not wait in line, so those who do would wait
     /// for too long.
     Kept { percent: u64 },
@@ -85,6 +91,10 @@ impl fmt::Display for Doubt {
             Doubt::Short { alone_ns } => {
                 write!(f, "a request takes {} us, handing it over is not worth it", us(alone_ns))
             }
+            Doubt::Gap { gap_ns, alone_ns } => {
+                let (gap, alone) = (us(gap_ns), us(alone_ns));
+                write!(f, "a request takes {alone} us, and it took {gap} us to hand one over")
+            }
             Doubt::Kept { percent } => write!(f, "{percent} of 100 requests come on connections that are kept"),
         }
     }
@@ -101,6 +111,7 @@ pub(crate) struct Auto {
     looked: Option<Seat>,
     look_at: Instant,
     kept: Kept,
+    gap: Gap,
     doubt: Option<Doubt>,
 }
 
@@ -114,6 +125,7 @@ impl Auto {
             looked: None,
             look_at: now,
             kept: Kept::default(),
+            gap: Gap::default(),
             doubt: Some(Doubt::Looks { have: 0, need: LOOKS }),
         }
     }
@@ -142,24 +154,35 @@ impl Auto {
         };
     }
 
-    /// Whether one request at a time is what a worker serves; `books` are those of all that are chosen from.
-    pub(crate) fn judge(&mut self, books: &[(Seat, SeatBooks)]) -> bool {
+    /// A worker that was free has been handed a request after so long.
+    pub(crate) fn handed_over(&mut self, after_ns: u64) {
+        self.gap.took(after_ns);
+    }
+
+    /// How many requests each worker is to have at once, 0 for as many as come; `books` are those of all that are chosen from.
+    pub(crate) fn judge(&mut self, books: &[(Seat, SeatBooks)]) -> u32 {
         self.kept.count(books);
         let was_open = self.is_open;
-        self.doubt = self.doubt_by_looks().or_else(|| doubt_by_answers(books)).or_else(|| self.kept.doubt());
+        self.doubt = self.doubt_by_looks().or_else(|| self.doubt_by_answers(books)).or_else(|| self.kept.doubt());
         self.is_open = self.doubt.is_none();
-        if was_open && matches!(self.doubt, Some(Doubt::Waits | Doubt::Overtakes | Doubt::Beside { .. })) {
+        let is_refuted =
+            matches!(self.doubt, Some(Doubt::Waits | Doubt::Overtakes | Doubt::Beside { .. } | Doubt::Gap { .. }));
+        if was_open && is_refuted {
             self.agreed = 0;
             self.needed = (self.needed * 2).min(MOST_LOOKS);
         }
-        self.doubt.is_none()
+        if !self.is_open {
+            self.gap = Gap::default();
+            return 0;
+        }
+        self.gap.concurrency()
     }
 
     /// What was found, in words.
     pub(crate) fn why(&self) -> String {
         match self.doubt {
             Some(doubt) => doubt.to_string(),
-            None => format!("{} looks at busy workers have found none that waits for more", self.agreed),
+            None => format!("{} looks at busy workers have found none that waits for more{}", self.agreed, self.gap),
         }
     }
 
@@ -177,21 +200,33 @@ impl Auto {
             _ => Some(Doubt::Looks { have: self.agreed, need: self.needed }),
         }
     }
+
+    /// What the number of workers and their answers say against it.
+    fn doubt_by_answers(&mut self, books: &[(Seat, SeatBooks)]) -> Option<Doubt> {
+        let alone_ns = match alone_ns(books) {
+            Ok(alone_ns) => alone_ns,
+            Err(doubt) => return Some(doubt),
+        };
+        match self.gap.judge(alone_ns) {
+            Some(gap_ns) => Some(Doubt::Gap { gap_ns, alone_ns }),
+            None => (alone_ns < SHORT_NS).then_some(Doubt::Short { alone_ns }),
+        }
+    }
 }
 
-/// What the number of workers and their answers say against it.
-fn doubt_by_answers(books: &[(Seat, SeatBooks)]) -> Option<Doubt> {
+/// What a request takes that finds its worker idle, ns, or what says that it is no help to know.
+fn alone_ns(books: &[(Seat, SeatBooks)]) -> Result<u64, Doubt> {
     if books.len() < 2 {
-        return Some(Doubt::Alone);
+        return Err(Doubt::Alone);
     }
     let known =
         || books.iter().map(|(_, books)| books).filter(|books| books.answered >= ANSWERS && books.service_ns > 0);
     if known().any(|books| books.overtaking >= CONCURRENT) {
-        return Some(Doubt::Overtakes);
+        return Err(Doubt::Overtakes);
     }
     let count = known().count() as u64;
     if count == 0 {
-        return Some(Doubt::Answers);
+        return Err(Doubt::Answers);
     }
     let alone = |books: &SeatBooks| books.service_ns;
     let alone_ns = known().map(alone).sum::<u64>() / count;
@@ -201,9 +236,9 @@ fn doubt_by_answers(books: &[(Seat, SeatBooks)]) -> Option<Doubt> {
         waited().map(alone).sum::<u64>() / count,
     );
     if queued_ns < beside_ns - beside_ns / 4 {
-        return Some(Doubt::Beside { queued_ns, alone_ns: beside_ns });
+        return Err(Doubt::Beside { queued_ns, alone_ns: beside_ns });
     }
-    (alone_ns < SHORT_NS).then_some(Doubt::Short { alone_ns })
+    Ok(alone_ns)
 }
 
 /// How many requests come on connections that have had one before.

@@ -27,32 +27,32 @@ fn after_looks(count: u32) -> Auto {
 
 #[test]
 fn enough_looks_that_agree_open_the_line() {
-    assert!(!after_looks(LOOKS - 1).judge(&books()));
-    assert!(after_looks(LOOKS).judge(&books()));
+    assert_eq!(after_looks(LOOKS - 1).judge(&books()), 0);
+    assert_eq!(after_looks(LOOKS).judge(&books()), 1);
 }
 
 #[test]
 fn those_that_wait_for_more_close_it() {
     let mut auto = after_looks(LOOKS);
-    assert!(auto.judge(&books()));
+    assert!(auto.judge(&books()) > 0);
     auto.saw(Sight::Waits);
-    assert!(auto.judge(&books()), "it may have been between two requests");
+    assert!(auto.judge(&books()) > 0, "it may have been between two requests");
     auto.saw(Sight::Waits);
-    assert!(!auto.judge(&books()));
+    assert_eq!(auto.judge(&books()), 0);
     assert_eq!(auto.doubt(), Some(Doubt::Waits));
     // And it takes more to open it again.
     (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
-    assert!(!auto.judge(&books()));
+    assert_eq!(auto.judge(&books()), 0);
     (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
-    assert!(auto.judge(&books()));
+    assert!(auto.judge(&books()) > 0);
 }
 
 #[test]
 fn what_cannot_be_seen_opens_nothing() {
     let mut auto = after_looks(LOOKS);
-    assert!(auto.judge(&books()));
+    assert!(auto.judge(&books()) > 0);
     auto.saw(Sight::Hidden);
-    assert!(!auto.judge(&books()));
+    assert_eq!(auto.judge(&books()), 0);
     assert_eq!(auto.doubt(), Some(Doubt::Hidden));
 }
 
@@ -68,7 +68,7 @@ fn answers_that_disagree_are_believed() {
         let mut books = books();
         books.iter_mut().for_each(|(_, seat)| change(seat));
         let mut auto = after_looks(LOOKS);
-        assert!(!auto.judge(&books));
+        assert_eq!(auto.judge(&books), 0);
         assert_eq!(auto.doubt(), Some(doubt));
     }
 }
@@ -76,7 +76,7 @@ fn answers_that_disagree_are_believed() {
 #[test]
 fn one_alone_needs_no_line() {
     let mut auto = after_looks(LOOKS);
-    assert!(!auto.judge(&books()[..1]));
+    assert_eq!(auto.judge(&books()[..1]), 0);
     assert_eq!(auto.doubt(), Some(Doubt::Alone));
 }
 
@@ -84,17 +84,17 @@ fn one_alone_needs_no_line() {
 fn workers_of_few_answers_are_not_judged() {
     let mut books = books();
     books.iter_mut().for_each(|(_, seat)| seat.answered = ANSWERS - 1);
-    assert!(!after_looks(LOOKS).judge(&books));
+    assert_eq!(after_looks(LOOKS).judge(&books), 0);
 }
 
 #[test]
 fn requests_of_kept_connections_close_it() {
     let (mut auto, mut books) = (after_looks(LOOKS), books());
-    assert!(auto.judge(&books));
+    assert!(auto.judge(&books) > 0);
     for (_, seat) in &mut books {
         (seat.begun, seat.opened) = (200, 110);
     }
-    assert!(!auto.judge(&books));
+    assert_eq!(auto.judge(&books), 0);
     assert_eq!(auto.doubt(), Some(Doubt::Kept { percent: 90 }));
     // What is long ago weighs less and less.
     for _ in 0..20 {
@@ -119,4 +119,33 @@ fn each_that_is_busy_is_looked_at_in_turn() {
     assert_eq!(at(10, &[Seat(1), Seat(4)]), Some(Seat(4)));
     assert_eq!(at(20, &[Seat(1), Seat(4)]), Some(Seat(1)));
     assert_eq!(at(30, &[Seat(1)]), Some(Seat(1)));
+}
+
+/// With books that say 4 ms for a request.
+fn after_hand_overs(auto: &mut Auto, gap_ns: u64) -> u32 {
+    (0..1_000).for_each(|_| auto.handed_over(gap_ns));
+    auto.judge(&books())
+}
+
+#[test]
+fn slow_hand_overs_have_each_hold_one_more() {
+    let mut auto = after_looks(LOOKS);
+    assert_eq!(after_hand_overs(&mut auto, MS / 5), 1);
+    assert_eq!(after_hand_overs(&mut auto, MS / 2), 2);
+    assert_eq!(after_hand_overs(&mut auto, MS / 3), 2, "it has to be clearly shorter");
+    assert_eq!(after_hand_overs(&mut auto, MS / 10), 1);
+}
+
+#[test]
+fn slower_ones_close_the_line_for_long() {
+    let mut auto = after_looks(LOOKS);
+    assert_eq!(auto.judge(&books()), 1);
+    (0..31).for_each(|_| auto.handed_over(30 * MS));
+    assert_eq!(auto.judge(&books()), 1, "one turn of the loop may be late");
+    assert_eq!(after_hand_overs(&mut auto, 3 * MS), 0);
+    assert!(matches!(auto.doubt(), Some(Doubt::Gap { alone_ns: 4_000_000, .. })));
+    (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
+    assert_eq!(auto.judge(&books()), 0);
+    (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
+    assert_eq!(auto.judge(&books()), 1, "and it is tried again");
 }

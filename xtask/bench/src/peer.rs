@@ -11,7 +11,7 @@ pub(super) enum Peer {
     LeastLatency,
     LeastInflight,
     Line,
-    LineIfSerial,
+    NoLine,
     Argmin,
     RoundRobin,
     Hash,
@@ -33,7 +33,7 @@ pub(super) enum Arrangement {
     OneListener,
     /// llb with this policy.
     Steered(&'static str),
-    /// llb with the default policy and this `--concurrency`: who finds no worker free waits in line.
+    /// llb with the default policy and this `--concurrency`.
     Lined(&'static str),
     /// Every worker has a port of its own behind this program.
     Proxied(Proxy),
@@ -59,7 +59,7 @@ impl Peer {
         Peer::LeastLatency,
         Peer::LeastInflight,
         Peer::Line,
-        Peer::LineIfSerial,
+        Peer::NoLine,
         Peer::Argmin,
         Peer::RoundRobin,
         Peer::Hash,
@@ -82,7 +82,7 @@ impl Peer {
             Peer::LeastLatency => "llb least-latency",
             Peer::LeastInflight => "llb least-inflight",
             Peer::Line => "llb least-latency, concurrency 1",
-            Peer::LineIfSerial => "llb least-latency, concurrency auto",
+            Peer::NoLine => "llb least-latency, concurrency off",
             Peer::Argmin => "llb argmin",
             Peer::RoundRobin => "llb round-robin",
             Peer::Hash => "llb hash",
@@ -107,7 +107,7 @@ impl Peer {
             (Peer::LeastLatency, _) => Arrangement::Steered("least-latency"),
             (Peer::LeastInflight, _) => Arrangement::Steered("least-inflight"),
             (Peer::Line, _) => Arrangement::Lined("1"),
-            (Peer::LineIfSerial, _) => Arrangement::Lined("auto"),
+            (Peer::NoLine, _) => Arrangement::Lined("off"),
             (Peer::Argmin, _) => Arrangement::Steered("argmin"),
             (Peer::RoundRobin, _) => Arrangement::Steered("round-robin"),
             (Peer::Hash, _) => Arrangement::Steered("hash"),
@@ -123,7 +123,7 @@ impl Peer {
             Peer::LeastLatency
                 | Peer::LeastInflight
                 | Peer::Line
-                | Peer::LineIfSerial
+                | Peer::NoLine
                 | Peer::Argmin
                 | Peer::RoundRobin
                 | Peer::Hash

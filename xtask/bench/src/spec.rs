@@ -116,7 +116,7 @@ pub(super) fn spec(scenario: Scenario, quick: bool) -> Spec {
 
 fn in_full(scenario: Scenario) -> Spec {
     use Peer::{
-        Argmin, Haproxy, HaproxyOne, Hash, Hooked, Line, LineIfSerial, Nginx, NodeNone, NodeRr, PlainAgain, RoundRobin,
+        Argmin, Haproxy, HaproxyOne, Hash, Hooked, Line, Nginx, NoLine, NodeNone, NodeRr, PlainAgain, RoundRobin,
     };
     let base = |seconds: f64, load: Load, more: &[Peer]| Spec {
         kind: Kind::Blocking,
@@ -132,16 +132,16 @@ fn in_full(scenario: Scenario) -> Spec {
     let tail = Work::Tail { short_us: SHORT_US, long_us: LONG_US, long_one_in: 50 };
     let sized = |workers: usize, per_second: f64, seconds: f64| Spec {
         slowness: vec![1.0; workers],
-        ..base(seconds, single(per_second, tail), &[Line, LineIfSerial, HaproxyOne])
+        ..base(seconds, single(per_second, tail), &[Line, NoLine, HaproxyOne])
     };
-    let ours = [Line, LineIfSerial, Argmin, RoundRobin, Hash, HaproxyOne];
+    let ours = [Line, NoLine, Argmin, RoundRobin, Hash, HaproxyOne];
     match scenario {
         Scenario::HeavyTail => base(
             6.0,
             single(400.0, tail),
-            &[Line, LineIfSerial, Argmin, RoundRobin, Hash, Haproxy, HaproxyOne, Nginx, NodeRr, NodeNone],
+            &[Line, NoLine, Argmin, RoundRobin, Hash, Haproxy, HaproxyOne, Nginx, NodeRr, NodeNone],
         ),
-        Scenario::HeavyTail70 => base(6.0, single(630.0, tail), &[Line, LineIfSerial, HaproxyOne]),
+        Scenario::HeavyTail70 => base(6.0, single(630.0, tail), &[Line, NoLine, HaproxyOne]),
         Scenario::HeavyTail4 => sized(4, 200.0, 8.0),
         Scenario::HeavyTail16 => sized(16, 800.0, 4.0),
         Scenario::HeavyTail64 => sized(64, 3200.0, 3.0),

@@ -82,9 +82,9 @@ pub(in crate::cli) struct RunArgs {
     /// Replace a worker that has so much memory resident, as 512M; the new one first [default: never]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub max_memory: Option<u64>,
-    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number, auto (one, if that is seen) or off
-    #[arg(long, value_name = "N", value_parser = concurrency, default_value = "off")]
-    pub concurrency: Concurrency,
+    /// How many requests a worker serves at once: who finds none free waits in line, and not at a worker; a number, off, or auto: one, where that is seen [default: auto]
+    #[arg(long, value_name = "N", value_parser = concurrency)]
+    pub concurrency: Option<Concurrency>,
     /// How long connections wait while no worker listens, as when all have crashed, before they are refused; 0s: not at all
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "5s")]
     pub queue_timeout: Duration,

@@ -36,7 +36,7 @@ pub(in crate::engine) fn shed(config: &Config, cgroup: &Path, pins: Option<&Pins
         .into_iter()
         // To listen where they do.
         .chain(
-            (config.concurrency != Concurrency::Off || !config.queue_timeout.is_zero())
+            (config.concurrency_by_load() != Concurrency::Off || !config.queue_timeout.is_zero())
                 .then_some(Capability::NetBindService),
         )
         .chain(FOR_USER.into_iter().filter(|_| identity.is_some()))

@@ -98,7 +98,7 @@ impl Engine {
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
         // What an earlier master had of it has ended with that one.
         steering.books().clear_lines();
-        let lines = Lines::of(config.concurrency, now)
+        let lines = Lines::of(config.concurrency_by_load(), now)
             .map_err(|source| RunError::Loop { attempt: "watch the line", source })?;
         steering.books().set_concurrency(lines.as_ref().map_or(0, Lines::concurrency));
         steering.keep_flows(config.udp_flow_timeout);

@@ -32,7 +32,7 @@ impl Waiting {
         }
         let books = core.updater.steering().books();
         let all: Vec<(Seat, SeatBooks)> = seats.into_iter().map(|seat| (seat, books.seat(seat))).collect();
-        let (before, is_serial) = (auto.doubt(), auto.judge(&all));
+        let (before, concurrency) = (auto.doubt(), auto.judge(&all));
         let after = auto.doubt();
         if before.is_none() != after.is_none() {
             match after {
@@ -40,7 +40,7 @@ impl Waiting {
                 Some(doubt) => tracing::info!("nobody waits in line any more: {doubt}"),
             }
         }
-        self.limit(core, u32::from(is_serial));
+        self.limit(core, concurrency);
     }
 
     /// Has so many requests at most given to each worker; with 0, as many as come.

@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 
-use llb_common::histogram::bucket;
+use llb_common::{abi::Seat as SeatBooks, histogram::bucket};
 use socket2::Socket;
 
 use super::{
@@ -33,9 +33,12 @@ impl Waiting {
             let _ = socket::let_nobody_in(listener);
         }
         let books = core.updater.steering().books();
-        let ended = books.seat(seat).ended;
+        let SeatBooks { ended, progress_at, .. } = books.seat(seat);
         books.aim(group, place, Some(seat));
         let done = listener.shutdown(Shutdown::Read);
+        if let Some(auto) = &mut lines.auto {
+            auto.handed_over(now.since(waiter.since.max(Instant(progress_at))));
+        }
         lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
         // A client that is remembered may have gone home instead.
         let mut given = core.given_since(&before);

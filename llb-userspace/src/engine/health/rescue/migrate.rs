@@ -3,13 +3,13 @@
 use std::{io, os::fd::OwnedFd, time::Duration};
 
 use llb_common::{
-    policy::Policy,
     select::{self, Load, expected_ns},
     track::outstanding_at,
 };
 
 use super::{Rescue, ms};
 use crate::{
+    config::chooses_by_load,
     engine::core::{Copied, Core},
     fleet::{
         Kind, Listener,
@@ -166,13 +166,5 @@ impl Rescue {
                 tracing::warn!(slot = %core.slot(id), %error, "cannot wake a worker for connections that it was given");
             }
         }
-    }
-}
-
-/// The other policies are there to compare with, and move nothing.
-fn chooses_by_load(policy: Policy) -> bool {
-    match policy {
-        Policy::LeastLatency | Policy::LeastInflight => true,
-        Policy::Argmin | Policy::RoundRobin | Policy::Hash => false,
     }
 }

@@ -8,6 +8,7 @@
 
 pub(crate) mod as_llb;
 pub(crate) mod balance;
+pub(crate) mod blows;
 pub(crate) mod books;
 pub(crate) mod example;
 pub(crate) mod far;

@@ -58,6 +58,11 @@ impl Seen {
 
 /// Runs the load while `during` runs.
 pub(crate) fn steady<T>(load: Steady<'_>, during: impl FnOnce(&Seen) -> T) -> (Seen, T) {
+    steady_at(load, "/", during)
+}
+
+/// The same; those who keep their connections ask for `path`.
+pub(crate) fn steady_at<T>(load: Steady<'_>, path: &str, during: impl FnOnce(&Seen) -> T) -> (Seen, T) {
     let (seen, over) = (Seen::default(), AtomicBool::new(false));
     let result = thread::scope(|scope| {
         for thread in 0..load.threads {
@@ -66,7 +71,7 @@ pub(crate) fn steady<T>(load: Steady<'_>, during: impl FnOnce(&Seen) -> T) -> (S
         }
         for keeper in 0..load.keepers {
             let (seen, over) = (&seen, &over);
-            scope.spawn(move || keep_alive(load, keeper, seen, over));
+            scope.spawn(move || keep_alive(load, path, keeper, seen, over));
         }
         let _end = StopOnDrop(&over);
         during(&seen)
@@ -95,7 +100,7 @@ fn ask(address: &str, seen: &Seen) -> io::Result<Answer> {
     client.try_receive()
 }
 
-fn keep_alive(load: Steady<'_>, keeper: u32, seen: &Seen, over: &AtomicBool) {
+fn keep_alive(load: Steady<'_>, path: &str, keeper: u32, seen: &Seen, over: &AtomicBool) {
     let mut kept: Option<Client> = None;
     // They must not all think in step.
     thread::sleep(load.think * keeper / load.keepers);
@@ -105,12 +110,12 @@ fn keep_alive(load: Steady<'_>, keeper: u32, seen: &Seen, over: &AtomicBool) {
             kept = None;
         }
         let was_kept = kept.is_some();
-        match ask_on(load.address, &mut kept, seen) {
+        match ask_on(load.address, path, &mut kept, seen) {
             Ok(()) => drop(seen.kept.fetch_add(1, Relaxed)),
             Err(Lost::BeforeAnswer(_)) if was_kept => {
                 seen.crossed.fetch_add(1, Relaxed);
                 kept = None;
-                match ask_on(load.address, &mut kept, seen) {
+                match ask_on(load.address, path, &mut kept, seen) {
                     Ok(()) => drop(seen.kept.fetch_add(1, Relaxed)),
                     Err(Lost::BeforeAnswer(error) | Lost::InAnswer(error)) => seen.failed("once more", &error),
                 }
@@ -127,13 +132,14 @@ enum Lost {
     InAnswer(io::Error),
 }
 
-fn ask_on(address: &str, kept: &mut Option<Client>, seen: &Seen) -> Result<(), Lost> {
+fn ask_on(address: &str, path: &str, kept: &mut Option<Client>, seen: &Seen) -> Result<(), Lost> {
     if kept.is_none() {
         *kept = Some(Client::try_connect(address).map_err(Lost::BeforeAnswer)?);
         seen.made.fetch_add(1, Relaxed);
     }
     let client = kept.as_mut().expect("it has just been made");
-    let asked = client.try_write("GET / HTTP/1.1\r\nHost: test\r\n\r\n").and_then(|()| client.await_byte());
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+    let asked = client.try_write(&request).and_then(|()| client.await_byte());
     let answered = match asked {
         Ok(()) => client.try_receive().map(drop).map_err(Lost::InAnswer),
         Err(error) => Err(Lost::BeforeAnswer(error)),

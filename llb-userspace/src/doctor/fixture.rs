@@ -1,6 +1,6 @@
 //! Where the examination takes place: a fleet's cgroup, and workers in it.
 
-use std::{ffi::OsString, fs, io, path::Path, process::Child, time::Duration};
+use std::{ffi::OsString, fs, io, path::Path, time::Duration};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{io::AsyncReadExt, net::UnixStream, time::timeout};
@@ -14,7 +14,11 @@ use crate::{
     config::{Identity, Resources},
     fleet::{CgroupError, FleetCgroup, Order, Output, SpawnError, Spawned, WorkerCgroup, clear_leftover, spawn},
     model::{Generation, Slot},
-    sys::{child::Scheduling, mounts::MountsError, pidfd::PidFd},
+    sys::{
+        child::{Scheduling, try_wait},
+        mounts::MountsError,
+        pidfd::PidFd,
+    },
 };
 
 /// How long a worker may take to start and to say so. It takes some milliseconds, and longer on a machine that is emulated.
@@ -29,8 +33,8 @@ pub(super) struct CgroupFixture {
 /// A running worker. Dropped, it is killed, and its cgroup removed.
 pub(super) struct Helper {
     pub cgroup: WorkerCgroup,
+    pid: Pid,
     pidfd: PidFd,
-    child: Child,
     channel: UnixStream,
 }
 
@@ -107,10 +111,10 @@ impl CgroupFixture {
             scheduling: Scheduling::default(),
             output: Output::Captured,
         };
-        let Spawned { pidfd, child, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;
+        let Spawned { pid, pidfd, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;
         let channel = UnixStream::from_std(channel).map_err(|error| Missing::error(&error, STRANGE));
         match channel {
-            Ok(channel) => Ok(Helper { cgroup, pidfd, child, channel }),
+            Ok(channel) => Ok(Helper { cgroup, pid, pidfd, channel }),
             Err(missing) => {
                 let _ = clear_leftover(cgroup.path());
                 Err(missing)
@@ -136,7 +140,7 @@ impl Helper {
 
     /// Its process.
     pub(super) fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        self.pid
     }
 
     /// The same by a name that is never reused.
@@ -154,7 +158,7 @@ impl Drop for Helper {
     fn drop(&mut self) {
         // What fails here is tried again with the fleet's cgroup.
         let _ = clear_leftover(self.cgroup.path());
-        let _ = self.child.try_wait();
+        let _ = try_wait(self.pid);
     }
 }
 

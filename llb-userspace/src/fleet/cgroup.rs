@@ -11,7 +11,7 @@ mod tree;
 mod worker;
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io,
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -65,10 +65,9 @@ pub(super) fn fleet_name(path: &Path) -> Option<String> {
     fs::read_dir(path).ok()?.flatten().any(|entry| parts(&entry.file_name()).is_some()).then(|| name.to_owned())
 }
 
-fn entrance(cgroup: &Path) -> Result<OwnedFd, CgroupError> {
-    let path = cgroup.join("cgroup.procs");
-    let file = OpenOptions::new().write(true).open(&path);
-    file.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path, source })
+fn open(path: &Path) -> Result<OwnedFd, CgroupError> {
+    let directory = File::open(path);
+    directory.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path: path.to_owned(), source })
 }
 
 /// Where the fleet `name` of this process has its cgroup.
@@ -102,10 +101,7 @@ impl FleetCgroup {
     pub fn of_own_sockets(&self) -> Result<OwnedFd, CgroupError> {
         let path = self.path.join(OWN_SOCKETS);
         match make(&path) {
-            Ok(_) | Err(CgroupError::Exists { .. }) => match File::open(&path) {
-                Ok(directory) => Ok(directory.into()),
-                Err(source) => Err(CgroupError::Io { action: "open", path, source }),
-            },
+            Ok(_) | Err(CgroupError::Exists { .. }) => open(&path),
             Err(error) => Err(error),
         }
     }

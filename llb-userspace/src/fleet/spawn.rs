@@ -6,9 +6,12 @@ mod node;
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{fd::AsFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::Path,
-    process::{Child, ChildStderr, ChildStdout, Command, Stdio},
+    process::{ChildStderr, ChildStdout, Command},
 };
 
 use nix::unistd::Pid;
@@ -75,10 +78,8 @@ pub enum Output {
 pub struct Spawned {
     /// Its first process.
     pub pid: Pid,
-    /// Readable when that process has ended.
+    /// Readable when that process has ended; then it can be waited for.
     pub pidfd: PidFd,
-    /// To wait for it; its pipes are in `output`.
-    pub child: Child,
     /// Our end of its channel; does not block.
     pub channel: UnixStream,
     /// What it says, if that is captured.
@@ -100,36 +101,34 @@ pub struct Pipes {
 /// If there is no such program or directory, if the program cannot be run, or if the kernel refuses a process more.
 pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnError> {
     let failed = |action| move |source: io::Error| SpawnError::Resources { action, slot: order.slot, source };
-    let entrance = cgroup.entrance()?;
+    let directory = cgroup.directory()?;
     let Channel { ours, workers } = channel().map_err(failed("make a channel for"))?;
-    let credentials = order.identity.map(|who| Credentials { uid: who.uid, gid: who.gid, groups: &who.groups });
+    let captured = (order.output == Output::Captured).then(pipes).transpose().map_err(failed("listen to"))?;
     let inheritance = Inheritance {
-        cgroup_procs: entrance.as_fd(),
+        cgroup: directory.as_fd(),
         channel: workers.as_fd(),
-        credentials,
+        output: captured.as_ref().map(|(_, ends)| ends.each_ref().map(OwnedFd::as_fd)),
+        credentials: order.identity.map(|who| Credentials::new(who.uid, who.gid, &who.groups)),
         scheduling: order.scheduling,
     };
-    let mut child = child::spawn(command(order), inheritance).map_err(|error| match error {
+    let (pid, pidfd) = child::spawn(&command(order), &inheritance).map_err(|error| match error {
         ChildError::Start(source) => diagnosis::explain(order, source),
         ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error.into() },
     })?;
-    let pid = Pid::from_raw(child.id().cast_signed());
-    let pidfd = PidFd::open(pid).map_err(|source| {
-        // Without it we would not hear of the child's end: rather none at all.
-        let _ = child.kill();
-        let _ = child.wait();
-        failed("watch")(source)
-    })?;
-    let output = child.stdout.take().zip(child.stderr.take()).map(|(stdout, stderr)| Pipes { stdout, stderr });
-    Ok(Spawned { pid, pidfd, child, channel: ours, output })
+    Ok(Spawned { pid, pidfd, channel: ours, output: captured.map(|(pipes, _)| pipes) })
+}
+
+/// Where a worker's words come out, and where it writes them.
+fn pipes() -> io::Result<(Pipes, [OwnedFd; 2])> {
+    let (stdout, out) = io::pipe()?;
+    let (stderr, err) = io::pipe()?;
+    let [stdout, stderr] = [stdout, stderr].map(OwnedFd::from);
+    Ok((Pipes { stdout: stdout.into(), stderr: stderr.into() }, [out.into(), err.into()]))
 }
 
 fn command(order: &Order<'_>) -> Command {
     let mut command = Command::new(order.program);
-    command.args(order.args).stdin(Stdio::null());
-    if order.output == Output::Captured {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    }
+    command.args(order.args);
     if let Some(directory) = order.directory {
         command.current_dir(directory);
     }

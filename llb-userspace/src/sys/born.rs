@@ -14,34 +14,15 @@ use nix::{
         signal::{SigSet, SigmaskHow},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
-    unistd::{Pid, Uid, pipe2},
+    unistd::{Uid, pipe2},
 };
 
-/// The child begins in the cgroup of `clone_args::cgroup` (linux/sched.h).
-const CLONE_INTO_CGROUP: u64 = 1 << 33;
-
-/// `struct clone_args` (linux/sched.h, of 5.7); what is 0 is not asked for.
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
+use super::clone::{Side, clone_into, enter};
 
 /// Makes `count` TCP sockets of a family that belong to a cgroup, whose directory this is, and to a user: the kernel asks for both
 /// when it makes a socket, and never again. The programs that are attached to that cgroup see their packets.
 ///
-/// A child that shares our descriptors makes them there and ends. It is born in the cgroup where the kernel has
-/// clone3(2): to enter one later the kernel waits until no process is being made on any CPU, 10 ms and more (`cgroup_threadgroup_rwsem`).
+/// A child that shares our descriptors makes them there and ends.
 ///
 /// # Errors
 /// Those of pipe(2), of clone(2), of writing to `cgroup.procs`, and of socket(2).
@@ -55,12 +36,14 @@ pub fn sockets(
     let mut made: Vec<RawFd> = vec![-1; count];
     // Our signal handlers are the child's too.
     let ours = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let (child, is_inside) = clone_into(cgroup);
-    if child == 0 {
-        let entrance = (!is_inside).then_some(cgroup.as_raw_fd());
-        end(make(entrance, &mut made, family, owner), &made, tells.as_raw_fd());
-    }
-    let waited = Errno::result(child).and_then(|child| waitpid(Pid::from_raw(child as i32), Some(WaitPidFlag::__WALL)));
+    let waited = match clone_into(cgroup, libc::CLONE_FILES) {
+        Ok(Side::Child { inside }) => {
+            let entrance = (!inside).then_some(cgroup.as_raw_fd());
+            end(make(entrance, &mut made, family, owner), &made, tells.as_raw_fd());
+        }
+        Ok(Side::Parent(child, _)) => waitpid(child, Some(WaitPidFlag::__WALL)),
+        Err(errno) => Err(errno),
+    };
     ours.thread_set_mask()?;
     drop(tells);
     let mut bytes = Vec::new();
@@ -76,39 +59,13 @@ pub fn sockets(
     }
 }
 
-/// Clones this process, with its descriptors shared; 0 in the child. And whether the child is in the cgroup.
-fn clone_into(cgroup: BorrowedFd<'_>) -> (libc::c_long, bool) {
-    let args = CloneArgs {
-        flags: CLONE_INTO_CGROUP | libc::CLONE_FILES as u64,
-        exit_signal: libc::SIGCHLD as u64,
-        cgroup: cgroup.as_raw_fd() as u64,
-        ..CloneArgs::default()
-    };
-    // SAFETY: the arguments live until the call returns. Without CLONE_VM the child has memory of its own; as another thread may
-    // hold a lock at this moment it makes system calls only.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
-    if child >= 0 {
-        return (child, true);
-    }
-    // A container may forbid the call.
-    let flags = libc::CLONE_FILES | libc::SIGCHLD;
-    // SAFETY: as above; no stack means a copy of ours, and the other arguments are for flags that are not set.
-    (unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) }, false)
-}
-
 /// Runs in the child: no allocation, no lock. Returns an error's number, or 0.
 fn make(entrance: Option<RawFd>, made: &mut [RawFd], family: libc::c_int, owner: Option<Uid>) -> i32 {
-    // SAFETY: the pointers are to bytes that are there for good; the others are system calls without any.
+    if let Some(Err(errno)) = entrance.map(enter) {
+        return errno as i32;
+    }
+    // SAFETY: system calls without a pointer.
     unsafe {
-        if let Some(cgroup) = entrance {
-            let procs = libc::openat(cgroup, c"cgroup.procs".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-            let entered = procs >= 0 && libc::write(procs, b"0".as_ptr().cast(), 1) == 1;
-            let errno = Errno::last_raw();
-            libc::close(procs);
-            if !entered {
-                return errno;
-            }
-        }
         if let Some(owner) = owner {
             // As that user's a socket is made, and nothing else.
             libc::syscall(libc::SYS_setfsuid, owner.as_raw());

@@ -24,6 +24,8 @@ pub mod child;
 #[cfg(feature = "master")]
 pub mod clock;
 #[cfg(feature = "master")]
+mod clone;
+#[cfg(feature = "master")]
 pub mod connection;
 #[cfg(feature = "master")]
 pub mod deaf;

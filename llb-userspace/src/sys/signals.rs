@@ -40,10 +40,14 @@ pub fn ignore_the_meaningless() {
     }
 }
 
-/// Has each signal do what it does by default. Async-signal-safe.
+/// Has each signal do what it does by default, also those that libc keeps for itself. Between clone and exec: libc may hold
+/// a lock for SIGABRT, so this goes past it.
 pub fn restore_defaults() {
+    // `struct sigaction` of the kernel: the disposition (SIG_DFL is 0), flags, what returns, and 64 signals.
+    let default = [0_u64; 4];
     for signal in 1..=LAST {
-        set(signal, libc::SIG_DFL);
+        // SAFETY: the pointer is to as much as the kernel reads. Fails for SIGKILL and SIGSTOP, as it may.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0_usize, size_of::<u64>()) };
     }
 }
 

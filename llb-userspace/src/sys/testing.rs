@@ -1,4 +1,5 @@
-//! Waiting, for tests.
+//! Waiting, for tests, and a kernel that lacks something.
+#![cfg_attr(feature = "tests-as-root", expect(unsafe_code, reason = "a seccomp filter has no safe form"))]
 
 use std::{process, thread, time::Duration};
 
@@ -29,4 +30,24 @@ impl Drop for Ward {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Has this thread, and those that it starts, find no clone3(2), as in many containers.
+#[cfg(feature = "tests-as-root")]
+pub(crate) fn forbid_clone3() {
+    use nix::libc::{self, BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W, sock_filter, sock_fprog};
+
+    let instruction = |code: u32, jf: u8, k: u32| sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut filter = [
+        // The number of the call comes first in `struct seccomp_data`.
+        instruction(BPF_LD | BPF_W | BPF_ABS, 0, 0),
+        instruction(BPF_JMP | BPF_JEQ | BPF_K, 1, libc::SYS_clone3 as u32),
+        instruction(BPF_RET | BPF_K, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
+        instruction(BPF_RET | BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    rustix::thread::set_no_new_privs(true).unwrap();
+    // SAFETY: the program, and what it points to, live until the call returns; it counts for this thread.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }

@@ -140,7 +140,7 @@ impl Running {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen);
-        tasks.spawn_local(exit::wait(id, spawned.child, pidfd, outputs, tail, inbox.clone()));
+        tasks.spawn_local(exit::wait(id, spawned.pid, pidfd, outputs, tail, inbox.clone()));
         Ok(Listening { say, counts, pid_started_at, end, tasks })
     }
 

@@ -2,12 +2,18 @@ use std::{
     ffi::OsStr,
     fs,
     path::Path,
-    process::{self, Child},
+    process,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
 
-use nix::unistd::Pid;
+use nix::{
+    sys::{
+        signal::Signal,
+        wait::{WaitStatus, waitpid},
+    },
+    unistd::Pid,
+};
 
 use super::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 use crate::{
@@ -20,7 +26,7 @@ use crate::{
 /// A fleet of a name that no other test has, cleared away when the test ends, however it ends.
 struct Scene {
     name: Name,
-    children: Vec<Child>,
+    children: Vec<Pid>,
 }
 
 impl Scene {
@@ -49,8 +55,8 @@ impl Scene {
             scheduling: Scheduling::default(),
             output: Output::Inherited,
         };
-        let Spawned { pid, child, .. } = spawn(&order, cgroup).unwrap();
-        self.children.push(child);
+        let Spawned { pid, .. } = spawn(&order, cgroup).unwrap();
+        self.children.push(pid);
         pid
     }
 }
@@ -58,8 +64,8 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let cleared = clear_leftover(&fleet_path(&self.name).unwrap());
-        for child in &mut self.children {
-            let _ = child.wait();
+        for child in &self.children {
+            let _ = waitpid(*child, None);
         }
         if !std::thread::panicking() {
             cleared.unwrap();
@@ -226,7 +232,7 @@ fn a_copy_of_the_lock_keeps_nobody_from_clearing() {
                 let _ = process::Command::new("true").status();
             }
         });
-        let ended = end_leftover(&path, nix::sys::signal::Signal::SIGTERM, Duration::from_secs(60));
+        let ended = end_leftover(&path, Signal::SIGTERM, Duration::from_secs(60));
         stop.store(true, Relaxed);
         assert_eq!(ended.unwrap(), 1);
     });
@@ -252,11 +258,12 @@ fn an_end_is_in_order_as_long_as_there_is_patience() {
         drop(worker);
         abandon(fleet);
 
-        assert!(end_leftover(&path, nix::sys::signal::Signal::SIGTERM, patience).unwrap() > 0);
+        assert!(end_leftover(&path, Signal::SIGTERM, patience).unwrap() > 0);
 
         assert!(!path.exists());
-        let status = scene.children[0].wait().unwrap();
-        assert_eq!(status.code(), if killed { None } else { Some(7) });
-        assert_eq!(end_leftover(&path, nix::sys::signal::Signal::SIGTERM, patience).unwrap(), 0);
+        let killed_by = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
+        let expected = if killed { killed_by } else { WaitStatus::Exited(pid, 7) };
+        assert_eq!(waitpid(pid, None), Ok(expected));
+        assert_eq!(end_leftover(&path, Signal::SIGTERM, patience).unwrap(), 0);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use super::{CgroupError, entrance, tree};
+use super::{CgroupError, open, tree};
 use crate::{
     model::{Generation, Slot},
     sys::{freeze::Freezer, pidfd::PidFd},
@@ -91,12 +91,12 @@ impl WorkerCgroup {
         Freezer::open(&self.path).map_err(failed)
     }
 
-    /// Opens the door: who writes `0` to this file is in the cgroup.
+    /// Opens its directory: a process can be born in it.
     ///
     /// # Errors
     /// If the kernel refuses.
-    pub fn entrance(&self) -> Result<OwnedFd, CgroupError> {
-        entrance(&self.path)
+    pub fn directory(&self) -> Result<OwnedFd, CgroupError> {
+        open(&self.path)
     }
 
     /// Kills every process of the worker at once. Returns before they are dead.

@@ -4,13 +4,15 @@ use std::{
     io::{Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
-    process,
+    process::{self, ExitStatus},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
 
 use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
     sys::signal::SigSet,
     unistd::{Pid, getpgid, getsid},
 };
@@ -21,7 +23,10 @@ use crate::{
     config::{Identity, Name, Resources},
     fleet::cgroup::{FleetCgroup, WorkerCgroup},
     model::{Generation, Slot},
-    sys::{child::Scheduling, testing::until},
+    sys::{
+        child::{Scheduling, try_wait},
+        testing::{forbid_clone3, until},
+    },
 };
 
 /// A worker's cgroup, cleared away when the test ends, however it ends.
@@ -86,9 +91,19 @@ impl Scene {
         let mut text = String::new();
         pipes.stdout.read_to_string(&mut text).unwrap();
         pipes.stderr.read_to_string(&mut text).unwrap();
-        assert!(spawned.child.wait().unwrap().success(), "{text}");
+        assert!(ended(&spawned).success(), "{text}");
         text
     }
+}
+
+/// Waits for the worker's end.
+fn ended(spawned: &Spawned) -> ExitStatus {
+    let mut status = None;
+    until("it has ended", || {
+        status = try_wait(spawned.pid).unwrap();
+        status.is_some()
+    });
+    status.unwrap()
 }
 
 #[test]
@@ -141,6 +156,37 @@ fn it_leads_a_group_in_its_cgroup_and_no_signal_is_blocked_or_ignored() {
 }
 
 #[test]
+fn the_worker_is_born_in_its_cgroup() {
+    let scene = Scene::new();
+    let spawned = thread::scope(|scope| {
+        // In the mount namespace of that thread nobody can enter a cgroup, as nothing can be written to the file.
+        let spawn = || {
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            let none = None::<&str>;
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            let procs = scene.cgroup.path().join("cgroup.procs");
+            mount(Some("/dev/full"), &procs, none, MsFlags::MS_BIND, none).unwrap();
+            scene.sleeper()
+        };
+        scope.spawn(spawn).join().unwrap()
+    });
+    assert_eq!(scene.cgroup.processes().unwrap(), [spawned.0]);
+}
+
+#[test]
+fn the_worker_enters_its_cgroup_where_clone3_is_forbidden() {
+    let scene = Scene::new();
+    let spawned = thread::scope(|scope| {
+        let spawn = || {
+            forbid_clone3();
+            scene.sleeper()
+        };
+        scope.spawn(spawn).join().unwrap()
+    });
+    assert_eq!(scene.cgroup.processes().unwrap(), [spawned.0]);
+}
+
+#[test]
 fn another_user_inherits_no_capability_of_ours() {
     let scene = Scene::new();
     let nobody = Identity::find(Some("65534"), Some("65534")).unwrap();
@@ -178,7 +224,7 @@ fn the_channel_works_both_ways_and_its_end_is_seen() {
     assert_eq!(rest, "got word\n");
 
     until("it has ended", || !spawned.pidfd.is_alive().unwrap());
-    assert!(spawned.child.wait().unwrap().success());
+    assert!(ended(&spawned).success());
 }
 
 #[test]
@@ -246,7 +292,7 @@ fn a_relative_program_is_relative_to_the_directory() {
 
     let mut said = String::new();
     spawned.output.as_mut().unwrap().stdout.read_to_string(&mut said).unwrap();
-    spawned.child.wait().unwrap();
+    ended(&spawned);
     assert_eq!(Path::new(said.trim_end()), directory.path().canonicalize().unwrap());
 }
 

@@ -15,7 +15,7 @@ pub enum ChildError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The fork, the change of directory or the exec has failed.
+    /// The clone, the change of directory or the exec has failed.
     #[error("cannot start the child")]
     Start(#[source] io::Error),
 }
@@ -79,7 +79,7 @@ impl Step {
 /// The kernel's error numbers are below this (`MAX_ERRNO` in err.h).
 const STEP_UNIT: i32 = 4096;
 
-/// std carries nothing but one number from the child to us, so the step travels in its upper bits.
+/// The child tells us one number, as exec's failure is one, so the step travels in its upper bits.
 pub(super) fn failed(step: Step, errno: Errno) -> io::Error {
     io::Error::from_raw_os_error((step as i32 + 1) * STEP_UNIT + errno as i32)
 }

@@ -22,17 +22,18 @@ fn steps_travel_in_error_numbers() {
 
 #[test]
 fn a_refused_cgroup_is_named() {
-    // Nothing can be written to what is open for reading.
-    let read_only = File::open("/dev/null").unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let no_cgroup = File::open(empty.path()).unwrap();
     let (channel, _ours) = UnixStream::pair().unwrap();
     let inheritance = Inheritance {
-        cgroup_procs: read_only.as_fd(),
+        cgroup: no_cgroup.as_fd(),
         channel: channel.as_fd(),
+        output: None,
         credentials: None,
         scheduling: Scheduling::default(),
     };
 
-    let error = spawn(Command::new("true"), inheritance).unwrap_err();
+    let error = spawn(&Command::new("true"), &inheritance).unwrap_err();
 
     assert!(matches!(&error, ChildError::Prepare { step: Step::Cgroup, .. }), "{error:?}");
     assert_eq!(error.to_string(), "the child cannot enter its cgroup");

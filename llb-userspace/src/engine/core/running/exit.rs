@@ -1,7 +1,8 @@
 //! The end of a worker's first process.
 
-use std::{process::Child, time::Duration};
+use std::time::Duration;
 
+use nix::unistd::Pid;
 use tokio::{
     sync::mpsc::Sender,
     task::JoinHandle,
@@ -12,7 +13,7 @@ use super::{LAST_BREATH, output::Tail};
 use crate::{
     engine::messages::Message,
     model::WorkerId,
-    sys::{pidfd::PidFd, readable::Readable},
+    sys::{child::try_wait, pidfd::PidFd, readable::Readable},
 };
 
 /// A worker's children may hold its output open; its exit is not held up for longer than this.
@@ -21,7 +22,7 @@ const OUTPUT_PATIENCE: Duration = Duration::from_millis(300);
 /// Waits for the worker's end.
 pub(super) async fn wait(
     id: WorkerId,
-    mut child: Child,
+    pid: Pid,
     mut pidfd: Readable<PidFd>,
     outputs: Vec<JoinHandle<()>>,
     tail: Tail,
@@ -32,7 +33,7 @@ pub(super) async fn wait(
         tracing::error!(worker = %id, %error, "cannot wait for a worker");
     }
     let status = loop {
-        match child.try_wait() {
+        match try_wait(pid) {
             Ok(Some(status)) => break Some(status),
             // The descriptor tells once, and may be a moment ahead of wait(2).
             Ok(None) => sleep(LAST_BREATH).await,

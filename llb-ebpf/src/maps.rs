@@ -9,7 +9,7 @@ pub use self::{
         at_home, client, enter_client, enter_newcomer, leave_newcomers, newcomer, newcomer_ptr, renew_newcomer, sticky,
     },
     sockets::{bind, conn, holds, owner, owner_mut, set_owner, steered_owner, unbind},
-    udp::{count_datagram, count_fate, flow_seat, flow_seats, flows, way},
+    udp::{bump, count_fate, flow_count, flow_seat, flow_seats, flows, way},
 };
 
 use core::hint::black_box;
@@ -43,7 +43,7 @@ const IF_NEW: u64 = 1;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_10: Global<u32> = Global::new(0);
+static LLB_ABI_11: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]

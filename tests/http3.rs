@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -77,6 +77,7 @@ fn answer(mut stream: TcpStream) -> Option<()> {
 /// Clients of one download each.
 struct Downloads {
     clients: Child,
+    input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
@@ -86,12 +87,18 @@ impl Downloads {
         let mut clients = Command::new("python3");
         clients.env("PYTHONPATH", paths::aioquic()).args([fixture("h3_client.py"), ADDRESS.to_owned()]);
         clients.args([connections.to_string(), format!("/{blocks}")]);
-        let mut clients = clients.stdout(Stdio::piped()).spawn().expect("clients");
+        let mut clients = clients.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("clients");
+        let input = clients.stdin.take().expect("a pipe");
         let mut output = BufReader::new(clients.stdout.take().expect("a pipe"));
         let mut line = String::new();
         output.read_line(&mut line).expect("a line");
         assert_eq!(line, "begun\n");
-        Downloads { clients, output }
+        Downloads { clients, input, output }
+    }
+
+    /// All go on from another port: `nat`, and know nothing of it, or on `purpose`.
+    fn move_on(&mut self, why: &str) {
+        writeln!(self.input, "{why}").expect("clients that read");
     }
 
     /// All are whole: who served each of them.
@@ -114,18 +121,20 @@ fn serving(fleet: &Fleet) -> BTreeSet<u32> {
     fleet.status().workers.iter().filter(|worker| worker.state == "serving").map(|worker| worker.pid).collect()
 }
 
-/// The command's four copies share the port; downloads of six seconds are whole through a reload; and who comes then is served by
-/// all of the new ones.
-fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str]) {
+/// The command's four copies share the port; downloads of six seconds are whole through a reload, also where the client's port changes;
+/// and who comes then is served by all of the new ones.
+fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: &str) {
     stage.certify();
     serve_blocks();
     let fleet = stage.start(&[&["-n", "4", "-p", "9443", "--drain-timeout", "60s"], args].concat(), command);
     until("all have joined", || fleet.status().udp.is_some_and(|udp| udp.groups.iter().any(|g| g.slots.len() == 4)));
     let old = serving(&fleet);
     let downloads = Downloads::begin(8, 300);
+    let mut moving = Downloads::begin(8, 300);
     assert!(fleet.command("reload").output().expect("llb reload").status.success());
     let new = serving(&fleet);
     assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
+    moving.move_on(why);
     let mut each: BTreeMap<u32, u32> = BTreeMap::new();
     for _ in 0..5 {
         Downloads::begin(20, 1).end(1).into_iter().for_each(|worker| *each.entry(worker).or_default() += 1);
@@ -133,6 +142,9 @@ fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str]) {
     assert!(each.keys().copied().collect::<BTreeSet<_>>() == new, "{each:?} {new:?}");
     assert!(each.values().all(|count| (8..60).contains(count)), "{each:?}");
     assert!(downloads.end(300).iter().all(|worker| old.contains(worker)));
+    assert!(moving.end(300).iter().all(|worker| old.contains(worker)));
+    let led = fleet.status().udp.expect("UDP that is shared").datagrams["by_learnt_id"];
+    assert!(led >= 8, "{led}");
 }
 
 #[test]
@@ -143,7 +155,7 @@ fn caddy_serves_http3_through_a_reload() {
         "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec '{}' run --config $STAGE/Caddyfile --adapter caddyfile",
         paths::caddy().join("bin/caddy").display()
     );
-    serves_through_a_reload(&stage, &[], &["sh", "-c", &run]);
+    serves_through_a_reload(&stage, &[], &["sh", "-c", &run], "nat");
 }
 
 #[test]
@@ -154,5 +166,6 @@ fn nginx_serves_http3_through_a_reload() {
         "sed s/WORKER/$$/ $STAGE/nginx.conf >$STAGE/nginx.$$.conf; exec '{}' -p $STAGE -e stderr -c nginx.$$.conf",
         paths::nginx().join("nginx").display()
     );
-    serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run]);
+    // Its ids begin with the number of its socket, so those that nobody has seen name their worker, too.
+    serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run], "purpose");
 }

@@ -77,9 +77,9 @@ impl Downloads {
         line.trim_end().to_owned()
     }
 
-    /// All go on from another port.
-    fn move_on(&mut self) {
-        self.input.write_all(b"\n").expect("clients that read");
+    /// All go on from another port: `nat` or on `purpose`.
+    fn move_on(&mut self, why: &str) {
+        writeln!(self.input, "{why}").expect("clients that read");
     }
 
     fn end(mut self) -> Vec<Download> {
@@ -140,7 +140,7 @@ fn clients_that_move_keep_their_draining_workers() {
     let fleet = start(&stage, &["-n", "4", "--quic-lb", "on", "--drain-timeout", "60s"], &["ids"]);
     let mut downloads = Downloads::begin(12, 400);
     reload(&fleet);
-    downloads.move_on();
+    downloads.move_on("purpose");
     let ended = downloads.end();
     assert!(ended.iter().all(|download| download.bytes == 400 * BLOCK), "{ended:?}");
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
@@ -160,19 +160,33 @@ fn quinn_keeps_clients_that_move() {
     // Before the others leave their ports: whoever is given one whose flow is still known comes to that flow's worker.
     let new = Downloads::begin(40, 0).end().into_iter().map(|download| download.pid).collect::<BTreeSet<_>>();
     assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
-    downloads.move_on();
+    downloads.move_on("purpose");
     let ended = downloads.end();
     assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
 }
 
-/// The same without what the option does: else the test above shows nothing.
+/// Without ids that say anything, and without the option: the kernel has seen the id before.
 #[test]
-fn without_ids_clients_that_move_are_lost() {
+fn a_changed_port_keeps_its_draining_worker() {
+    let stage = Stage::new();
+    let fleet = start(&stage, &["-n", "4", "--drain-timeout", "60s"], &[]);
+    let old = pids(&fleet, "serving");
+    let mut downloads = Downloads::begin(12, 300);
+    reload(&fleet);
+    downloads.move_on("nat");
+    let ended = downloads.end();
+    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
+    assert!(datagrams(&fleet, "by_learnt_id") >= 12, "{:?}", fleet.status().udp);
+}
+
+/// A client that moves on purpose takes an id that only its server has seen: else the tests of the option show nothing.
+#[test]
+fn clients_that_move_on_purpose_are_lost() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "4"], &["ids"]);
     let mut downloads = Downloads::begin(12, 100);
-    downloads.move_on();
+    downloads.move_on("purpose");
     let ended = downloads.end();
     assert!(ended.iter().any(|download| download.bytes < 100 * BLOCK), "{ended:?}");
     assert_eq!(datagrams(&fleet, "by_server_id"), 0);

@@ -293,7 +293,8 @@ fn a_sink_that_does_not_read_gets_no_new_flows() {
         let more = clients(5, ADDRESS);
         more.iter().for_each(|client| client.say("x"));
         seen.extend(more);
-        flows(&fleet, 1).stands_still
+        // On a machine that is busy elsewhere the other one does, too, for a moment.
+        flows(&fleet, 1).stands_still && !flows(&fleet, 0).stands_still
     });
     let before = flows(&fleet, 1).datagrams;
     clients(100, ADDRESS).iter().for_each(|client| client.say("x"));

@@ -15,7 +15,7 @@ mod sticky;
 pub use self::{
     choice::{Group, Published},
     conn::{Conn, Direction, Words},
-    flow::{FlowSeat, FlowSeats},
+    flow::{FlowCount, FlowSeat, FlowSeats},
     line::{Line, Place},
     reach::{Asker, Reach},
     seat::{BUCKETS, Histogram, Seat, Seats},

@@ -8,6 +8,9 @@
 //! a dead one, or else of the longest unused that has sent one datagram only. So datagrams of forged sources replace each other, and
 //! flows that go on stay.
 //!
+//! The ids of QUIC connections lie in the same table ([`crate::quic::key`]): an entry names the worker of the flow that the id came
+//! with, for when the client comes from another address.
+//!
 //! ```
 //! use llb_common::abi::FlowSeat;
 //! use llb_common::flow::{
@@ -29,7 +32,7 @@
 //! assert_eq!(window_ns(40_000) * 4, 40_000);
 //!
 //! // Of two seats the first gets a new flow, unless it is late: it has sent nothing for over 10 ms.
-//! let quick = FlowSeat { flows: 5, owed_since: 0, talks: 1, reserved: 0 };
+//! let quick = FlowSeat { flows: 5, owed_since: 0, talks: 1, id_length: 0 };
 //! let late = FlowSeat { owed_since: 1, ..quick };
 //! let now = 20_000_000;
 //! assert_eq!(better((0, weight(&quick, now)), (1, weight(&late, now)), 0), 0);
@@ -50,10 +53,20 @@ pub type Set = [u64; WAYS];
 /// A flow lives as long as it was seen in this window of time, or one of so many before: windows are a quarter of the idle time.
 pub const KEPT_WINDOWS: u32 = 4;
 
-/// Bits of an entry: the hash above, then the window, whether it is established, and the seat.
+/// Bits of an entry: the hash above, then the window, what it is, and the seat.
 const WINDOW_SHIFT: u32 = 16;
 const WINDOW_MASK: u64 = 0xffff;
-const ESTABLISHED: u64 = 1 << 8;
+const ESTABLISHED: u64 = 1 << ESTABLISHED_SHIFT;
+const ESTABLISHED_SHIFT: u32 = 8;
+/// It was seen in more than one window.
+const LASTING: u64 = 1 << LASTING_SHIFT;
+const LASTING_SHIFT: u32 = 9;
+/// It began as a QUIC connection does.
+const QUIC: u64 = 1 << 10;
+/// Its connection id is in the table.
+const LEARNT: u64 = 1 << 11;
+/// It is no flow, but a connection id.
+const ID: u64 = 1 << 12;
 
 /// A worker that has been given something and has sent nothing for so long gets no new flow while another has. Most servers
 /// answer within this, and one that does not while it works on something loses nothing but a turn.
@@ -79,7 +92,44 @@ pub const fn fresh(hash: u32, seat: u32, window: u32) -> u64 {
 #[must_use]
 #[inline(always)]
 pub const fn seen(entry: u64, window: u32) -> u64 {
-    entry & !(WINDOW_MASK << WINDOW_SHIFT) | (window as u64 & WINDOW_MASK) << WINDOW_SHIFT | ESTABLISHED
+    let dated = entry & !(WINDOW_MASK << WINDOW_SHIFT) | (window as u64 & WINDOW_MASK) << WINDOW_SHIFT;
+    let lasting = if dated == entry { 0 } else { LASTING };
+    dated | lasting | ESTABLISHED
+}
+
+/// The same flow as one of a QUIC connection, whose id is in the table or not yet.
+#[must_use]
+#[inline(always)]
+pub const fn of_quic(entry: u64, is_learnt: bool) -> u64 {
+    entry | QUIC | if is_learnt { LEARNT } else { 0 }
+}
+
+/// Whether it is a flow of a QUIC connection.
+#[must_use]
+#[inline(always)]
+pub const fn is_quic(entry: u64) -> bool {
+    entry & QUIC != 0
+}
+
+/// Whether it is one whose connection id is not in the table yet.
+#[must_use]
+#[inline(always)]
+pub const fn wants_id(entry: u64) -> bool {
+    entry & (QUIC | LEARNT) == QUIC
+}
+
+/// The entry of a connection id that has come with a flow: it is at the same seat, and stays as long as the flow would.
+#[must_use]
+#[inline(always)]
+pub const fn id(key: u32, flow: u64) -> u64 {
+    (key as u64) << 32 | flow & 0xffff_ffff & !(QUIC | LEARNT) | ID
+}
+
+/// Whether it is a connection id.
+#[must_use]
+#[inline(always)]
+pub const fn is_id(entry: u64) -> bool {
+    entry & ID != 0
 }
 
 /// The same flow at another seat.
@@ -127,9 +177,16 @@ pub const fn set_of(hash: u32) -> u32 {
 #[must_use]
 #[inline(always)]
 pub fn find(set: &Set, hash: u32, window: u32) -> Option<Found> {
+    find_among(|way| set[way], hash, window)
+}
+
+/// The same, of a set that is read only as far as it has to be.
+#[must_use]
+#[inline(always)]
+pub fn find_among(entry: impl Fn(usize) -> u64, hash: u32, window: u32) -> Option<Found> {
     let mut way = 0;
     while way < WAYS {
-        let entry = set[way];
+        let entry = entry(way);
         if (entry >> 32) as u32 == hash && is_alive(entry, window) {
             return Some(Found { way, entry });
         }
@@ -138,21 +195,22 @@ pub fn find(set: &Set, hash: u32, window: u32) -> Option<Found> {
     None
 }
 
-/// The place for a new flow: of a dead one, or else of the longest unused newcomer, or else of the longest unused.
+/// The place for a new flow: of a dead one, or else of the longest unused newcomer, or else of the longest unused of those that were
+/// seen in one window only, or else of the longest unused.
 #[must_use]
 #[inline(always)]
 pub fn place_for(set: &Set, window: u32) -> usize {
     const DEAD: u32 = u32::MAX;
-    const NEWCOMER: u32 = 1 << 16;
+    /// More than any age.
+    const RANK_SHIFT: u32 = 16;
     let (mut best, mut worth) = (0, 0);
     let mut way = 0;
     while way < WAYS {
         let entry = set[way];
-        let rank = match (is_alive(entry, window), is_established(entry)) {
-            (false, _) => DEAD,
-            (true, false) => NEWCOMER + age(entry, window),
-            (true, true) => age(entry, window),
-        };
+        // Without branches, of which the verifier would follow each.
+        let standing = (entry >> ESTABLISHED_SHIFT & 1) + (entry >> LASTING_SHIFT & 1);
+        let unused = ((2 - standing as u32) << RANK_SHIFT) + age(entry, window);
+        let rank = if is_alive(entry, window) { unused } else { DEAD };
         if rank > worth {
             (best, worth) = (way, rank);
         }
@@ -228,11 +286,13 @@ pub enum Fate {
     ByServerId = 7,
     /// The same, but the id names nobody who has a socket there: a worker was chosen as for a new flow.
     UnknownServerId = 8,
+    /// Its flow is not known, and it went to the worker with which its QUIC connection id was seen before.
+    ByLearntId = 9,
 }
 
 impl Fate {
     /// All of them, by number.
-    pub const ALL: [Fate; 9] = [
+    pub const ALL: [Fate; 10] = [
         Fate::Known,
         Fate::New,
         Fate::Moved,
@@ -242,6 +302,7 @@ impl Fate {
         Fate::FallbackMap,
         Fate::ByServerId,
         Fate::UnknownServerId,
+        Fate::ByLearntId,
     ];
 
     /// Whether the program gave the datagram to a worker, other than for its flow's sake.
@@ -253,7 +314,7 @@ impl Fate {
     /// ```
     #[must_use]
     pub const fn is_given(self) -> bool {
-        matches!(self, Fate::New | Fate::Moved | Fate::ByServerId | Fate::UnknownServerId)
+        matches!(self, Fate::New | Fate::Moved | Fate::ByServerId | Fate::UnknownServerId | Fate::ByLearntId)
     }
 
     /// The name in `llb status`.
@@ -269,6 +330,7 @@ impl Fate {
             Fate::FallbackMap => "fallback_map",
             Fate::ByServerId => "by_server_id",
             Fate::UnknownServerId => "unknown_server_id",
+            Fate::ByLearntId => "by_learnt_id",
         }
     }
 }

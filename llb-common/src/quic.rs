@@ -11,8 +11,13 @@
 //! The server id is the worker's number, and not its slot: a reload's old and new worker share the slot, and a connection of the
 //! old one must find the old one. What is read of a packet is the same in every version of QUIC (RFC 8999).
 //!
+//! Other ids say nothing, but an id that has come with a flow says whose it is when it comes with another one: the client's NAT has given
+//! it another port. Behind a short header an id's length is not told, so what counts is how it begins, [`short_id`], and how long the
+//! ids are that the worker chooses, which its own long headers tell. A client that moves on purpose takes an id that nobody has seen
+//! but its server; nginx's all begin with the number of its socket.
+//!
 //! ```
-//! use llb_common::quic::{HEAD, worker_of};
+//! use llb_common::quic::{ASKED, HEAD, begins, key, short_id, told, worker_of};
 //!
 //! // A short header, and the id 0x06 0x0103 and four random octets: 1 + 7 octets, and what is encrypted.
 //! let short: [u8; HEAD] = [0x40, 6, 1, 3, 0xaa, 0xbb, 0xcc, 0xdd, 0x5e];
@@ -21,6 +26,13 @@
 //! let long: [u8; HEAD] = [0xc0, 0, 0, 0, 1, 7, 6, 1, 3];
 //! assert_eq!(worker_of(&long, 1200), Some(0x103));
 //! assert_eq!(worker_of(&[0xc0, 0, 0, 0, 1, 8, 6, 1, 3], 1200), None, "an id of eight octets calls itself seven long");
+//!
+//! // A connection begins with a long header, and its packets go on with short ones.
+//! assert!(begins(&long) && short_id(&long, told(20)).is_none());
+//! assert!(!begins(&short) && short_id(&short, told(4)) == Some(0x0601_03aa));
+//! assert_eq!(short_id(&short, told(20)), Some(0x0601_03aa_bbcc_dd5e));
+//! assert!([0, ASKED, told(0), told(3)].iter().all(|length| short_id(&short, *length).is_none()), "none, or not known");
+//! assert_ne!(key(0x0601_03aa, 1), key(0x0601_03aa, 2), "where an id lies in the table is a secret");
 //! ```
 
 use crate::abi::MAX_SEATS;
@@ -35,10 +47,12 @@ pub const MAX_WORKERS: usize = 2 * MAX_SEATS;
 /// all at the most, as QUIC has it. The three bits above are the number of the configuration, 0.
 const RESTS: core::ops::RangeInclusive<u8> = 6..=19;
 
-/// In a long header: the first bit, where the id's length is, and where the id begins.
+/// In a long header: the first bit, and where the id's length is.
 const LONG: u8 = 0x80;
 const LENGTH_AT: usize = 5;
-const LONG_ID_AT: usize = 6;
+
+/// Where the receiver's id begins in a long header.
+pub const LONG_ID_AT: usize = 6;
 
 /// Where the id begins in a short header.
 const SHORT_ID_AT: usize = 1;
@@ -60,6 +74,54 @@ pub const fn worker_of(head: &[u8; HEAD], length: u32) -> Option<u32> {
         return None;
     }
     Some((high as u32) << 8 | low as u32)
+}
+
+/// The bits of a long header's first octet that are set in every version so far.
+const FIXED: u8 = 0x40;
+
+/// Versions 1 and 2 (RFC 9000, RFC 9369).
+const VERSIONS: [u32; 2] = [1, 0x6b33_43cf];
+
+/// Whether a flow that begins with this datagram is a QUIC connection's.
+#[must_use]
+#[inline(always)]
+pub const fn begins(head: &[u8; HEAD]) -> bool {
+    let version = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    head[0] & (LONG | FIXED) == LONG | FIXED && (version == VERSIONS[0] || version == VERSIONS[1])
+}
+
+/// [`crate::abi::FlowSeat::id_length`]: a connection has begun, so the worker's next long header tells.
+pub const ASKED: u64 = 1 << 8;
+
+/// [`crate::abi::FlowSeat::id_length`]: so many octets.
+#[must_use]
+#[inline(always)]
+pub const fn told(octets: u8) -> u64 {
+    octets as u64 | ASKED << 1
+}
+
+/// What is read of ids: eight octets where there are, or four. Of shorter ones too many are alike.
+pub const PREFIXES: [u64; 2] = [told(8), told(4)];
+
+/// How the connection id behind a short header begins, where it has this length. The header's fixed bit may be clear (RFC 9287).
+#[must_use]
+#[inline(always)]
+pub const fn short_id(head: &[u8; HEAD], length: u64) -> Option<u64> {
+    let [first, a, b, c, d, e, f, g, h] = *head;
+    if first & LONG != 0 || length < PREFIXES[1] {
+        return None;
+    }
+    let four = u32::from_be_bytes([a, b, c, d]) as u64;
+    let eight = four << 32 | u32::from_be_bytes([e, f, g, h]) as u64;
+    Some(if length < PREFIXES[0] { four } else { eight })
+}
+
+/// What takes the place of a flow's hash for an id, in the table of flows.
+#[must_use]
+#[inline(always)]
+pub const fn key(id: u64, secret: u64) -> u32 {
+    let mixed = (secret ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32) as u32
 }
 
 #[cfg(test)]

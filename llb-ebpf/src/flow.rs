@@ -1,15 +1,27 @@
-//! Picks the seat of a datagram: that of its flow, or one for a new flow. It runs for each datagram, so a known flow costs two
-//! lookups and no lock. What is decided is `llb_common::flow`.
+//! Picks the seat of a datagram: that of its flow, or one for a new flow. It runs for each datagram, so a known flow costs few
+//! lookups, no lock, and no word that another CPU has just written. What is decided is `llb_common::flow`.
 
-use core::{ffi::c_void, hint::black_box};
+mod load;
+mod table;
+
+use core::hint::black_box;
 
 use aya_ebpf::programs::SkReuseportContext;
 use llb_common::{
-    abi::{FlowSeat, Group, MAX_SEATS, NO_GROUP, NO_SEAT, OWNER_SEAT_SHIFT},
-    flow::{Fate, Found, Set, better, draw, find, fresh, is_established, moved, place_for, seat, seen, weight},
+    abi::{FlowSeats, Group, MAX_SEATS, NO_GROUP, NO_SEAT},
+    flow::{Fate, better, draw, fresh, id, is_established, is_id, is_quic, moved, of_quic, seat, seen, wants_id},
+    quic::{ASKED, PREFIXES, begins},
 };
 
-use crate::{kernel, maps, quic};
+pub use self::load::sent;
+use self::{
+    load::{add_flow, given, given_new, llb_flow_weight},
+    table::{llb_find_flow, llb_note_flow},
+};
+use crate::{
+    kernel, maps,
+    quic::{self, Head},
+};
 
 /// Selects a socket; whatever the outcome, the datagram is delivered.
 #[inline(always)]
@@ -25,52 +37,99 @@ pub fn steer(ctx: &SkReuseportContext) -> Fate {
     if group == NO_GROUP {
         return Fate::FallbackUnknownSocket;
     }
-    let known = black_box(llb_find_flow(hash, window));
-    if known != 0 {
-        let entry = entry_of(hash, known);
-        if maps::select(ctx, group, seat(entry)) {
-            let after = seen(entry, window);
-            if after != entry {
-                llb_set_flow(hash, way_of(known), after as u32);
-                if !is_established(entry) {
-                    add_flow(seat(entry));
-                }
-            }
-            given(seat(entry));
-            return Fate::Known;
+    let known = table::entry(hash, window);
+    if known != 0 && maps::select(ctx, group, seat(known)) {
+        if seen(known, window) != known || wants_id(known) {
+            go_on(ctx, said, known, window);
         }
+        given(seat(known));
+        return Fate::Known;
     }
-    let named = quic::named(ctx, said);
-    let is_named = named < MAX_SEATS as u32 && maps::select(ctx, group, named);
-    let chosen = if is_named {
-        named
+    let head = quic::head(ctx);
+    let (named, learnt) = (quic::named(&head, said), learnt_seat(&head, said, window));
+    let leads = |seat: u32| seat < MAX_SEATS as u32 && maps::select(ctx, group, seat);
+    let (chosen, fate) = if leads(named) {
+        (named, Fate::ByServerId)
+    } else if named == NO_SEAT && leads(learnt) {
+        (learnt, Fate::ByLearntId)
     } else {
         let Some(members) = maps::group(group) else { return Fate::FallbackMap };
         let (first, second) = candidates(members, hash, kernel::now());
-        if first == NO_SEAT {
+        let chosen = if first == NO_SEAT {
             return Fate::FallbackNoSeat;
-        }
-        if maps::select(ctx, group, first) {
+        } else if maps::select(ctx, group, first) {
             first
         } else if maps::select(ctx, group, second) {
             second
         } else {
             return Fate::FallbackSelectFailed;
+        };
+        match (named, known) {
+            (quic::NOBODY, _) => (chosen, Fate::UnknownServerId),
+            (_, 0) => (chosen, Fate::New),
+            _ => (chosen, Fate::Moved),
         }
     };
-    if known == 0 {
-        llb_enter_flow(hash, window, fresh(hash, chosen, window) as u32);
+    let flow = if known == 0 {
+        let is_learnt = matches!(fate, Fate::ByLearntId);
+        let flow = fresh(hash, chosen, window);
+        if is_learnt || begins(&head.octets) {
+            load::ask_length(chosen);
+            of_quic(flow, is_learnt)
+        } else {
+            flow
+        }
     } else {
-        llb_set_flow(hash, way_of(known), moved(entry_of(hash, known), chosen, window) as u32);
         add_flow(chosen);
+        moved(known, chosen, window)
+    };
+    llb_note_flow(hash, window, flow as u32);
+    given_new(chosen);
+    fate
+}
+
+/// Notes that a known flow goes on; and of a QUIC connection, by which id its client calls it now. That is looked at once in a
+/// window, and at first until there is one.
+#[inline(always)]
+fn go_on(ctx: &SkReuseportContext, said: *const FlowSeats, entry: u64, window: u32) {
+    let mut after = seen(entry, window);
+    if is_quic(entry)
+        && let length = load::id_length(seat(entry))
+        && length > ASKED
+        && let Some(key) = quic::short_key(&quic::head(ctx), length, said)
+    {
+        after = of_quic(after, true);
+        learn(key, after, window);
     }
-    given(chosen);
-    match (is_named, named, known) {
-        (true, ..) => Fate::ByServerId,
-        (_, quic::NOBODY, _) => Fate::UnknownServerId,
-        (.., 0) => Fate::New,
-        _ => Fate::Moved,
+    if after != entry {
+        llb_note_flow((entry >> 32) as u32, window, after as u32);
+        if !is_established(entry) {
+            add_flow(seat(entry));
+        }
     }
+}
+
+/// Enters the connection id that has come with a flow.
+#[inline(always)]
+fn learn(key: u32, flow: u64, window: u32) {
+    let known = black_box(llb_find_flow(key, window));
+    // A flow may have this hash, too.
+    if known == 0 || is_id(known) {
+        llb_note_flow(key, window, id(key, flow) as u32);
+    }
+}
+
+/// The seat of the flow that the connection id came with last, or [`NO_SEAT`].
+#[inline(always)]
+fn learnt_seat(head: &Head, said: *const FlowSeats, window: u32) -> u32 {
+    for length in PREFIXES {
+        let Some(key) = quic::short_key(head, length, said) else { return NO_SEAT };
+        let known = black_box(llb_find_flow(key, window));
+        if known != 0 && is_id(known) {
+            return seat(known);
+        }
+    }
+    NO_SEAT
 }
 
 /// The group of the socket that the kernel's hash would give the datagram to, or [`NO_GROUP`].
@@ -79,26 +138,6 @@ fn group_of(ctx: &SkReuseportContext) -> u32 {
     // SAFETY: the context is valid during the program's run, and `sk` is never null.
     let cookie = unsafe { kernel::cookie_of((*ctx.md).__bindgen_anon_3.sk) };
     maps::listener(cookie).map_or(NO_GROUP, |socket| socket.group)
-}
-
-/// A worker has sent something by its UDP socket: a sign of life.
-#[inline(always)]
-pub fn sent(sk: *mut c_void) {
-    let Some(owner) = maps::owner(sk) else { return };
-    let seat = (owner.flags >> OWNER_SEAT_SHIFT) as u32;
-    if seat == 0 {
-        return;
-    }
-    let Some(load) = maps::flow_seat(seat - 1) else { return };
-    // SAFETY: words of FLOW_SEATS, which are written only if they change.
-    unsafe {
-        if kernel::read(&raw const (*load).owed_since) != 0 {
-            kernel::write(&raw mut (*load).owed_since, 0);
-        }
-        if kernel::read(&raw const (*load).talks) == 0 {
-            kernel::write(&raw mut (*load).talks, 1);
-        }
-    }
 }
 
 /// The better of two seats that take new flows, and the other; [`NO_SEAT`] if there is none.
@@ -119,92 +158,4 @@ fn candidates(members: *const Group, hash: u32, now: u64) -> (u32, u32) {
     let weights = (black_box(llb_flow_weight(first, now)), black_box(llb_flow_weight(second, now)));
     let best = better((first, weights.0), (second, weights.1), hash);
     (best, if best == first { second } else { first })
-}
-
-/// A datagram goes to a seat.
-#[inline(always)]
-fn given(seat: u32) {
-    maps::count_datagram(seat);
-    let Some(load) = maps::flow_seat(seat) else { return };
-    // SAFETY: a word of FLOW_SEATS; of two that write it at once both are right.
-    unsafe {
-        if kernel::read(&raw const (*load).owed_since) == 0 {
-            kernel::write(&raw mut (*load).owed_since, kernel::now());
-        }
-    }
-}
-
-#[inline(always)]
-fn add_flow(seat: u32) {
-    if let Some(load) = maps::flow_seat(seat) {
-        // SAFETY: a word of FLOW_SEATS.
-        unsafe { kernel::add(&raw mut (*load).flows, 1) };
-    }
-}
-
-/// What [`llb_find_flow`] returns: one more than the way, and the lower half of the entry.
-#[inline(always)]
-fn way_of(known: u64) -> u32 {
-    (known >> 32) as u32 - 1
-}
-
-#[inline(always)]
-fn entry_of(hash: u32, known: u64) -> u64 {
-    u64::from(hash) << 32 | (known & u64::from(u32::MAX))
-}
-
-/// A copy of the set of a flow.
-#[inline(always)]
-fn copy(set: *mut Set) -> Set {
-    // SAFETY: words of FLOWS, each of which is read once.
-    core::array::from_fn(|way| unsafe { kernel::read(set.cast::<u64>().add(way)) })
-}
-
-/// Looks a flow up; 0 if it is not known. Global functions, here and below: the verifier takes each for itself, once.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn llb_find_flow(hash: u32, window: u32) -> u64 {
-    let Some(set) = maps::flows(hash) else { return 0 };
-    match find(&copy(set), hash, window) {
-        Some(Found { way, entry }) => (way as u64 + 1) << 32 | (entry & u64::from(u32::MAX)),
-        None => 0,
-    }
-}
-
-/// Writes an entry, whose lower half is given.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn llb_set_flow(hash: u32, way: u32, low: u32) -> u32 {
-    let Some(set) = maps::flows(hash) else { return 0 };
-    // SAFETY: a word of FLOWS. A CPU that writes another flow there at the same moment makes one of the two new again.
-    unsafe { kernel::write(maps::way(set, way), u64::from(hash) << 32 | u64::from(low)) };
-    1
-}
-
-/// The same, of a flow that has no place yet.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn llb_enter_flow(hash: u32, window: u32, low: u32) -> u32 {
-    let Some(set) = maps::flows(hash) else { return 0 };
-    let way = black_box(place_for(&copy(set), window)) as u32;
-    // SAFETY: as above.
-    unsafe { kernel::write(maps::way(set, way), u64::from(hash) << 32 | u64::from(low)) };
-    1
-}
-
-/// [`weight`] of a seat.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn llb_flow_weight(index: u32, now: u64) -> u64 {
-    let Some(load) = maps::flow_seat(index) else { return 0 };
-    // SAFETY: words of FLOW_SEATS.
-    let load = unsafe {
-        FlowSeat {
-            flows: kernel::read(&raw const (*load).flows),
-            owed_since: kernel::read(&raw const (*load).owed_since),
-            talks: kernel::read(&raw const (*load).talks),
-            reserved: 0,
-        }
-    };
-    weight(&load, now)
 }

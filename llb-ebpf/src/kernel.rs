@@ -11,7 +11,7 @@ use core::{
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_sk_storage_get},
+    helpers::generated::{bpf_get_socket_cookie, bpf_jiffies64, bpf_ktime_get_ns, bpf_sk_storage_get},
 };
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -19,6 +19,13 @@ use aya_ebpf::{
 pub fn now() -> u64 {
     // SAFETY: takes nothing and touches nothing.
     unsafe { bpf_ktime_get_ns() }
+}
+
+/// Ticks of the kernel's clock: one load from memory, where [`now`] reads a counter and computes.
+#[inline(always)]
+pub fn ticks() -> u64 {
+    // SAFETY: takes nothing and touches nothing.
+    unsafe { bpf_jiffies64() }
 }
 
 /// The cookie of the socket that a program runs for.

@@ -9,7 +9,7 @@ pub use self::{
         at_home, client, enter_client, enter_newcomer, leave_newcomers, newcomer, newcomer_ptr, renew_newcomer, sticky,
     },
     sockets::{bind, conn, holds, owner, owner_mut, set_owner, steered_owner, unbind},
-    udp::{count_datagram, count_fate, flow_seat, flow_seats, flows, way},
+    udp::{bump, count_fate, flow_count, flow_seat, flow_seats, flows, way},
 };
 
 use core::hint::black_box;

@@ -9,7 +9,7 @@ use llb_common::{
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
 const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
+pub const IPV6_LEN: usize = 40;
 pub const TCP_LEN: usize = 20;
 /// Where the header length, in words of four bytes in the upper half, lies in a TCP header.
 pub const TCP_OFFSET_AT: usize = 12;

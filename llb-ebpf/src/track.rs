@@ -145,7 +145,7 @@ pub fn egress(ctx: &SkBuffContext) {
     let segment = segment(ctx);
     if segment.len == 0 && !segment.reset {
         if segment.is_datagram() {
-            flow::sent(packet_socket(ctx));
+            flow::sent(ctx, packet_socket(ctx));
         }
         return;
     }

@@ -36,6 +36,27 @@ fn a_flood_replaces_newcomers_only() {
 }
 
 #[test]
+fn a_flood_of_pairs_replaces_no_lasting_flow() {
+    let mut set: Set = core::array::from_fn(|way| seen(fresh(way as u32, 1, 10), 10));
+    set[6] = seen(set[6], 11);
+    for forged in 0..100_000 {
+        let way = place_for(&set, 11);
+        set[way] = seen(fresh(1_000 + forged, 2, 11), 11);
+    }
+    assert!(find(&set, 6, 11).is_some() && (0..8).filter(|hash| find(&set, *hash, 11).is_some()).count() == 1);
+}
+
+#[test]
+fn an_id_stays_as_long_as_its_flow() {
+    let flow = seen(of_quic(fresh(9, 4, 3), false), 7);
+    assert!(is_quic(flow) && wants_id(flow) && !wants_id(of_quic(flow, true)) && !wants_id(seen(fresh(9, 4, 3), 7)));
+    let entry = id(0xfeed, of_quic(flow, true));
+    assert!(is_id(entry) && !is_quic(entry) && !is_id(flow) && is_established(entry));
+    assert_eq!(find(&[entry; WAYS], 0xfeed, 11).map(|found| seat(found.entry)), Some(4));
+    assert!(is_alive(flow, 11) && !is_alive(flow, 12) && !is_alive(entry, 12));
+}
+
+#[test]
 fn the_dead_go_first_and_then_the_longest_unused() {
     let old = |hash, window| seen(fresh(hash, 0, 0), window);
     let mut set: Set = core::array::from_fn(|way| old(way as u32, 100 + way as u32 % 3));

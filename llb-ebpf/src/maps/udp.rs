@@ -5,7 +5,7 @@ use aya_ebpf::{
     maps::{Array, PerCpuArray},
 };
 use llb_common::{
-    abi::{FlowSeat, FlowSeats, MAX_SEATS},
+    abi::{FlowCount, FlowSeat, FlowSeats, MAX_SEATS},
     flow::{Fate, SETS, Set, WAYS, set_of},
 };
 
@@ -17,7 +17,8 @@ static FLOWS: Array<Set> = Array::with_max_entries(SETS, MMAPABLE);
 #[map]
 static FLOW_SEATS: Array<FlowSeats> = Array::with_max_entries(1, MMAPABLE);
 #[map]
-static FLOW_COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
+static FLOW_COUNTS: PerCpuArray<FlowCount> =
+    PerCpuArray::with_max_entries(MAX_SEATS as u32 + Fate::ALL.len() as u32, 0);
 
 /// The set of flows that a flow is in.
 #[inline(always)]
@@ -49,23 +50,30 @@ pub fn flow_seat(index: u32) -> Option<*mut FlowSeat> {
     Some(unsafe { (&raw mut (*seats).seat).cast::<FlowSeat>().add(index as usize & (MAX_SEATS - 1)) })
 }
 
-/// Counts a datagram of a seat.
+/// What this CPU has counted of a seat.
 #[inline(always)]
-pub fn count_datagram(seat: u32) {
-    bump(seat & (MAX_SEATS as u32 - 1));
+pub fn flow_count(seat: u32) -> Option<*mut FlowCount> {
+    FLOW_COUNTS.get_ptr_mut(seat & (MAX_SEATS as u32 - 1))
 }
 
 /// Counts what became of a datagram.
 #[inline(always)]
 pub fn count_fate(fate: Fate) {
-    bump(MAX_SEATS as u32 + fate as u32);
+    if let Some(count) = FLOW_COUNTS.get_ptr_mut(MAX_SEATS as u32 + fate as u32) {
+        // SAFETY: a value of FLOW_COUNTS.
+        unsafe { bump(count) };
+    }
 }
 
-/// Without a lock, as it is one CPU's own and nothing interrupts a datagram's delivery to deliver another.
+/// One datagram more. Without a lock, as it is one CPU's own and nothing interrupts a datagram's delivery to deliver another.
+///
+/// # Safety
+/// `count` points into FLOW_COUNTS.
 #[inline(always)]
-fn bump(index: u32) {
-    if let Some(counter) = FLOW_COUNTS.get_ptr_mut(index) {
-        // SAFETY: a value of FLOW_COUNTS.
-        unsafe { kernel::write(counter, kernel::read(counter) + 1) };
+pub unsafe fn bump(count: *mut FlowCount) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let datagrams = &raw mut (*count).datagrams;
+        kernel::write(datagrams, kernel::read(datagrams) + 1);
     }
 }

@@ -1,6 +1,7 @@
 //! UDP: the groups of sockets, the table of flows, and what is counted of them ([`llb_common::flow`]).
 
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     mem::offset_of,
     os::fd::{AsFd, AsRawFd},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -9,8 +10,8 @@ use std::{
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use llb_common::{
-    abi::{FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT},
-    flow::{Fate, SETS, WAYS, is_alive, is_established, seat, window_ns},
+    abi::{FlowCount, FlowSeat, FlowSeats, MAX_SEATS, OWNER_SEAT_SHIFT},
+    flow::{Fate, SETS, WAYS, is_alive, is_established, is_id, seat, window_ns},
     names,
     quic::MAX_WORKERS,
 };
@@ -24,18 +25,23 @@ use crate::{
 const WINDOW_WORD: usize = offset_of!(FlowSeats, window) / 8;
 const ONLY_GROUP_WORD: usize = offset_of!(FlowSeats, only_group) / 8;
 const QUIC_LB_WORD: usize = offset_of!(FlowSeats, quic_lb) / 8;
+const SECRET_WORD: usize = offset_of!(FlowSeats, secret) / 8;
 const WORKER_WORD: usize = offset_of!(FlowSeats, worker) / 8;
 const SEAT_WORD: usize = offset_of!(FlowSeats, seat) / 8;
 const SEAT_WORDS: usize = size_of::<FlowSeat>() / 8;
 const FLOWS_AT: usize = offset_of!(FlowSeat, flows) / 8;
 const OWED_AT: usize = offset_of!(FlowSeat, owed_since) / 8;
 const TALKS_AT: usize = offset_of!(FlowSeat, talks) / 8;
+const ID_LENGTH_AT: usize = offset_of!(FlowSeat, id_length) / 8;
+
+/// Datagrams, by CPU: of each seat, and of each [`Fate`].
+type Counts = PerCpuArray<MapData, Value<FlowCount>>;
 
 /// The maps of flows.
 pub(super) struct Flows {
     table: SharedWords,
     seats: SharedWords,
-    counts: PerCpuArray<MapData, u64>,
+    counts: Counts,
     idle: Duration,
 }
 
@@ -66,13 +72,24 @@ fn packed(workers: impl IntoIterator<Item = (u32, Seat)>) -> [u64; MAX_WORKERS /
 }
 
 impl Flows {
-    pub(super) fn map(table: &Map, seats: &Map, counts: PerCpuArray<MapData, u64>) -> Result<Self, KernelError> {
-        Ok(Flows {
+    pub(super) fn map(table: &Map, seats: &Map, counts: Counts) -> Result<Self, KernelError> {
+        let flows = Flows {
             table: words(table, names::FLOWS, SETS as usize * WAYS * 8)?,
             seats: words(seats, names::FLOW_SEATS, size_of::<FlowSeats>())?,
             counts,
             idle: Duration::ZERO,
-        })
+        };
+        flows.choose_secret();
+        Ok(flows)
+    }
+
+    /// A new table gets one; the ids in that of a dead master are found by the one that it had.
+    fn choose_secret(&self) {
+        let secret = &self.seats.words()[SECRET_WORD];
+        if secret.load(Relaxed) == 0 {
+            // std seeds its hash tables from the kernel.
+            secret.store(RandomState::new().build_hasher().finish() | 1, Relaxed);
+        }
     }
 
     fn word(&self, of: Seat, word: usize) -> &AtomicU64 {
@@ -85,7 +102,7 @@ impl Flows {
 
     fn count(&self, index: u32) -> Result<u64, KernelError> {
         let values = self.counts.get(&index, 0).map_err(map_error(names::FLOW_COUNTS))?;
-        Ok(values.iter().sum())
+        Ok(values.iter().map(|Value(count)| count.datagrams).sum())
     }
 
     /// Says which group all datagrams are of; none if there are several.
@@ -103,7 +120,7 @@ impl Flows {
 
     /// A socket joins: what is known of its seat's load is another's.
     pub(super) fn begin(&self, seat: Seat) {
-        for word in [FLOWS_AT, OWED_AT, TALKS_AT] {
+        for word in [FLOWS_AT, OWED_AT, TALKS_AT, ID_LENGTH_AT] {
             self.word(seat, word).store(0, Relaxed);
         }
     }
@@ -140,7 +157,7 @@ impl Steering {
         let mut census = Census { established: [0; MAX_SEATS], newcomers: 0 };
         for word in self.flows.table.words() {
             let entry = word.load(Relaxed);
-            if entry == 0 || !is_alive(entry, window) {
+            if entry == 0 || is_id(entry) || !is_alive(entry, window) {
                 continue;
             }
             if is_established(entry) {

@@ -67,6 +67,9 @@ pub const TEST: Needs = Needs {
         // With promtool. What it scrapes here is a test's own, and so is its configuration.
         Program::server("prometheus", &["prometheus"]),
         HAPROXY,
+        Program::new("podman", &["podman"]),
+        Program::new("runc", &["runc"]),
+        Program::new("jq", &["jq"]),
         GCC,
         // What nginx is built with.
         Program::new("make", &["make"]),

@@ -117,6 +117,10 @@ pub const VM: Needs = Needs {
         Program::new("/usr/bin/python3", &["python3"]),
         IP,
         Program::new("/usr/bin/systemctl", &["systemd"]),
+        // For aarch64: the machine, what it has of Debian's packages, and a compiler.
+        Program::new("qemu-system-aarch64", &["qemu-system-arm"]),
+        Program::new("mmdebstrap", &["mmdebstrap"]),
+        Program::new("aarch64-linux-gnu-gcc", &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]),
     ],
     packages: &[],
     sources: &[],

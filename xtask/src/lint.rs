@@ -1,9 +1,9 @@
-//! `cargo xtask lint`: formats, clippy and the documentation. Needs no root, and nothing but the toolchain.
+//! `cargo xtask lint`: formats, clippy, the documentation, and the oldest compiler. Needs no root, and nothing but the toolchain.
 
 use anyhow::{Context, Result};
 use llb_kit::{clock::now, sh};
 
-use crate::step;
+use crate::{msrv, step};
 
 /// A worker's side must do without the master's; a test in `test/worker_alone.rs` looks at what it is built from.
 const WORKER_ALONE: [&str; 9] =
@@ -32,5 +32,6 @@ pub(crate) fn run() -> Result<()> {
         sh::run(&mut step::cargo(args)).context(name)?;
         println!("{}", step::closing_line(name, started.elapsed()));
     }
-    Ok(())
+    println!("\n== the oldest compiler");
+    msrv::check()
 }

@@ -6,6 +6,7 @@ mod dist;
 mod ebpf;
 mod fuzz;
 mod lint;
+mod msrv;
 mod programs;
 mod setup;
 mod step;
@@ -31,7 +32,7 @@ enum Chore {
     },
     /// Look for cases that break the report parser, the choice or the books
     Fuzz(fuzz::FuzzArgs),
-    /// Check formats, lints and the documentation
+    /// Check formats, lints, the documentation, and that the oldest compiler compiles llb
     Lint,
     /// Drive real servers under llb, and say what their clients lost: all, or those whose names contain one of the words
     /// (`--help` among them tells more); needs root, and installs the servers

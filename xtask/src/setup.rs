@@ -2,7 +2,10 @@
 //! asked to; each names what is missing.
 
 use anyhow::{Context, Result};
-use llb_kit::needs::{self, Needs};
+use llb_kit::{
+    musl,
+    needs::{self, Needs},
+};
 
 use crate::{ebpf, programs};
 
@@ -26,7 +29,7 @@ enum Chore {
     Fuzz,
     /// The ten servers that `cargo xtask programs --few` drives, into target/ and from Debian's packages
     Programs,
-    /// The virtual machine
+    /// The virtual machines
     Vm,
 }
 
@@ -38,7 +41,7 @@ pub(crate) fn run(args: &SetupArgs) -> Result<()> {
         Chore::Ebpf => ebpf::setup(),
         Chore::Fuzz => provide(&needs::FUZZ),
         Chore::Programs => programs::install(),
-        Chore::Vm => provide(&needs::VM),
+        Chore::Vm => provide(&needs::VM).and_then(|()| musl::provide_std(musl::ARM)),
     })
 }
 

@@ -33,7 +33,8 @@ fn missing(error: &KernelError) -> Missing {
         KernelError::Object { source } => Missing::new(
             format!("the kernel refuses the maps: {}", chain(source.as_ref())),
             "llb must be root of the machine itself, not of a user namespace; a container needs \
-             --cap-add BPF --cap-add NET_ADMIN --cap-add PERFMON, and a seccomp profile that allows bpf()",
+             --cap-add BPF --cap-add NET_ADMIN --cap-add PERFMON, and a seccomp profile that allows bpf(), which \
+             Docker's does then (Podman: --security-opt seccomp=FILE; docs/containers.md says which)",
         ),
         error => Missing::error(error, "rebuild llb with `cargo xtask ebpf`"),
     }

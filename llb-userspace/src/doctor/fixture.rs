@@ -180,7 +180,8 @@ fn missing(error: &CgroupError) -> Missing {
             match source.kind() {
                 io::ErrorKind::ReadOnlyFilesystem => {
                     "cgroup v2 is mounted read-only: mount -o remount,rw it (a container: \
-                     --security-opt writable-cgroups=true, or -v /sys/fs/cgroup:/sys/fs/cgroup --cgroupns host)"
+                     --security-opt writable-cgroups=true, Podman: --security-opt unmask=/sys/fs/cgroup; or \
+                     -v /sys/fs/cgroup:/sys/fs/cgroup --cgroupns host)"
                 }
                 _ => "run llb as root, or in a cgroup that is delegated to it (systemd: Delegate=yes)",
             },

@@ -143,7 +143,7 @@ mod tests {
         for requests_each in [1, 3] {
             let listener = worker::listen(0, false).unwrap();
             let addr = listener.local_addr().unwrap();
-            thread::spawn(move || event_worker::serve(&listener, 1.0));
+            thread::spawn(move || event_worker::serve(&listener, &mut worker::Work::new(1.0, 0)));
             let seen = seen(addr, requests_each);
             assert!(seen.latencies.len() > 2 * requests_each && seen.failed == 0, "{seen:?}");
         }

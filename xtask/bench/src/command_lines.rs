@@ -41,6 +41,9 @@ pub(super) fn worker(programs: &Programs<'_>, spec: &Spec, listens: Listens, rea
         if spec.kind == Kind::Events {
             command.arg("--events");
         }
+        if spec.walks_kib > 0 {
+            command.args(["--walks-kib", &spec.walks_kib.to_string()]);
+        }
         if spec.reports > 0 {
             command.args(["--reports", &spec.reports.to_string()]);
         }
@@ -94,8 +97,8 @@ pub(super) fn llb(
     worker: &Command,
 ) -> Command {
     let mut command = Command::new(programs.llb);
-    // All fleets of a scenario are there at once.
-    let name = format!("bench-{}-{policy}-{}", std::process::id(), more.len());
+    // All fleets of a scenario are there at once, each with a port of its own.
+    let name = format!("bench-{}-{port}", std::process::id());
     command.args(["run", "--name", &name, "--workers", &spec.workers().to_string()]);
     command.args([
         "--policy",

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::wire;
-use super::worker::{is_passing, pretend};
+use super::worker::{Work, is_passing};
 
 /// Events taken at once. More are left for the next turn.
 const EVENTS: usize = 64;
@@ -20,7 +20,7 @@ struct Connection {
 }
 
 /// Serves until the listener breaks.
-pub(super) fn serve(listener: &TcpListener, slowness: f64) -> Result<()> {
+pub(super) fn serve(listener: &TcpListener, work: &mut Work) -> Result<()> {
     listener.set_nonblocking(true)?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("the kernel grants no epoll")?;
     let listening = listener.as_raw_fd() as u64;
@@ -38,7 +38,7 @@ pub(super) fn serve(listener: &TcpListener, slowness: f64) -> Result<()> {
                 accept(listener, &epoll, &mut connections)?;
             } else if let Some(connection) = connections.get_mut(&event.data()) {
                 // A client that left is its own affair. Closing takes the connection out of the epoll too.
-                if !matches!(answer(connection, slowness), Ok(true)) {
+                if !matches!(answer(connection, work), Ok(true)) {
                     connections.remove(&event.data());
                 }
             }
@@ -61,7 +61,7 @@ fn accept(listener: &TcpListener, epoll: &Epoll, connections: &mut HashMap<u64, 
 }
 
 /// Whether there may be more on this connection.
-fn answer(connection: &mut Connection, slowness: f64) -> io::Result<bool> {
+fn answer(connection: &mut Connection, work: &mut Work) -> io::Result<bool> {
     let mut bytes = [0; wire::HEAD_MAX];
     let read = connection.stream.read(&mut bytes)?;
     connection.heard.extend_from_slice(&bytes[..read]);
@@ -77,7 +77,7 @@ fn answer(connection: &mut Connection, slowness: f64) -> io::Result<bool> {
     };
     // A client sends its next request after the answer, so nothing comes behind this one.
     connection.heard.clear();
-    pretend(wish.work_us, slowness);
+    work.serve(wish.work_us);
     connection.stream.write_all(if wish.is_last { wire::LAST_ANSWER } else { wire::ANSWER })?;
     Ok(!wish.is_last)
 }

@@ -67,7 +67,7 @@ impl Fleet {
     /// llb with so many workers that block, and a line before them.
     pub(crate) fn lined(bench: &Bench, workers: usize) -> Result<Self> {
         let spec = Spec { slowness: vec![1.0; workers], ..spec(Scenario::Cheap, true) };
-        Self::arranged(bench, "llb", Arrangement::Lined("1"), &spec)
+        Self::arranged(bench, "llb", Arrangement::With(&["--concurrency", "1"]), &spec)
     }
 
     /// llb with so many workers, each of which reports so many requests a second and is asked for nothing.
@@ -109,7 +109,8 @@ impl Fleet {
         self.processes.signal(Signal::SIGTERM);
     }
 
-    fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
+    /// Starts one that is arranged so.
+    pub(super) fn arranged(bench: &Bench, name: &str, arrangement: Arrangement, spec: &Spec) -> Result<Self> {
         let port = free_port()?;
         let log = bench.scratch.join("peer.log");
         fs::write(&log, "").with_context(|| format!("cannot write {}", log.display()))?;

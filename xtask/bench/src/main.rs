@@ -2,13 +2,15 @@
 //!
 //! The flow: [`scenario`], [`spec`] -> [`arrivals`] -> for every [`peer`] a [`fleet`] and its load ([`open_loop`], or
 //! [`closed_loop`] in [`slices`]) -> [`round`] of [`measured`], with the [`ideal`] for the same requests -> [`noise`] ->
-//! [`figure`], [`table`], [`verdict`] -> [`summary`], [`json`], [`pictures`]. Apart from that: [`traffic`].
+//! [`figure`], [`table`], [`verdict`] -> [`summary`], [`json`], [`pictures`]. Apart from that:
+//! [`traffic`], [`udp`], [`cpus`].
 
 mod arrivals;
 mod busy;
 mod closed_loop;
 mod command_lines;
 mod costs;
+mod cpus;
 mod draw;
 mod empty;
 mod event_worker;
@@ -29,6 +31,7 @@ mod process;
 mod round;
 mod run;
 mod scenario;
+mod section;
 mod slices;
 mod spec;
 mod summary;

@@ -127,9 +127,10 @@ mod tests {
         for kept in [false, true] {
             let listener = worker::listen(0, false).unwrap();
             let addr = listener.local_addr().unwrap();
-            thread::spawn(
-                move || if kept { event_worker::serve(&listener, 1.0) } else { worker::serve(&listener, 1.0) },
-            );
+            thread::spawn(move || {
+                let work = &mut worker::Work::new(1.0, 0);
+                if kept { event_worker::serve(&listener, work) } else { worker::serve(&listener, work) }
+            });
             let arrivals: Vec<_> =
                 (0..5).map(|at| arrival(5_000, if kept { 0 } else { at }, !kept || at == 4)).collect();
             let outcomes = run(addr, &arrivals).unwrap();

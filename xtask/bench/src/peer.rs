@@ -33,8 +33,10 @@ pub(super) enum Arrangement {
     OneListener,
     /// llb with this policy.
     Steered(&'static str),
-    /// llb with the default policy and this `--concurrency`.
-    Lined(&'static str),
+    /// llb with the default policy and these options.
+    With(&'static [&'static str]),
+    /// As with listeners of their own, and a CPU for each worker; with these options of a worker of ours.
+    Pinned(&'static [&'static str]),
     /// Every worker has a port of its own behind this program.
     Proxied(Proxy),
     /// Node's cluster: `rr` or `none`.
@@ -106,8 +108,8 @@ impl Peer {
             (Peer::NodeRr, _) => Arrangement::Cluster("rr"),
             (Peer::LeastLatency, _) => Arrangement::Steered("least-latency"),
             (Peer::LeastInflight, _) => Arrangement::Steered("least-inflight"),
-            (Peer::Line, _) => Arrangement::Lined("1"),
-            (Peer::NoLine, _) => Arrangement::Lined("off"),
+            (Peer::Line, _) => Arrangement::With(&["--concurrency", "1"]),
+            (Peer::NoLine, _) => Arrangement::With(&["--concurrency", "off"]),
             (Peer::Argmin, _) => Arrangement::Steered("argmin"),
             (Peer::RoundRobin, _) => Arrangement::Steered("round-robin"),
             (Peer::Hash, _) => Arrangement::Steered("hash"),

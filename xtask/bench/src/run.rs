@@ -14,7 +14,7 @@ use super::pictures::Pictures;
 use super::round::Round;
 use super::scenario::Scenario;
 use super::summary::{Report, Section};
-use super::{json, netns, prepare, spec, traffic, udp};
+use super::{cpus, json, netns, prepare, spec, traffic, udp};
 
 /// So many times the wanted rounds are run before a machine is given up as too noisy.
 const MOST_TIMES: usize = 2;
@@ -66,6 +66,8 @@ enum Set {
     Traffic,
     /// Datagrams, beside plain SO_REUSEPORT
     Udp,
+    /// A CPU for each worker (`--cpus`) and workers that give way (`--nice`), beside the same fleet without
+    Cpus,
 }
 
 /// Measures what is asked for.
@@ -77,6 +79,10 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     if args.set == Set::Udp {
         netns::enter()?;
         return udp::run(&prepare::bench("bench")?, &mut std::io::stdout());
+    }
+    if args.set == Set::Cpus {
+        netns::enter()?;
+        return cpus::run(&prepare::bench("bench")?, args);
     }
     if let Err(error) = needs::BENCH.check() {
         eprintln!("{error:#}; going on without");

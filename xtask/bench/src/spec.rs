@@ -81,6 +81,8 @@ pub(super) struct Spec {
     pub(super) slowness: Vec<f64>,
     /// What llb keeps track of.
     pub(super) tracking: &'static str,
+    /// Memory that a worker computes on for each request, KiB.
+    pub(super) walks_kib: usize,
     /// Requests a second that each worker reports, whatever it is asked.
     pub(super) reports: u32,
     pub(super) load: Load,
@@ -121,6 +123,7 @@ fn in_full(scenario: Scenario) -> Spec {
     let base = |seconds: f64, load: Load, more: &[Peer]| Spec {
         kind: Kind::Blocking,
         tracking: "full",
+        walks_kib: 0,
         reports: 0,
         slowness: vec![1.0; 8],
         load,

@@ -4,6 +4,7 @@ pub mod apt;
 pub mod clock;
 pub mod fixtures;
 pub mod http;
+pub mod musl;
 pub mod needs;
 pub mod paths;
 pub mod pip;

@@ -67,6 +67,9 @@ pub const TEST: Needs = Needs {
         // With promtool. What it scrapes here is a test's own, and so is its configuration.
         Program::server("prometheus", &["prometheus"]),
         HAPROXY,
+        Program::new("podman", &["podman"]),
+        Program::new("runc", &["runc"]),
+        Program::new("jq", &["jq"]),
         GCC,
         // What nginx is built with.
         Program::new("make", &["make"]),
@@ -114,6 +117,10 @@ pub const VM: Needs = Needs {
         Program::new("/usr/bin/python3", &["python3"]),
         IP,
         Program::new("/usr/bin/systemctl", &["systemd"]),
+        // For aarch64: the machine, what it has of Debian's packages, and a compiler.
+        Program::new("qemu-system-aarch64", &["qemu-system-arm"]),
+        Program::new("mmdebstrap", &["mmdebstrap"]),
+        Program::new("aarch64-linux-gnu-gcc", &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]),
     ],
     packages: &[],
     sources: &[],

@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
 
+use super::copy::{add, add_all, add_below, add_libraries, inside, printable};
 use super::cpio::Archive;
-use super::suites::{Built, SUITES};
+use super::machine::Machine;
+use super::suites::Built;
 use super::{kernels, service, suites, verdict};
 use llb_kit::{fixtures, paths, sh};
 
@@ -30,6 +31,9 @@ const PYTHON: &str = "/usr/bin/python3";
 /// What to link Python programs with takes as much as all the rest of Python's library.
 const NOT_OF_PYTHON: &str = "config-";
 
+/// What starts programs on aarch64 that have libraries.
+const ARM_LOADER: &str = "lib/ld-linux-aarch64.so.1";
+
 /// Where the tests' programs in C lie compiled.
 const COMPILED: &str = "fixtures";
 
@@ -37,33 +41,58 @@ const COMPILED: &str = "fixtures";
 pub(super) fn make(dir: &Path) -> Result<PathBuf> {
     // From its package and not installed: it would drive out a busybox that is linked otherwise.
     let busybox = kernels::fetch("busybox-static", "bin/busybox", dir)?;
-    let built = suites::build()?;
-
-    let mut archive = Archive::default();
-    for point in EMPTY {
-        archive.directory(point);
-    }
-    archive.file("init", 0, init(&built)?.as_bytes());
-    archive.file("ask.sh", 0, ask().as_bytes());
+    let built = suites::build(Machine::X86)?;
+    let mut archive = begin(&built)?;
     add(&mut archive, "bin/busybox", &busybox)?;
     let ip = sh::find(IP).context("there is no ip")?;
     add(&mut archive, "usr/bin/ip", &ip)?;
     add_libraries(&mut archive, &ip)?;
-    // Tests know llb, and the fixtures, by the paths that these had when they were compiled.
-    for program in built.runners.iter().chain([&built.llb]) {
-        add(&mut archive, inside(program)?, program)?;
+    for program in built.programs() {
         add_libraries(&mut archive, program)?;
     }
-    add(&mut archive, "usr/local/bin/llb", &built.llb)?;
     service::add_to(&mut archive)?;
+    add_compiled(&mut archive, fixtures::compile(dir)?)?;
+    add_python(&mut archive)?;
+    finish(archive, &dir.join("initramfs.cpio"))
+}
+
+/// The same for aarch64, with what a tree of Debian's packages for it has. What is compiled here is static.
+pub(super) fn make_for_arm(dir: &Path, root: &Path) -> Result<PathBuf> {
+    let built = suites::build(Machine::Arm)?;
+    let mut archive = begin(&built)?;
+    add(&mut archive, "bin/busybox", &root.join("bin/busybox"))?;
+    add(&mut archive, "usr/bin/ip", &root.join("bin/ip"))?;
+    add(&mut archive, ARM_LOADER, &root.join(ARM_LOADER))?;
+    for libraries in ["lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu"] {
+        add_below(&mut archive, root, &root.join(libraries), &|name| name.contains(".so"))?;
+    }
+    add(&mut archive, inside(Path::new(PYTHON))?, &root.join("usr/bin/python3"))?;
+    add_below(&mut archive, root, &python_library(root)?, &|name| !name.starts_with(NOT_OF_PYTHON))?;
+    add_compiled(&mut archive, fixtures::compile_by(suites::ARM_COMPILER, &dir.join("fixtures-arm64"))?)?;
+    finish(archive, &dir.join("initramfs-arm64.cpio"))
+}
+
+/// What is the same for all: the scripts, llb, the tests and what lies beside them.
+fn begin(built: &Built) -> Result<Archive> {
+    let mut archive = Archive::default();
+    for point in EMPTY {
+        archive.directory(point);
+    }
+    archive.file("init", 0, init(built)?.as_bytes());
+    archive.file("ask.sh", 0, ask().as_bytes());
+    // Tests know llb, and the fixtures, by the paths that these had when they were compiled.
+    for program in built.programs() {
+        add(&mut archive, inside(program)?, program)?;
+    }
+    add(&mut archive, "usr/local/bin/llb", &built.llb)?;
     archive.directory(inside(&paths::root().join("llb-userspace"))?);
     add_all(&mut archive, &paths::fixtures(), &|_| true)?;
-    add_compiled(&mut archive, dir)?;
-    add_python(&mut archive)?;
+    Ok(archive)
+}
 
-    let path = dir.join("initramfs.cpio");
-    fs::write(&path, archive.finish()).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
+fn finish(archive: Archive, path: &Path) -> Result<PathBuf> {
+    fs::write(path, archive.finish()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path.to_owned())
 }
 
 /// Told how often to ask.
@@ -74,7 +103,7 @@ fn ask() -> String {
 /// The script, told what there is to run, and how many workers the verdict expects.
 fn init(built: &Built) -> Result<String> {
     let mut tests = String::new();
-    for (suite, runner) in SUITES.iter().zip(&built.runners) {
+    for (suite, runner) in &built.runners {
         let skips: String = suite.left_out.iter().map(|test| format!(" --skip {test}")).collect();
         let skips = if skips.is_empty() { skips } else { format!(" --exact{skips}") };
         tests += &format!("    suite {} {}{skips}\n", suite.target, quoted(runner)?);
@@ -95,53 +124,22 @@ fn add_python(archive: &mut Archive) -> Result<()> {
     add_all(archive, Path::new(library.trim()), &|name| !name.starts_with(NOT_OF_PYTHON))
 }
 
-/// A directory with what is in it and has a name that is wanted, at its own path.
-pub(super) fn add_all(archive: &mut Archive, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Result<()> {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // A link that leads nowhere is left out.
-        if !is_wanted(name) || !path.exists() {
-            continue;
-        }
-        if path.is_dir() {
-            add_all(archive, &path, is_wanted)?;
-        } else {
-            add(archive, inside(&path)?, &path)?;
-        }
-    }
-    Ok(())
-}
-
-/// The libraries of a program, at their own paths.
-pub(super) fn add_libraries(archive: &mut Archive, program: &Path) -> Result<()> {
-    let ldd = sh::output(Command::new("ldd").arg(program))
-        .with_context(|| format!("cannot tell the libraries of {}", program.display()))?;
-    for library in libraries(&ldd) {
-        add(archive, inside(Path::new(library))?, Path::new(library))?;
-    }
-    Ok(())
-}
-
-/// The files that `ldd` names: `name => /path (address)`, and the loader's `/path (address)`. The kernel's own vdso
-/// has no path.
-fn libraries(ldd: &str) -> impl Iterator<Item = &str> {
-    ldd.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')))
+/// Python's library in a tree of Debian's.
+fn python_library(root: &Path) -> Result<PathBuf> {
+    let dir = root.join("usr/lib");
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let name = names.into_iter().find(|name| name.starts_with("python3."));
+    Ok(dir.join(name.with_context(|| format!("there is no Python in {}", dir.display()))?))
 }
 
 /// The fixtures in C.
-fn add_compiled(archive: &mut Archive, dir: &Path) -> Result<()> {
-    for program in fixtures::compile(dir)? {
+fn add_compiled(archive: &mut Archive, programs: Vec<PathBuf>) -> Result<()> {
+    for program in programs {
         let name = program.file_name().context("a program has a name")?;
         add(archive, &format!("{COMPILED}/{}", name.display()), &program)?;
     }
     Ok(())
-}
-
-/// A path of this machine as the archive has it.
-pub(super) fn inside(path: &Path) -> Result<&str> {
-    Ok(printable(path)?.trim_start_matches('/'))
 }
 
 /// A path as one word of a script.
@@ -149,36 +147,14 @@ fn quoted(path: &Path) -> Result<String> {
     Ok(format!("'{}'", printable(path)?.replace('\'', r"'\''")))
 }
 
-fn printable(path: &Path) -> Result<&str> {
-    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
-}
-
-/// A file of this machine under another path, with its age: by that Python tells whether what it has compiled is still
-/// good, and compiling its library takes it seconds where all is emulated.
-pub(super) fn add(archive: &mut Archive, path: &str, file: &Path) -> Result<()> {
-    let cannot = || format!("cannot read {}", file.display());
-    let modified = fs::metadata(file).and_then(|metadata| metadata.modified()).with_context(cannot)?;
-    let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    archive.file(path, modified as u32, &fs::read(file).with_context(cannot)?);
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_loader_and_the_libraries_come_along() {
-        let said = "\tlinux-vdso.so.1 (0x00007f86e3d09000)\n\
-            \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f86e2e1e000)\n\
-            \t/lib64/ld-linux-x86-64.so.2 (0x00007f86e3d0b000)\n";
-        let found: Vec<_> = libraries(said).collect();
-        assert_eq!(found, ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
-    }
+    use crate::suites::SUITES;
 
     #[test]
     fn the_script_knows_what_to_run_and_how_much_is_expected() {
-        let runners = SUITES.iter().map(|suite| PathBuf::from(format!("/t/{}", suite.target))).collect();
+        let runners = SUITES.iter().map(|suite| (suite, PathBuf::from(format!("/t/{}", suite.target)))).collect();
         let init = init(&Built { llb: "/t/llb".into(), runners }).unwrap();
         for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$SUITES"] {
             assert!(!init.contains(told) && !ask().contains(told), "{told}");

@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::machine::Machine;
 use super::suites::Suite;
-
-const PROGRAM: &str = "qemu-system-x86_64";
 
 /// How long a machine may run.
 const PATIENCE: Duration = Duration::from_secs(1_800);
@@ -48,10 +47,7 @@ impl Purpose<'_> {
     }
 }
 
-/// `-cpu max`, because llb's libraries may want what the oldest model lacks.
-const MACHINE: [&str; 14] = [
-    "-cpu",
-    "max",
+const MACHINE: [&str; 12] = [
     "-m",
     "2048",
     "-nodefaults",
@@ -67,22 +63,28 @@ const MACHINE: [&str; 14] = [
 ];
 
 /// A machine that panics restarts at once, and so ends. What comes after the dashes is for `init.sh`.
-const KERNEL: &str = "console=ttyS0 quiet oops=panic panic=-1 --";
+const KERNEL: &str = "quiet oops=panic panic=-1 --";
 
 /// How often a machine is started anew whose emulator broke it.
 const ATTEMPTS: u32 = 3;
 
 /// Boots a kernel, waits until the machine is off and returns what came on its console, which is in the file `log`
 /// meanwhile.
-pub(super) fn boot(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+pub(super) fn boot(
+    machine: Machine,
+    purpose: &Purpose<'_>,
+    image: &Path,
+    initramfs: &Path,
+    log: &Path,
+) -> Result<String> {
     for _ in 1..ATTEMPTS {
-        let console = boot_once(purpose, image, initramfs, log)?;
+        let console = boot_once(machine, purpose, image, initramfs, log)?;
         if !is_broken_by_emulator(&console) {
             return Ok(console);
         }
         println!("{} was broken by its emulator, starting it anew", image.display());
     }
-    boot_once(purpose, image, initramfs, log)
+    boot_once(machine, purpose, image, initramfs, log)
 }
 
 /// Whether the kernel has met a breakpoint that it was just taking away again, on another processor. No processor does
@@ -91,18 +93,20 @@ fn is_broken_by_emulator(console: &str) -> bool {
     console.contains("int3: 0000 [#1]")
 }
 
-fn boot_once(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+fn boot_once(machine: Machine, purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+    let program = machine.qemu();
     let (mut reader, writer) = pipe().context("cannot make a pipe")?;
     let errors = writer.try_clone().context("cannot copy a pipe's end")?;
-    let mut qemu = Command::new(PROGRAM);
-    qemu.args(purpose.processors()).args(MACHINE).arg(format!("{KERNEL} {}", purpose.words().join(" ")));
+    let mut qemu = Command::new(program);
+    qemu.args(machine.model()).args(purpose.processors()).args(MACHINE);
+    qemu.arg(format!("console={} {KERNEL} {}", machine.console(), purpose.words().join(" ")));
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
     let mut child = qemu
         .stdin(Stdio::null())
         .stdout(writer)
         .stderr(errors)
         .spawn()
-        .with_context(|| format!("cannot start {PROGRAM}"))?;
+        .with_context(|| format!("cannot start {program}"))?;
     // It holds our copies of the pipe's writing end; the reader sees no end until they are closed.
     drop(qemu);
 
@@ -114,9 +118,9 @@ fn boot_once(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) 
     });
     let in_time = heard.recv_timeout(PATIENCE);
     if in_time.is_err() {
-        child.kill().with_context(|| format!("cannot kill {PROGRAM}"))?;
+        child.kill().with_context(|| format!("cannot kill {program}"))?;
     }
-    let status = child.wait().with_context(|| format!("cannot wait for {PROGRAM}"))?;
+    let status = child.wait().with_context(|| format!("cannot wait for {program}"))?;
     let late = in_time.is_err();
     let console = in_time.or_else(|_| heard.recv()).context("the console's reader is gone")?;
     let console = plain(&console.context("cannot read the machine's console")?);
@@ -124,7 +128,7 @@ fn boot_once(purpose: &Purpose<'_>, image: &Path, initramfs: &Path, log: &Path) 
         bail!("still running after {} s, see whether it hangs; its console:\n{console}", PATIENCE.as_secs());
     }
     if !status.success() {
-        bail!("{PROGRAM} failed ({status}):\n{console}");
+        bail!("{program} failed ({status}):\n{console}");
     }
     Ok(console)
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::copy::{add, add_all, add_libraries, inside};
 use super::cpio::Archive;
-use super::initramfs::{add, add_all, add_libraries, inside};
 use super::verdict::{self, number, said};
 use llb_kit::paths;
 

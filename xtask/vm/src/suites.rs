@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use llb_kit::{paths, sh};
+use super::machine::Machine;
+use llb_kit::{musl, paths, sh};
 
 /// A file of integration tests.
 pub(super) struct Suite {
@@ -128,6 +129,16 @@ pub(super) const SUITES: [Suite; 16] = [
     },
 ];
 
+/// What of them runs where the processor is another: where programs are compiled by the kernel, numbers of system calls and
+/// layouts are read, and memory is shared.
+const ON_ARM: [&str; 6] = ["migration", "steering", "hanging", "tracking", "modes", "takeover"];
+
+/// What there is for a machine, of the wanted ones.
+pub(super) fn on(machine: Machine, wanted: &[&'static Suite]) -> Vec<&'static Suite> {
+    let is_there = |suite: &&'static Suite| machine == Machine::X86 || ON_ARM.contains(&suite.target);
+    wanted.iter().copied().filter(is_there).collect()
+}
+
 /// The one of this name.
 pub(super) fn find(target: &str) -> Result<&'static Suite> {
     let known = || SUITES.iter().map(|suite| suite.target).collect::<Vec<_>>().join(", ");
@@ -138,28 +149,43 @@ pub(super) fn find(target: &str) -> Result<&'static Suite> {
 pub(super) struct Built {
     /// Where the tests expect llb.
     pub llb: PathBuf,
-    /// The runners, in the order of [`SUITES`].
-    pub runners: Vec<PathBuf>,
+    /// The suites, and the runner of each.
+    pub runners: Vec<(&'static Suite, PathBuf)>,
+}
+
+/// Compiles C for aarch64.
+pub(super) const ARM_COMPILER: &str = "aarch64-linux-gnu-gcc";
+
+impl Built {
+    /// All that was built.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.runners.iter().map(|(_, runner)| runner).chain([&self.llb])
+    }
 }
 
 /// The profile of Cargo.toml that they are built by.
 const PROFILE: &str = "emulated";
 
-/// Builds llb and the tests.
-pub(super) fn build() -> Result<Built> {
+/// Builds llb and all tests that there are for a machine.
+pub(super) fn build(machine: Machine) -> Result<Built> {
+    let suites = on(machine, &SUITES.iter().collect::<Vec<_>>());
     let mut cargo = Command::new(sh::cargo());
     cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
     cargo.args(["--features", "tests-as-root"]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    for suite in &SUITES {
+    for suite in &suites {
         cargo.args(["--test", suite.target]);
+    }
+    if let Some(target) = machine.target() {
+        // What of the tests' libraries is C.
+        musl::build_for(&mut cargo, target).env(format!("CC_{target}"), ARM_COMPILER);
     }
     // It says what it does, and when it waits for another cargo that has locked the directory.
     cargo.stderr(Stdio::inherit());
     let messages = sh::output(&mut cargo)?;
     let of =
         |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo has built no {kind} {name}"));
-    let runners = SUITES.iter().map(|suite| of("test", suite.target)).collect::<Result<_>>()?;
+    let runners = suites.into_iter().map(|suite| Ok((suite, of("test", suite.target)?))).collect::<Result<_>>()?;
     Ok(Built { llb: of("bin", "llb")?, runners })
 }
 
@@ -179,6 +205,9 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_there() {
+        for target in ON_ARM {
+            assert!(find(target).is_ok(), "{target}");
+        }
         for suite in &SUITES {
             let file = paths::root().join("tests").join(suite.target).with_extension("rs");
             let text = std::fs::read_to_string(file).unwrap();

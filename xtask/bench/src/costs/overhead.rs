@@ -41,7 +41,7 @@ impl Empty {
         thread::scope(|scope| {
             for listener in &self.listeners {
                 // It ends by the shutdown below, which it takes for a broken listener.
-                scope.spawn(|| worker::serve(listener, 1.0));
+                scope.spawn(|| worker::serve(listener, &mut worker::Work::new(1.0, 0)));
             }
             // The listeners must end whatever became of the load: the scope waits for who serves on them.
             let load = closed_loop::run(self.addr, CLIENTS, 1, duration);

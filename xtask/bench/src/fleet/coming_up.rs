@@ -42,16 +42,21 @@ impl Fleet {
                 let mut llb = command_lines::llb(&programs, spec, policy, &[], &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
-            Arrangement::Lined(concurrency) => {
+            Arrangement::With(options) => {
                 let worker = worker(Listens::On(port));
-                let line = ["--concurrency", concurrency];
                 let mut llb =
-                    command_lines::llb(&programs, spec, "least-latency", &line, &bench.scratch, port, &worker);
+                    command_lines::llb(&programs, spec, "least-latency", options, &bench.scratch, port, &worker);
                 start(&mut llb, 0, Stdio::null())?;
             }
             Arrangement::OwnListeners => {
                 for slot in slots {
                     start(&mut worker(Listens::Sharing(port)), slot, Stdio::null())?;
+                }
+            }
+            Arrangement::Pinned(options) => {
+                for slot in slots {
+                    let mut worker = worker(Listens::Sharing(port));
+                    start(worker.arg("--pinned").args(options), slot, Stdio::null())?;
                 }
             }
             Arrangement::Hooked => {

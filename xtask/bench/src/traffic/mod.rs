@@ -10,8 +10,6 @@ mod result;
 mod run;
 mod table;
 
-use std::fs;
-
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
@@ -22,7 +20,7 @@ use self::result::Section;
 use super::fleet::Bench;
 use super::machine::Machine;
 use super::run::{BenchArgs, write};
-use super::{netns, prepare};
+use super::{netns, prepare, section};
 use llb_kit::clock::now;
 use llb_kit::quantiles::{Quantiles, sorted};
 
@@ -55,8 +53,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
         write(file, &format!("{}\n", json(&sections)))?;
     }
     if let Some(file) = &args.markdown {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        write(file, &with_section(&text, &page))?;
+        section::put(file, HEADING, &page)?;
     }
     let short = sections.iter().filter(|section| !section.falls_short().is_empty()).count();
     println!("{} cells hold, {short} fall short", sections.len() - short);
@@ -94,14 +91,6 @@ the busiest worker has to an even share, under the hash and under least-latency.
     )
 }
 
-/// The page with this section in the place of the one it has, or at its end.
-fn with_section(page: &str, section: &str) -> String {
-    let Some(begin) = page.find(HEADING) else { return format!("{}\n\n{section}", page.trim_end()) };
-    let after = begin + HEADING.len();
-    let end = page[after..].find("\n## ").map_or(page.len(), |end| after + end);
-    format!("{}{section}{}", &page[..begin], &page[end..])
-}
-
 fn json(sections: &[Section]) -> Value {
     let seen = |section: &Section, policy: Policy| {
         let seen = &section.seen[policy as usize];
@@ -119,18 +108,4 @@ fn json(sections: &[Section]) -> Value {
         })
     };
     json!(sections.iter().map(section).collect::<Vec<_>>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_section_takes_the_place_of_the_one_before() {
-        let section = "## traffic\n\nnew\n";
-        assert_eq!(with_section("# A\n", section), "# A\n\n## traffic\n\nnew\n");
-        let page = "# A\n\n## traffic\n\nold\n\n## why\n\nso\n";
-        assert_eq!(with_section(page, section), "# A\n\n## traffic\n\nnew\n\n## why\n\nso\n");
-        assert_eq!(with_section(&with_section(page, section), section), with_section(page, section));
-    }
 }

@@ -172,6 +172,27 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_short_id_is_how_it_begins(id in proptest::collection::vec(any::<u8>(), 4..=20), first: u8, more: [u8; 8]) {
+            let packet = |first: u8, id: &[u8], more: &[u8]| [&[first & !LONG], id, more].concat();
+            let read = |packet: &[u8]| short_id(packet.first_chunk().expect("a head"), told(id.len() as u8));
+            let counts = if id.len() < 8 { 4 } else { 8 };
+            let read_id = read(&packet(first, &id, &more));
+            let value = id[..counts].iter().fold(0, |value, octet| value << 8 | u64::from(*octet));
+            prop_assert_eq!(read_id, Some(value));
+            prop_assert_eq!(read(&packet(!first, &id[..counts], &[more, more].concat())), read_id, "what comes behind");
+            prop_assert_eq!(read(&[&[first | LONG], &id[..], &more].concat()), None);
+        }
+    }
+
+    #[test]
+    fn queries_begin_no_connection() {
+        assert!(!begins(b"\xc2\x34\x01\0\0\x01\0\0\0"), "a query of DNS");
+        assert!(!begins(b"\x80\0\0\0\x01\x08\0\0\0"), "without the fixed bit");
+        assert!(begins(b"\xd0\x6b\x33\x43\xcf\x08\0\0\0"), "version 2");
+    }
+
     #[test]
     fn ids_of_other_layouts_name_nobody() {
         let nonce = [7; 5];

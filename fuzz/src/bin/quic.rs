@@ -2,10 +2,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use llb_common::quic::{HEAD, worker_of};
+use llb_common::quic::{HEAD, begins, short_id, told, worker_of};
 
 fuzz_target!(|datagram: &[u8]| {
     let Some(head) = datagram.first_chunk::<HEAD>() else { return };
+    // An id that goes by its beginning is the same, whatever comes behind it.
+    let mut longer = *head;
+    longer[8] ^= 0xff;
+    assert_eq!(short_id(head, told(4)), short_id(&longer, told(4)));
+    assert_eq!(short_id(head, told(20)).is_none(), head[0] & 0x80 != 0);
+    assert!(!begins(head) || short_id(head, told(20)).is_none());
     let Some(worker) = worker_of(head, datagram.len() as u32) else { return };
     let id = if head[0] & 0x80 == 0 {
         &datagram[1..]

@@ -1,9 +1,15 @@
-//! As many workers as a fleet may have, and what they take.
+//! As many workers as a fleet may have, or connections that nobody uses, and what they take.
 
 mod harness;
 
-use harness::{Fleet, Launcher, Stage, Tally, get, proc, until};
-use nix::unistd::Pid;
+use std::time::Duration;
+
+use harness::{Client, DEADLINE, Fleet, Launcher, Stage, Tally, get, holds_within, proc, stage::fixture, until};
+use llb::internals::clock;
+use nix::{
+    sys::resource::{Resource, setrlimit},
+    unistd::{Pid, SysconfVar, sysconf},
+};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
@@ -85,4 +91,55 @@ fn too_few_files_for_the_workers_are_said() {
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("200 workers take llb 1328 open files"), "{}", ended.stderr);
     assert!(ended.stderr.contains("and it may have 512"), "{}", ended.stderr);
+}
+
+/// Connections that clients keep and do not use.
+const IDLE: usize = 8_000;
+
+/// What llb may take of a core while it closes them, %: without optimization, on a machine that does other things. Optimized it takes
+/// less than five.
+const CORE_PERCENT: f64 = 20.0;
+
+/// Seconds of a processor that a process has taken.
+fn cpu_s(pid: Pid) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    let ticks: f64 =
+        fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("a number")).sum();
+    ticks / sysconf(SysconfVar::CLK_TCK).expect("a number").expect("a number") as f64
+}
+
+#[test]
+fn thousands_of_idle_connections_close_spread() {
+    setrlimit(Resource::RLIMIT_NOFILE, 20_000, 20_000).expect("root");
+    let stage = Stage::new();
+    let fleet = stage.start(
+        &["-n", "4", "--drain-timeout", "16s"],
+        &["python3", &fixture("asyncio_server.py"), "127.0.0.1", "8080"],
+    );
+    fleet.wait_for_groups(&[ADDRESS], 4);
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..IDLE {
+        let mut client = Client::connect(ADDRESS);
+        client.write("GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.receive();
+        clients.push(client);
+    }
+    let (cpu, begun) = (cpu_s(fleet.pid()), clock::now());
+    assert!(fleet.command("reload").status().expect("the llb binary").success());
+    let mut closed = Vec::new();
+    let all = holds_within(DEADLINE, || {
+        let left = clients.len();
+        clients.retain(|client| !client.has_been_closed());
+        closed.extend(std::iter::repeat_n(clock::now(), left - clients.len()));
+        clients.is_empty()
+    });
+    assert!(all, "{} are open", clients.len());
+    let took = Duration::from_nanos(clock::now().since(begun)).as_secs_f64();
+    let percent = 100.0 * (cpu_s(fleet.pid()) - cpu) / took;
+    // The middle half of them.
+    let spread = closed[IDLE * 3 / 4].since(closed[IDLE / 4]) / 1_000_000;
+    eprintln!("{percent:.1}% of a core over {took:.1} s; half of them closed within {spread} ms");
+    assert!(spread > 1_000, "half of them were closed within {spread} ms");
+    assert!(percent < CORE_PERCENT, "{percent:.1}% of a core");
 }

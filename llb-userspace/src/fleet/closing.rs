@@ -35,8 +35,9 @@ use crate::{
     },
 };
 
-/// A look at everything is followed by so many times its own duration without another one: it takes 4% of a core.
-const SPARING: u64 = 25;
+/// A look at everything is followed by so many times its own duration without another one, and by so much more as workers are looked
+/// at at the same time: all take 2.5% of a core.
+const SPARING: u64 = 40;
 
 /// Between two looks at the connections that have moved lately, and for how long they are looked at in one go.
 const OFTEN: Duration = Duration::from_millis(2);
@@ -69,6 +70,8 @@ pub struct Subject {
     pub signal: Signal,
     /// Whether an operator has chosen it.
     pub chosen: bool,
+    /// How many workers are looked at at this time.
+    pub looked_at: usize,
 }
 
 /// What is remembered of a worker between looks.
@@ -100,7 +103,7 @@ impl Watch {
         if begun >= self.due {
             self.look_at_all(subject, &is_at_rest, scope, begun)?;
             let took = clock::now().since(begun);
-            self.due = clock::now().after(Duration::from_nanos(took * SPARING));
+            self.due = clock::now().after(Duration::from_nanos(took * SPARING * subject.looked_at as u64));
         }
         if let Some(scope) = scope {
             self.close_idle(&is_at_rest, filter, scope, usize::MAX, |held| held.idle && !held.lately)?;
@@ -144,12 +147,14 @@ impl Watch {
         let process = PidFd::open(pid)?;
         for candidate in procfs::socket_fds(pid)? {
             let Some(copy) = copy(&process, candidate.fd)? else { continue };
+            // What has been a connection of theirs is one.
+            let known = self.held.contains_key(&candidate.inode);
             let ours =
-                socket::local_addr(&copy).is_ok_and(|at| at.is_some_and(|at| subject.ports.contains(&at.port())));
-            if !ours {
+                || socket::local_addr(&copy).is_ok_and(|at| at.is_some_and(|at| subject.ports.contains(&at.port())));
+            if !known && !ours() {
                 continue;
             }
-            if socket::is_listening(&copy).unwrap_or(false) {
+            if !known && socket::is_listening(&copy).unwrap_or(false) {
                 self.waiting |= socket::accept_queue(&copy).is_ok_and(|queue| queue.length > 0);
                 self.ends_itself |= own_shutdown(subject, pid);
             } else if let Ok(traffic @ Traffic { open: true, .. }) = traffic(&copy) {

@@ -74,7 +74,7 @@ impl Processes {
             State::Starting { .. } | State::Serving | State::Killed => false,
         };
         let ids: Vec<WorkerId> = core.lives.workers().filter(draining).map(|worker| worker.id).collect();
-        let signal = core.stop_signal();
+        let (signal, looked_at) = (core.stop_signal(), ids.len());
         for id in ids {
             let Some(worker) = core.lives.worker(id) else { continue };
             let certain = by_books(worker, &core.updater, now) == Holding::Nothing;
@@ -89,7 +89,8 @@ impl Processes {
             (drain.begun, drain.next) = (drain.begun.or(Some(now)), None);
             let mut pids = running.cgroup.processes().unwrap_or_default();
             pids.extend(running.end.outside());
-            let subject = Subject { pids, ports, signal, chosen: core.config.stop_signal.is_some() };
+            let chosen = core.config.stop_signal.is_some();
+            let subject = Subject { pids, ports, signal, chosen, looked_at };
             let (scope, watch) = (drain.scope, drain.watch.clone());
             let (connections, filter, inbox) = (self.connections.clone(), self.filter.clone(), core.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {

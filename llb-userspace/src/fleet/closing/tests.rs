@@ -12,7 +12,7 @@ use crate::sys::testing::{Ward, until};
 const QUIETLY: CloseScope = CloseScope { pause: QUIET, permille: 1_000 };
 
 fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> Look {
-    let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false };
+    let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false, looked_at: 1 };
     Watch::default().look(&subject, |_| at_rest, None, scope).unwrap()
 }
 
@@ -52,4 +52,21 @@ fn only_a_quiet_connection_without_a_request_is_idle() {
     drop(client);
     until("the client is gone", || looked(None, None).holds != Holding::Nothing);
     assert_eq!(look(Pid::from_raw(i32::MAX), port, None, None).holds, Holding::Nothing);
+}
+
+#[test]
+fn workers_that_drain_together_share_the_cost() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_ward, pid) = holder(listener);
+    let waits = |watch: &mut Watch, looked_at| {
+        let (pids, ports) = (vec![pid], vec![address.port()]);
+        let subject = Subject { pids, ports, signal: Signal::SIGTERM, chosen: false, looked_at };
+        watch.look(&subject, |_| None, None, None).unwrap().holds == Holding::Requests
+    };
+    let (mut of_one, mut of_many) = (Watch::default(), Watch::default());
+    assert!(!waits(&mut of_one, 1) && !waits(&mut of_many, 1_000_000));
+    let _client = TcpStream::connect(address).unwrap();
+    until("a connection waits", || waits(&mut of_one, 1));
+    assert!(!waits(&mut of_many, 1_000_000), "it is not looked at again for minutes");
 }

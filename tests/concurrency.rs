@@ -8,7 +8,9 @@ use harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until}
 use llb::observe::status::LineStatus;
 
 const ADDRESS: &str = "127.0.0.1:8080";
-const AUTO: [&str; 4] = ["-n", "2", "--concurrency", "auto"];
+
+/// `--concurrency auto` is what there is if nothing is said.
+const AUTO: [&str; 2] = ["-n", "2"];
 
 /// A server of Python's own library that waits for 20 ms with each request, and a thread for each.
 const THREADS: &str = "
@@ -31,6 +33,11 @@ fn one_thread() -> String {
 
 fn line(fleet: &Fleet) -> LineStatus {
     fleet.status().line.expect("a line, open or not")
+}
+
+/// How often both workers together were seen to do so.
+fn looks(fleet: &Fleet, what: &str) -> u64 {
+    fleet.status().workers.iter().filter_map(|worker| worker.looks.get(what)).sum()
 }
 
 /// Asks for so long; how many requests were not answered.
@@ -67,6 +74,7 @@ fn who_serves_in_turn_is_found() {
         ask_until_they_wait(&fleet, path);
         let line = line(&fleet);
         assert!(line.is_open && line.waiting == 0, "{command:?}: {line:?}");
+        assert!(looks(&fleet, "works") >= 32, "{command:?}: {:?}", fleet.worker(0).looks);
         fleet.stop();
     }
 }
@@ -85,6 +93,7 @@ fn who_serves_several_is_left_alone() {
         let line = line(&fleet);
         assert_eq!((line.concurrency, line.waited), (0, 0), "{command:?}: {line:?}");
         assert_eq!(line.why.as_deref(), Some("a worker that held a request waited for more"), "{command:?}");
+        assert!(looks(&fleet, "waits") > 0, "{command:?}: {:?}", fleet.worker(0).looks);
         fleet.stop();
     }
 }

@@ -66,5 +66,5 @@ fn an_event_loop_that_is_late_says_so() {
         let cost_us = |slot| fleet.worker(slot).cost_us;
         cost_us(0) > 15_000.0 && cost_us(1) < cost_us(0) / 3.0
     });
-    assert_eq!(fleet.status().least_slot, Some(1));
+    until("the other is published as the one that answers soonest", || fleet.status().least_slot == Some(1));
 }

@@ -140,6 +140,7 @@ impl Engine {
             memory_bytes: running.and_then(|running| running.memory),
             cpu_s: None,
             reports: running.map(reports).unwrap_or_default(),
+            looks: self.waiting.looks(&seats),
             udp: self.health.udp.flow_status(&self.core, worker),
         }
     }

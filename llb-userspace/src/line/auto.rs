@@ -44,6 +44,24 @@ pub(crate) enum Sight {
     Hidden,
 }
 
+/// How often it was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub waits: u64,
+    pub works: u64,
+    pub hidden: u64,
+}
+
+impl Seen {
+    fn count(&mut self, sight: Sight) {
+        *match sight {
+            Sight::Waits => &mut self.waits,
+            Sight::Works => &mut self.works,
+            Sight::Hidden => &mut self.hidden,
+        } += 1;
+    }
+}
+
 /// Why nobody waits in line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Doubt {
@@ -110,6 +128,7 @@ pub(crate) struct Auto {
     is_open: bool,
     looked: Option<Seat>,
     look_at: Instant,
+    seen: BTreeMap<Seat, Seen>,
     kept: Kept,
     gap: Gap,
     doubt: Option<Doubt>,
@@ -124,6 +143,7 @@ impl Auto {
             is_open: false,
             looked: None,
             look_at: now,
+            seen: BTreeMap::new(),
             kept: Kept::default(),
             gap: Gap::default(),
             doubt: Some(Doubt::Looks { have: 0, need: LOOKS }),
@@ -147,6 +167,9 @@ impl Auto {
     /// What the look has found.
     pub(crate) fn saw(&mut self, sight: Sight) {
         self.last = Some(sight);
+        if let Some(seat) = self.looked {
+            self.seen.entry(seat).or_default().count(sight);
+        }
         self.agreed = match sight {
             Sight::Works => (self.agreed + 1).min(self.needed),
             Sight::Waits => self.agreed.saturating_sub(self.needed / 2),
@@ -162,6 +185,7 @@ impl Auto {
     /// How many requests each worker is to have at once, 0 for as many as come; `books` are those of all that are chosen from.
     pub(crate) fn judge(&mut self, books: &[(Seat, SeatBooks)]) -> u32 {
         self.kept.count(books);
+        self.seen.retain(|seat, _| books.iter().any(|(known, _)| known == seat));
         let was_open = self.is_open;
         self.doubt = self.doubt_by_looks().or_else(|| self.doubt_by_answers(books)).or_else(|| self.kept.doubt());
         self.is_open = self.doubt.is_none();
@@ -184,6 +208,11 @@ impl Auto {
             Some(doubt) => doubt.to_string(),
             None => format!("{} looks at busy workers have found none that waits for more{}", self.agreed, self.gap),
         }
+    }
+
+    /// What looks at a seat have found.
+    pub(crate) fn seen(&self, seat: Seat) -> Seen {
+        self.seen.get(&seat).copied().unwrap_or_default()
     }
 
     /// Why nobody waits in line; none if they do.

@@ -7,6 +7,9 @@ pub(crate) enum Scenario {
     /// The same with more requests: 70% load
     #[value(name = "heavy-tail-70")]
     HeavyTail70,
+    /// The same with still more: 85% load
+    #[value(name = "heavy-tail-85")]
+    HeavyTail85,
     /// With 4 workers and half the requests
     #[value(name = "heavy-tail-4")]
     HeavyTail4,
@@ -55,6 +58,7 @@ impl Scenario {
         match self {
             Scenario::HeavyTail => "heavy-tail",
             Scenario::HeavyTail70 => "heavy-tail-70",
+            Scenario::HeavyTail85 => "heavy-tail-85",
             Scenario::HeavyTail4 => "heavy-tail-4",
             Scenario::HeavyTail16 => "heavy-tail-16",
             Scenario::HeavyTail64 => "heavy-tail-64",
@@ -83,6 +87,7 @@ impl Scenario {
                  each was due. The workers of Node's cluster are Node programs that block as long."
             }
             Scenario::HeavyTail70 => "heavy-tail with 630 connections a second: 70% busy.",
+            Scenario::HeavyTail85 => "heavy-tail with 765 connections a second: 85% busy.",
             Scenario::HeavyTail4 => "heavy-tail with 4 workers and 200 connections a second.",
             Scenario::HeavyTail16 => "heavy-tail with 16 workers and 800 connections a second.",
             Scenario::HeavyTail64 => "heavy-tail with 64 workers and 3200 connections a second.",

@@ -145,6 +145,7 @@ fn in_full(scenario: Scenario) -> Spec {
             &[Line, NoLine, Argmin, RoundRobin, Hash, Haproxy, HaproxyOne, Nginx, NodeRr, NodeNone],
         ),
         Scenario::HeavyTail70 => base(6.0, single(630.0, tail), &[Line, NoLine, HaproxyOne]),
+        Scenario::HeavyTail85 => base(8.0, single(765.0, tail), &[Line, NoLine, HaproxyOne]),
         Scenario::HeavyTail4 => sized(4, 200.0, 8.0),
         Scenario::HeavyTail16 => sized(16, 800.0, 4.0),
         Scenario::HeavyTail64 => sized(64, 3200.0, 3.0),
@@ -166,7 +167,7 @@ fn in_full(scenario: Scenario) -> Spec {
             ..base(
                 5.0,
                 single(300.0, Work::Tail { short_us: 2_000, long_us: 40_000, long_one_in: 25 }),
-                &[NodeRr, Haproxy, Nginx],
+                &[NoLine, NodeRr, Haproxy, Nginx],
             )
         },
         Scenario::Cheap => Spec {
@@ -174,13 +175,13 @@ fn in_full(scenario: Scenario) -> Spec {
             ..base(
                 5.0,
                 Load::Closed { clients: CLIENTS, requests_each: 1 },
-                &[PlainAgain, Hooked, RoundRobin, Hash, Haproxy, Nginx],
+                &[PlainAgain, Hooked, NoLine, RoundRobin, Hash, Haproxy, Nginx],
             )
         },
         Scenario::KeepAlive => Spec {
             kind: Kind::Events,
             control: Control::Usual,
-            ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[PlainAgain, Hooked, Hash])
+            ..base(6.0, Load::Closed { clients: CLIENTS, requests_each: KEPT_FOR }, &[PlainAgain, Hooked, NoLine, Hash])
         },
         Scenario::HermesHighCheap => hermes(base(3.0, single(4000.0, Work::Exponential(500.0)), &[])),
         Scenario::HermesHighCheap50 => hermes(base(3.0, single(8000.0, Work::Exponential(500.0)), &[])),

@@ -60,13 +60,13 @@ fn targets(scenario: Scenario) -> Vec<Vec<Target>> {
     match scenario {
         Scenario::HeavyTail
         | Scenario::HeavyTail70
+        | Scenario::HeavyTail85
         | Scenario::HeavyTail4
         | Scenario::HeavyTail16
         | Scenario::HeavyTail64 => vec![
-            vec![at_most(Figure::P99, To::Peer(Peer::Shared), 1.1)],
+            vec![at_most(Figure::P99, To::Peer(Peer::Shared), 1.05)],
             vec![at_most(Figure::P99, To::Peer(Peer::HaproxyOne), 1.0)],
-            vec![at_most(Figure::P999, To::Peer(Peer::Shared), 3.0)],
-            vec![at_most(Figure::P99, plain, 1.0 / 8.0)],
+            vec![at_most(Figure::P999, To::Peer(Peer::Shared), 1.15)],
         ],
         Scenario::SlowOne | Scenario::Unequal => vec![vec![
             at_most(Figure::P99, To::Peer(Peer::LeastInflight), 0.5),
@@ -84,7 +84,7 @@ fn targets(scenario: Scenario) -> Vec<Vec<Target>> {
         Scenario::HermesLowDear | Scenario::HermesLowDear60 => {
             vec![vec![at_most(Figure::P99, plain, 1.0)], vec![at_most(Figure::P99, To::Peer(Peer::LeastInflight), 1.0)]]
         }
-        Scenario::Node => Vec::new(),
+        Scenario::Node => vec![vec![at_most(Figure::P99, To::Peer(Peer::NoLine), 1.02)]],
     }
 }
 
@@ -183,20 +183,16 @@ mod tests {
 
     #[test]
     fn each_target_is_judged_by_the_median_of_the_rounds() {
-        let rounds = [10, 11, 14].map(|ours| round(&[(Peer::Shared, 10), (Peer::Plain, 100), (OURS, ours)]));
+        let rounds = [100, 105, 140].map(|ours| round(&[(Peer::Shared, 100), (OURS, ours)]));
         let said = lines(Scenario::HeavyTail, &rounds.iter().collect::<Vec<_>>());
         let lines: Vec<_> = said.lines().collect();
         assert_eq!(
             lines[0],
-            "- **holds**: p99 to one shared accept queue 1.100 (1.000 to 1.400 in 3 rounds, rounds disagree), target at \
-             most 1.100"
+            "- **holds**: p99 to one shared accept queue 1.050 (1.000 to 1.400 in 3 rounds, rounds disagree), target at \
+             most 1.050"
         );
         assert!(lines[1].starts_with("- **not measured**"), "{}", lines[1]);
         assert!(lines[2].starts_with("- **holds**"), "{}", lines[2]);
-        assert_eq!(
-            lines[3],
-            "- **holds**: p99 to plain SO_REUSEPORT 0.110 (0.100 to 0.140 in 3 rounds, rounds disagree), target at most 0.125"
-        );
     }
 
     #[test]

@@ -21,7 +21,12 @@ use super::{Waiting, lengthening::places, stock::Stock};
 use crate::{
     config::Concurrency,
     engine::core::Core,
-    line::{Candidate, Rules, Standing, Step, Waiter, auto::Auto, decide, places::Places},
+    line::{
+        Candidate, Rules, Standing, Step, Waiter,
+        auto::{Auto, Seen},
+        decide,
+        places::Places,
+    },
     model::{Address, Instant, Seat},
     observe::status::{LatencyStatus, LineStatus, histogram},
     sys::{
@@ -364,6 +369,18 @@ impl Waiting {
             lines.given_up += 1;
         }
         core.updater.steering().books().free_place(group, place);
+    }
+
+    /// What a worker on these seats was seen to do while it held a request, and how often: only what was seen.
+    pub(in crate::engine) fn looks(&self, seats: &[Seat]) -> BTreeMap<String, u64> {
+        let auto = self.lines.as_ref().and_then(|lines| lines.auto.as_ref());
+        let seen: Vec<Seen> = auto.iter().flat_map(|auto| seats.iter().map(|seat| auto.seen(*seat))).collect();
+        let counts = [
+            ("works", seen.iter().map(|seen| seen.works).sum::<u64>()),
+            ("waits", seen.iter().map(|seen| seen.waits).sum()),
+            ("hidden", seen.iter().map(|seen| seen.hidden).sum()),
+        ];
+        counts.into_iter().filter(|(_, count)| *count > 0).map(|(what, count)| (what.to_owned(), count)).collect()
     }
 
     /// The lines as they are shown; none where nobody waits in line.

@@ -60,6 +60,9 @@ pub struct WorkerStatus {
     pub cpu_s: Option<f64>,
     /// Lines understood on its report channel, by kind, and faults in them.
     pub reports: BTreeMap<String, u64>,
+    /// What it was seen to do while it held a request, and how often (`--concurrency auto`): `works`, `waits` for more, or `hidden`.
+    #[serde(default)]
+    pub looks: BTreeMap<String, u64>,
     /// Its flows; none without a UDP socket that is shared.
     #[serde(default)]
     pub udp: Option<FlowStatus>,

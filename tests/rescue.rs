@@ -241,7 +241,9 @@ fn under_load_nobody_waits_for_the_worker_that_hangs() {
 fn burst(args: &[&str]) -> (u64, u64) {
     let stage = Stage::new();
     let server = stage.faulty_server();
-    let fleet = stage.start(&[&["-n", "4"], args].concat(), &[&server, "127.0.0.1", "8080", "3"]);
+    // In line they would wait at llb and not at a worker.
+    let args = [&["-n", "4", "--concurrency", "off"], args].concat();
+    let fleet = stage.start(&args, &[&server, "127.0.0.1", "8080", "3"]);
     fleet.wait_for_groups(&[ADDRESS], 4);
     (0..16).for_each(|_| drop(get(ADDRESS, "/")));
     fleet.wait_until_quiet();

@@ -18,9 +18,10 @@ use llb_kit::{fixtures, paths, root, sh};
 const LANES: usize = 4;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 10] = [
+const ALONE: [&str; 11] = [
     "answering_errors",
     "chaos",
+    "concurrency",
     "failing",
     "flood",
     "hanging",

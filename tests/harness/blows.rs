@@ -11,6 +11,7 @@ use std::{
 use llb::internals::clock;
 use llb_kit::random::Random;
 use nix::{
+    errno::Errno,
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
@@ -85,20 +86,24 @@ impl Storm {
 
     /// Stopped first, so that what it holds can be counted.
     fn kill_worker(&mut self, fleet: &Fleet) -> &'static str {
-        if let Some(victim) = self.victim(fleet) {
-            let stopped = Stopped::stop(victim);
+        if let Some(victim) = self.victim(fleet)
+            && let Some(stopped) = Stopped::stop_if_there(victim)
+        {
             let workers = fleet.status().workers;
             let held = workers.iter().find(|worker| worker.pid == victim.as_raw().cast_unsigned());
             self.lost += held.map_or(0, |worker| worker.open.unwrap_or(0));
-            kill(victim, Signal::SIGKILL).expect("a worker");
+            // Its time to drain may have been up.
+            let killed = kill(victim, Signal::SIGKILL);
+            assert!(matches!(killed, Ok(()) | Err(Errno::ESRCH)), "{killed:?}");
             drop(stopped);
         }
         "kill"
     }
 
     fn stop_worker(&mut self, fleet: &Fleet) -> &'static str {
-        if let Some(victim) = self.victim(fleet) {
-            let stopped = Stopped::stop(victim);
+        if let Some(victim) = self.victim(fleet)
+            && let Some(stopped) = Stopped::stop_if_there(victim)
+        {
             thread::sleep(Duration::from_millis(self.random.below(STOPPED_MS)));
             drop(stopped);
         }

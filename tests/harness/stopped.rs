@@ -17,10 +17,16 @@ impl Stopped {
     /// Stops a process, and waits until it has: the signal takes its time.
     #[track_caller]
     pub(crate) fn stop(pid: Pid) -> Self {
-        kill(pid, Signal::SIGSTOP).expect("a process");
+        Self::stop_if_there(pid).expect("a process")
+    }
+
+    /// The same of one that may end meanwhile; nothing if it has.
+    #[track_caller]
+    pub(crate) fn stop_if_there(pid: Pid) -> Option<Self> {
+        kill(pid, Signal::SIGSTOP).ok()?;
         let stopped = Stopped(pid);
-        until("it has stopped", || is_stopped(pid));
-        stopped
+        until("it has stopped or ended", || is_stopped(pid) || has_ended(pid));
+        is_stopped(pid).then_some(stopped)
     }
 }
 
@@ -29,6 +35,10 @@ impl Drop for Stopped {
         // It may have been killed meanwhile.
         let _ = kill(self.0, Signal::SIGCONT);
     }
+}
+
+fn has_ended(pid: Pid) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "))
 }
 
 /// Whether a process is stopped.

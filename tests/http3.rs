@@ -139,6 +139,7 @@ fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: 
     let new = serving(&fleet);
     assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
     moving.move_on(why);
+    until("who comes is served by the new ones", || Downloads::begin(4, 1).end(1).iter().all(|at| new.contains(at)));
     let mut each: BTreeMap<u32, u32> = BTreeMap::new();
     for _ in 0..5 {
         Downloads::begin(20, 1).end(1).into_iter().for_each(|worker| *each.entry(worker).or_default() += 1);

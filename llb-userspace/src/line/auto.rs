@@ -20,7 +20,7 @@ use crate::model::{Instant, Seat};
 const LOOKS: u32 = 32;
 const MOST_LOOKS: u32 = 1 << 12;
 
-/// From one look to the next, some 100 us each: while it is not known, and when it is.
+/// From one look to the next, some 100 us each: while it is not known, and when it is or so many looks have said nothing.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(100);
 
@@ -128,6 +128,8 @@ pub(crate) struct Auto {
     is_open: bool,
     looked: Option<Seat>,
     look_at: Instant,
+    /// Looks since the last that said something.
+    in_vain: u32,
     seen: BTreeMap<Seat, Seen>,
     kept: Kept,
     gap: Gap,
@@ -143,6 +145,7 @@ impl Auto {
             is_open: false,
             looked: None,
             look_at: now,
+            in_vain: 0,
             seen: BTreeMap::new(),
             kept: Kept::default(),
             gap: Gap::default(),
@@ -159,7 +162,8 @@ impl Auto {
     pub(crate) fn next_to_see(&mut self, busy: &[Seat], now: Instant) -> Option<Seat> {
         let next = busy.iter().find(|seat| Some(**seat) > self.looked).or(busy.first()).copied()?;
         self.looked = Some(next);
-        let is_known = self.agreed == self.needed || self.agreed == 0 && self.last.is_some();
+        let is_known = self.agreed == self.needed || self.agreed == 0 && self.last.is_some() || self.in_vain >= LOOKS;
+        self.in_vain = (self.in_vain + 1).min(LOOKS);
         self.look_at = now.after(if is_known { LOOK_AGAIN_EVERY } else { LOOK_EVERY });
         Some(next)
     }
@@ -167,6 +171,7 @@ impl Auto {
     /// What the look has found.
     pub(crate) fn saw(&mut self, sight: Sight) {
         self.last = Some(sight);
+        self.in_vain = 0;
         if let Some(seat) = self.looked {
             self.seen.entry(seat).or_default().count(sight);
         }

@@ -149,3 +149,14 @@ fn slower_ones_close_the_line_for_long() {
     (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
     assert_eq!(auto.judge(&books()), 1, "and it is tried again");
 }
+
+#[test]
+fn looks_that_say_nothing_become_rare() {
+    let mut auto = Auto::new(Instant(0));
+    let mut pause = |now: u64| {
+        let _ = auto.next_to_see(&[Seat(0)], Instant(now));
+        (1..).find(|ms| auto.is_due(Instant(now + ms * MS)))
+    };
+    assert!((0..u64::from(LOOKS)).all(|_| pause(0) == Some(10)));
+    assert_eq!(pause(0), Some(100));
+}

@@ -15,7 +15,7 @@ use llb_kit::results::{self, Rule, Suite};
 use llb_kit::{fixtures, paths, root, sh};
 
 /// So many suites run at once: most of the time a test waits for processes to start, to drain and to end.
-const LANES: usize = 4;
+const LANES: usize = 3;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
 const ALONE: [&str; 11] = [

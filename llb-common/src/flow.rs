@@ -14,7 +14,8 @@
 //! ```
 //! use llb_common::abi::FlowSeat;
 //! use llb_common::flow::{
-//!     Found, Set, better, find, fresh, is_alive, is_established, place_for, seat, seen, set_of, weight, window_ns,
+//!     Found, Set, better, find, find_among, fresh, id, is_alive, is_established, is_id, is_quic, of_quic, place_for, seat, seen,
+//!     set_of, wants_id, weight, window_ns,
 //! };
 //!
 //! let (mut set, window): (Set, u32) = ([0; 8], 7);
@@ -28,8 +29,15 @@
 //! assert!(is_established(set[way]) && !is_established(entry));
 //! assert!(is_alive(set[way], window + 2) && !is_alive(set[way], window + 6), "it has been idle for too long");
 //! assert_eq!(find(&set, 0xabcd, window + 6), None);
+//! assert_eq!(find_among(|way| set[way], 0xabcd, window + 2), Some(Found { way, entry: set[way] }));
 //! assert_eq!(set_of(0xabcd), set_of(0xf000_abcd), "the low bits of its hash say where it is");
 //! assert_eq!(window_ns(40_000) * 4, 40_000);
+//!
+//! // One that began as a QUIC connection wants its id in the table, which then names the same seat.
+//! let flow = of_quic(set[way], false);
+//! assert!(is_quic(flow) && wants_id(flow) && !wants_id(of_quic(flow, true)) && !is_quic(set[way]));
+//! let learnt = id(0x1234_5678, flow);
+//! assert!(is_id(learnt) && !is_id(flow) && seat(learnt) == 3);
 //!
 //! // Of two seats the first gets a new flow, unless it is late: it has sent nothing for over 10 ms.
 //! let quick = FlowSeat { flows: 5, owed_since: 0, talks: 1, id_length: 0 };

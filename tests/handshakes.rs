@@ -178,7 +178,8 @@ fn who_waits_at_a_stopped_greeter_from_afar_moves() {
 fn workers_that_close_listeners_reset_few() {
     let stage = Stage::new();
     let server = fixture("reopening.py");
-    let fleet = stage.start(&["-n", "4"], &["python3", &server, "127.0.0.1", "8080"]);
+    // In line they would wait at llb and not at a worker.
+    let fleet = stage.start(&["-n", "4", "--concurrency", "off"], &["python3", &server, "127.0.0.1", "8080"]);
     let asked = number("LLB_CONNECTIONS", 20_000);
     let (asking, reset) = (AtomicU64::new(0), AtomicU64::new(0));
     let address = "127.0.0.1:8080".parse().expect("an address");
@@ -195,7 +196,7 @@ fn workers_that_close_listeners_reset_few() {
     });
     let moved = fleet.status().selector["migrated"];
     eprintln!("{asked} connections, {moved} moved, {reset:?} reset");
-    assert!(moved > 0);
+    assert!(moved > 10, "{moved}");
     assert!(reset.into_inner() <= asked / 1_000);
 }
 

@@ -5,7 +5,7 @@ mod harness;
 
 use std::{thread, time::Duration};
 
-use harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until};
+use harness::{Client, Fleet, Stage, get, open_loop::open_loop, stage::fixture, until};
 use llb::internals::clock;
 use nix::{
     sys::signal::{Signal, kill},
@@ -84,6 +84,51 @@ fn long_polls_of_node_do_not_skew_the_choice() {
     let polls = hold(&fleet, ADDRESS, 8, |client| client.send(LONG_POLL));
     assert_even(&fleet, ADDRESS, "/block/4");
     drop(polls);
+}
+
+/// A worker that serves many at once seems to take less for each the more it has, and still has no room for all of them.
+#[test]
+fn requests_that_wait_at_once_lie_evenly() {
+    for program in [["python3", &fixture("loop.py")], ["node", &fixture("loop.js")]] {
+        let stage = Stage::new();
+        let fleet = start(&stage, ADDRESS, &program);
+        get(ADDRESS, "/ms/20");
+        let answers = closed_loop(64, 40, "/ms/20");
+        eprintln!("{answers:?}");
+        let even = answers.iter().sum::<u32>() / SLOTS;
+        assert!(answers.iter().all(|count| *count <= even + even / 2), "{answers:?}: {:#?}", fleet.status());
+    }
+}
+
+/// So many clients who each ask so often, again when they are answered; the answers, by slot.
+fn closed_loop(clients: u32, times: u32, path: &str) -> [u32; SLOTS as usize] {
+    let ask = || (0..times).map(|_| get(ADDRESS, path).slot()).collect::<Vec<_>>();
+    let slots = thread::scope(|scope| {
+        let asking: Vec<_> = (0..clients).map(|_| scope.spawn(ask)).collect();
+        asking.into_iter().flat_map(|asking| asking.join().expect("answers")).collect::<Vec<_>>()
+    });
+    let mut answers = [0; SLOTS as usize];
+    slots.into_iter().for_each(|slot| answers[slot as usize] += 1);
+    answers
+}
+
+/// What comes with the first answer of all finds one worker known, and the others not.
+#[test]
+fn a_burst_with_the_first_answer_lies_evenly() {
+    let stage = Stage::new();
+    let fleet = start(&stage, ADDRESS, &["python3", &fixture("loop.py")]);
+    let first = keep();
+    let burst: Vec<Client> = (0..8 * SLOTS)
+        .map(|_| {
+            let mut client = Client::connect(ADDRESS);
+            client.send("/ms/300");
+            client
+        })
+        .collect();
+    let open = open(&fleet);
+    eprintln!("{open:?}");
+    assert!(open.iter().all(|open| *open <= 13), "{:#?}", fleet.status());
+    drop((first, burst));
 }
 
 #[track_caller]

@@ -43,7 +43,7 @@ const IF_NEW: u64 = 1;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_11: Global<u32> = Global::new(0);
+static LLB_ABI_12: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -170,6 +170,14 @@ pub fn fewest(seat: u32) -> Option<*mut u64> {
 pub fn level() -> u64 {
     // SAFETY: a field of the value.
     SEATS.get_ptr_mut(0).map_or(0, |seats| unsafe { kernel::read(&raw const (*seats).level) })
+}
+
+/// What the first answer took of the seat of which that was last known, ns.
+#[inline(always)]
+pub fn first() -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: a field of the value.
+    Some(unsafe { &raw mut (*seats).first_ns })
 }
 
 /// The seat that was chosen last.

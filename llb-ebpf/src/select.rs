@@ -421,6 +421,7 @@ pub fn load(index: u32, published_ns: u64, now: u64) -> Load {
             kernel::write(&raw mut (*books).settled, seat.settled);
             kernel::write(&raw mut (*books).mark, seat.mark);
         }
-        Load::of(&seat, published_ns)
+        let load = Load::of(&seat, published_ns);
+        if load.cost_ns != 0 { load } else { load.or_like(maps::first().map_or(0, |first| kernel::read(first))) }
     }
 }

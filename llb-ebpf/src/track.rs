@@ -383,6 +383,9 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
         let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
         let pace = track::pace_after(Pace::of(&books, start_ns), &books, delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
+        if let Some(first) = maps::first().filter(|_| books.service_ns == 0) {
+            kernel::write(first, pace.service_ns);
+        }
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);
         kernel::write(&raw mut (*seat).overtaking, pace.overtaking);
         kernel::write(&raw mut (*seat).penalty, pace.penalty);

@@ -91,6 +91,9 @@ pub struct Seats {
     pub last: u64,
     /// How many open connections a seat is to have before others come first again.
     pub level: u64,
+    /// What the first answer took, ns, of the seat of which that was last known; 0 until then. What busy seats are taken to
+    /// cost of which nothing is known ([`crate::select::Load::or_like`]), until userspace publishes the fleet's median.
+    pub first_ns: u64,
     /// What the fleet's TLS 1.3 session tickets look like: the length of their records, 0 if it is not known, or
     /// [`crate::wire::NO_TICKETS`].
     pub ticket: u64,
@@ -107,4 +110,4 @@ pub struct Seats {
     /// When the next choice is to be noted, ns.
     pub why_next: u64,
 }
-const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 128);
+const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 136);

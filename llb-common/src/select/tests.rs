@@ -206,6 +206,31 @@ fn a_seat_is_not_late_with_requests_that_have_not_come() {
 }
 
 #[test]
+fn a_seat_that_serves_beside_costs_more_with_each_request() {
+    // Sixteen requests wait for 20 ms each, side by side: the next one would be answered in 20 ms as well.
+    let seat = |begun| Seat { begun, service_ns: 20 * MS, queued_ns: (20 * MS / begun) as u32, ..Seat::default() };
+    let load = |begun| Load { since: 10 * MS, ..Load::of(&seat(begun), 0) };
+    assert!(load(16).concurrent);
+    assert_eq!(awake(load(16), 10 * MS), Awake::Never);
+    assert!(clearly_better(expected_ns(load(4), 10 * MS), expected_ns(load(16), 10 * MS)));
+    assert!(clearly_better(20 * MS, expected_ns(load(2), 10 * MS)), "an idle one comes first");
+    // One after the other, each as long as the first.
+    assert!(!load(1).concurrent);
+    // To wake a worker takes as long.
+    assert!(!Load::of(&Seat { service_ns: MS, ..seat(16) }, 0).concurrent);
+}
+
+#[test]
+fn a_seat_of_which_nothing_is_known_costs_what_the_first_answer_took() {
+    let unknown = |requests| busy(requests, 10 * MS, 0).or_like(5 * MS);
+    let expected = |load| expected_ns(load, 10 * MS);
+    assert_eq!(expected(unknown(2)), expected(busy(2, 10 * MS, 5 * MS)));
+    assert!(expected(busy(2, 10 * MS, 0)) > expected(busy(100, 10 * MS, 5 * MS)), "there has been none");
+    assert_eq!(expected(idle(0).or_like(5 * MS)), MIN_COST_NS, "it is tried");
+    assert_eq!(busy(2, 10 * MS, MS).or_like(5 * MS), busy(2, 10 * MS, MS));
+}
+
+#[test]
 fn round_robin_takes_turns_and_argmin_stays() {
     let fleet = Loads::of([idle(MS); 3]);
     let seat = |policy, turn| choose(policy, &fleet, 3, 2, turn, 0);

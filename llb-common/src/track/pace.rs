@@ -91,7 +91,8 @@ pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
         let penalty = pace.penalty - pace.penalty.div_ceil(8);
         let known = Pace { service_ns: without(pace.service_ns, pace.penalty), ..pace };
         let parked = delta.ticket < before.alive || delta.born == u64::MAX;
-        let sampled = if parked { known } else { sampled(known, before, delta, now) };
+        let unsampled = Pace { service_ns: without(before.service_ns, before.penalty), ..known };
+        let sampled = if parked { unsampled } else { sampled(known, before, delta, now) };
         Pace { service_ns: penalized(sampled.service_ns, penalty), penalty, ..sampled }
     } else if delta.failed != 0 {
         let least = pace.service_ns.max(FAILURE_MIN_NS);
@@ -118,11 +119,18 @@ fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     let began = delta.answered_since;
     if progress_at > began {
         let sample = now.saturating_sub(progress_at).max(1);
-        let known_ns = if service_ns == 0 { sample } else { service_ns };
-        let so_far = if queued_ns == 0 { known_ns } else { queued_ns.into() };
+        let so_far = if queued_ns != 0 {
+            queued_ns.into()
+        } else if service_ns != 0 {
+            service_ns
+        } else {
+            sample
+        };
         let queued_ns = at_most_u32(mean_after(so_far, sample));
-        let samples = if greets { samples } else { samples.max(1) };
-        Pace { service_ns: known_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), samples, ..pace }
+        // What it costs a seat that is idle it does not say. If the worker serves several at a time that is a lot more, and to
+        // take this for it draws all to the seat.
+        let samples = if greets || service_ns == 0 { samples } else { samples.max(1) };
+        Pace { service_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), samples, ..pace }
     } else {
         let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
         let overtakes = !greets && delta.ticket == delta.born && older;

@@ -276,6 +276,22 @@ fn a_request_that_waited_tells_what_one_more_costs_and_nothing_of_an_idle_seat()
 }
 
 #[test]
+fn only_a_request_that_found_it_idle_tells_what_an_idle_seat_costs() {
+    let waited = (5_000_000, 1_000_000, 5_020_000);
+    let unknown = pace_of([waited; 40]);
+    assert_eq!((unknown.service_ns, unknown.samples), (0, 0), "{unknown:?}");
+    assert_eq!(pace_of([waited, (6_000_000, 6_000_000, 8_000_000)]).service_ns, 2_000_000);
+}
+
+#[test]
+fn a_parked_request_tells_nothing_of_a_seat_that_is_not_known() {
+    let parked = Delta { ended: 1, answered: 1, answered_since: 1, ticket: 1, born: 1, ..nothing() };
+    let before = Seat { alive: 2, ..progress(5) };
+    let pace = pace_after(Pace::of(&before, 20_000_000), &before, &parked, 9);
+    assert_eq!((pace.service_ns, pace.samples), (0, 0));
+}
+
+#[test]
 fn one_long_request_does_not_spoil_what_one_more_costs() {
     let waited = |ns: u64| (5_000_000, 1_000_000, 5_000_000 + ns);
     let pace = pace_of([waited(4_000_000); 100].into_iter().chain([waited(200_000_000)]));

@@ -41,6 +41,8 @@ pub(super) struct Books {
     /// Those with the fewest open connections, and how many they are to have.
     fewest: Cell<SeatSet>,
     level: Cell<u64>,
+    /// What the first answer took of the seat of which that was last known.
+    first_ns: Cell<u64>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
     published: RefCell<Published>,
@@ -56,6 +58,7 @@ impl Books {
             last: Cell::new(NO_SEAT),
             fewest: Cell::default(),
             level: Cell::default(),
+            first_ns: Cell::default(),
             members: Vec::new(),
             published: RefCell::new(Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: [0; MAX_SEATS] }),
             publisher: RefCell::new(Publisher::new(Policy::LeastLatency)),
@@ -123,8 +126,12 @@ impl Books {
         let Some(step) = step else { return };
         let delta = books::take(conn, &self.seat(conn.seat), Some(step));
         let start_ns = self.published_ns(conn.seat, now);
+        let was_known = self.seat(conn.seat).service_ns != 0;
         self.change(conn.seat, |seat| books::apply(seat, &delta, start_ns, now));
         let seat = self.seat(conn.seat);
+        if !was_known && seat.service_ns != 0 {
+            self.first_ns.set(seat.service_ns);
+        }
         if (delta.ended != 0 || delta.settled != 0) && in_flight(&seat) == 0 && outstanding(&seat) == 0 {
             Ledger::rest(self, &set::of([conn.seat].into_iter()));
         }

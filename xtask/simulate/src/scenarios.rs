@@ -73,6 +73,15 @@ pub(super) const ALL: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "waits",
+        about: "each worker has room for sixteen requests, which wait for 20 ms each and come in bursts",
+        load: 0.5,
+        burst: 32,
+        serving: Serving::Threads(16),
+        work: Work::Fixed(20.0 * MS as f64),
+        ..BASE
+    },
+    Scenario {
         name: "threads-hang",
         about: "each worker has four threads; one of eight hangs for 2 s, every 10 s",
         load: 0.45,

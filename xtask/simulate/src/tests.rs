@@ -113,7 +113,9 @@ fn of_the_best(scenario: &Scenario, seed: u64) -> (f64, f64) {
 
 #[test]
 fn nothing_beside_requests_costs_a_tenth() {
-    for name in ["events", "polls", "polls-70", "polls-many", "polls-tail", "streams", "one-way", "cold", "join-cold"] {
+    let names =
+        ["events", "polls", "polls-70", "polls-many", "polls-tail", "streams", "one-way", "waits", "cold", "join-cold"];
+    for name in names {
         // The best of three in one run of each is the luck of that one.
         let mut ratios = [1, 2, 3].map(|seed| {
             let (ours, best) = of_the_best(named(name), seed);

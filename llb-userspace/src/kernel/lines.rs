@@ -42,16 +42,6 @@ impl Steering {
         self.owner.insert(&socket.as_fd().as_raw_fd(), Value(owner), 0).map_err(map_error("OWNER"))
     }
 
-    /// Makes a listener of our own a place in a group's line. It is claimed from when it is [free](Books::free_place).
-    ///
-    /// # Errors
-    /// [`KernelError`].
-    pub(crate) fn enter_line(&mut self, address: Address, place: u32, socket: impl AsFd) -> Result<(), KernelError> {
-        let Some(group) = self.group_index(address) else { return Ok(()) };
-        self.own_line(address, place, &socket)?;
-        self.listen_in_line(group, place, socket)
-    }
-
     /// Has what comes to a socket of our own counted at a place of a group's line, wherever it goes from there.
     ///
     /// # Errors
@@ -70,6 +60,7 @@ impl Steering {
     }
 
     /// Has the selector find a place's listener, which has just begun to listen: the kernel clears its place when it ends.
+    /// It is claimed from when the place is [free](Books::free_place).
     ///
     /// # Errors
     /// [`KernelError::Map`].

@@ -64,17 +64,15 @@ impl Lines {
     fn listen_again(&mut self, core: &mut Core, address: Address, place: u32, now: Instant) -> anyhow::Result<()> {
         let Some(open) = self.open.get_mut(&address) else { return Ok(()) };
         let fresh = self.stock.take(address).filter(|socket| core.bind_own(address, socket, &open.heritage).is_ok());
-        match fresh {
-            Some(socket) => {
-                core.updater.steering_mut().own_line(address, place, &socket)?;
-                socket.listen(BACKLOG)?;
-                self.watch.get_ref().add(&socket, open.key(place))?;
-                let ended = std::mem::replace(&mut open.sockets[place as usize], socket);
-                open.retire(core, place, ended, now);
-            }
-            None => open.sockets[place as usize].listen(BACKLOG)?,
-        }
-        Ok(core.updater.steering_mut().listen_in_line(open.group, place, &open.sockets[place as usize])?)
+        let Some(socket) = fresh else {
+            let socket = &open.sockets[place as usize];
+            socket.listen(BACKLOG)?;
+            return Ok(core.updater.steering_mut().listen_in_line(open.group, place, socket)?);
+        };
+        open.listen_at(core, &self.watch, address, place, &socket)?;
+        let ended = std::mem::replace(&mut open.sockets[place as usize], socket);
+        open.retire(core, place, ended, now);
+        Ok(())
     }
 }
 

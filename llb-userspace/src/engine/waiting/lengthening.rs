@@ -1,15 +1,17 @@
 //! Gives lines their places, some with each tick, so that no turn of the loop is long.
 
 use llb_common::line::PLACES;
+use socket2::Socket;
 
 use super::{
     Waiting,
-    in_line::{BACKLOG, Lines},
+    in_line::{BACKLOG, Lines, Open},
 };
 use crate::{
     engine::core::Core,
     line::STANDBY,
     model::{Address, Instant},
+    sys::{epoll::Epoll, readable::Readable},
 };
 
 /// How many places a line gets with one tick, of some 20 us each.
@@ -45,13 +47,28 @@ impl Waiting {
             }
             let Some(listener) = stock.take(address) else { break };
             core.bind_own(address, &listener, &open.heritage)?;
-            listener.listen(BACKLOG)?;
-            core.updater.steering_mut().enter_line(address, place, &listener)?;
-            watch.get_ref().add(&listener, open.key(place))?;
+            open.listen_at(core, watch, address, place, &listener)?;
             open.sockets.push(listener);
             core.updater.steering().books().add_place(open.group, place);
         }
         Ok(())
+    }
+}
+
+impl Open {
+    /// Has a bound socket listen at a place. What comes to it is counted there from the first on.
+    pub(super) fn listen_at(
+        &self,
+        core: &mut Core,
+        watch: &Readable<Epoll>,
+        address: Address,
+        place: u32,
+        socket: &Socket,
+    ) -> anyhow::Result<()> {
+        core.updater.steering_mut().own_line(address, place, socket)?;
+        socket.listen(BACKLOG)?;
+        watch.get_ref().add(socket, self.key(place))?;
+        Ok(core.updater.steering_mut().listen_in_line(self.group, place, socket)?)
     }
 }
 

@@ -8,25 +8,21 @@
 
 use std::{
     fs,
-    io::{self, IoSliceMut, Read},
+    io::{self, Read},
     os::fd::RawFd,
     path::{Path, PathBuf},
 };
 
-use nix::{
-    libc,
-    sys::uio::{RemoteIoVec, process_vm_readv},
-    unistd::Pid,
-};
+use nix::unistd::Pid;
 
-use super::procfs::{self, SocketFd};
+use super::{
+    procfs::{self, SocketFd},
+    syscall::{Call, members, polled, selected},
+};
 
 /// Descriptors that one call may wait for and that are looked at: more than any program hands to poll(2), whose cost
 /// grows with their number.
 const MOST_DESCRIPTORS: usize = 16 * 1024;
-
-/// `struct pollfd`: a descriptor and two words of flags.
-const POLLFD_BYTES: usize = size_of::<libc::pollfd>();
 
 /// Sets of epoll within sets. The kernel allows five.
 const MOST_NESTED: u32 = 5;
@@ -40,23 +36,6 @@ const EVENTPOLL: &str = "anon_inode:[eventpoll]";
 /// The fifth byte of an ELF file, and what it is in a program of 32 bits: its calls have other numbers.
 const CLASS_AT: usize = 4;
 const CLASS_32: u8 = 1;
-
-/// What a sleeping thread waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    /// A connection or a datagram at this descriptor.
-    Accept(RawFd),
-    /// What is in this set.
-    Epoll(RawFd),
-    /// Those of `count` entries at `address`.
-    Poll { address: usize, count: usize },
-    /// Those below `count` whose bit is set at `address`.
-    Select { address: usize, count: usize },
-    /// What is not to be seen.
-    Ring,
-    /// None of these.
-    Other,
-}
 
 /// Whether any thread of `pids` waits for connections at the socket of inode `inode`, just now. One that runs does not.
 /// `None` if nobody is seen to, and it cannot be told of everybody: a process may not be looked into, or uses io_uring.
@@ -85,15 +64,15 @@ fn process_waits_at(pid: Pid, inode: u64) -> io::Result<Option<bool>> {
     }
     let mut told = !is_of_32_bits(pid);
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let call = match fs::read_to_string(task?.path().join("syscall")) {
-            Ok(text) => parse(&text),
-            Err(error) if procfs::has_ended(&error) => Some(Call::Other),
+        let call = match Call::of_thread(pid, &task?.file_name().to_string_lossy()) {
+            Ok(call) => call,
+            Err(error) if procfs::has_ended(&error) => continue,
             Err(error) => return Err(error),
         };
-        match call.map(|call| waits_in(pid, call, inode, &descriptors)) {
-            Some(Some(true)) if told => return Ok(Some(true)),
-            Some(Some(_)) => {}
-            Some(None) | None => told = false,
+        match waits_in(pid, call, inode, &descriptors) {
+            Some(true) if told => return Ok(Some(true)),
+            Some(_) => {}
+            None => told = false,
         }
     }
     // Whoever has a ring need not be seen waiting at it: the kernel may look after it by itself.
@@ -103,94 +82,28 @@ fn process_waits_at(pid: Pid, inode: u64) -> io::Result<Option<bool>> {
 /// Whether a thread in this call waits at one of these descriptors.
 fn waits_in(pid: Pid, call: Call, inode: u64, descriptors: &[RawFd]) -> Option<bool> {
     match call {
-        Call::Other => Some(false),
-        Call::Ring => None,
-        Call::Accept(fd) => Some(descriptors.contains(&fd)),
+        Call::Running | Call::Other => Some(false),
+        Call::Ring | Call::X32 => None,
+        // What is received comes at a UDP socket: nobody receives at a listener.
+        Call::Accept(fd) | Call::Receive(fd) => Some(descriptors.contains(&fd)),
         Call::Epoll(fd) => Some(set_holds(pid, fd, inode, MOST_NESTED)),
         Call::Poll { address, count } => {
-            let bytes = memory(pid, address, count.min(MOST_DESCRIPTORS) * POLLFD_BYTES)?;
-            let mut entries = bytes.chunks_exact(POLLFD_BYTES);
-            Some(entries.any(|entry| descriptors.iter().any(|fd| entry[..4] == fd.to_ne_bytes())))
+            let polled = polled(pid, address, count, MOST_DESCRIPTORS).ok()?;
+            Some(polled.iter().any(|polled| descriptors.contains(&polled.fd)))
         }
         Call::Select { address, count } => {
-            // A set is an array of machine words.
-            let words = count.min(MOST_DESCRIPTORS).div_ceil(64);
-            let bytes = memory(pid, address, words * 8)?;
-            let is_set = |fd: &RawFd| {
-                let fd = usize::try_from(*fd).unwrap_or(usize::MAX);
-                let word = bytes.chunks_exact(8).nth(fd / 64).and_then(|word| word.try_into().ok());
-                fd < count && word.is_some_and(|word| u64::from_ne_bytes(word) >> (fd % 64) & 1 == 1)
-            };
-            Some(descriptors.iter().any(is_set))
+            let selected = selected(pid, address, count, MOST_DESCRIPTORS).ok()?;
+            Some(selected.iter().any(|fd| descriptors.contains(fd)))
         }
     }
 }
 
-/// Whether a set of epoll holds the socket, itself or by another set in it. Descriptors there have the numbers of the time
-/// when they were put in; the inode is what they are.
+/// Whether a set of epoll holds the socket, itself or by another set in it.
 fn set_holds(pid: Pid, set: RawFd, inode: u64, nested: u32) -> bool {
-    let Ok(info) = fs::read_to_string(format!("/proc/{pid}/fdinfo/{set}")) else { return false };
-    let members = || info.lines().filter_map(parse_member);
-    members().any(|(_, found)| found == Some(inode))
-        || members().any(|(fd, found)| match found {
-            // Before Linux 4.13 only the number is told.
-            None => procfs::socket_fds(pid).is_ok_and(|fds| fds.contains(&SocketFd { fd, inode })),
-            Some(_) => {
-                let is_set = || target(pid, fd).is_some_and(|name| name == Path::new(EVENTPOLL));
-                nested > 0 && is_set() && set_holds(pid, fd, inode, nested - 1)
-            }
-        })
-}
-
-/// Descriptor and inode in `tfd:        5 events:       19 data:                5  pos:0 ino:1f0a sdev:8`.
-fn parse_member(line: &str) -> Option<(RawFd, Option<u64>)> {
-    let rest = line.strip_prefix("tfd:")?;
-    let fd = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    let inode = rest.split_ascii_whitespace().find_map(|word| word.strip_prefix("ino:"));
-    Some((fd, inode.and_then(|inode| u64::from_str_radix(inode, 16).ok())))
-}
-
-/// The call in `232 0x4 0x7f.. 0x3 0xffffffffffffffff 0x0 0x8 SP PC`; none if it is of a kind that has other numbers.
-fn parse(text: &str) -> Option<Call> {
-    let mut words = text.split_ascii_whitespace();
-    // "running", or -1 for one that sleeps outside of a call.
-    let Some(number) = words.next().and_then(|word| word.parse::<libc::c_long>().ok()) else {
-        return Some(Call::Other);
-    };
-    let mut arguments = words.map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).unwrap_or(0));
-    let mut argument = || arguments.next().unwrap_or(0);
-    let (first, second) = (argument(), argument());
-    // The kernel takes the low half of the register.
-    let fd = first as u32 as RawFd;
-    Some(match number {
-        libc::SYS_accept | libc::SYS_accept4 => Call::Accept(fd),
-        // Of a UDP socket: nobody receives at a listener.
-        libc::SYS_recvfrom | libc::SYS_recvmsg | libc::SYS_recvmmsg => Call::Accept(fd),
-        libc::SYS_epoll_pwait | libc::SYS_epoll_pwait2 => Call::Epoll(fd),
-        libc::SYS_ppoll => Call::Poll { address: first as usize, count: second as u32 as usize },
-        libc::SYS_pselect6 => Call::Select { address: second as usize, count: first as u32 as usize },
-        libc::SYS_io_uring_enter => Call::Ring,
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_epoll_wait => Call::Epoll(fd),
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_poll => Call::Poll { address: first as usize, count: second as u32 as usize },
-        #[cfg(target_arch = "x86_64")]
-        libc::SYS_select => Call::Select { address: second as usize, count: first as u32 as usize },
-        // x32's numbers begin there.
-        number if number >= 1 << 30 => return None,
-        _ => Call::Other,
-    })
-}
-
-/// Some of the process's memory; none if it cannot be had.
-fn memory(pid: Pid, base: usize, len: usize) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; len];
-    if base == 0 || len == 0 {
-        return Some(Vec::new());
-    }
-    let read = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &[RemoteIoVec { base, len }]).ok()?;
-    bytes.truncate(read);
-    Some(bytes)
+    let members = members(pid, set).unwrap_or_default();
+    let is_set = |fd| target(pid, fd).is_some_and(|name| name == Path::new(EVENTPOLL));
+    members.iter().any(|member| member.inode == inode)
+        || nested > 0 && members.iter().any(|member| is_set(member.fd) && set_holds(pid, member.fd, inode, nested - 1))
 }
 
 fn is_of_32_bits(pid: Pid) -> bool {

@@ -58,6 +58,8 @@ pub mod signals;
 mod sock_diag;
 #[cfg(feature = "master")]
 pub mod socket;
+#[cfg(feature = "master")]
+mod syscall;
 
 #[cfg(all(test, feature = "master"))]
 pub(crate) mod testing;

@@ -73,6 +73,12 @@ pub fn socket_fds(pid: Pid) -> io::Result<Vec<SocketFd>> {
     Ok(sockets)
 }
 
+/// The inode of the socket that `pid` has open as `fd`; none if that is no socket, or not to be seen.
+#[must_use]
+pub fn socket_at(pid: Pid, fd: RawFd) -> Option<u64> {
+    socket_inode(fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?.as_os_str())
+}
+
 /// A process that listens on TCP port `port` in our own network namespace. `None` if nobody does, or nobody whose
 /// descriptors we may see.
 ///

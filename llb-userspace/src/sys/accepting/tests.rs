@@ -6,7 +6,7 @@ use std::{
 
 use nix::unistd::Pid;
 
-use super::{Call, parse, parse_member, waits_at};
+use super::waits_at;
 use crate::sys::{
     procfs,
     testing::{Ward, until},
@@ -80,24 +80,4 @@ fn whoever_sleeps_elsewhere_does_not_wait() {
 fn what_has_ended_does_not_wait() {
     assert_eq!(waits_at(&[Pid::from_raw(i32::MAX)], 1), Some(false));
     assert_eq!(waits_at(&[], 1), Some(false));
-}
-
-#[test]
-fn only_calls_that_are_known_are_understood() {
-    assert_eq!(parse("running\n"), Some(Call::Other));
-    assert_eq!(parse("-1 0x7ffd0 0x7f00\n"), Some(Call::Other));
-    assert_eq!(parse(""), Some(Call::Other));
-    let accept = format!("{} 0x3 0x0 0x0 0x80800 0x0 0x0 0x7ffd0 0x7f00\n", nix::libc::SYS_accept4);
-    assert_eq!(parse(&accept), Some(Call::Accept(3)));
-    let ring = format!("{} 0x4 0x1 0x1 0x1 0x0 0x8 0x7ffd0 0x7f00\n", nix::libc::SYS_io_uring_enter);
-    assert_eq!(parse(&ring), Some(Call::Ring));
-    assert_eq!(parse("1073741831 0x3 0x1 0x1\n"), None, "of x32");
-}
-
-#[test]
-fn a_member_of_a_set_has_a_number_and_an_inode() {
-    let line = "tfd:        5 events:       19 data:                5  pos:0 ino:1f0a sdev:8";
-    assert_eq!(parse_member(line), Some((5, Some(0x1f0a))));
-    assert_eq!(parse_member("tfd:        5 events:       19 data:                5"), Some((5, None)));
-    assert_eq!(parse_member("pos:\t0"), None);
 }

@@ -12,24 +12,12 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Activity, Call, Kind, is_asleep, of, watches};
+use super::{Activity, is_asleep, of};
 use crate::sys::testing::{Ward, until};
 
 #[test]
-fn system_calls_are_read() {
-    let call = Call::parse("281 0x3 0x7f1 0x400 0xffffffff 0x0 0x8 0x7ffd 0x7f1b\n").unwrap();
-    assert_eq!((call.number, call.arguments[0], call.arguments[2]), (281, 3, 0x400));
-    assert_eq!(Call::parse("running\n"), None);
-    assert_eq!(Call::parse("-1 0x7ffd 0x7f1b\n").unwrap().kind(), Kind::Other);
+fn a_stopped_thread_is_not_asleep() {
     assert!(is_asleep("7 (a) S) S 1 2") && !is_asleep("7 (a S) T 1 2"));
-}
-
-#[test]
-fn an_epoll_watches_a_listener_only_for_connections() {
-    let fdinfo = |events| format!("pos:\t0\ntfd: 5 events: {events} data: 5  pos:0 ino:1f sdev:8\n");
-    assert!(watches(&fdinfo("19"), &[0x1f]));
-    assert!(!watches(&fdinfo("19"), &[0x1e]), "another socket");
-    assert!(!watches(&fdinfo("40000000"), &[0x1f]), "disarmed until it is armed again");
 }
 
 /// A Python program with a listener as its standard input.
@@ -68,6 +56,12 @@ fn whoever_selects_waits() {
 #[test]
 fn whoever_waits_in_epoll_waits() {
     assert_activity("e = select.epoll()\ne.register(0, select.EPOLLIN)\ne.poll()", Activity::Waits);
+}
+
+#[test]
+fn whoever_has_disarmed_its_listener_does_not_wait() {
+    let disarmed = "e = select.epoll()\ne.register(0, select.EPOLLIN)\ne.modify(0, 0)\ne.poll()";
+    assert_activity(disarmed, Activity::Blocked);
 }
 
 #[test]

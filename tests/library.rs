@@ -125,7 +125,7 @@ fn who_owes_an_answer_to_a_ping_is_passed_over() {
     }
     let answer = |balancer: &mut Balancer, pings: &[(u32, u64)], of: &[u32], now| {
         for (slot, id) in pings.iter().filter(|(slot, _)| of.contains(slot)) {
-            balancer.hear(*slot, &Report::Pong { id: *id, lag_ns: 0 }, now);
+            balancer.on_report(*slot, &Report::Pong { id: *id, lag_ns: 0 }, now);
         }
     };
     let pings = balancer.pings(start);

@@ -41,7 +41,7 @@ pub(crate) use cgroup::ran_out_of_memory;
 pub use cgroup::{CgroupError, FleetCgroup, WorkerCgroup, clear_leftover, end_leftover, fleet_path};
 pub use command::{Canary, Command, Granted, Refusal, Style};
 pub use effect::{CloseScope, Effect, Failure, NewWorker};
-pub use life::{Adopted, AdoptedPlace, AdoptedWorker, Lives, Rules, Standing};
+pub use life::{Adopted, AdoptedSlot, AdoptedWorker, Lives, Rules, SlotState};
 pub use lock::{LockError, RuntimeDir, Secret};
 pub use note::{Kind, Note};
 pub use notify::NotifySocket;

@@ -130,14 +130,14 @@ impl Balancer {
     /// The worker of `slot` took `latency` for a request. What workers report counts more than what the kernel measures of
     /// them; with [`Tracking::Off`] neither does. Of a slot without a worker it is dropped.
     pub fn report(&mut self, slot: u32, latency: Duration, now: Instant) {
-        self.hear(slot, &Report::latency(latency), now);
+        self.on_report(slot, &Report::latency(latency), now);
     }
 
     /// The worker of `slot` has said something: for whoever reads its lines with [`crate::report::Reader`].
     #[doc(hidden)] // For the tests, as [`Balancer::pings`] is.
-    pub fn hear(&mut self, slot: u32, report: &Report, now: Instant) {
+    pub fn on_report(&mut self, slot: u32, report: &Report, now: Instant) {
         if let Some(worker) = self.workers.get(&slot) {
-            self.updater.hear(worker.id, report, now);
+            self.updater.on_report(worker.id, report, now);
         }
     }
 
@@ -152,7 +152,7 @@ impl Balancer {
     ///     write(slot, &say::ping(id)); // {"cmd":"ping","id":1}
     /// }
     /// // And when it has answered {"cmd":"pong","id":1}:
-    /// balancer.hear(0, &Report::Pong { id: 1, lag_ns: 0 }, now());
+    /// balancer.on_report(0, &Report::Pong { id: 1, lag_ns: 0 }, now());
     /// # }
     /// ```
     #[doc(hidden)]
@@ -172,7 +172,7 @@ impl Balancer {
     /// ([`crate::now`]). To be called every [`update_every`](Self::update_every) or so.
     pub fn update(&mut self, now: Instant) {
         for (slot, report) in self.reports.take() {
-            self.hear(slot, &report, now);
+            self.on_report(slot, &report, now);
         }
         self.now = now;
         if self.updater.is_due(now) {

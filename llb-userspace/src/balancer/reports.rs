@@ -21,10 +21,10 @@ impl Reports {
 
     /// The worker of `slot` took `latency` for a request. What comes too fast is dropped.
     pub fn report(&self, slot: u32, latency: Duration) {
-        self.hear(slot, Report::latency(latency));
+        self.push(slot, Report::latency(latency));
     }
 
-    fn hear(&self, slot: u32, report: Report) {
+    fn push(&self, slot: u32, report: Report) {
         // Whoever panicked while it held the lock has left a list of numbers, as good as before.
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING {

@@ -128,7 +128,7 @@ fn arguments(file: &File, setting: &Setting) -> Result<Vec<OsString>, FileError>
         Value::List(_) => return Err(file.wrong(setting, format!("{key} takes one value, and no list"))),
         Value::Flag(_) => return Err(file.wrong(setting, format!("{key} takes a value, and not true or false"))),
     };
-    check(key, &words).map_err(|trouble| file.wrong(setting, trouble))?;
+    understand(key, &words).map_err(|trouble| file.wrong(setting, trouble))?;
     Ok(words)
 }
 
@@ -137,7 +137,7 @@ pub(super) fn argument(key: &str, value: &OsStr) -> Result<OsString, String> {
     option_of(&run(), key).ok_or_else(|| unknown(key))?;
     let mut word = OsString::from(format!("--{key}="));
     word.push(value);
-    check(key, slice::from_ref(&word))?;
+    understand(key, slice::from_ref(&word))?;
     Ok(word)
 }
 
@@ -151,7 +151,7 @@ fn option_of<'a>(run: &'a Command, key: &str) -> Option<&'a Arg> {
 }
 
 /// Whether these words are understood; if not, why.
-fn check(key: &str, words: &[OsString]) -> Result<(), String> {
+fn understand(key: &str, words: &[OsString]) -> Result<(), String> {
     let line = ["llb", "run"].map(OsString::from).into_iter().chain(words.iter().cloned());
     let understood = Cli::command().try_get_matches_from(line.chain(["--", "true"].map(OsString::from)));
     understood.map(drop).map_err(|error| refused(key, &error))

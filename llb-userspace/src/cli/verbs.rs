@@ -8,7 +8,7 @@ use super::{
     output,
 };
 use crate::{
-    control::{Done, Failed, FailureKind, Outcome, Request},
+    control::{Done, Failed, FailureKind, Reply, Request},
     observe::stderr,
 };
 
@@ -35,18 +35,18 @@ pub(super) fn stop(args: &FleetCommand) -> anyhow::Result<ExitCode> {
     report(args, args.fleet.of().end()?)
 }
 
-fn report(args: &FleetCommand, outcome: Outcome) -> anyhow::Result<ExitCode> {
+fn report(args: &FleetCommand, reply: Reply) -> anyhow::Result<ExitCode> {
     if args.json {
-        output::write(&(serde_json::to_string(&outcome)? + "\n"))?;
+        output::write(&(serde_json::to_string(&reply)? + "\n"))?;
     }
-    match outcome {
-        Outcome::Done(done) => {
+    match reply {
+        Reply::Done(done) => {
             if !args.json {
                 output::write(&text(&args.fleet.name.to_string(), &done))?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        Outcome::Failed(Failed { error, failure }) => {
+        Reply::Failed(Failed { error, failure }) => {
             let (how, exit) = match failure {
                 Some(FailureKind::Refused) => ("refused", Exit::Refused),
                 Some(FailureKind::RolledBack) => ("rolled back", Exit::RolledBack),

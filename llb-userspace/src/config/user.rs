@@ -54,7 +54,7 @@ pub enum IdentityError {
         /// As it was given.
         name: String,
     },
-    /// A number of which nothing is known.
+    /// A number that no user is known by.
     #[error("user {uid} (--user) is in no user database, so its group is not known; name one with --group")]
     NoGroupOfUser {
         /// The user.

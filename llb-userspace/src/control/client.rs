@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::error::ControlError;
 pub(crate) use self::reach::Connected;
-use super::{Failed, Missed, Outcome, Request, SOCKET};
+use super::{Failed, Missed, Reply, Request, SOCKET};
 use crate::{
     observe::{event::Event, status::Status},
     why::Seen,
@@ -60,29 +60,29 @@ impl Client {
     ///
     /// # Errors
     /// [`ControlError`]; that the verb has failed is an answer.
-    pub(crate) fn command(&self, verb: Request) -> Result<Outcome, ControlError> {
+    pub(crate) fn command(&self, verb: Request) -> Result<Reply, ControlError> {
         let mut answer = self.ask(verb, None)?;
-        let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
-        match outcome {
-            Outcome::Failed(Failed { error, failure: None }) => {
+        let reply = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
+        match reply {
+            Reply::Failed(Failed { error, failure: None }) => {
                 Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
-            outcome => Ok(outcome),
+            reply => Ok(reply),
         }
     }
 
     /// Ends the fleet, and waits until nothing of it is left.
-    pub(crate) fn end(&self) -> Result<Outcome, ControlError> {
+    pub(crate) fn end(&self) -> Result<Reply, ControlError> {
         let mut answer = self.ask(Request::Stop {}, None)?;
         let master = master_of(answer.get_ref());
-        let outcome = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
+        let reply = self.line(&mut answer)?.ok_or_else(|| self.ended())?;
         // The connection closes when all is cleared, at the latest with its process.
-        while self.line::<Outcome>(&mut answer)?.is_some() {}
+        while self.line::<Reply>(&mut answer)?.is_some() {}
         match UnixStream::connect(self.socket()) {
             // One that ends in order leaves no socket.
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(outcome),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(reply),
             // Another one of the name, which somebody has started meanwhile.
-            Ok(stream) if master_of(&stream) != master => Ok(outcome),
+            Ok(stream) if master_of(&stream) != master => Ok(reply),
             _ => Err(self.ended()),
         }
     }

@@ -177,7 +177,7 @@ pub enum FailureKind {
 /// The answer to a verb.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Outcome {
+pub(crate) enum Reply {
     /// It is done.
     Done(Done),
     /// It is not.

@@ -32,7 +32,7 @@ const MAX_REQUEST_BYTES: u64 = 4096;
 pub(super) const MAX_ASKERS: usize = 256;
 
 /// Before the next attempt when accepting fails, as without a free descriptor.
-const BREATH: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why the control socket could not be opened. It names the socket; its source is the system's word.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ impl Server {
                 Ok(stream) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept on the control socket");
-                    sleep(BREATH).await;
+                    sleep(RETRY_AFTER).await;
                     continue;
                 }
             };

@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AnswerWriter, Client, ControlError, Done, Outcome, Request, SOCKET, Server, follow};
+use super::{AnswerWriter, Client, ControlError, Done, Reply, Request, SOCKET, Server, follow};
 
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -224,7 +224,7 @@ fn who_hangs_up_is_forgotten_and_who_only_ends_its_words_is_answered() {
 }
 
 /// A master that is told to stop, and then does something else before its connections close.
-fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Result<Outcome, ControlError> {
+fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Result<Reply, ControlError> {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("web")).unwrap();
     let path = directory.path().join("web").join(SOCKET);
@@ -237,14 +237,14 @@ fn stopped(at_the_end: impl FnOnce(&Path, UnixListener) + Send + 'static) -> Res
         (&stream).write_all(b"{\"ok\":true}\n").unwrap();
         at_the_end(&path, listener);
     });
-    let outcome = Client::new(directory.path(), "web").end();
+    let reply = Client::new(directory.path(), "web").end();
     master.join().unwrap();
-    outcome
+    reply
 }
 
 #[test]
 fn a_fleet_has_stopped_when_its_socket_is_gone_and_not_when_its_master_died() {
-    let done = Outcome::Done(Done { ok: true, ..Done::default() });
+    let done = Reply::Done(Done { ok: true, ..Done::default() });
     let in_order = stopped(|path, _listener| fs::remove_file(path).unwrap());
     assert_eq!(in_order.unwrap(), done);
     let killed = stopped(|_, listener| drop(listener));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Client, ControlError, Done, Failed, Outcome, Request};
+use super::{Client, ControlError, Done, Failed, Reply, Request};
 
 /// How a reload goes about it.
 ///
@@ -94,13 +94,13 @@ impl Client {
         self.done(self.command(request)?)
     }
 
-    fn done(&self, outcome: Outcome) -> Result<Done, ControlError> {
-        match outcome {
-            Outcome::Done(done) => Ok(done),
-            Outcome::Failed(Failed { error, failure: Some(failure) }) => {
+    fn done(&self, reply: Reply) -> Result<Done, ControlError> {
+        match reply {
+            Reply::Done(done) => Ok(done),
+            Reply::Failed(Failed { error, failure: Some(failure) }) => {
                 Err(ControlError::Failed { name: self.name.clone(), failure, error })
             }
-            Outcome::Failed(Failed { error, failure: None }) => {
+            Reply::Failed(Failed { error, failure: None }) => {
                 Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
         }

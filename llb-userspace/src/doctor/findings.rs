@@ -7,7 +7,7 @@ use super::missing::{Missing, Tried};
 /// How one check went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub(crate) enum Outcome {
+pub(crate) enum CheckOutcome {
     /// It is there.
     Ok {
         /// What was seen.
@@ -34,7 +34,7 @@ pub(crate) struct Check {
     pub name: &'static str,
     /// How it went.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
 }
 
 /// All checks, in the order in which they were made.
@@ -45,24 +45,25 @@ impl Findings {
     /// Enters what came of a try, and returns what the next one needs, if it is there.
     pub(super) fn enter<T>(&mut self, name: &'static str, tried: Tried<T>) -> Option<T> {
         let (outcome, found) = match tried {
-            Ok((found, detail)) => (Outcome::Ok { detail }, Some(found)),
-            Err(missing) => (Outcome::Missing(missing), None),
+            Ok((found, detail)) => (CheckOutcome::Ok { detail }, Some(found)),
+            Err(missing) => (CheckOutcome::Missing(missing), None),
         };
         self.0.push(Check { name, outcome });
         found
     }
 
     pub(super) fn note(&mut self, name: &'static str, detail: impl Into<String>) {
-        self.0.push(Check { name, outcome: Outcome::Note { detail: detail.into() } });
+        self.0.push(Check { name, outcome: CheckOutcome::Note { detail: detail.into() } });
     }
 
     /// Enters those of `names` that have not been tried, if one of `needed` is missing.
     pub(super) fn skip(&mut self, names: &[&'static str], needed: &[&'static str]) -> bool {
-        let missing = |check: &&Check| needed.contains(&check.name) && matches!(check.outcome, Outcome::Missing(_));
+        let missing =
+            |check: &&Check| needed.contains(&check.name) && matches!(check.outcome, CheckOutcome::Missing(_));
         let Some(because) = self.0.iter().find(missing).map(|check| check.name) else { return false };
         for &name in names {
             if !self.0.iter().any(|check| check.name == name) {
-                self.0.push(Check { name, outcome: Outcome::Skipped { because } });
+                self.0.push(Check { name, outcome: CheckOutcome::Skipped { because } });
             }
         }
         true
@@ -71,7 +72,7 @@ impl Findings {
     /// Whether all is there.
     #[must_use]
     pub(crate) fn is_ok(&self) -> bool {
-        self.0.iter().all(|check| matches!(check.outcome, Outcome::Ok { .. } | Outcome::Note { .. }))
+        self.0.iter().all(|check| matches!(check.outcome, CheckOutcome::Ok { .. } | CheckOutcome::Note { .. }))
     }
 
     /// For people: a line for each check, below it what to do.
@@ -81,17 +82,17 @@ impl Findings {
         let mut text = String::new();
         for Check { name, outcome } in &self.0 {
             let (word, detail) = match outcome {
-                Outcome::Ok { detail } => ("ok", detail.clone()),
-                Outcome::Note { detail } => ("note", detail.clone()),
-                Outcome::Missing(Missing { what, .. }) => ("MISSING", what.clone()),
-                Outcome::Skipped { because } => ("skipped", format!("not tried without: {because}")),
+                CheckOutcome::Ok { detail } => ("ok", detail.clone()),
+                CheckOutcome::Note { detail } => ("note", detail.clone()),
+                CheckOutcome::Missing(Missing { what, .. }) => ("MISSING", what.clone()),
+                CheckOutcome::Skipped { because } => ("skipped", format!("not tried without: {because}")),
             };
             text += &format!("{word:<8} {name:<width$}  {detail}\n");
-            if let Outcome::Missing(Missing { remedy, .. }) = outcome {
+            if let CheckOutcome::Missing(Missing { remedy, .. }) = outcome {
                 text += &format!("{:<8} {:<width$}  -> {remedy}\n", "", "");
             }
         }
-        let missing = self.0.iter().filter(|check| matches!(check.outcome, Outcome::Missing(_))).count();
+        let missing = self.0.iter().filter(|check| matches!(check.outcome, CheckOutcome::Missing(_))).count();
         text + &match missing {
             0 => "All that llb needs is there.\n".to_owned(),
             1 => "1 thing is missing; the line below it says what to do.\n".to_owned(),

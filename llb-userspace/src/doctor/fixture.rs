@@ -48,10 +48,10 @@ pub(super) async fn make(wanted: &Wanted) -> Tried<CgroupFixture> {
     helper
         .word()
         .await
-        .map_err(|error| Missing::new(format!("a worker in {path} does not start: {error}"), STRANGE))?;
+        .map_err(|error| Missing::new(format!("a worker in {path} does not start: {error}"), UNEXPECTED))?;
     match helper.cgroup.is_populated() {
         Ok(true) => {}
-        Ok(false) => return Err(Missing::new(format!("a worker that was put into {path} is not in it"), STRANGE)),
+        Ok(false) => return Err(Missing::new(format!("a worker that was put into {path} is not in it"), UNEXPECTED)),
         Err(error) => return Err(missing(&error)),
     }
     clear_leftover(helper.cgroup.path()).map_err(|error| missing(&error))?;
@@ -75,7 +75,7 @@ fn sweep(parent: Option<&Path>) {
     }
 }
 
-const STRANGE: &str = "run `llb doctor --log debug` and look at what the kernel says (dmesg)";
+const UNEXPECTED: &str = "run `llb doctor --log debug` and look at what the kernel says (dmesg)";
 
 impl CgroupFixture {
     pub(super) fn cgroup(&self) -> &FleetCgroup {
@@ -93,10 +93,10 @@ impl CgroupFixture {
         args: &[String],
         identity: Option<&Identity>,
     ) -> Result<Helper, Missing> {
-        let failed = |error: SpawnError| Missing::error(&error, STRANGE);
+        let failed = |error: SpawnError| Missing::error(&error, UNEXPECTED);
         let cgroup = self.cgroup.worker(slot, Generation(0), Resources::default()).map_err(|error| missing(&error))?;
         let [program, first @ ..] = self.worker.as_slice() else {
-            return Err(Missing::new("no worker command", STRANGE));
+            return Err(Missing::new("no worker command", UNEXPECTED));
         };
         let args: Vec<OsString> = first.iter().cloned().chain(args.iter().map(Into::into)).collect();
         let order = Order {
@@ -112,7 +112,7 @@ impl CgroupFixture {
             output: Output::Captured,
         };
         let Spawned { pid, pidfd, channel, .. } = spawn(&order, &cgroup).map_err(failed)?;
-        let channel = UnixStream::from_std(channel).map_err(|error| Missing::error(&error, STRANGE));
+        let channel = UnixStream::from_std(channel).map_err(|error| Missing::error(&error, UNEXPECTED));
         match channel {
             Ok(channel) => Ok(Helper { cgroup, pid, pidfd, channel }),
             Err(missing) => {

@@ -107,7 +107,7 @@ pub(super) fn rights() -> Tried<()> {
     Err(Missing::new(format!("llb lacks {lacking}"), rights_remedy(geteuid().is_root(), &lacking)))
 }
 
-/// Our rights to start and to steer workers of another user; otherwise what is not to be had without those that are missing.
+/// Our rights to start and to steer workers of another user; or else what takes the rights that are missing.
 pub(super) fn other_users() -> Result<String, String> {
     let held = capabilities::own().unwrap_or_default();
     let all = || NEEDED_FOR_OTHER_USERS.into_iter().chain(NEEDED_FOR_USER);

@@ -5,7 +5,7 @@ use nix::unistd::Pid;
 use super::{
     Engine,
     core::ExitRecord,
-    messages::Message,
+    inbox::Message,
     processes::{found_outside, looked},
     requests::Begun,
 };
@@ -22,10 +22,10 @@ impl Engine {
         if self.core.sockets.takes(&event) {
             return;
         }
-        let id = self.core.by_cgroup.get(&event.cgroup).copied();
+        let id = self.core.worker_in(event.cgroup);
         // What is another fleet's is refused.
         let is_refused = self.processes.others.holder(event.address.0.port()).is_some();
-        self.health.hear(&event, id, is_refused, now);
+        self.health.on_socket_event(&event, id, is_refused, now);
         match (event.kind, id) {
             (EventKind::Close, _) => self.core.lives.hears_close(event.cookie, now),
             (EventKind::Listen, Some(id)) => self.core.lives.listens(id, event.cookie, event.address, now),
@@ -43,7 +43,7 @@ impl Engine {
 
     pub(super) fn message(&mut self, message: Message, now: Instant) {
         match message {
-            Message::Said { id, reports, faults, messages } => {
+            Message::Reported { id, reports, faults, messages } => {
                 for fault in faults {
                     tracing::warn!(slot = %self.core.slot(id), "report channel: {fault}; counted from now on");
                 }
@@ -98,7 +98,7 @@ impl Engine {
             return;
         }
         self.core.lives.speaks(id);
-        self.core.updater.hear(id, &report, now);
+        self.core.updater.on_report(id, &report, now);
         match report {
             Report::Latency { .. } | Report::Pong { .. } => {}
             Report::Ready => self.core.lives.says_ready(id, now),

@@ -1,9 +1,6 @@
 //! Does what the lives of workers demand.
 
-use super::{
-    Engine,
-    processes::{kill, look_outside, not_ready, terminate},
-};
+use super::{Engine, processes::not_ready};
 use crate::{
     fleet::{Effect, Failure, Kind, Note},
     model::Instant,
@@ -37,15 +34,15 @@ impl Engine {
                     if let Some(running) = self.core.running.get(&id) {
                         running.say(say::DISCONNECT);
                     }
-                    look_outside(&self.core, id);
+                    self.processes.look_outside(&self.core, id);
                 }
                 Effect::CloseIdle { id, scope } => {
                     if let Some(running) = self.core.running.get_mut(&id) {
                         running.drain.scope = Some(scope);
                     }
                 }
-                Effect::Terminate(id) => terminate(&mut self.core, id),
-                Effect::Kill(id) => kill(&self.core, id),
+                Effect::Terminate(id) => self.processes.terminate(&mut self.core, id),
+                Effect::Kill(id) => self.processes.kill(&self.core, id),
                 Effect::Reap(id) => {
                     is_reaped = true;
                     self.processes.reap(&mut self.core, id);

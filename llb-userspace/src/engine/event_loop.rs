@@ -8,12 +8,12 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     Engine, Heeds, RunError,
     core::Core,
-    messages::Message,
+    inbox::Message,
     processes::{listen, pass_on, sight},
     reports::answer,
     requests::{Scraper, answers, lookers, probe_answers},
+    signals::{SignalAction, Signals},
     waiting::{Lines, arrival},
-    wishes::{Signals, Wish},
 };
 use crate::{
     control,
@@ -74,7 +74,7 @@ impl Engine {
                     self.tick(self.reports.turns.begin());
                     tick.set(UPDATE_EVERY).map_err(failed("set a timer"))?;
                 }
-                wish = next_wish(&mut signals) => self.wish(wish, self.reports.turns.begin()),
+                action = next_signal(&mut signals) => self.on_signal(action, self.reports.turns.begin()),
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     self.stop(self.reports.turns.begin());
@@ -150,18 +150,18 @@ impl Engine {
         self.core.lives.stop(now);
     }
 
-    fn wish(&mut self, wish: Wish, now: Instant) {
+    fn on_signal(&mut self, action: SignalAction, now: Instant) {
         let workers = self.core.lives.slots().count() as u32;
-        let command = match wish {
-            Wish::Stop => Command::Stop,
-            Wish::Reload => Command::Reload(Style::AtOnce),
-            Wish::More => Command::Scale { workers: workers.saturating_add(1) },
-            Wish::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
-            Wish::PassOn => return pass_on(&self.core, Signal::SIGUSR1),
-            Wish::Reap => return self.processes.reap_orphans(&self.core),
+        let command = match action {
+            SignalAction::Stop => Command::Stop,
+            SignalAction::Reload => Command::Reload(Style::AtOnce),
+            SignalAction::More => Command::Scale { workers: workers.saturating_add(1) },
+            SignalAction::Fewer => Command::Scale { workers: workers.saturating_sub(1) },
+            SignalAction::PassOn => return pass_on(&self.core, Signal::SIGUSR1),
+            SignalAction::Reap => return self.processes.reap_orphans(&self.core),
         };
         if let Err(refusal) = self.command(command, now) {
-            tracing::warn!("a signal's wish is refused: {refusal}");
+            tracing::warn!("what a signal asks for is refused: {refusal}");
         }
     }
 
@@ -181,7 +181,7 @@ async fn serve_metrics(listener: Listener, scrapes: bool, answers: impl AsyncFn(
     tracing::error!(%error, "cannot serve metrics");
 }
 
-async fn next_wish(signals: &mut Option<Signals>) -> Wish {
+async fn next_signal(signals: &mut Option<Signals>) -> SignalAction {
     match signals {
         Some(signals) => signals.next().await,
         None => std::future::pending().await,

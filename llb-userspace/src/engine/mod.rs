@@ -14,15 +14,15 @@ mod effects;
 mod error;
 mod event_loop;
 mod health;
-mod messages;
+mod inbox;
 mod processes;
 mod reports;
 mod requests;
+mod signals;
 mod snapshot;
 mod startup;
 mod up;
 mod waiting;
-mod wishes;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -33,7 +33,7 @@ pub(crate) use self::startup::guard;
 use self::{
     core::Core,
     health::Health,
-    messages::Message,
+    inbox::Message,
     processes::{Orphans, Processes},
     reports::Reports,
     requests::{Asking, Reacher},
@@ -47,7 +47,7 @@ use crate::{agent, config::Config, fleet::RuntimeDir, kernel::Pins, metrics::Lis
 const INBOX: usize = 1_024;
 
 /// How long the end of llb waits for somebody to read what workers have written.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 /// A running fleet.
 pub(crate) struct Engine {
@@ -94,8 +94,8 @@ pub(crate) fn block_on(fleet: impl Future<Output = Result<(), RunError>>) -> Res
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
     let result = LocalSet::new().block_on(&runtime, fleet);
-    // A worker's last words may wait for a reader of our own output who does not read; we do not wait for him.
-    runtime.shutdown_timeout(LAST_WORDS);
+    // What workers have written last may wait for somebody to read our output. Who does not read must not keep llb from ending.
+    runtime.shutdown_timeout(FLUSH_WITHIN);
     result
 }
 

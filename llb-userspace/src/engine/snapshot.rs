@@ -12,7 +12,7 @@ use super::{
     core::{ExitRecord, Running},
 };
 use crate::{
-    fleet::{Standing, Worker},
+    fleet::{SlotState, Worker},
     kernel::KernelError,
     model::{Instant, Seat, Slot},
     observe::status::{GroupStatus, LatencyStatus, SlotStatus, Status, WorkerStatus, histogram, sum_of},
@@ -49,7 +49,7 @@ impl Engine {
             reloaded: self.reports.reloads.succeeded,
             rolled_back: self.reports.reloads.rolled_back,
             canary: self.health.trial.said.clone(),
-            slots: self.core.lives.slots().map(|(slot, standing)| self.slot_status(slot, standing, now)).collect(),
+            slots: self.core.lives.slots().map(|(slot, state)| self.slot_status(slot, state, now)).collect(),
             workers: self
                 .core
                 .by_slot()
@@ -72,12 +72,12 @@ impl Engine {
         })
     }
 
-    fn slot_status(&self, slot: Slot, standing: Standing, now: Instant) -> SlotStatus {
-        let (state, starts_at) = match standing {
-            Standing::Filled => ("filled", None),
-            Standing::Waiting { until } => ("waiting", until),
-            Standing::Drained => ("drained", None),
-            Standing::Failed => ("failed", None),
+    fn slot_status(&self, slot: Slot, state: SlotState, now: Instant) -> SlotStatus {
+        let (state, starts_at) = match state {
+            SlotState::Filled => ("filled", None),
+            SlotState::Waiting { until } => ("waiting", until),
+            SlotState::Drained => ("drained", None),
+            SlotState::Failed => ("failed", None),
         };
         SlotStatus {
             slot: slot.0,

@@ -29,7 +29,7 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// A listener of a worker, as it is looked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub struct WatchedListener {
     /// The worker's first process.
     pub first: Pid,
     /// Whether that has no others beside it.
@@ -47,13 +47,13 @@ pub enum Acceptance {
     Yes,
     /// It does something else.
     No,
-    /// That is not to be seen from outside.
+    /// It cannot be seen from outside.
     Unknown,
 }
 
 /// Looks at the worker whose cgroup is `cgroup`, which has listened at `target` for so long.
 #[must_use]
-pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
+pub fn look(cgroup: &Path, target: &mut WatchedListener, since: Duration) -> Acceptance {
     let Ok(pids) = cgroup::processes(cgroup) else { return Acceptance::No };
     // One that has gone to the background is going to be ended.
     if !pids.contains(&target.first) {
@@ -89,7 +89,7 @@ pub fn look(cgroup: &Path, target: &mut Target, since: Duration) -> Acceptance {
 
 /// Whether connections wait at `target`; none if that cannot be seen.
 #[must_use]
-pub fn is_waited_at(cgroup: &Path, target: &Target) -> Option<bool> {
+pub fn is_waited_at(cgroup: &Path, target: &WatchedListener) -> Option<bool> {
     let pids = cgroup::processes(cgroup).ok()?;
     let (copy, _) = find::listener(&pids, target.cookie).ok()?;
     socket::accept_queue(copy).ok().map(|queue| queue.length > 0)
@@ -107,7 +107,7 @@ enum Shown {
 
 /// Looks a listener up without a copy of it. A program may close it and bind its port again at any moment, and would be refused
 /// while there is one.
-fn shown(pids: &[Pid], target: &Target) -> Shown {
+fn shown(pids: &[Pid], target: &WatchedListener) -> Shown {
     let has = |inode: u64, pid: Pid| procfs::socket_fds(pid).is_ok_and(|all| all.iter().any(|fd| fd.inode == inode));
     match procnet::listener(target.first, target.cookie) {
         Ok(Some(Socket { inode, endpoint: Endpoint::Tcp(address) })) if pids.iter().any(|pid| has(inode, *pid)) => {
@@ -140,7 +140,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::{Acceptance, Target, accepted, look};
+    use super::{Acceptance, WatchedListener, accepted, look};
     use crate::sys::{mounts::own_cgroup, socket};
     use nix::unistd::Pid;
 
@@ -159,7 +159,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let cookie = socket::cookie(&listener).unwrap();
         drop(listener);
-        let mut target = Target { first: Pid::this(), is_alone: true, cookie, known: None };
+        let mut target = WatchedListener { first: Pid::this(), is_alone: true, cookie, known: None };
         let cgroup = own_cgroup().unwrap().path;
         assert_eq!(look(&cgroup, &mut target, Duration::from_secs(1)), Acceptance::Unknown);
     }

@@ -21,7 +21,7 @@ use std::{
 
 use nix::{sys::signal::Signal, sys::stat::fstat, unistd::Pid};
 
-use self::held::{Held, copy};
+use self::held::{HeldConnection, copy};
 pub use super::course::QUIET;
 use super::{course::Course, effect::CloseScope, shutdown, worker::Holding};
 use crate::{
@@ -37,7 +37,7 @@ use crate::{
 
 /// A look at everything is followed by so many times its own duration without another one, and by so much more as workers are looked
 /// at at the same time: all take 2.5% of a core.
-const SPARING: u64 = 40;
+const REST_FACTOR: u64 = 40;
 
 /// Between two looks at the connections that have moved lately, and for how long they are looked at in one go.
 const OFTEN: Duration = Duration::from_millis(2);
@@ -50,7 +50,7 @@ const AT_ONCE: usize = 4;
 
 /// What a look has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
+pub struct DrainLook {
     /// What the worker's clients still have with it.
     pub holds: Holding,
     /// Whether nobody waits in its queue, and nobody who has come just now has sent nothing yet.
@@ -76,8 +76,8 @@ pub struct Subject {
 
 /// What is remembered of a worker between looks.
 #[derive(Debug, Default)]
-pub struct Watch {
-    held: HashMap<u64, Held>,
+pub struct DrainWatch {
+    held: HashMap<u64, HeldConnection>,
     /// When to look at everything again.
     due: Instant,
     waiting: bool,
@@ -86,7 +86,7 @@ pub struct Watch {
     closed: usize,
 }
 
-impl Watch {
+impl DrainWatch {
     /// Looks at the worker's connections, and closes those that `scope` names. `is_at_rest` says of one whether it holds no
     /// request, if that is known; `filter` keeps requests out of those that are closed. Takes [`GO`] where there is something to close, and else as long as it takes.
     ///
@@ -98,19 +98,19 @@ impl Watch {
         is_at_rest: impl Fn(BorrowedFd<'_>) -> Option<bool>,
         filter: Option<&NoBytes>,
         scope: Option<CloseScope>,
-    ) -> io::Result<Look> {
+    ) -> io::Result<DrainLook> {
         let begun = clock::now();
         if begun >= self.due {
             self.look_at_all(subject, &is_at_rest, scope, begun)?;
             let took = clock::now().since(begun);
-            self.due = clock::now().after(Duration::from_nanos(took * SPARING * subject.looked_at as u64));
+            self.due = clock::now().after(Duration::from_nanos(took * REST_FACTOR * subject.looked_at as u64));
         }
         if let Some(scope) = scope {
             self.close_idle(&is_at_rest, filter, scope, usize::MAX, |held| held.idle && !held.lately)?;
             self.close_pausing(&is_at_rest, filter, scope, begun.after(GO))?;
         }
         let open = self.held.values().map(|held| held.holding).max().unwrap_or(Holding::Nothing);
-        Ok(Look {
+        Ok(DrainLook {
             holds: if self.waiting { Holding::Requests } else { open },
             settled: !self.waiting && !self.held.values().any(|held| held.fresh),
             ends_itself: self.ends_itself,
@@ -158,7 +158,7 @@ impl Watch {
                 self.waiting |= socket::accept_queue(&copy).is_ok_and(|queue| queue.length > 0);
                 self.ends_itself |= own_shutdown(subject, pid);
             } else if let Ok(traffic @ Traffic { open: true, .. }) = traffic(&copy) {
-                let held = self.held.entry(candidate.inode).or_insert(Held {
+                let held = self.held.entry(candidate.inode).or_insert(HeldConnection {
                     pid,
                     fd: candidate.fd,
                     course: Course::new(traffic, now),
@@ -200,7 +200,7 @@ impl Watch {
         filter: Option<&NoBytes>,
         scope: CloseScope,
         at_once: usize,
-        which: impl Fn(&Held) -> bool,
+        which: impl Fn(&HeldConnection) -> bool,
     ) -> io::Result<()> {
         let may = (self.most * usize::from(scope.permille) / 1_000).max(FEW);
         let mut left = may.saturating_sub(self.closed).min(at_once);

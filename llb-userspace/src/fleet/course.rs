@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::{model::Instant, sys::connection::Traffic};
 
-/// After this long without a byte either way a connection is idle of which nothing else is known. An answer that comes
+/// A connection of which nothing else is known is idle after this long without a byte either way. An answer that comes
 /// line by line mostly pauses for less.
 pub const QUIET: Duration = Duration::from_millis(1_200);
 
-/// After this long one is whose answers have been seen to be complete by then. Also how long a new client may take to send
+/// One whose answers have been seen to be complete by then is idle after this long. Also how long a new client may take to send
 /// its first request.
 pub const SHORT: Duration = Duration::from_millis(300);
 

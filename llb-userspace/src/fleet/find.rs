@@ -47,13 +47,13 @@ pub enum FindError {
 
 /// Where a listener was found, and most likely still is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     pid: Pid,
     fd: RawFd,
     cookie: u64,
 }
 
-impl Place {
+impl Location {
     /// Duplicates the listener again, without a search; none if it is no longer there.
     #[must_use]
     pub fn copy(&self) -> Option<OwnedFd> {
@@ -79,11 +79,11 @@ impl Place {
 ///
 /// # Errors
 /// If no process has it. One that could not be looked into only counts when the others do not have it either.
-pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Place), FindError> {
+pub fn listener(pids: &[Pid], cookie: u64) -> Result<(OwnedFd, Location), FindError> {
     let mut obstacle = None;
     for &pid in pids {
         match in_process(pid, cookie) {
-            Ok(Some((socket, fd))) => return Ok((socket, Place { pid, fd, cookie })),
+            Ok(Some((socket, fd))) => return Ok((socket, Location { pid, fd, cookie })),
             Ok(None) => {}
             Err(error) if procfs::has_ended(&error) => {}
             Err(error) => obstacle = Some((pid, error)),

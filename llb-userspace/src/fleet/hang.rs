@@ -65,9 +65,9 @@ const TRIAL_AFTER_MAX: Duration = Duration::from_secs(30);
 /// Looks with a queue that make a seat slow.
 const CONFIRMED: u32 = 2;
 
-/// How a seat does.
+/// Whether a seat gets on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
+pub enum SeatHealth {
     /// It answers, or nobody waits for it.
     Healthy,
     /// Others wait while it is busy with one.
@@ -81,10 +81,10 @@ pub enum Health {
 pub enum Step {
     /// Nothing.
     Wait,
-    /// Look how many wait in its accept queue, and say so to [`Watch::looked`].
+    /// Look how many wait in its accept queue, and say so to [`SeatWatch::looked`].
     Look,
     /// It is slow: move its queue to others, and take it out of its groups, if one of them is better off. Then say
-    /// [`Watch::left`].
+    /// [`SeatWatch::left`].
     Rescue,
     /// Put it into its groups again, to see whether it answers, and go on watching.
     Try,
@@ -96,7 +96,7 @@ pub enum Step {
 
 /// A seat that is watched.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct SeatWatch {
     /// When it last did something.
     silent_since: Instant,
     answers: u64,
@@ -104,7 +104,7 @@ pub struct Watch {
     /// How many waited at the last look, and looks in a row at which somebody did.
     waiting: u32,
     seen: u32,
-    health: Health,
+    health: SeatHealth,
     /// Whether it is watched only because it has been given connections: nothing of those is in its books yet.
     receives: bool,
     /// When it may be tried, while it is out of its groups.
@@ -132,17 +132,17 @@ pub fn is_silent(load: &SeatBooks, cost_ns: u64, now: Instant) -> bool {
     given(load) > 0 && now.since(Instant(load.progress_at)) >= overdue_ns(cost_ns)
 }
 
-impl Watch {
+impl SeatWatch {
     /// Begins to watch a seat that [`is_silent`].
     #[must_use]
     pub fn new(books: &SeatBooks, now: Instant) -> Self {
-        Watch {
+        SeatWatch {
             silent_since: Instant(books.progress_at),
             answers: answers(books),
             look_at: now,
             waiting: 0,
             seen: 0,
-            health: Health::Healthy,
+            health: SeatHealth::Healthy,
             receives: false,
             out_until: None,
             trials: 0,
@@ -158,24 +158,24 @@ impl Watch {
     #[must_use]
     pub fn receiving(books: &SeatBooks, cost_ns: u64, now: Instant) -> Self {
         let look_at = Instant(now.0.saturating_add(overdue_ns(cost_ns)));
-        Watch { silent_since: now, look_at, receives: true, ..Watch::new(books, now) }
+        SeatWatch { silent_since: now, look_at, receives: true, ..SeatWatch::new(books, now) }
     }
 
     /// Begins to watch a seat that was given connections of which nothing has been seen since.
     #[must_use]
     pub fn accepting(books: &SeatBooks, now: Instant) -> Self {
-        Watch { silent_since: now, receives: true, ..Watch::new(books, now) }
+        SeatWatch { silent_since: now, receives: true, ..SeatWatch::new(books, now) }
     }
 
     /// What its books demand.
     pub fn step(&mut self, books: &SeatBooks, now: Instant) -> Step {
         // Not the time of its progress: that is also when a connection moves away, or its client gives up.
-        let nothing_left = given(books) == 0 && self.health == Health::Healthy && !self.receives;
+        let nothing_left = given(books) == 0 && self.health == SeatHealth::Healthy && !self.receives;
         if answers(books) != self.answers || nothing_left {
             return Step::Recover;
         }
-        if self.health == Health::Slow && self.is_silent_for(HUNG_AFTER, now) {
-            self.health = Health::Hung;
+        if self.health == SeatHealth::Slow && self.is_silent_for(HUNG_AFTER, now) {
+            self.health = SeatHealth::Hung;
             return Step::Tell;
         }
         if now < self.look_at { Step::Wait } else { Step::Look }
@@ -224,8 +224,8 @@ impl Watch {
         if self.seen < CONFIRMED && self.out_until.is_none() {
             return Step::Wait;
         }
-        if self.health == Health::Healthy {
-            self.health = Health::Slow;
+        if self.health == SeatHealth::Healthy {
+            self.health = SeatHealth::Slow;
         }
         // Whoever finds nobody better off asks again then.
         self.look_at = now.after(LOOK_EVERY);
@@ -275,14 +275,14 @@ impl Watch {
 
     /// How it does.
     #[must_use]
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> SeatHealth {
         self.health
     }
 
     /// Whether others were seen to wait for it.
     #[must_use]
     pub fn is_suspected(&self) -> bool {
-        self.seen > 0 || self.health != Health::Healthy
+        self.seen > 0 || self.health != SeatHealth::Healthy
     }
 
     /// Whether it has left its groups.

@@ -20,15 +20,15 @@ fn at(ms: u64) -> Instant {
 }
 
 /// A seat with two requests that was silent from 0 on, and whose queue has been seen twice.
-fn slow() -> Watch {
+fn slow() -> SeatWatch {
     let books = books(2, 7, 0);
-    let mut watch = Watch::new(&books, at(20));
+    let mut watch = SeatWatch::new(&books, at(20));
     assert_eq!(watch.step(&books, at(20)), Step::Look);
     assert_eq!(watch.looked(1, &books, at(20)), Step::Wait);
     assert_eq!(watch.step(&books, at(24)), Step::Wait, "it is not yet time for the second look");
     assert_eq!(watch.step(&books, at(29)), Step::Look);
     assert_eq!(watch.looked(1, &books, at(29)), Step::Rescue);
-    assert_eq!(watch.health(), Health::Slow);
+    assert_eq!(watch.health(), SeatHealth::Slow);
     watch
 }
 
@@ -44,20 +44,20 @@ fn nobody_is_watched_who_is_idle_or_made_progress_just_now() {
 #[test]
 fn a_long_request_that_nobody_waits_behind_is_left_alone() {
     let books = books(1, 7, 0);
-    let mut watch = Watch::new(&books, at(20));
+    let mut watch = SeatWatch::new(&books, at(20));
     for ms in 20..600_000 {
         match watch.step(&books, at(ms)) {
             Step::Look => assert_eq!(watch.looked(0, &books, at(ms)), Step::Wait),
             step => assert_eq!(step, Step::Wait),
         }
     }
-    assert_eq!(watch.health(), Health::Healthy);
+    assert_eq!(watch.health(), SeatHealth::Healthy);
 }
 
 #[test]
 fn what_waits_now_and_then_is_no_queue() {
     let books = books(9, 7, 0);
-    let mut watch = Watch::new(&books, at(20));
+    let mut watch = SeatWatch::new(&books, at(20));
     for ms in (20..60_000).step_by(100) {
         assert_eq!(watch.looked(3, &books, at(ms)), Step::Wait);
         assert_eq!(watch.looked(0, &books, at(ms + 50)), Step::Wait);
@@ -105,7 +105,7 @@ fn a_slow_one_hangs_after_a_second_and_that_is_told_once() {
     let books = books(1, 7, 0);
     assert_ne!(watch.step(&books, at(999)), Step::Tell);
     assert_eq!(watch.step(&books, at(1_000)), Step::Tell);
-    assert_eq!(watch.health(), Health::Hung);
+    assert_eq!(watch.health(), SeatHealth::Hung);
     assert_ne!(watch.step(&books, at(1_009)), Step::Tell);
     assert_eq!(watch.silent_ns(at(1_500)), 1_500 * MS);
 }
@@ -137,7 +137,7 @@ fn what_was_on_the_way_to_one_that_has_left_is_moved_at_once() {
 #[test]
 fn whoever_was_given_what_waited_for_another_is_watched_until_he_takes_it() {
     let idle = books(0, 7, 0);
-    let mut watch = Watch::receiving(&idle, 5 * MS, at(100));
+    let mut watch = SeatWatch::receiving(&idle, 5 * MS, at(100));
     assert!(!watch.is_suspected());
     assert_eq!(watch.step(&idle, at(119)), Step::Wait);
     assert_eq!(watch.step(&idle, at(120)), Step::Look);
@@ -171,7 +171,7 @@ proptest! {
     /// hang has been silent for long; whoever is out comes in again by an answer, or by a trial with nothing in flight.
     #[test]
     fn steps_have_their_reasons(turns in turns()) {
-        let (mut watch, mut answered, mut progress_at) = (None::<Watch>, 7, 0);
+        let (mut watch, mut answered, mut progress_at) = (None::<SeatWatch>, 7, 0);
         let (mut queued_looks, mut told) = (0, 0);
         for (turn, now) in turns.iter().zip((1..).map(|turn| 9 * turn)) {
             if turn.answers {
@@ -180,7 +180,7 @@ proptest! {
             let books = books(turn.in_flight, answered, progress_at);
             let Some(watched) = &mut watch else {
                 if is_silent(&books, MS, at(now)) {
-                    (watch, queued_looks, told) = (Some(Watch::new(&books, at(now))), 0, 0);
+                    (watch, queued_looks, told) = (Some(SeatWatch::new(&books, at(now))), 0, 0);
                 }
                 continue;
             };
@@ -225,9 +225,9 @@ proptest! {
 
 #[test]
 fn many_that_are_watched_are_searched_in_turn_and_one_alone_at_once() {
-    let mut alone = Watch::new(&books(1, 7, 0), at(20));
+    let mut alone = SeatWatch::new(&books(1, 7, 0), at(20));
     assert!(alone.is_searched(1, at(20)) && alone.is_searched(1, at(70)));
-    let mut all: Vec<Watch> = (0..64).map(|_| Watch::new(&books(1, 7, 0), at(20))).collect();
+    let mut all: Vec<SeatWatch> = (0..64).map(|_| SeatWatch::new(&books(1, 7, 0), at(20))).collect();
     let mut searched = [0; 64];
     for ms in 20..6_320 {
         for (watch, times) in all.iter_mut().zip(&mut searched) {
@@ -241,7 +241,7 @@ fn many_that_are_watched_are_searched_in_turn_and_one_alone_at_once() {
 #[test]
 fn nobody_is_looked_for_where_nobody_has_come() {
     let before = books(1, 7, 0);
-    let mut watch = Watch::new(&before, at(20));
+    let mut watch = SeatWatch::new(&before, at(20));
     assert!(watch.is_worth_a_look(&before, 64, at(20)));
     assert_eq!(watch.looked(0, &before, at(20)), Step::Wait);
     assert!(!watch.is_worth_a_look(&before, 64, at(70)));

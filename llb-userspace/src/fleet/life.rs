@@ -14,7 +14,7 @@
 //! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is reaped.
 //!
 //! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
-//! `operate` what an operator may want. `hear` has what comes from workers, `place` the slots, and when each is filled: again
+//! `operate` what an operator may want. `ready` has what makes a worker ready, `slots` which slots are to be filled, and when each is filled: again
 //! and again, paced by [`Backoff`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
 //! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
 //!
@@ -30,10 +30,10 @@ mod canary;
 mod leave;
 mod notes;
 mod operate;
-mod place;
 mod ready;
 mod recycle;
 mod roll;
+mod slots;
 mod time;
 mod transitions;
 mod udp;
@@ -44,10 +44,10 @@ use std::{
 };
 
 pub use self::{
-    adopt::{Adopted, AdoptedPlace, AdoptedWorker},
-    place::Standing,
+    adopt::{Adopted, AdoptedSlot, AdoptedWorker},
+    slots::SlotState,
 };
-use self::{place::Place, roll::Roll};
+use self::{roll::Roll, slots::SlotEntry};
 use super::{
     backoff::Backoff,
     closing::QUIET,
@@ -98,7 +98,7 @@ pub struct Lives {
     backoff: Backoff,
     phase: Phase,
     ending_since: Option<Instant>,
-    places: Vec<Place>,
+    slots: Vec<SlotEntry>,
     workers: BTreeMap<WorkerId, Worker>,
     seats: Seats,
     /// The generation that serves, and the newest that there has been.
@@ -128,7 +128,7 @@ impl Lives {
             backoff,
             phase: Phase::ComingUp,
             ending_since: None,
-            places: (0..rules.slots).map(|_| Place::due(&backoff, now)).collect(),
+            slots: (0..rules.slots).map(|_| SlotEntry::due(&backoff, now)).collect(),
             workers: BTreeMap::new(),
             seats: Seats::default(),
             generation: Generation(1),
@@ -156,20 +156,20 @@ impl Lives {
     /// How often a slot's worker has been replaced, not counting those that were recycled.
     #[must_use]
     pub fn restarts(&self, slot: Slot) -> u32 {
-        let restarts = |place: &Place| place.spawned.saturating_sub(1).saturating_sub(place.recycled);
-        self.places.get(slot.0 as usize).map_or(0, restarts)
+        let restarts = |entry: &SlotEntry| entry.spawned.saturating_sub(1).saturating_sub(entry.recycled);
+        self.slots.get(slot.0 as usize).map_or(0, restarts)
     }
 
     /// How often a slot's worker has been replaced as it had reached a limit.
     #[must_use]
     pub fn recycled(&self, slot: Slot) -> u32 {
-        self.places.get(slot.0 as usize).map_or(0, |place| place.recycled)
+        self.slots.get(slot.0 as usize).map_or(0, |entry| entry.recycled)
     }
 
     /// How often a slot's worker has been replaced, by cause.
     #[must_use]
     pub fn restart_causes(&self, slot: Slot) -> RestartCauses {
-        self.places.get(slot.0 as usize).map_or_else(RestartCauses::default, |place| place.causes)
+        self.slots.get(slot.0 as usize).map_or_else(RestartCauses::default, |entry| entry.causes)
     }
 
     /// The generation that serves.

@@ -1,7 +1,7 @@
 //! The next master goes on, told event by event.
 
 use super::*;
-use crate::fleet::{AdoptedPlace, AdoptedWorker, takeover::Stage};
+use crate::fleet::{AdoptedSlot, AdoptedWorker, takeover::Stage};
 
 const RELOAD: Command = Command::Reload(Style::AtOnce);
 
@@ -32,7 +32,7 @@ pub(super) fn left(lives: &Told) -> Adopted {
     };
     Adopted {
         workers: lives.workers().map(worker).collect(),
-        places: lives.places().collect(),
+        slots: lives.slots_to_adopt().collect(),
         generation: lives.generation().0,
         reloading: lives.reloading().map(|generation| generation.0),
         unattended: lives.unattended().collect(),
@@ -58,7 +58,7 @@ fn a_fleet_that_serves_goes_on_and_nothing_is_done() {
     assert!(lives.is_up());
     assert_eq!(states(&lives), [(0, 1, "serving"), (1, 1, "serving")]);
     assert_eq!(tick(&mut lives, at(99_000), drained), []);
-    // Their seats are theirs, and the places know what was.
+    // Their seats are theirs, and the slots know what was.
     assert_eq!(joined(&lives.listens(FIRST, 9, address(81), at(99_001))), [(FIRST, 9, Seat(0))]);
     assert_eq!(spawned(&lives.exited(FIRST, at(99_002))), [THIRD]);
     assert_eq!(lives.restarts(Slot(0)), 1);
@@ -171,7 +171,7 @@ fn one_of_several_in_a_slot_stays() {
     twin.seats = vec![Seat(1)];
     found.workers.push(twin);
     found.generation = u32::MAX;
-    found.places.extend([AdoptedPlace::default(); 1000]);
+    found.slots.extend([AdoptedSlot::default(); 1000]);
     let mut lives = Told::new(ONE_SLOT, at(5000));
     lives.adopt(found, |_| false, at(5000));
     assert_eq!(states(&lives), [(0, 1, "draining"), (0, 1, "serving")]);

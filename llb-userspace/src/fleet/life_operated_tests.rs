@@ -206,7 +206,7 @@ fn scaling_starts_more_and_lets_the_last_ones_finish() {
     for id in [SECOND, THIRD, FOURTH] {
         assert_eq!(spawned(&lives.exited(id, at(7000))), []);
     }
-    assert_eq!(lives.slots().collect::<Vec<_>>(), [(Slot(0), Standing::Filled)]);
+    assert_eq!(lives.slots().collect::<Vec<_>>(), [(Slot(0), SlotState::Filled)]);
     assert_eq!(lives.command(Command::Scale { workers: 0 }, at(8000)), Err(Refusal::BadCount));
     assert_eq!(lives.command(Command::Scale { workers: 257 }, at(8000)), Err(Refusal::BadCount));
 }
@@ -220,7 +220,7 @@ fn a_drained_slot_stays_empty_until_it_is_restarted() {
     assert_eq!(lives.command(drain(2), at(5000)), Err(Refusal::NoSuchSlot { slot: Slot(2), slots: 2 }));
     assert_eq!(spawned(&lives.exited(SECOND, at(6000))), []);
     assert_eq!(spawned(&tick(&mut lives, at(60_000), drained)), []);
-    assert!(lives.slots().any(|slot| slot == (Slot(1), Standing::Drained)));
+    assert!(lives.slots().any(|slot| slot == (Slot(1), SlotState::Drained)));
     let restart = Command::Restart { slot: Slot(1) };
     assert_eq!(spawned(&granted(&mut lives, restart, at(60_000))), [THIRD]);
 }

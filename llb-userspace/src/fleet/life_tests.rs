@@ -225,7 +225,7 @@ fn a_slot_where_nobody_ever_becomes_ready_is_given_up_and_the_others_serve_on() 
     assert_eq!(spawned(&tick(&mut lives, at(3000), undrained)), [FOURTH]);
     let effects = lives.exited(FOURTH, at(3010));
     assert_eq!(effects, [Effect::Reap(FOURTH), Effect::GiveUp { id: FOURTH, slot: Slot(1) }, Effect::Up]);
-    assert!(lives.slots().any(|slot| slot == (Slot(1), Standing::Failed)));
+    assert!(lives.slots().any(|slot| slot == (Slot(1), SlotState::Failed)));
     assert_eq!(tick(&mut lives, at(99_000), undrained), []);
 
     let (_, effects) = lives.command(Command::Restart { slot: Slot(1) }, at(100_000)).unwrap();

@@ -222,7 +222,7 @@ impl World {
         self.lives.workers().map(|worker| (worker.id, worker.state)).collect()
     }
 
-    /// Every transition is told of, with its cause.
+    /// Every transition has a note, with its cause.
     fn check_notes(&mut self, before: &BTreeMap<WorkerId, State>) {
         let notes = self.lives.take_notes();
         for (id, state) in self.states() {
@@ -340,7 +340,7 @@ impl World {
                 assert_eq!(holders.insert(seat, worker.id), None, "seat {seat} has two holders");
             }
         }
-        for (slot, standing) in self.lives.slots() {
+        for (slot, state) in self.lives.slots() {
             let of_slot = || self.lives.workers().filter(|worker| worker.slot == slot);
             let current: Vec<Generation> =
                 of_slot().filter(|worker| worker.is_current()).map(|worker| worker.generation).collect();
@@ -348,7 +348,7 @@ impl World {
             assert_eq!(generations.len(), current.len(), "slot {slot} has several workers of one generation");
             assert!(current.len() <= 1 || self.lives.reloading().is_some(), "slot {slot} has workers {current:?}");
             let stopping = of_slot().any(|worker| matches!(worker.state, State::Stopping { .. } | State::Killed));
-            let is_forgotten = standing == Standing::Waiting { until: None } && !stopping && !self.ends();
+            let is_forgotten = state == SlotState::Waiting { until: None } && !stopping && !self.ends();
             assert!(!is_forgotten, "slot {slot} is forgotten");
         }
         assert!(self.downs == 1 || !self.ends() || !self.alive.is_empty(), "nobody is left, and it is not down");

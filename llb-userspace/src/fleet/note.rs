@@ -7,7 +7,7 @@ use crate::model::{Generation, Slot, WorkerId};
 pub enum Kind {
     /// A worker's process has been started.
     Spawned,
-    /// A worker of a master that has died goes on with this one.
+    /// This master has taken over a worker of one that has died.
     TakenOver,
     /// A worker could not be started.
     SpawnFailed,

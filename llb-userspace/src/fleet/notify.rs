@@ -60,7 +60,7 @@ pub struct NotifySocket {
 
 /// What has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Notification {
     /// Nothing that counts: a state that is none of llb's business, or no message of this protocol.
     Other,
     /// "I am ready".
@@ -122,11 +122,11 @@ impl NotifySocket {
     ///
     /// # Errors
     /// Those of recvmsg(2).
-    pub async fn next(&self) -> io::Result<Said> {
+    pub async fn next(&self) -> io::Result<Notification> {
         self.socket.async_io(Interest::READABLE, || self.receive()).await
     }
 
-    fn receive(&self) -> io::Result<Said> {
+    fn receive(&self) -> io::Result<Notification> {
         let mut text = [0; LONGEST];
         // No room for more than the credentials: the kernel closes what does not fit.
         let mut room = cmsg_space!(UnixCredentials);
@@ -145,8 +145,10 @@ impl NotifySocket {
             })
         });
         let (length, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_TRUNC));
-        let Some(sender) = sender.filter(|_| !cut && says_ready(&text[..length])) else { return Ok(Said::Other) };
-        Ok(Said::Ready { pid: sender, cgroup: self.worker_of(sender) })
+        let Some(sender) = sender.filter(|_| !cut && says_ready(&text[..length])) else {
+            return Ok(Notification::Other);
+        };
+        Ok(Notification::Ready { pid: sender, cgroup: self.worker_of(sender) })
     }
 
     /// The name of the worker's cgroup in which a process is.

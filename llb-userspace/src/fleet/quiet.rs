@@ -24,7 +24,7 @@ const QUIET_FOR: Duration = Duration::from_millis(20);
 /// Workers that are looked at in one tick, some hundred microseconds each.
 const LOOKS: usize = 2;
 
-/// Connections of each seat of which nothing has been heard.
+/// The connections of each seat that have sent nothing yet.
 #[derive(Debug, Default)]
 pub struct Arrivals(HashMap<Seat, Arrived>);
 

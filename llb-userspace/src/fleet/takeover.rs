@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 pub use self::terms::{Obstacle, Terms};
-use super::{AdoptedPlace, FleetCgroup, WorkerCgroup, totals::Totals};
+use super::{AdoptedSlot, FleetCgroup, WorkerCgroup, totals::Totals};
 use crate::{
     model::{Generation, Slot},
     sys::{pidfd::PidFd, procfs},
@@ -52,7 +52,8 @@ pub struct Record {
     #[serde(default)]
     pub unattended: Vec<SocketAddr>,
     /// The slots.
-    pub places: Vec<AdoptedPlace>,
+    #[serde(rename = "places")]
+    pub slots: Vec<AdoptedSlot>,
     /// What workers that are gone had counted; not in the record of an llb that does not keep that.
     #[serde(default)]
     pub totals: Totals,

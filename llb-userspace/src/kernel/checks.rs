@@ -25,7 +25,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// Loads and attaches it. It is no part of what the next master goes on with.
+    /// Loads and attaches it. A takeover does not continue it: the next master makes its own.
     ///
     /// # Errors
     /// [`KernelError`] naming the map or program that the kernel refused.
@@ -50,7 +50,7 @@ impl Checks {
         self.listeners.insert(key(from, to), listener, 0).map_err(map_error(names::CHECKS))
     }
 
-    /// It no longer does.
+    /// Ends that.
     pub(crate) fn end(&mut self, from: SocketAddr, to: u16) {
         // A listener that has closed has left by itself.
         let _ = self.listeners.remove(&key(from, to));

@@ -63,8 +63,8 @@ pub(super) struct Entries;
 
 impl<S: Subscriber> Layer<S> for Entries {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut said = Said::default();
-        event.record(&mut said);
+        let mut entry = LogEntry::default();
+        event.record(&mut entry);
         let level = match *event.metadata().level() {
             Level::ERROR => "error",
             Level::WARN => "warn",
@@ -72,22 +72,22 @@ impl<S: Subscriber> Layer<S> for Entries {
             Level::DEBUG => "debug",
             Level::TRACE => "trace",
         };
-        let code = match said.fields.remove("event") {
+        let code = match entry.fields.remove("event") {
             Some(Value::String(code)) => code,
             _ => LOG.to_owned(),
         };
-        write(level, &code, &said.message, said.fields);
+        write(level, &code, &entry.message, entry.fields);
     }
 }
 
 /// What is logged at once.
 #[derive(Default)]
-struct Said {
+struct LogEntry {
     message: String,
     fields: Map<String, Value>,
 }
 
-impl Said {
+impl LogEntry {
     fn note(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(message)) => self.message = message,
@@ -97,7 +97,7 @@ impl Said {
     }
 }
 
-impl Visit for Said {
+impl Visit for LogEntry {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
         // As a number is a number in every entry, however it was logged.

@@ -19,8 +19,8 @@ use crate::sys::capabilities::{self, Capabilities};
 /// Texts that may wait: more than llb has to say in a bad minute.
 const WAITING: usize = 1024;
 
-/// The end of llb waits no longer than this for somebody to read its last words.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the end of llb waits for somebody to read what it has written last.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
 enum Order {
     Write(Vec<u8>),
@@ -73,7 +73,7 @@ pub(super) fn journal(entry: Entry) {
 pub(crate) fn flush() {
     let (done, is_done) = sync_channel(1);
     if WRITER.try_send(Order::Report(done)).is_ok() {
-        let _ = is_done.recv_timeout(LAST_WORDS);
+        let _ = is_done.recv_timeout(FLUSH_WITHIN);
     }
 }
 

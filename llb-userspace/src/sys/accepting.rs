@@ -20,14 +20,14 @@ use super::{
     syscall::{Call, members, polled, selected},
 };
 
-/// Descriptors that one call may wait for and that are looked at: more than any program hands to poll(2), whose cost
-/// grows with their number.
+/// The most descriptors of one call that are looked at: more than any program hands to poll(2), whose cost grows with
+/// their number.
 const MOST_DESCRIPTORS: usize = 16 * 1024;
 
 /// Sets of epoll within sets. The kernel allows five.
 const MOST_NESTED: u32 = 5;
 
-/// What a process that has one open may wait for is not to be seen.
+/// A ring of io_uring, among descriptors: nobody can see what its process waits for.
 const IO_URING: &str = "anon_inode:[io_uring]";
 
 /// A set of epoll, among descriptors.
@@ -75,7 +75,7 @@ fn process_waits_at(pid: Pid, inode: u64) -> io::Result<Option<bool>> {
             None => told = false,
         }
     }
-    // Whoever has a ring need not be seen waiting at it: the kernel may look after it by itself.
+    // A process with a ring may wait without a thread in a call: the kernel may poll the ring by itself.
     Ok((told && !has_ring(pid)).then_some(false))
 }
 

@@ -80,7 +80,7 @@ pub fn own() -> io::Result<Capabilities> {
     Ok(Capabilities(capabilities(None)?.effective.bits()))
 }
 
-/// Gives up all but `kept`, of which nothing is gained that was not there. What is inherited through exec goes too:
+/// Gives up all but `kept`. It gains none that it did not have. What is inherited through exec goes too:
 /// the inheritable and the ambient set are empty from then on. Counts for this thread, and those that it starts.
 ///
 /// Makes two system calls and nothing else, so that it may stand between fork and exec.

@@ -29,7 +29,7 @@ pub struct AcceptQueue {
 
 /// Longer than a processor works on the last packet of a handshake, from its look at the backlog until the connection is in the
 /// queue: some microseconds.
-const AT_WORK: Duration = Duration::from_micros(100);
+const HANDSHAKE_WORK: Duration = Duration::from_micros(100);
 
 /// The number that no other socket of this boot has or will have (`SO_COOKIE`).
 ///
@@ -118,7 +118,7 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
 pub fn let_nobody_in(listener: impl AsFd) -> io::Result<()> {
     if accept_queue(&listener)?.length > 0 {
         SockRef::from(&listener).listen(0)?;
-        thread::sleep(AT_WORK);
+        thread::sleep(HANDSHAKE_WORK);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::{
     canvas::{Canvas, events},
     figures::Row,
-    fleet::Fleet,
+    fleet::WatchedFleet,
     format,
     theme::Theme,
 };
@@ -17,7 +17,7 @@ const EVENT_LINES: u16 = 6;
 /// Where buckets end that are as wide as all before them, microseconds: the first is as wide as four of the kernel's.
 const FIRST_END: f64 = 4.096;
 
-pub(super) fn draw(fleet: &Fleet, row: &Row, theme: Theme, canvas: &mut Canvas<'_>, bottom: u16) {
+pub(super) fn draw(fleet: &WatchedFleet, row: &Row, theme: Theme, canvas: &mut Canvas<'_>, bottom: u16) {
     let pid = row.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
     canvas.line([
         (format!("slot {}{pid}: ", row.slot).as_str(), theme.title()),

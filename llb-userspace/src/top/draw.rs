@@ -7,7 +7,7 @@ use super::{
     columns::{Column, fitting},
     detail,
     figures::{Row, Totals},
-    fleet::Fleet,
+    fleet::WatchedFleet,
     format,
     keys::HELP,
     theme::Theme,
@@ -76,12 +76,12 @@ fn head(view: &View, theme: Theme, canvas: &mut Canvas<'_>) {
     if view.is_frozen() {
         parts.push("FROZEN".into());
     }
-    if let Some(status) = fleet.and_then(Fleet::status) {
+    if let Some(status) = fleet.and_then(WatchedFleet::status) {
         parts.extend(about(status));
     }
     canvas.parts(&parts, theme.title());
     match fleet {
-        Some(Fleet { trouble: Some(trouble), .. }) => {
+        Some(WatchedFleet { trouble: Some(trouble), .. }) => {
             canvas.line([(trouble.as_str(), theme.trouble()), ("; trying again every second", theme.trouble())]);
         }
         Some(fleet) => canvas.parts(&sums(&fleet.totals, fleet.status()), Style::new()),

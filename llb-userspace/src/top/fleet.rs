@@ -19,7 +19,7 @@ const EVENTS: usize = 512;
 
 /// One fleet, as far as it is known.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fleet {
+pub(super) struct WatchedFleet {
     /// The latest last, all of one master.
     looks: VecDeque<Status>,
     /// By slot, and age.
@@ -33,7 +33,7 @@ pub(super) struct Fleet {
     pub missed: u64,
 }
 
-impl Fleet {
+impl WatchedFleet {
     /// As its master has shown it last.
     pub(super) fn status(&self) -> Option<&Status> {
         self.looks.back()
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_slot_without_a_worker_has_a_row_in_its_place() {
-        let mut fleet = Fleet::default();
+        let mut fleet = WatchedFleet::default();
         let mut seen = status("web", 1.0, [worker(0, 100), worker(1, 101), worker(2, 102)]);
         seen.workers.remove(1);
         seen.slots[1].state = "waiting".into();
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn another_master_begins_anew_and_trouble_keeps_what_was_seen() {
-        let mut fleet = Fleet::default();
+        let mut fleet = WatchedFleet::default();
         for second in 1..=40 {
             fleet.looked(Ok(status("web", f64::from(second), [worker(0, 100)])));
         }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_event_that_is_told_again_is_shown_once() {
-        let mut fleet = Fleet::default();
+        let mut fleet = WatchedFleet::default();
         for seq in [1, 2, 1, 2, 3] {
             fleet.told(Told::Event(event(seq, 0, "ready", "")));
         }

@@ -17,7 +17,7 @@ use super::{
     screen::Screen,
     sources::{self, Input},
     theme::Theme,
-    view::{Effect, View},
+    view::{Action, View},
 };
 
 /// What asks us to end; the terminal has to be given back first.
@@ -90,12 +90,12 @@ impl Live {
                 };
                 match self.view.update(message) {
                     None => {}
-                    Some(Effect::Quit) => return Ok(None),
-                    Some(Effect::Watch(name)) => {
+                    Some(Action::Quit) => return Ok(None),
+                    Some(Action::Watch(name)) => {
                         self.others.send(name.clone()).context("nobody looks any more")?;
                         self.follow(name)?;
                     }
-                    Some(Effect::Command { fleet, verb }) => {
+                    Some(Action::Command { fleet, verb }) => {
                         self.spawn("command", move |runtime_dir, sender| {
                             sources::command(runtime_dir, &fleet, verb, sender);
                         })?;

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use ratatui::crossterm::event::{self, Event};
 
 use super::{keys::Key, view::Message};
-use crate::control::{self, Client, Done, Failed, FailureKind, Outcome, Request};
+use crate::control::{self, Client, Done, Failed, FailureKind, Reply, Request};
 
 /// From one look at the fleet to the next, and from one attempt to follow its events to the next.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -91,8 +91,8 @@ pub(super) fn events(runtime_dir: &Path, name: &str, to: &Sender<Input>) {
 /// Has a command carried out, however long that takes.
 pub(super) fn command(runtime_dir: &PathBuf, name: &str, verb: Request, to: &Sender<Input>) {
     let said = match Client::new(runtime_dir, name).command(verb) {
-        Ok(Outcome::Done(done)) => done_text(&done),
-        Ok(Outcome::Failed(Failed { error, failure })) => {
+        Ok(Reply::Done(done)) => done_text(&done),
+        Ok(Reply::Failed(Failed { error, failure })) => {
             let how = match failure {
                 Some(FailureKind::Refused) => "refused",
                 Some(FailureKind::RolledBack) => "rolled back",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{figures::Row, fleet::Fleet, keys::Key, sort::Sort};
+use super::{figures::Row, fleet::WatchedFleet, keys::Key, sort::Sort};
 use crate::{
     control::{Request, Told},
     observe::status::Status,
@@ -52,7 +52,7 @@ pub(super) enum Message {
 
 /// What is to be done about it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Effect {
+pub(super) enum Action {
     Quit,
     /// Look at another fleet.
     Watch(String),
@@ -69,9 +69,9 @@ pub(super) struct View {
     pub names: Vec<String>,
     /// The name of the one that is shown.
     pub shown: String,
-    fleets: BTreeMap<String, Fleet>,
+    fleets: BTreeMap<String, WatchedFleet>,
     /// What is shown while that is to stay as it is.
-    frozen: Option<Box<Fleet>>,
+    frozen: Option<Box<WatchedFleet>>,
     /// Slot and process of the row that is chosen.
     chosen: Option<(u32, Option<u32>)>,
     pub sort: Sort,
@@ -90,7 +90,7 @@ impl View {
     }
 
     /// The fleet that is shown; none if nothing is known of it.
-    pub(super) fn fleet(&self) -> Option<&Fleet> {
+    pub(super) fn fleet(&self) -> Option<&WatchedFleet> {
         self.frozen.as_deref().or_else(|| self.fleets.get(&self.shown))
     }
 
@@ -114,7 +114,7 @@ impl View {
     }
 
     /// Takes a message, and says what is to be done.
-    pub(super) fn update(&mut self, message: Message) -> Option<Effect> {
+    pub(super) fn update(&mut self, message: Message) -> Option<Action> {
         match message {
             Message::Key(key) => return self.press(key),
             Message::Resized => {}
@@ -126,9 +126,9 @@ impl View {
         None
     }
 
-    fn press(&mut self, key: Key) -> Option<Effect> {
+    fn press(&mut self, key: Key) -> Option<Action> {
         if key == Key::Interrupt {
-            return Some(Effect::Quit);
+            return Some(Action::Quit);
         }
         match std::mem::take(&mut self.focus) {
             Focus::Rows => return self.press_in_rows(key),
@@ -137,7 +137,7 @@ impl View {
             Focus::Filter => self.press_in_filter(key),
             Focus::Question(Question { fleet, verb, .. }) if matches!(key, Key::Char('y' | 'Y')) => {
                 self.said = None;
-                return Some(Effect::Command { fleet, verb });
+                return Some(Action::Command { fleet, verb });
             }
             Focus::Question(_) => self.said = Some("not done".into()),
         }
@@ -158,9 +158,9 @@ impl View {
         }
     }
 
-    fn press_in_rows(&mut self, key: Key) -> Option<Effect> {
+    fn press_in_rows(&mut self, key: Key) -> Option<Action> {
         match key {
-            Key::Char('q') => return Some(Effect::Quit),
+            Key::Char('q') => return Some(Action::Quit),
             Key::Char('?') => self.focus = Focus::Help,
             Key::Char('/') => (self.focus, self.in_detail) = (Focus::Filter, false),
             Key::Char('s') => self.sort = self.sort.next(),
@@ -198,7 +198,7 @@ impl View {
     }
 
     /// To the fleet so many names further.
-    fn switch(&mut self, by: usize) -> Option<Effect> {
+    fn switch(&mut self, by: usize) -> Option<Action> {
         let at = self.names.iter().position(|name| *name == self.shown).unwrap_or(self.names.len());
         let next = self.names.get((at + by) % self.names.len().max(1)).or(self.names.first())?.clone();
         if next == self.shown {
@@ -206,11 +206,11 @@ impl View {
         }
         (self.frozen, self.chosen, self.in_detail, self.said) = (None, None, false, None);
         self.shown.clone_from(&next);
-        Some(Effect::Watch(next))
+        Some(Action::Watch(next))
     }
 
     fn ask_to_reload(&mut self) {
-        let workers = self.fleet().and_then(Fleet::status).map_or(0, |status| status.slots.len());
+        let workers = self.fleet().and_then(WatchedFleet::status).map_or(0, |status| status.slots.len());
         let text = format!("Reload {}: replace all {workers} workers?", self.shown);
         let verb = Request::Reload { rolling: false, max_surge: None, canary: None, watch_ms: None };
         self.focus = Focus::Question(Question { text, fleet: self.shown.clone(), verb });

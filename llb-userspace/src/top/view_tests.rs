@@ -8,7 +8,7 @@ use super::{
     once::text,
     testing::{event, status, worker},
     theme::Theme,
-    view::{Effect, Message, View},
+    view::{Action, Message, View},
 };
 use crate::{control::Told, observe::status::Status};
 
@@ -41,11 +41,11 @@ fn seen() -> View {
 }
 
 /// Presses keys, and returns what the last one asks for.
-fn press(view: &mut View, keys: &str) -> Option<Effect> {
+fn press(view: &mut View, keys: &str) -> Option<Action> {
     keys.chars().fold(None, |_, key| view.update(Message::Key(Key::Char(key))))
 }
 
-fn key(view: &mut View, key: Key) -> Option<Effect> {
+fn key(view: &mut View, key: Key) -> Option<Action> {
     view.update(Message::Key(key))
 }
 
@@ -171,13 +171,13 @@ fn a_command_is_asked_about_first() {
     assert!(shown(&view, 80, 16).contains("not done"));
     let asked = [("xy", r#"{"cmd":"restart","slot":1}"#), ("dy", r#"{"cmd":"drain","slot":1}"#)];
     for (keys, expected) in asked {
-        let Some(Effect::Command { fleet, verb }) = press(&mut view, keys) else { panic!("{keys} does nothing") };
+        let Some(Action::Command { fleet, verb }) = press(&mut view, keys) else { panic!("{keys} does nothing") };
         assert_eq!((fleet.as_str(), serde_json::to_string(&verb).unwrap().as_str()), ("web", expected));
     }
-    assert!(matches!(press(&mut view, "ry"), Some(Effect::Command { .. })));
+    assert!(matches!(press(&mut view, "ry"), Some(Action::Command { .. })));
     assert_eq!(view.update(Message::Ended("generation 2 serves".into())), None);
     assert!(shown(&view, 80, 16).contains("generation 2 serves  ? help"));
-    assert_eq!(press(&mut view, "q"), Some(Effect::Quit));
+    assert_eq!(press(&mut view, "q"), Some(Action::Quit));
 }
 
 #[test]
@@ -199,10 +199,10 @@ fn tab_goes_round_the_fleets() {
     view.update(Message::Fleets(vec!["api".into(), "mail".into(), "web".into()]));
     assert!(shown(&view, 100, 16).contains("web (3 of 3 fleets)"));
     let names = [Key::Tab, Key::Tab, Key::BackTab, Key::BackTab].map(|pressed| key(&mut view, pressed));
-    assert_eq!(names, ["api", "mail", "api", "web"].map(|name| Some(Effect::Watch(name.into()))));
+    assert_eq!(names, ["api", "mail", "api", "web"].map(|name| Some(Action::Watch(name.into()))));
     // One that has ended is left, too.
     view.update(Message::Fleets(vec!["api".into()]));
-    assert_eq!(key(&mut view, Key::Tab), Some(Effect::Watch("api".into())));
+    assert_eq!(key(&mut view, Key::Tab), Some(Action::Watch("api".into())));
     view.update(Message::Fleets(Vec::new()));
     assert_eq!(key(&mut view, Key::Tab), None);
 }

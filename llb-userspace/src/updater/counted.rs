@@ -151,8 +151,8 @@ impl Updater {
         let seats = seats.into_iter().map(|(seat, baseline)| (seat, Box::new(baseline)));
         self.baselines.entry(worker).or_default().0.extend(seats);
         let baselines = &self.baselines[&worker];
-        for place in self.places.iter_mut().filter(|place| place.worker == worker) {
-            place.before = baselines.before(place.seat);
+        for taken in self.taken.iter_mut().filter(|taken| taken.worker == worker) {
+            taken.before = baselines.before(taken.seat);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{error::Error, os::fd::OwnedFd};
 
 use llb_common::{abi::SeatSet, set};
 
-use super::{Place, Updater, counted::Before};
+use super::{TakenSeat, Updater, counted::Before};
 use crate::{
     model::{Instant, Seat, WorkerId},
     registry::{self, Desired, Failed, Holder, Object, Registry, Socket, Want},
@@ -101,13 +101,13 @@ impl Updater {
     pub(crate) fn arrange(&mut self, registry: &Registry) {
         let (taking, held) = (registry.taking(), self.steering.held().seats());
         let is_in = |set: &SeatSet, seat: Seat| set::contains(set, seat.0);
-        let place = |(seat, holder): (Seat, Holder)| Place {
+        let taken = |(seat, holder): (Seat, Holder)| TakenSeat {
             seat,
             worker: holder.worker,
             joined: is_in(&taking, seat) && is_in(&held, seat),
             before: self.counted_before(holder.worker, seat),
         };
-        self.places = registry.holders().map(place).collect();
+        self.taken = registry.holders().map(taken).collect();
     }
 
     fn counted_before(&self, worker: WorkerId, seat: Seat) -> Before {

@@ -35,7 +35,7 @@
 //! }
 //!
 //! // What it has said, and what it is to be asked.
-//! updater.hear(worker, &Report::Latency { ns: 3_000_000, requests: 1 }, now());
+//! updater.on_report(worker, &Report::Latency { ns: 3_000_000, requests: 1 }, now());
 //! for (worker, id) in updater.pings(now()) {
 //!     println!("to worker {worker}: {{\"cmd\":\"ping\",\"id\":{id}}}");
 //! }
@@ -54,8 +54,8 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Who ends, and means others to go on, writes down what each seat had counted before its worker took it; who goes on with the
-//! same maps ([`crate::kernel::Pins`]) begins there:
+//! A program that ends while its workers go on writes down what each seat had counted before its worker took it. The next one, with
+//! the same maps ([`crate::kernel::Pins`]), begins there:
 //!
 //! ```no_run
 //! use llb::{model::{Seat, WorkerId}, updater::{Baseline, Counted, Updater}};
@@ -78,8 +78,8 @@
 //! ```
 
 mod counted;
+mod estimates;
 mod gone;
-mod heard;
 mod maps;
 pub(crate) mod publish;
 
@@ -93,7 +93,7 @@ pub use self::{
 };
 use self::{
     counted::{Baselines, Before},
-    heard::Heard,
+    estimates::Estimates,
     publish::{Publisher, Seated},
 };
 use crate::{
@@ -111,7 +111,7 @@ pub const UPDATE_EVERY: Duration = Duration::from_millis(9);
 
 /// A seat that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct TakenSeat {
     seat: Seat,
     worker: WorkerId,
     /// Whether it may be chosen. One that drains is not, and its requests count all the same.
@@ -125,8 +125,8 @@ pub struct Updater {
     steering: Steering,
     counts_reports: bool,
     publisher: Publisher,
-    places: Vec<Place>,
-    heard: Heard,
+    taken: Vec<TakenSeat>,
+    estimates: Estimates,
     /// What workers' seats had counted for others before: the books outlive a worker.
     baselines: HashMap<WorkerId, Baselines>,
     reconciler: Reconciler,
@@ -145,8 +145,8 @@ impl Updater {
             steering,
             counts_reports: tracking.counts_reports(),
             publisher: Publisher::new(policy),
-            places: Vec::new(),
-            heard: Heard::default(),
+            taken: Vec::new(),
+            estimates: Estimates::default(),
             baselines: HashMap::new(),
             reconciler: Reconciler::default(),
             withheld: [0; 4],
@@ -178,29 +178,29 @@ impl Updater {
 
     /// A worker has said something. Nothing that [`Tracking`] leaves out counts, and pings are for those only that have said
     /// something else before.
-    pub fn hear(&mut self, worker: WorkerId, report: &Report, now: Instant) {
+    pub fn on_report(&mut self, worker: WorkerId, report: &Report, now: Instant) {
         if self.counts_reports {
-            self.heard.hear(worker, report, now);
+            self.estimates.on_report(worker, report, now);
         }
     }
 
     /// The pings that are due, by worker, with the id to be answered ([`Report::Pong`]); they count as said. Who owes an answer is
     /// taken to be at least as slow as that has been owed.
     pub fn pings(&mut self, now: Instant) -> Vec<(WorkerId, u64)> {
-        self.heard.pings(now)
+        self.estimates.pings(now)
     }
 
     /// A worker is no more: what it has said and counted is forgotten.
     pub fn reap(&mut self, worker: WorkerId) {
-        self.heard.forget(worker);
+        self.estimates.forget(worker);
         self.baselines.remove(&worker);
     }
 
     /// Publishes what is known at `now`, by `CLOCK_MONOTONIC`: costs, the least seat, the time. Makes no system call. The kernel
     /// takes what is older than [`llb_common::select::STALE_AFTER_NS`] for nothing.
     pub fn publish(&mut self, now: Instant) {
-        let seated = self.places.iter().map(|&Place { seat, worker, joined, before }| {
-            let (estimate, owed) = self.heard.of(worker).unzip();
+        let seated = self.taken.iter().map(|&TakenSeat { seat, worker, joined, before }| {
+            let (estimate, owed) = self.estimates.of(worker).unzip();
             let held = set::contains(&self.held, seat.0);
             Seated { seat, joined, estimate, owed: owed.flatten(), before, held }
         });
@@ -216,7 +216,7 @@ impl Updater {
     /// Has the kernel's hash choose: for the end, when nobody will update any more.
     pub fn retire(&mut self) {
         self.publisher = Publisher::new(Policy::Hash);
-        self.places.clear();
+        self.taken.clear();
         self.publish(Instant::default());
     }
 

@@ -18,7 +18,7 @@ use replay::{Path, Replay};
 
 /// A worker, by its seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seated {
+pub(crate) struct SeatedWorker {
     pub slot: u32,
     pub pid: u32,
 }
@@ -159,7 +159,7 @@ pub(crate) struct Seen {
 pub(crate) fn explain(
     sample: &Sample,
     since_ns: u64,
-    seated: impl Fn(u32) -> Option<Seated>,
+    seated: impl Fn(u32) -> Option<SeatedWorker>,
     address: Option<String>,
 ) -> Choice {
     let outcome = Outcome::ALL.get(sample.outcome as usize).copied().unwrap_or(Outcome::FallbackMap);
@@ -170,7 +170,7 @@ pub(crate) fn explain(
     let mut workers: Vec<Considered> = looks
         .iter()
         .filter_map(|look| {
-            let Seated { slot, pid } = seated(look.seat)?;
+            let SeatedWorker { slot, pid } = seated(look.seat)?;
             let verdict = if taken == Some(look.seat) { Verdict::Taken } else { replay.verdict(look.seat, sample) };
             Some(considered(slot, pid, verdict, weighed(look.load(), sample.flags), sample.at))
         })

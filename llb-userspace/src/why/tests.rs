@@ -31,7 +31,7 @@ fn sample(policy: Policy, seat: u32, idle: &[u32], looks: &[Look]) -> Sample {
 }
 
 fn explained(sample: &Sample) -> (Reason, Option<u32>, Vec<Verdict>) {
-    let seated = |seat| Some(Seated { slot: seat, pid: 100 + seat });
+    let seated = |seat| Some(SeatedWorker { slot: seat, pid: 100 + seat });
     let choice = explain(sample, NOW, seated, None);
     (choice.reason, choice.slot, choice.workers.iter().map(|worker| worker.verdict).collect())
 }
@@ -87,7 +87,7 @@ fn other_policies_and_fates_have_their_reasons() {
 #[test]
 fn the_report_says_who_was_passed_over_and_why() {
     let sample = sample(Policy::LeastLatency, 1, &[1], &[look(0, 2, 1200), look(1, 0, 0)]);
-    let choice = explain(&sample, NOW - 3 * MS, |seat| Some(Seated { slot: seat, pid: 100 + seat }), None);
+    let choice = explain(&sample, NOW - 3 * MS, |seat| Some(SeatedWorker { slot: seat, pid: 100 + seat }), None);
     let seen =
         Seen { name: "web".into(), policy: "least-latency".into(), for_ms: 1000.0, made: 7, choices: vec![choice] };
     assert_eq!(

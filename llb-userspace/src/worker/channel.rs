@@ -42,20 +42,20 @@ pub(super) fn say(channel: &UnixStream, line: &[u8]) -> io::Result<()> {
 
 /// What llb says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Command {
     Ping { id: u64 },
     Disconnect,
 }
 
-/// Hears what llb says until the channel ends.
-pub(super) fn hear(channel: UnixStream, mut heard: impl FnMut(Heard)) {
+/// Reads what llb says until the channel ends.
+pub(super) fn listen(channel: UnixStream, mut on_command: impl FnMut(Command)) {
     let mut lines = BufReader::new(Patient(channel));
     let mut line = Vec::new();
     loop {
         match lines.read_until(b'\n', &mut line) {
             Ok(0) => return,
             Ok(_) => {
-                parse(&line).map(&mut heard);
+                parse(&line).map(&mut on_command);
                 line.clear();
             }
             // Somebody who shares the channel does not want it to block, and has read what was there.
@@ -77,11 +77,11 @@ impl Read for Patient {
 }
 
 /// What a later llb says beyond this is not for us.
-fn parse(line: &[u8]) -> Option<Heard> {
+fn parse(line: &[u8]) -> Option<Command> {
     let message: Value = serde_json::from_slice(line).ok()?;
     match message.get("cmd")?.as_str()? {
-        "ping" => Some(Heard::Ping { id: message.get("id")?.as_u64()? }),
-        "disconnect" => Some(Heard::Disconnect),
+        "ping" => Some(Command::Ping { id: message.get("id")?.as_u64()? }),
+        "disconnect" => Some(Command::Disconnect),
         _ => None,
     }
 }
@@ -98,10 +98,10 @@ mod tests {
         workers.set_nonblocking(true).unwrap();
         let said = b"{\"cmd\":\"ping\",\"id\":7}\n{\"cmd\":\"dance\"}\nwhat\n\n{\"cmd\":\"ping\"}\n{\"cmd\":\"disconnect\",\"x\":1}\n";
         let writer = std::thread::spawn(move || said.chunks(5).for_each(|piece| llbs.write_all(piece).unwrap()));
-        let mut heard = Vec::new();
-        hear(workers, |one| heard.push(one));
+        let mut commands = Vec::new();
+        listen(workers, |command| commands.push(command));
         writer.join().unwrap();
-        assert_eq!(heard, [Heard::Ping { id: 7 }, Heard::Disconnect]);
+        assert_eq!(commands, [Command::Ping { id: 7 }, Command::Disconnect]);
     }
 
     #[test]

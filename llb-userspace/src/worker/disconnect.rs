@@ -21,7 +21,7 @@ struct State {
 }
 
 impl Disconnect {
-    pub(super) fn said(&self) {
+    pub(super) fn request(&self) {
         let mut state = self.lock();
         state.said = true;
         let (callbacks, wakers) = (std::mem::take(&mut state.callbacks), std::mem::take(&mut state.wakers));
@@ -136,7 +136,7 @@ mod tests {
             assert!(given_up.poll(&mut context).is_pending());
         }
         assert_eq!((called.load(Relaxed), disconnect.lock().wakers.len()), (0, 1));
-        disconnect.said();
+        disconnect.request();
         assert_eq!((called.load(Relaxed), woken.0.load(Relaxed)), (1, 1));
         assert!(future.as_mut().poll(&mut context).is_ready());
         disconnect.call(count(&called));

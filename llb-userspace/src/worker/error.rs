@@ -38,7 +38,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The process may have no more threads.
-    #[error("cannot start the thread that hears what llb says")]
+    #[error("cannot start the thread that reads what llb says")]
     Thread(#[source] io::Error),
     /// llb has ended, or does not read.
     #[error("cannot tell llb {line}")]

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     batch::{Batch, Summary},
-    channel::{self, Heard},
+    channel::{self, Command},
     disconnect::Disconnect,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct Link {
     pings: Mutex<Option<PassOn>>,
 }
 
-/// Who answers pings in place of the thread that hears them; returns whether it does.
+/// Who answers pings in place of the thread that reads them; returns whether it does.
 struct PassOn(Box<dyn Fn(u64) -> bool + Send>);
 
 impl Link {
@@ -42,15 +42,15 @@ impl Link {
         *self.pings.lock().unwrap_or_else(PoisonError::into_inner) = Some(PassOn(Box::new(pass_on)));
     }
 
-    pub(super) fn heard(&self, heard: Heard) {
-        match heard {
-            Heard::Ping { id } => {
+    pub(super) fn on_command(&self, command: Command) {
+        match command {
+            Command::Ping { id } => {
                 let pings = self.pings.lock().unwrap_or_else(PoisonError::into_inner);
                 if !pings.as_ref().is_some_and(|PassOn(pass_on)| pass_on(id)) {
                     self.pong(&format!("{{\"cmd\":\"pong\",\"id\":{id}}}\n"));
                 }
             }
-            Heard::Disconnect => self.disconnect.said(),
+            Command::Disconnect => self.disconnect.request(),
         }
     }
 

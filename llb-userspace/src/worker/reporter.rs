@@ -79,11 +79,11 @@ impl Reporter {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn over(channel: UnixStream) -> Result<Self, Error> {
-        let hears = channel.try_clone().map_err(Error::Thread)?;
+        let commands = channel.try_clone().map_err(Error::Thread)?;
         let link: &'static Link = Box::leak(Box::new(Link::over(channel)));
         thread::Builder::new()
             .name("llb".to_owned())
-            .spawn(move || channel::hear(hears, |heard| link.heard(heard)))
+            .spawn(move || channel::listen(commands, |command| link.on_command(command)))
             .map_err(Error::Thread)?;
         Ok(Reporter(Some(link)))
     }

@@ -8,7 +8,7 @@ use crate::{
 
 /// How many requests may be lost with a copy that is killed. What it holds is gone: one of each of the two clients, and what waits in
 /// its queue at that moment. A port that nobody serves for long would lose dozens.
-const OF_THE_KILLED: u64 = 8;
+const LOST_BY_KILL: u64 = 8;
 
 /// `llb reload`'s exit code where the new code did not become ready.
 const ROLLED_BACK: i32 = 6;
@@ -26,7 +26,7 @@ pub(crate) fn faults(program: &Program, outcome: &Outcome) -> Vec<String> {
     faults.extend(lost("before the reloads", &outcome.quiet, &Tally::default()));
     faults.extend(lost("of new connections in three reloads", &outcome.reloads_new, alone));
     faults.extend(lost("of kept connections in three reloads", &outcome.reloads_kept, alone));
-    if outcome.kill.lost() > OF_THE_KILLED {
+    if outcome.kill.lost() > LOST_BY_KILL {
         faults.push(format!("{} lost by kill -9 of one copy", outcome.kill.lost()));
     }
     if let Some((code, tally)) = &outcome.broken {
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn what_a_killed_copy_held_is_no_fault() {
-        assert_eq!(said(&Outcome { kill: tally("unread", OF_THE_KILLED), ..good() }), "");
-        assert_ne!(said(&Outcome { kill: tally("unread", OF_THE_KILLED + 1), ..good() }), "");
+        assert_eq!(said(&Outcome { kill: tally("unread", LOST_BY_KILL), ..good() }), "");
+        assert_ne!(said(&Outcome { kill: tally("unread", LOST_BY_KILL + 1), ..good() }), "");
     }
 
     #[test]

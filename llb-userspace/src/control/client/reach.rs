@@ -12,7 +12,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 
 use super::{Client, ControlError};
 use crate::{
-    control::{Failed, Outcome, Request},
+    control::{Failed, Reply, Request},
     kernel::Limit,
 };
 
@@ -41,12 +41,12 @@ impl Client {
         let (line, descriptor) = receive(&control).map_err(|source| self.no_answer(source))?;
         match (self.line(&mut line.as_slice())?, descriptor) {
             (None, _) => Err(self.ended()),
-            (Some(Outcome::Done(_)), Some(descriptor)) => Ok(Ok(Connected { stream: descriptor.into(), control })),
-            (Some(Outcome::Failed(failed @ Failed { failure: Some(_), .. })), _) => Ok(Err(failed)),
-            (Some(Outcome::Failed(Failed { error, .. })), _) => {
+            (Some(Reply::Done(_)), Some(descriptor)) => Ok(Ok(Connected { stream: descriptor.into(), control })),
+            (Some(Reply::Failed(failed @ Failed { failure: Some(_), .. })), _) => Ok(Err(failed)),
+            (Some(Reply::Failed(Failed { error, .. })), _) => {
                 Err(ControlError::NotUnderstood { name: self.name.clone(), says: error })
             }
-            (Some(Outcome::Done(done)), None) => {
+            (Some(Reply::Done(done)), None) => {
                 Err(ControlError::NotUnderstood { name: self.name.clone(), says: format!("{done:?}") })
             }
         }

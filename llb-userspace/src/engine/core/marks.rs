@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex},
 };
@@ -12,15 +11,15 @@ use nix::{sys::signal::Signal, unistd::Pid};
 use crate::{
     fleet::{
         CloseScope,
-        closing::{Look, Watch},
+        closing::{DrainLook, DrainWatch},
     },
-    model::{Instant, WorkerId},
+    model::Instant,
     sys::{pidfd::PidFd, procfs::Process},
 };
 
 /// How a worker that starts was asked whether it is ready.
 #[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Check {
+pub(in crate::engine) struct ReadyCheck {
     pub began: Option<Instant>,
     /// What was said to the last question.
     pub said: Option<String>,
@@ -28,7 +27,7 @@ pub(in crate::engine) struct Check {
 
 /// A port, and the process that holds it against a worker.
 #[derive(Clone, Debug)]
-pub(in crate::engine) struct Held {
+pub(in crate::engine) struct HeldPort {
     pub port: u16,
     pub holder: Process,
 }
@@ -41,8 +40,8 @@ pub(in crate::engine) struct Drain {
     pub begun: Option<Instant>,
     /// Which connections are to be closed.
     pub scope: Option<CloseScope>,
-    pub seen: Option<Look>,
-    pub watch: Arc<Mutex<Watch>>,
+    pub seen: Option<DrainLook>,
+    pub watch: Arc<Mutex<DrainWatch>>,
 }
 
 /// What is known of the end of a worker's processes.
@@ -55,14 +54,6 @@ pub(in crate::engine) struct End {
     pub first_gone: bool,
     /// Tells the task that waits for the rest that it has been killed.
     pub killed: Rc<Cell<bool>>,
-}
-
-/// A worker of which there may be processes outside its cgroup.
-#[derive(Debug)]
-pub(in crate::engine) struct Suspect {
-    pub id: WorkerId,
-    pub first: Pid,
-    pub cgroup: PathBuf,
 }
 
 /// A process of a worker that is not in the worker's cgroup.

@@ -16,12 +16,12 @@ use tokio::sync::mpsc;
 
 pub(in crate::engine) use self::{
     copies::Copied,
-    marks::{Held, Outsider, Suspect, signal_to},
+    marks::{HeldPort, Outsider, signal_to},
     running::{ExitRecord, Running, reap},
     sockets::Sockets,
     sums::{add_usage, usage},
 };
-use super::messages::Message;
+use super::inbox::Message;
 use crate::{
     config::Config,
     fleet::{FleetCgroup, Lives, Worker, totals::Totals},
@@ -38,8 +38,6 @@ pub(in crate::engine) struct Core {
     pub updater: Updater,
     /// The processes of the workers that have not been reaped.
     pub running: HashMap<WorkerId, Running>,
-    /// Workers by the id of their cgroup, as the kernel's events name them.
-    pub by_cgroup: HashMap<u64, WorkerId>,
     pub sockets: Sockets,
     /// What workers that are gone have counted.
     pub totals: Totals,
@@ -47,8 +45,6 @@ pub(in crate::engine) struct Core {
     pub is_changed: bool,
     /// For the tasks beside the loop.
     pub inbox: mpsc::Sender<Message>,
-    /// Whose processes are to be looked for outside their cgroup.
-    pub suspects: mpsc::UnboundedSender<Suspect>,
     /// Last: with it go the programs.
     pub cgroup: FleetCgroup,
 }
@@ -62,6 +58,11 @@ impl Core {
     /// The slot of a worker that has not been reaped.
     pub(in crate::engine) fn slot(&self, id: WorkerId) -> Slot {
         self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
+    }
+
+    /// The worker whose cgroup has this id, as the kernel's events name it.
+    pub(in crate::engine) fn worker_in(&self, cgroup: u64) -> Option<WorkerId> {
+        self.running.iter().find(|(_, running)| running.cgroup.id() == cgroup).map(|(id, _)| *id)
     }
 
     /// The workers, by slot and age.

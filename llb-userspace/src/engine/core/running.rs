@@ -16,8 +16,8 @@ use nix::{
 use tokio::{sync::mpsc::Sender, task::JoinSet, time::sleep};
 
 use super::{
-    super::{error::describe, messages::Message},
-    marks::{Check, Drain, End},
+    super::{error::describe, inbox::Message},
+    marks::{Drain, End, ReadyCheck},
 };
 use crate::{
     fleet::{Spawned, WorkerCgroup, takeover::Survivor},
@@ -26,9 +26,10 @@ use crate::{
     sys::{procfs, readable::Readable},
 };
 
-/// A killed process is gone within milliseconds, unless it hangs in the kernel; the fleet's end tries again.
-const LAST_BREATH: Duration = Duration::from_millis(5);
-const LAST_BREATHS: u32 = 400;
+/// Looks whether a killed process is gone, and how often. It is gone within milliseconds, unless it hangs in the kernel; the fleet's
+/// end tries again.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+const GONE_LOOKS: u32 = 400;
 
 /// A running worker.
 pub(in crate::engine) struct Running {
@@ -43,7 +44,7 @@ pub(in crate::engine) struct Running {
     /// See [`procfs::started_at`].
     pub pid_started_at: u64,
     /// What it answers when it is asked whether it is ready.
-    pub check: Check,
+    pub ready_check: ReadyCheck,
     /// The memory that it had when that was last measured, bytes.
     pub memory: Option<u64>,
     pub end: End,
@@ -103,7 +104,7 @@ impl Running {
                 drain: Drain::default(),
                 number: Some(number),
                 pid_started_at,
-                check: Check::default(),
+                ready_check: ReadyCheck::default(),
                 memory: None,
                 end,
                 rescued: 0,
@@ -157,7 +158,7 @@ impl Running {
             drain: Drain::default(),
             number: record.number,
             pid_started_at: record.pid_started_at,
-            check: Check::default(),
+            ready_check: ReadyCheck::default(),
             memory: None,
             end,
             rescued: 0,
@@ -182,11 +183,11 @@ pub(in crate::engine) async fn reap(running: Running) {
         tracing::error!(%error, "cannot kill what a worker has left behind");
     }
     end.signal_outside(Signal::SIGKILL);
-    for _ in 0..LAST_BREATHS {
+    for _ in 0..GONE_LOOKS {
         if !cgroup.is_populated().unwrap_or(false) {
             break;
         }
-        sleep(LAST_BREATH).await;
+        sleep(LOOK_EVERY).await;
     }
     if let Err(error) = cgroup.remove() {
         tracing::error!(%error, "cannot remove a worker's cgroup");

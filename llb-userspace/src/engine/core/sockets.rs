@@ -17,7 +17,7 @@ use crate::{
 #[derive(Default)]
 pub(in crate::engine) struct Sockets {
     /// Where each listener was found: to find it again without a search.
-    places: HashMap<u64, find::Place>,
+    locations: HashMap<u64, find::Location>,
     /// Events that the kernel still has to tell of what we have done ourselves.
     own: HashMap<u64, Vec<EventKind>>,
     /// Listeners that are out of their groups as their worker hangs.
@@ -28,20 +28,20 @@ pub(in crate::engine) struct Sockets {
 
 impl Sockets {
     /// Notes where a listener was found.
-    pub(super) fn found(&mut self, cookie: u64, place: find::Place) {
-        self.places.insert(cookie, place);
+    pub(super) fn found(&mut self, cookie: u64, location: find::Location) {
+        self.locations.insert(cookie, location);
     }
 
     /// A listener is gone.
     pub(super) fn forget(&mut self, cookie: u64) {
-        self.places.remove(&cookie);
+        self.locations.remove(&cookie);
         self.own.remove(&cookie);
     }
 
     /// What was known of listeners that are closed is not so any more.
     pub(super) fn keep(&mut self, is_there: impl Fn(u64) -> bool) {
         self.aside.retain(|cookie| is_there(*cookie));
-        self.places.retain(|cookie, _| is_there(*cookie));
+        self.locations.retain(|cookie, _| is_there(*cookie));
     }
 
     /// A worker is no more.
@@ -100,12 +100,13 @@ impl Core {
     /// A copy of a listener; none if its worker has closed it.
     pub(in crate::engine) fn copy(&mut self, id: WorkerId, cookie: u64) -> Option<OwnedFd> {
         let Running { pid, end, cgroup, .. } = self.running.get(&id)?;
-        if let Some(copy) = self.sockets.places.get(&cookie).and_then(|place| place.copy_by(*pid, &end.first)) {
+        if let Some(copy) = self.sockets.locations.get(&cookie).and_then(|location| location.copy_by(*pid, &end.first))
+        {
             return Some(copy);
         }
         let processes = cgroup.processes().ok()?;
-        let (socket, place) = find::listener(&processes, cookie).ok()?;
-        self.sockets.found(cookie, place);
+        let (socket, location) = find::listener(&processes, cookie).ok()?;
+        self.sockets.found(cookie, location);
         Some(socket)
     }
 

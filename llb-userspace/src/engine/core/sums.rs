@@ -8,7 +8,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{super::startup::Gone, Core};
+use super::{super::startup::EndedWorker, Core};
 use crate::{
     fleet::{memory, takeover::WorkerRecord, usage},
     model::{Instant, Seat, Slot, WorkerId},
@@ -32,8 +32,8 @@ impl Core {
     }
 
     /// The same of workers that have ended while no master was there.
-    pub(in crate::engine) fn keep_totals_of(&mut self, gone: &[Gone]) {
-        for Gone { record: WorkerRecord { slot, .. }, seats, cpu_us } in gone {
+    pub(in crate::engine) fn keep_totals_of(&mut self, gone: &[EndedWorker]) {
+        for EndedWorker { record: WorkerRecord { slot, .. }, seats, cpu_us } in gone {
             self.updater.adopt(NOBODY, seats.iter().cloned());
             let seats: Vec<Seat> = seats.iter().map(|(seat, _)| *seat).collect();
             let counted = self.updater.counted(NOBODY, &seats);

@@ -11,7 +11,7 @@ use super::Rescue;
 use crate::{
     engine::{
         core::{Core, Running},
-        messages::Message,
+        inbox::Message,
     },
     fleet::{Listener, Worker, backlog::Backlog},
     kernel::Census,

@@ -1,6 +1,6 @@
 //! What is looked at with every tick: workers that hang, new code on trial, limits, ports, and the queues of UDP.
 //!
-//! What is decided is pure, in [`fleet`](crate::fleet); here it is looked, and done.
+//! The decisions are pure, in [`fleet`](crate::fleet). This looks, asks them, and acts.
 
 mod datagrams;
 mod ports;
@@ -46,8 +46,14 @@ impl Health {
     }
 
     /// A worker's socket did something.
-    pub(in crate::engine) fn hear(&mut self, event: &Event, id: Option<WorkerId>, is_refused: bool, now: Instant) {
-        self.ports.hear(event, id, is_refused, now);
+    pub(in crate::engine) fn on_socket_event(
+        &mut self,
+        event: &Event,
+        id: Option<WorkerId>,
+        is_refused: bool,
+        now: Instant,
+    ) {
+        self.ports.on_socket_event(event, id, is_refused, now);
     }
 
     /// What was seen of the queues of UDP sockets.

@@ -22,7 +22,13 @@ pub(in crate::engine) struct Ports {
 
 impl Ports {
     /// A worker's socket did something; `is_refused` if it is to bind what another fleet holds.
-    pub(in crate::engine) fn hear(&mut self, event: &Event, id: Option<WorkerId>, is_refused: bool, now: Instant) {
+    pub(in crate::engine) fn on_socket_event(
+        &mut self,
+        event: &Event,
+        id: Option<WorkerId>,
+        is_refused: bool,
+        now: Instant,
+    ) {
         match (event.kind, id) {
             (EventKind::Listen, Some(_)) => self.bound.listens(event.address),
             (EventKind::Bind, Some(id)) if !is_refused => self.bound.binds(event.cookie, id, event.address, now),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use crate::{
     config::Recycling,
-    engine::{core::Core, messages::Message},
+    engine::{core::Core, inbox::Message},
     fleet::{
         State, Worker, memory,
         recycle::{Excess, Figures, excess, lot},

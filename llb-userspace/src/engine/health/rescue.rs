@@ -13,7 +13,7 @@ use crate::{
     engine::core::{Copied, Core},
     fleet::{
         Kind, State, Worker,
-        hang::{self, Health, Step, Watch},
+        hang::{self, SeatHealth, SeatWatch, Step},
         quiet::{Arrivals, Keepers},
     },
     model::{Instant, Seat, WorkerId},
@@ -30,7 +30,7 @@ const SLOW_LOOK_NS: u64 = 2_000_000;
 /// What is known of workers that are slow or hang.
 #[derive(Default)]
 pub(in crate::engine) struct Rescue {
-    watches: BTreeMap<Seat, Watch>,
+    watches: BTreeMap<Seat, SeatWatch>,
     /// The seat that was looked at last: the others come first.
     looked: Option<Seat>,
     /// Connections that may not have been accepted.
@@ -47,7 +47,7 @@ impl Rescue {
 
     /// Whether one of these seats hangs.
     pub(in crate::engine) fn any_hung(&self, mut seats: impl Iterator<Item = Seat>) -> bool {
-        seats.any(|seat| self.watches.get(&seat).is_some_and(|watch| watch.health() == Health::Hung))
+        seats.any(|seat| self.watches.get(&seat).is_some_and(|watch| watch.health() == SeatHealth::Hung))
     }
 }
 
@@ -70,7 +70,7 @@ impl Rescue {
                 continue;
             };
             let books = core.updater.steering().books().seat(seat);
-            let watch = self.watches.entry(seat).or_insert_with(|| Watch::new(&books, now));
+            let watch = self.watches.entry(seat).or_insert_with(|| SeatWatch::new(&books, now));
             let step = watch.step(&books, now);
             let is_worth_it = watch.is_worth_a_look(&books, watched, now);
             match step {
@@ -114,7 +114,7 @@ impl Rescue {
         let copies = core.copies(id, seat);
         let waiting = copies.iter().map(|copied| copied.waiting).sum();
         let watched = self.watches.len();
-        let is_searched = |watch: &mut Watch| watch.is_searched(watched, now);
+        let is_searched = |watch: &mut SeatWatch| watch.is_searched(watched, now);
         let searches = waiting == 0 && self.watches.get_mut(&seat).is_some_and(is_searched);
         if searches && Self::lives_by_evidence(core, id, &copies) {
             core.updater.steering().books().alive(seat, books.begun, now);
@@ -146,7 +146,7 @@ impl Rescue {
     /// The worker has answered, or nobody waits for it any more.
     fn recover(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.watches.remove(&seat) else { return };
-        if watch.health() == Health::Hung {
+        if watch.health() == SeatHealth::Hung {
             core.lives.note_worker(Kind::Recovered, id, &format!("it answers, after {} ms", ms(watch.silent_ns(now))));
         }
         self.take_in_again(core, id, seat, now);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::{
-    engine::core::{Core, ExitRecord, Held, Running},
+    engine::core::{Core, ExitRecord, HeldPort, Running},
     fleet::{Others, State, Worker, WorkerCgroup},
     kernel::{Limit, OwnPorts},
     model::WorkerId,
@@ -29,7 +29,7 @@ pub(in crate::engine) fn wanted_port(worker: &Worker) -> Option<u16> {
 pub(in crate::engine) fn exit(
     worker: &Worker,
     record: &ExitRecord,
-    held: Option<&Held>,
+    held: Option<&HeldPort>,
     others: &Others,
     core: &Core,
 ) -> Option<String> {
@@ -46,7 +46,7 @@ pub(in crate::engine) fn exit(
              listen elsewhere"
         ));
     }
-    if let Some(Held { port, holder }) = held {
+    if let Some(HeldPort { port, holder }) = held {
         return Some(held_by(*port, worker, holder, core));
     }
     let background = record.status.is_some_and(|status| status.success()).then(|| {

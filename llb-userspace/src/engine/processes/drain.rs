@@ -7,11 +7,11 @@ use super::Processes;
 use crate::{
     engine::{
         core::{Core, Running},
-        messages::Message,
+        inbox::Message,
     },
     fleet::{
         Holding, Sight, State, Worker,
-        closing::{Look, Subject},
+        closing::{DrainLook, Subject},
     },
     model::{Instant, Seat, WorkerId},
     updater::Updater,
@@ -24,13 +24,13 @@ const EVERY: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(10);
 
 /// How long a connection may be on its way that was given to a worker before it left its groups.
-const ON_THE_WAY: Duration = Duration::from_millis(50);
+const ARRIVED_WITHIN: Duration = Duration::from_millis(50);
 
 /// What is seen of a worker that drains.
 pub(in crate::engine) fn sight(worker: &Worker, running: Option<&Running>, updater: &Updater, now: Instant) -> Sight {
     let drain = running.map(|running| &running.drain);
     let look = drain.and_then(|drain| drain.seen);
-    let long_enough = drain.and_then(|drain| drain.begun).is_some_and(|begun| now >= begun.after(ON_THE_WAY));
+    let long_enough = drain.and_then(|drain| drain.begun).is_some_and(|begun| now >= begun.after(ARRIVED_WITHIN));
     let nobody_comes = worker.seats().all(|seat| updater.is_settled(seat, now));
     Sight {
         holds: holds(worker, look.map(|look| look.holds), updater, now),
@@ -114,7 +114,7 @@ impl Processes {
 }
 
 /// What was seen of the connections of a worker that drains.
-pub(in crate::engine) fn looked(core: &mut Core, id: WorkerId, look: Option<Look>, now: Instant) {
+pub(in crate::engine) fn looked(core: &mut Core, id: WorkerId, look: Option<DrainLook>, now: Instant) {
     if let Some(running) = core.running.get_mut(&id) {
         let drain = &mut running.drain;
         drain.seen = look.or(drain.seen);

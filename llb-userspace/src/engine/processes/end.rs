@@ -6,13 +6,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::{sync::mpsc::Sender, time::sleep};
 
-use super::outside::look_outside;
-
+use super::Processes;
 use crate::{
     config::StopWhom,
     engine::{
         core::{Core, ExitRecord, signal_to},
-        messages::Message,
+        inbox::Message,
     },
     fleet::{State, cgroup},
     model::WorkerId,
@@ -25,23 +24,39 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Processes are gone within milliseconds of SIGKILL, unless they hang in the kernel; those are not waited for.
 const KILLED_FOR: Duration = Duration::from_secs(2);
 
-/// Sends a worker the signal to end.
-pub(in crate::engine) fn terminate(core: &mut Core, id: WorkerId) {
-    let signal = core.stop_signal();
-    let all = core.config.stop_whom == StopWhom::All;
-    let Some(running) = core.running.get_mut(&id) else { return };
-    // What it closes from here on is its own choice, until it is told otherwise.
-    running.drain.scope = None;
-    let first_gone = running.end.first_gone;
-    if !first_gone {
-        signal_to(&running.end.first, signal);
+impl Processes {
+    /// Sends a worker the signal to end.
+    pub(in crate::engine) fn terminate(&self, core: &mut Core, id: WorkerId) {
+        let signal = core.stop_signal();
+        let all = core.config.stop_whom == StopWhom::All;
+        let Some(running) = core.running.get_mut(&id) else { return };
+        // What it closes from here on is its own choice, until it is told otherwise.
+        running.drain.scope = None;
+        let first_gone = running.end.first_gone;
+        if !first_gone {
+            signal_to(&running.end.first, signal);
+        }
+        if all || first_gone {
+            signal_rest(core, id, signal);
+        } else {
+            signal_rest(core, id, Signal::SIGCONT);
+        }
+        self.look_outside(core, id);
     }
-    if all || first_gone {
-        signal_rest(core, id, signal);
-    } else {
-        signal_rest(core, id, Signal::SIGCONT);
+
+    /// Kills all processes of a worker.
+    pub(in crate::engine) fn kill(&self, core: &Core, id: WorkerId) {
+        let Some(running) = core.running.get(&id) else { return };
+        tracing::warn!(slot = %core.slot(id), pid = %running.pid, "did not end in time, killed");
+        if let Err(error) = running.cgroup.kill() {
+            tracing::error!(%error, "cannot kill a worker");
+        }
+        // Also if it is not in its cgroup any more.
+        let _ = running.end.first.signal(Signal::SIGKILL);
+        running.end.signal_outside(Signal::SIGKILL);
+        running.end.killed.set(true);
+        self.look_outside(core, id);
     }
-    look_outside(core, id);
 }
 
 /// Signals a worker's processes but its first.
@@ -53,19 +68,6 @@ fn signal_rest(core: &Core, id: WorkerId, signal: Signal) {
     for outsider in running.end.outside.iter().filter(|outsider| outsider.pid != running.pid) {
         signal_to(&outsider.process, signal);
     }
-}
-
-pub(in crate::engine) fn kill(core: &Core, id: WorkerId) {
-    let Some(running) = core.running.get(&id) else { return };
-    tracing::warn!(slot = %core.slot(id), pid = %running.pid, "did not end in time, killed");
-    if let Err(error) = running.cgroup.kill() {
-        tracing::error!(%error, "cannot kill a worker");
-    }
-    // Also if it is not in its cgroup any more.
-    let _ = running.end.first.signal(Signal::SIGKILL);
-    running.end.signal_outside(Signal::SIGKILL);
-    running.end.killed.set(true);
-    look_outside(core, id);
 }
 
 /// The first process of a worker that is on its way out has exited, and others of it have not: they are asked to end as

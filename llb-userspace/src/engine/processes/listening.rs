@@ -10,26 +10,26 @@ use tokio::{
 
 use super::Processes;
 use crate::{
-    engine::{core::Core, messages::Message},
-    fleet::acceptance::{Acceptance, Target, is_waited_at, look},
+    engine::{core::Core, inbox::Message},
+    fleet::acceptance::{Acceptance, WatchedListener, is_waited_at, look},
     model::WorkerId,
 };
 
-/// Between two looks: an eighth of the time that it has listened. So a program is ready soon after it can be, and one
+/// Time between two looks: an eighth of the time that it has listened. So a program is ready soon after it can be, and one
 /// that loads its code for a minute is hardly looked at.
 const EACH: u32 = 8;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(500);
 
-/// Where it is not to be seen whether a worker accepts, it is taken to, so long after it listens.
-const BENEFIT_OF_DOUBT: Duration = Duration::from_secs(1);
+/// Where nobody can see whether a worker accepts, it counts as accepting this long after it listens.
+const ASSUMED_AFTER: Duration = Duration::from_secs(1);
 
 /// A worker that has listened for so long and does not accept there may never do so: whether connections wait is looked up.
 const LOADS: Duration = Duration::from_millis(200);
 
-/// One of several processes is ready when it accepts and its first process is still there, so long after that was first
-/// seen: whoever goes to the background exits as soon as it has forked, or as its child is ready.
-const SECOND_THOUGHT: Duration = Duration::from_millis(20);
+/// A worker of several processes is ready when it accepts and its first process is still there this much later: a program that
+/// goes to the background exits as soon as it has forked, or as its child is ready.
+const FORKED_WITHIN: Duration = Duration::from_millis(20);
 
 /// Workers that are looked at in one moment: a large fleet starts all at once.
 pub(in crate::engine) const LOOKERS: usize = 2;
@@ -41,7 +41,7 @@ impl Processes {
         let patience = core.config.ready_timeout;
         if let Some(running) = core.running.get_mut(&id) {
             let cgroup = running.cgroup.path().to_owned();
-            let target = Target { first: running.pid, is_alone: true, cookie, known: None };
+            let target = WatchedListener { first: running.pid, is_alone: true, cookie, known: None };
             let watching = watch(id, target, cgroup, lookers, inbox);
             // By then it is ready without, or is to end.
             running.tasks.spawn_local(async move { drop(timeout(patience, watching).await) });
@@ -49,7 +49,13 @@ impl Processes {
     }
 }
 
-async fn watch(id: WorkerId, mut target: Target, cgroup: PathBuf, lookers: Rc<Semaphore>, inbox: Sender<Message>) {
+async fn watch(
+    id: WorkerId,
+    mut target: WatchedListener,
+    cgroup: PathBuf,
+    lookers: Rc<Semaphore>,
+    inbox: Sender<Message>,
+) {
     let since = Instant::now();
     let (cookie, mut seen_before, mut waited_at) = (target.cookie, false, None);
     loop {
@@ -76,11 +82,11 @@ async fn watch(id: WorkerId, mut target: Target, cgroup: PathBuf, lookers: Rc<Se
             // A first process that has only forked a daemon is about to exit.
             Acceptance::Yes if !target.is_alone && !seen_before => {
                 seen_before = true;
-                sleep(SECOND_THOUGHT).await;
+                sleep(FORKED_WITHIN).await;
                 continue;
             }
             Acceptance::Yes => break,
-            Acceptance::Unknown if lasts >= BENEFIT_OF_DOUBT => {
+            Acceptance::Unknown if lasts >= ASSUMED_AFTER => {
                 tracing::debug!(worker = %id, cookie, "cannot see whether it accepts connections; takes it that it does");
                 break;
             }

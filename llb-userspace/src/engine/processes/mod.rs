@@ -12,18 +12,21 @@ mod spawning;
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{
+    Semaphore,
+    mpsc::{Sender, UnboundedSender},
+};
 
+use self::outside::Suspect;
 pub(in crate::engine) use self::{
     drain::{looked, sight},
-    end::{kill, terminate},
     orphans::{Orphans, pass_on},
-    outside::{found_outside, look_outside, watch_outside},
+    outside::found_outside,
     ready_check::{Checker, reached_by},
     said_ready::{listen, open, random},
     spawning::not_ready,
 };
-use super::{RunError, core::ExitRecord};
+use super::{RunError, core::ExitRecord, inbox::Message};
 use crate::{
     fleet::{NotifySocket, Others},
     kernel::Connections,
@@ -40,9 +43,11 @@ pub(in crate::engine) struct Processes {
     pub others: Others,
     /// Asked from the threads that look at connections.
     connections: Option<Arc<Connections>>,
+    /// Whose processes are looked for outside their cgroup.
+    suspects: UnboundedSender<Suspect>,
     /// Keeps requests out of connections that are closed.
     filter: Option<Arc<NoBytes>>,
-    /// For looking at workers that start.
+    /// How many looks at starting workers may run at once.
     lookers: Rc<Semaphore>,
     /// How workers that start are asked whether they are ready; none if they are not.
     checker: Option<Checker>,
@@ -57,12 +62,14 @@ impl Processes {
         connections: Option<Connections>,
         checker: Option<Checker>,
         notify: NotifySocket,
+        inbox: Sender<Message>,
     ) -> Self {
         Processes {
             exit_records: BTreeMap::new(),
             unspawned: BTreeMap::new(),
             others: Others::default(),
             connections: connections.map(Arc::new),
+            suspects: outside::watch_outside(inbox),
             filter: load_filter().map(Arc::new),
             lookers: Rc::new(Semaphore::new(listening::LOOKERS)),
             checker,

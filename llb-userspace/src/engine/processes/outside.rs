@@ -1,6 +1,6 @@
 //! Processes that have left their worker's cgroup.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::{sys::signal::Signal, unistd::Pid};
 use tokio::{
@@ -8,10 +8,11 @@ use tokio::{
     task,
 };
 
+use super::Processes;
 use crate::{
     engine::{
-        core::{Core, Outsider, Suspect, signal_to},
-        messages::Message,
+        core::{Core, Outsider, signal_to},
+        inbox::Message,
     },
     fleet::{Kind, State, cgroup},
     model::WorkerId,
@@ -21,9 +22,17 @@ use crate::{
     },
 };
 
+/// A worker of which there may be processes outside its cgroup.
+#[derive(Debug)]
+pub(super) struct Suspect {
+    id: WorkerId,
+    first: Pid,
+    cgroup: PathBuf,
+}
+
 /// Looks for the processes of whoever is sent here, on a thread of its own: there may be thousands on the machine. Whoever
 /// comes while a look is under way is looked for in the next one, together, as hundreds of workers may end at once.
-pub(in crate::engine) fn watch_outside(inbox: mpsc::Sender<Message>) -> UnboundedSender<Suspect> {
+pub(super) fn watch_outside(inbox: mpsc::Sender<Message>) -> UnboundedSender<Suspect> {
     let (sender, suspects) = mpsc::unbounded_channel();
     task::spawn_local(look_for_all(suspects, inbox));
     sender
@@ -78,11 +87,13 @@ fn is_within(directory: &Path, place: &str) -> bool {
     place.ancestors().any(|place| !place.as_os_str().is_empty() && directory.ends_with(place))
 }
 
-/// Looks for processes that have left the worker's cgroup.
-pub(in crate::engine) fn look_outside(core: &Core, id: WorkerId) {
-    let Some(running) = core.running.get(&id) else { return };
-    // Closed with the engine only.
-    let _ = core.suspects.send(Suspect { id, first: running.pid, cgroup: running.cgroup.path().to_owned() });
+impl Processes {
+    /// Looks for processes that have left the worker's cgroup.
+    pub(in crate::engine) fn look_outside(&self, core: &Core, id: WorkerId) {
+        let Some(running) = core.running.get(&id) else { return };
+        // Closed with the engine only.
+        let _ = self.suspects.send(Suspect { id, first: running.pid, cgroup: running.cgroup.path().to_owned() });
+    }
 }
 
 /// Some have left the worker's cgroup.

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::Processes;
 use crate::{
-    engine::{core::Core, messages::Message},
+    engine::{core::Core, inbox::Message},
     fleet::{State, cgroup, find},
     kernel::Checks,
     model::{Address, Instant, WorkerId},
@@ -67,10 +67,10 @@ impl Processes {
         let inbox = core.inbox.clone();
         let Some(running) = core.running.get_mut(&id) else { return };
         let pause = running
-            .check
+            .ready_check
             .began
             .map_or(Duration::ZERO, |began| (Duration::from_nanos(now().since(began)) / EACH).clamp(SHORTEST, LONGEST));
-        running.check.began.get_or_insert_with(now);
+        running.ready_check.began.get_or_insert_with(now);
         let cgroup = running.cgroup.path().to_owned();
         running.tasks.spawn_local(async move {
             sleep(pause).await;
@@ -90,7 +90,7 @@ impl Processes {
             Ok(said) => core.lives.answers(id, &said, now),
             Err(said) => {
                 if let Some(running) = core.running.get_mut(&id) {
-                    running.check.said = Some(said);
+                    running.ready_check.said = Some(said);
                 }
                 if core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
                     self.check(core, id);

@@ -14,11 +14,11 @@ use crate::{
     config::Config,
     engine::{
         core::{Core, Running},
-        messages::Message,
+        inbox::Message,
     },
     fleet::{
         RuntimeDir, Secret,
-        notify::{NotifySocket, Said},
+        notify::{Notification, NotifySocket},
     },
     model::Instant,
 };
@@ -51,9 +51,9 @@ pub(in crate::engine) async fn listen(socket: &NotifySocket, inbox: Sender<Messa
         renewal.tick().await;
         for count in 1..=AT_MOST {
             match socket.next().await {
-                Ok(Said::Other) => {}
+                Ok(Notification::Other) => {}
                 // A closed inbox is the end of the engine.
-                Ok(Said::Ready { pid, cgroup }) => drop(inbox.send(Message::SaidReady { pid, cgroup }).await),
+                Ok(Notification::Ready { pid, cgroup }) => drop(inbox.send(Message::SaidReady { pid, cgroup }).await),
                 Err(error) => {
                     tracing::error!(%error, "cannot listen to what workers say by NOTIFY_SOCKET any more");
                     pending::<()>().await;

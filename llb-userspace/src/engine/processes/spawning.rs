@@ -7,8 +7,8 @@ use crate::{
     config::ReadyWhen,
     engine::{
         RunError,
-        core::{Core, ExitRecord, Held, Running, reap},
-        messages::Message,
+        core::{Core, ExitRecord, HeldPort, Running, reap},
+        inbox::Message,
     },
     fleet::{NewWorker, Order, Output, State, spawn, spawn::keeps_descriptors},
     kernel::KernelError,
@@ -51,7 +51,6 @@ impl Processes {
             output: if capture { Output::Captured } else { Output::Inherited },
         };
         let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
-        core.by_cgroup.insert(cgroup.id(), id);
         let running = Running::new(id, order.number, spawned, cgroup, &core.inbox)
             .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
         tracing::info!(%slot, pid = %running.pid, "started a worker");
@@ -60,7 +59,13 @@ impl Processes {
     }
 
     /// A worker has exited, and why is known as far as it can be.
-    pub(in crate::engine) fn exited(&mut self, core: &mut Core, record: ExitRecord, held: Option<&Held>, now: Instant) {
+    pub(in crate::engine) fn exited(
+        &mut self,
+        core: &mut Core,
+        record: ExitRecord,
+        held: Option<&HeldPort>,
+        now: Instant,
+    ) {
         let id = record.id;
         if end::waits_for_rest(core, id, &record) {
             return;
@@ -107,7 +112,6 @@ impl Processes {
             tracing::error!(%slot, "cannot replace a worker: {:#}", anyhow::Error::from(error));
         }
         let Some(running) = core.running.remove(&id) else { return };
-        core.by_cgroup.remove(&running.cgroup.id());
         core.updater.steering_mut().clear_slot(running.cgroup.id());
         core.updater.reap(id);
         core.sockets.reap(id);
@@ -133,7 +137,7 @@ impl Processes {
         let inbox = core.inbox.clone();
         tokio::task::spawn_local(async move {
             let holder = holder.await.ok().and_then(|found| found.ok().flatten());
-            let held = holder.map(|holder| Held { port, holder });
+            let held = holder.map(|holder| HeldPort { port, holder });
             // A closed inbox is the end of the engine.
             let _ = inbox.send(Message::Explained { record, held }).await;
         });
@@ -151,7 +155,7 @@ pub(in crate::engine) fn not_ready(core: &Core, id: WorkerId) -> RunError {
     let slot = core.slot(id);
     let mut doing = core.running.get(&id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
     let listens = core.lives.worker(id).is_some_and(|worker| !worker.listeners.is_empty());
-    let asked = core.running.get(&id).and_then(|running| running.check.said.as_ref());
+    let asked = core.running.get(&id).and_then(|running| running.ready_check.said.as_ref());
     if let Some((said, path)) = asked.zip(core.config.ready_check.as_ref()) {
         doing.push_str(&format!("; asked for {path} (--ready-check), {said}"));
     } else if listens && core.config.ready_when == ReadyWhen::Accepting {

@@ -15,8 +15,8 @@ const KEPT_MESSAGES: usize = 256;
 /// Events that a follower may be behind; then it misses some, and is told how many.
 const BEHIND: usize = 1024;
 
-/// The end of llb waits no longer than this for followers: one that reads needs less than a millisecond.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long the end of llb waits for followers to read: one that reads needs less than a millisecond.
+const FLUSH_WITHIN: Duration = Duration::from_millis(200);
 
 /// The events so far, and those who follow.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Journal {
 
     /// Waits until all who follow have heard the last event, or do not listen.
     pub(in crate::engine) async fn is_heard(&self) {
-        let _ = timeout(LAST_WORDS, self.followers.closed()).await;
+        let _ = timeout(FLUSH_WITHIN, self.followers.closed()).await;
     }
 
     /// What there is, and what comes.

@@ -26,7 +26,7 @@ pub(super) struct Reloads {
     pub rolled_back: u64,
 }
 
-/// Who is told of what the fleet does.
+/// Those that the fleet reports to: the journal of events, systemd, the record for the next master, a balancer above.
 pub(super) struct Reports {
     pub started_at: Instant,
     pub journal: Journal,
@@ -35,7 +35,7 @@ pub(super) struct Reports {
     pub reloads: Reloads,
     /// Who is told that the fleet serves, until it does.
     up: Option<Announce>,
-    /// What a balancer above is told of the fleet; none if it is told nothing.
+    /// What a balancer above is told; none if there is none.
     pub headroom: Option<Rc<RefCell<Headroom>>>,
     /// What the next master would have to know; nothing if it could not go on with the programs anyway.
     pub record: Option<Keeper>,

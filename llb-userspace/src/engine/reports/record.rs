@@ -72,7 +72,7 @@ fn record(core: &Core, terms: Terms) -> Record {
         generation: core.lives.generation().0,
         reloading: core.lives.reloading().map(|generation| generation.0),
         unattended: core.lives.unattended().map(|address| address.0).collect(),
-        places: core.lives.places().collect(),
+        slots: core.lives.slots_to_adopt().collect(),
         totals: core.totals.clone(),
         workers: workers.collect(),
     }

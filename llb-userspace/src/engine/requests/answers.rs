@@ -25,10 +25,10 @@ use super::{
     queues,
 };
 use crate::{
-    control::{AnswerWriter, Done, Outcome, Request, follow},
+    control::{AnswerWriter, Done, Reply, Request, follow},
     engine::{
         core::{add_usage, usage},
-        messages::Message,
+        inbox::Message,
     },
     fleet::{Canary, Command, Granted, Kind, Style},
     kernel::Limit,
@@ -52,7 +52,7 @@ pub(in crate::engine) struct Begun {
 }
 
 /// How long looking for accept queues may take, so that the status comes in any case.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Threads that look for accept queues: many may ask for the status at once.
 const LOOKERS: usize = 2;
@@ -78,7 +78,7 @@ pub(in crate::engine) fn answers(
 
 /// The status with all that there is to know.
 pub(in crate::engine) async fn whole_status(inbox: &mpsc::Sender<Message>, lookers: &Semaphore) -> io::Result<Status> {
-    let deadline = now().after(LOOK);
+    let deadline = now().after(LOOK_WITHIN);
     let _looker = lookers.acquire().await;
     let (mut status, queues) = ask(inbox, |reply| Message::Ask { reply }).await?;
     let look = spawn_blocking(move || {
@@ -154,7 +154,7 @@ async fn answer(
         return std::future::pending().await;
     }
     let completion = Completion::of(command, begun.granted, &status(inbox).await?);
-    lines.write(&outcome_of(inbox, completion, begun).await?).await
+    lines.write(&reply_to(inbox, completion, begun).await?).await
 }
 
 async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
@@ -163,12 +163,12 @@ async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
 }
 
 /// Follows the events until they say how it went.
-async fn outcome_of(inbox: &mpsc::Sender<Message>, mut completion: Completion, begun: Begun) -> io::Result<Outcome> {
+async fn reply_to(inbox: &mpsc::Sender<Message>, mut completion: Completion, begun: Begun) -> io::Result<Reply> {
     let Begun { before, after, mut coming, .. } = begun;
     // The state just after a change of slots tells all that it has made at once; of the others the events tell.
     let mut seen = if matches!(completion, Completion::Scale { .. }) { after } else { before };
-    if let Some(outcome) = completion.at_once() {
-        return Ok(outcome);
+    if let Some(reply) = completion.at_once() {
+        return Ok(reply);
     }
     loop {
         let events = match coming.recv().await {
@@ -184,8 +184,8 @@ async fn outcome_of(inbox: &mpsc::Sender<Message>, mut completion: Completion, b
         let known = seen;
         for event in events.into_iter().filter(|event| event.seq > known) {
             seen = event.seq;
-            if let Some(outcome) = completion.see(&event) {
-                return Ok(outcome);
+            if let Some(reply) = completion.see(&event) {
+                return Ok(reply);
             }
         }
     }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     /// An engine whose journal has these events, after 10 others; who waits may be behind by one.
-    fn outcome_after(events: &[Kind]) -> io::Result<Outcome> {
+    fn reply_after(events: &[Kind]) -> io::Result<Reply> {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (followers, coming) = broadcast::channel(1);
@@ -229,17 +229,17 @@ mod tests {
                 }
             });
             let begun = Begun { granted: Granted::Reloading(Generation(2)), before: 10, after: 10, coming };
-            outcome_of(&inbox, Completion::Reload { generation: 2 }, begun).await
+            reply_to(&inbox, Completion::Reload { generation: 2 }, begun).await
         })
     }
 
     #[test]
     fn an_event_that_was_missed_is_found_in_the_journal() {
-        let done = Outcome::Done(Done { ok: true, generation: Some(2), ..Done::default() });
-        assert_eq!(outcome_after(&[Kind::Reloaded]).unwrap(), done);
-        assert_eq!(outcome_after(&[Kind::Ready, Kind::Reloaded, Kind::Ready, Kind::Exited]).unwrap(), done);
-        let rolled_back = outcome_after(&[Kind::Ready, Kind::RolledBack, Kind::Exited, Kind::Exited]).unwrap();
-        let Outcome::Failed(Failed { failure, .. }) = rolled_back else { panic!("{rolled_back:?}") };
+        let done = Reply::Done(Done { ok: true, generation: Some(2), ..Done::default() });
+        assert_eq!(reply_after(&[Kind::Reloaded]).unwrap(), done);
+        assert_eq!(reply_after(&[Kind::Ready, Kind::Reloaded, Kind::Ready, Kind::Exited]).unwrap(), done);
+        let rolled_back = reply_after(&[Kind::Ready, Kind::RolledBack, Kind::Exited, Kind::Exited]).unwrap();
+        let Reply::Failed(Failed { failure, .. }) = rolled_back else { panic!("{rolled_back:?}") };
         assert_eq!(failure, Some(FailureKind::RolledBack));
     }
 }

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{Failed, FailureKind, Outcome},
-    engine::messages::Message,
+    control::{Failed, FailureKind, Reply},
+    engine::inbox::Message,
 };
 
 /// Asks the engine; without an answer it has ended.
@@ -20,6 +20,6 @@ pub(super) async fn ask<T>(
 }
 
 /// What is answered to who asks for what cannot be.
-pub(super) fn refused(why: &str) -> Outcome {
-    Outcome::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
+pub(super) fn refused(why: &str) -> Reply {
+    Reply::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
 }

@@ -10,10 +10,10 @@ use tokio::{
 use super::ask::{ask, refused};
 use crate::{
     control::AnswerWriter,
-    engine::{core::Core, messages::Message},
+    engine::{core::Core, inbox::Message},
     kernel::{Choices, Counters, Stage},
     sys::clock::now,
-    why::{Seated, Seen, explain},
+    why::{SeatedWorker, Seen, explain},
 };
 
 /// How long the selector may note choices, and no longer, so that who mistypes does not keep it at work for a day.
@@ -37,7 +37,7 @@ pub(in crate::engine) type Asking = Rc<Mutex<Choices>>;
 /// Who sits where, and what is where.
 #[derive(Debug)]
 pub(in crate::engine) struct Seating {
-    seats: BTreeMap<u32, Seated>,
+    seats: BTreeMap<u32, SeatedWorker>,
     addresses: BTreeMap<u32, String>,
     made: u64,
     name: String,
@@ -48,7 +48,7 @@ impl Core {
     pub(in crate::engine) fn seating(&self, groups: &[u32]) -> Seating {
         let pid = |id| self.running.get(&id).map_or(0, |running| running.pid.as_raw().cast_unsigned());
         let seats = self.lives.workers().flat_map(|worker| {
-            worker.seats().map(move |seat| (seat.0, Seated { slot: worker.slot.0, pid: pid(worker.id) }))
+            worker.seats().map(move |seat| (seat.0, SeatedWorker { slot: worker.slot.0, pid: pid(worker.id) }))
         });
         let steering = self.updater.steering();
         let address = |group: &u32| Some((*group, steering.group_address(*group)?.to_string()));

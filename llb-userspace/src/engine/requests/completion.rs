@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    control::{Done, Failed, FailureKind, Outcome},
+    control::{Done, Failed, FailureKind, Reply},
     fleet::{Command, Granted, Kind},
     observe::{event::Event, status::Status},
 };
@@ -46,18 +46,18 @@ impl Completion {
     }
 
     /// How it went, if that is known without waiting.
-    pub(in crate::engine) fn at_once(&self) -> Option<Outcome> {
+    pub(in crate::engine) fn at_once(&self) -> Option<Reply> {
         match self {
-            Completion::Nothing => Some(Outcome::Done(Done { ok: true, ..Done::default() })),
+            Completion::Nothing => Some(Reply::Done(Done { ok: true, ..Done::default() })),
             Completion::Scale { workers, coming, going } if coming.is_empty() && going.is_empty() => {
-                Some(Outcome::Done(Done { ok: true, workers: Some(*workers), ..Done::default() }))
+                Some(Reply::Done(Done { ok: true, workers: Some(*workers), ..Done::default() }))
             }
             _ => None,
         }
     }
 
     /// How it went, if this event tells.
-    pub(in crate::engine) fn see(&mut self, event: &Event) -> Option<Outcome> {
+    pub(in crate::engine) fn see(&mut self, event: &Event) -> Option<Reply> {
         let is = |kind: Kind| event.event == kind.name();
         let here = |slot: &u32| event.slot == Some(*slot);
         let done = Done { ok: true, ..Done::default() };
@@ -69,7 +69,7 @@ impl Completion {
                 if is(Kind::RolledBack) {
                     return failed(FailureKind::RolledBack, event.cause.clone());
                 }
-                is(Kind::Reloaded).then_some(Outcome::Done(Done { generation: Some(*generation), ..done }))
+                is(Kind::Reloaded).then_some(Reply::Done(Done { generation: Some(*generation), ..done }))
             }
             Completion::Restart { slot, fresh } if here(slot) => {
                 if is(Kind::Spawned) {
@@ -77,7 +77,7 @@ impl Completion {
                 }
                 let is_fresh = fresh.is_some() && event.pid == *fresh;
                 if is(Kind::Ready) && is_fresh {
-                    return Some(Outcome::Done(Done { slot: Some(*slot), pid: *fresh, ..done }));
+                    return Some(Reply::Done(Done { slot: Some(*slot), pid: *fresh, ..done }));
                 }
                 if is(Kind::SpawnFailed) || is(Kind::Failed) || is(Kind::Emptied) || (is(Kind::Exited) && is_fresh) {
                     return failed(FailureKind::Failed, format!("slot {slot} has no new worker: {}", event.cause));
@@ -88,7 +88,7 @@ impl Completion {
                 if is(Kind::Spawned) {
                     return failed(FailureKind::Failed, format!("slot {slot} is filled again: {}", event.cause));
                 }
-                is(Kind::Emptied).then_some(Outcome::Done(Done { slot: Some(*slot), ..done }))
+                is(Kind::Emptied).then_some(Reply::Done(Done { slot: Some(*slot), ..done }))
             }
             Completion::Scale { coming, going, .. } => {
                 if is(Kind::Scaled) {
@@ -106,8 +106,8 @@ impl Completion {
     }
 }
 
-fn failed(kind: FailureKind, error: String) -> Option<Outcome> {
-    Some(Outcome::Failed(Failed { error, failure: Some(kind) }))
+fn failed(kind: FailureKind, error: String) -> Option<Reply> {
+    Some(Reply::Failed(Failed { error, failure: Some(kind) }))
 }
 
 #[cfg(test)]
@@ -118,17 +118,17 @@ mod tests {
         Event { seq: 1, at_ms: 0, event: kind.name().into(), slot, pid, generation, cause: "a cause".into() }
     }
 
-    fn see(completion: &mut Completion, events: &[(Kind, u32, u32)]) -> Option<Outcome> {
+    fn see(completion: &mut Completion, events: &[(Kind, u32, u32)]) -> Option<Reply> {
         let told = |(kind, slot, pid): &(Kind, u32, u32)| completion.see(&event(*kind, Some(*slot), Some(*pid), 1));
-        let mut outcomes: Vec<_> = events.iter().map(told).collect();
-        let last = outcomes.pop();
-        assert!(outcomes.iter().all(Option::is_none), "only the last one tells");
+        let mut replies: Vec<_> = events.iter().map(told).collect();
+        let last = replies.pop();
+        assert!(replies.iter().all(Option::is_none), "only the last one tells");
         last.flatten()
     }
 
-    fn kind_of(outcome: Option<Outcome>) -> Option<FailureKind> {
-        match outcome {
-            Some(Outcome::Failed(failed)) => failed.failure,
+    fn kind_of(reply: Option<Reply>) -> Option<FailureKind> {
+        match reply {
+            Some(Reply::Failed(failed)) => failed.failure,
             _ => None,
         }
     }
@@ -146,7 +146,7 @@ mod tests {
         let ending = completion.clone().see(&event(Kind::Ending, None, None, 2));
         assert_eq!(kind_of(ending), Some(FailureKind::Failed));
         let done = Done { ok: true, generation: Some(3), ..Done::default() };
-        assert_eq!(completion.see(&event(Kind::Reloaded, None, None, 3)), Some(Outcome::Done(done)));
+        assert_eq!(completion.see(&event(Kind::Reloaded, None, None, 3)), Some(Reply::Done(done)));
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         let before = [(Kind::Ready, 0, 9), (Kind::Exited, 1, 7), (Kind::Spawned, 1, 8), (Kind::Draining, 1, 7)];
         let done = Done { ok: true, slot: Some(1), pid: Some(8), ..Done::default() };
         let ready = see(&mut fresh(), &[&before[..], &[(Kind::Ready, 1, 8)]].concat());
-        assert_eq!(ready, Some(Outcome::Done(done)));
+        assert_eq!(ready, Some(Reply::Done(done)));
         for end in [(Kind::Exited, 1, 8), (Kind::Failed, 1, 0), (Kind::Emptied, 1, 0), (Kind::SpawnFailed, 1, 0)] {
             let ended = see(&mut fresh(), &[&before[..], &[end]].concat());
             assert_eq!(kind_of(ended), Some(FailureKind::Failed), "{end:?}");
@@ -169,7 +169,7 @@ mod tests {
         let before = [(Kind::Draining, 1, 7), (Kind::Spawned, 0, 8), (Kind::Exited, 1, 7), (Kind::Emptied, 0, 0)];
         let done = Done { ok: true, slot: Some(1), ..Done::default() };
         let emptied = see(&mut fresh(), &[&before[..], &[(Kind::Emptied, 1, 0)]].concat());
-        assert_eq!(emptied, Some(Outcome::Done(done)));
+        assert_eq!(emptied, Some(Reply::Done(done)));
         let filled = see(&mut fresh(), &[&before[..], &[(Kind::Spawned, 1, 9)]].concat());
         assert_eq!(kind_of(filled), Some(FailureKind::Failed));
     }
@@ -181,7 +181,7 @@ mod tests {
             coming: coming.iter().copied().collect(),
             going: going.iter().copied().collect(),
         };
-        let done = Some(Outcome::Done(Done { ok: true, workers: Some(4), ..Done::default() }));
+        let done = Some(Reply::Done(Done { ok: true, workers: Some(4), ..Done::default() }));
         assert_eq!(scale(&[], &[]).at_once(), done);
         let mut up = scale(&[2, 3], &[]);
         assert_eq!(up.at_once(), None);

@@ -21,7 +21,7 @@ use tokio::{
 use super::ask::ask;
 use crate::{
     control::{Failed, FailureKind},
-    engine::{core::Core, messages::Message, processes::reached_by},
+    engine::{core::Core, inbox::Message, processes::reached_by},
     fleet::{Unreachable, cgroup, find, pick},
     kernel::{Joined, Limit, Reaches},
     model::{Address, Slot},

@@ -9,7 +9,7 @@ use super::{
     scrape::Scraper,
 };
 use crate::{
-    engine::messages::Message,
+    engine::inbox::Message,
     metrics::{Answer, Question, encode, families},
     observe::status::Status,
 };

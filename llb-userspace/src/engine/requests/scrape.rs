@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Scrape,
-    engine::messages::Message,
+    engine::inbox::Message,
     get::get,
     metrics::{Answer, Failures, Scraped, answer},
     model::{Instant, Slot},

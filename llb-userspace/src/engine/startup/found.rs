@@ -34,7 +34,7 @@ pub(in crate::engine) struct Left {
     pub record: Record,
     pub workers: Vec<Found>,
     /// Workers that have ended since.
-    pub ended: Vec<Gone>,
+    pub ended: Vec<EndedWorker>,
     /// Cookies of listeners of which it cannot be seen whether they are no more.
     pub spared: Vec<u64>,
 }
@@ -51,7 +51,7 @@ pub(in crate::engine) struct Found {
 }
 
 /// A worker that has ended while no master was there.
-pub(in crate::engine) struct Gone {
+pub(in crate::engine) struct EndedWorker {
     pub record: WorkerRecord,
     /// The seats that it held, and what they had counted before it took them.
     pub seats: Vec<(Seat, Baseline)>,
@@ -59,16 +59,16 @@ pub(in crate::engine) struct Gone {
 }
 
 /// Why a fleet is not gone on with.
-pub(in crate::engine) enum Refusal {
+pub(in crate::engine) enum NotAdopted {
     /// It is to be cleared, and another one to be started.
     Obstacle(Obstacle),
     /// Its master lives.
     Alive(CgroupError),
 }
 
-impl From<Obstacle> for Refusal {
+impl From<Obstacle> for NotAdopted {
     fn from(obstacle: Obstacle) -> Self {
-        Refusal::Obstacle(obstacle)
+        NotAdopted::Obstacle(obstacle)
     }
 }
 
@@ -77,7 +77,7 @@ pub(in crate::engine) fn take_over(
     config: &Config,
     runtime: &RuntimeDir,
     terms: &Terms,
-) -> Result<Option<Left>, Refusal> {
+) -> Result<Option<Left>, NotAdopted> {
     let Some(record) = Record::read(runtime.path(), terms)? else { return Ok(None) };
     let id = fs::metadata(&record.cgroup).map(|found| found.ino());
     if !id.is_ok_and(|id| id == record.cgroup_id) {
@@ -85,13 +85,13 @@ pub(in crate::engine) fn take_over(
     }
     // Whose name they bear has been a fleet of ours, whatever else the record says.
     let pins = Pins::find(runtime.path(), &leftover::key(&config.name, record.cgroup_id)).ok_or(Obstacle::NoPins)?;
-    let failed = |error: anyhow::Error| Refusal::Obstacle(Obstacle::Kernel(error));
+    let failed = |error: anyhow::Error| NotAdopted::Obstacle(Obstacle::Kernel(error));
     // Before the cgroups of those that have ended go.
     let spent = record.workers.iter().map(|worker| usage::cpu_us(&record.cgroup.join(&worker.cgroup)).unwrap_or(0));
     let spent: Vec<u64> = spent.collect();
     let cgroup = FleetCgroup::adopt(&config.name, &record.cgroup, record.worker_level);
     let cgroup = cgroup.map_err(|error| match error {
-        CgroupError::Alive { .. } => Refusal::Alive(error),
+        CgroupError::Alive { .. } => NotAdopted::Alive(error),
         other => failed(other.into()),
     })?;
     let (survivors, remains) = record.survivors(&cgroup).map_err(|error| failed(error.into()))?;
@@ -103,20 +103,20 @@ pub(in crate::engine) fn take_over(
     for dead in remains {
         reap(dead);
     }
-    // What they tell of has happened, and is found below; what happens from here on is told of.
+    // The events up to here have happened, and what they did is found below. Later ones are handled as usual.
     steering.discard_events();
     let (workers, spared) = sit_down(&steering, survivors).map_err(failed)?;
     Ok(Some(Left { cgroup, steering, pins, record, workers, ended, spared }))
 }
 
 /// Those that were written down and do not live; `spent` is the CPU time of each that was, in µs.
-fn ended(record: &Record, spent: &[u64], survivors: &[Survivor]) -> Vec<Gone> {
+fn ended(record: &Record, spent: &[u64], survivors: &[Survivor]) -> Vec<EndedWorker> {
     let lives = |worker: &WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
     let dead = record.workers.iter().zip(spent);
     let dead = dead.filter(|(worker, _)| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
     dead.map(|(worker, spent)| {
         let seats = worker.seats.iter().filter(|seat| (seat.seat as usize) < MAX_SEATS);
-        Gone {
+        EndedWorker {
             record: worker.clone(),
             seats: seats.map(|recorded| (Seat(recorded.seat), baseline(recorded))).collect(),
             cpu_us: *spent,

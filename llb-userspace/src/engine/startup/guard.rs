@@ -32,7 +32,7 @@ const IN_ORDER: &[u8] = b"in order\n";
 
 /// A process that is killed closes one descriptor after the other, and the pipe may come before the locks: it is waited for until
 /// it has closed them all. A moment, unless it hangs in the kernel.
-const LAST_MOMENTS: Duration = Duration::from_secs(10);
+const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The guard's name on the command line.
 pub const COMMAND: &str = "guard";
@@ -113,7 +113,7 @@ pub fn watch(
     }
     if let Ok(master) = master {
         // Whoever still lives then has closed the pipe for another reason, and holds the lock.
-        master.has_ended_within(LAST_MOMENTS).map_err(GuardError::Watch)?;
+        master.has_ended_within(GONE_WITHIN).map_err(GuardError::Watch)?;
     }
     let place = match RuntimeDir::take(runtime_dir, name) {
         Err(LockError::Held { .. }) => return Ok(0),

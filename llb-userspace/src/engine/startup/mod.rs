@@ -8,6 +8,6 @@ mod rights;
 mod start;
 
 pub(super) use self::{
-    found::{Gone, record_of},
+    found::{EndedWorker, record_of},
     rights::shed,
 };

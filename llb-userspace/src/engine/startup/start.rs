@@ -18,7 +18,7 @@ use crate::{
         Announce, Engine, RunError,
         core::{Core, Running, Sockets},
         health::Health,
-        messages::Message,
+        inbox::Message,
         processes::{self, Checker, Processes},
         reports::{Keeper, Reports, Service},
         requests::Reacher,
@@ -60,8 +60,8 @@ impl Engine {
         let terms = terms(&config)?;
         let left = match found::take_over(&config, &lock, &terms) {
             Ok(left) => left,
-            Err(found::Refusal::Alive(error)) => return Err(error.into()),
-            Err(found::Refusal::Obstacle(obstacle)) => {
+            Err(found::NotAdopted::Alive(error)) => return Err(error.into()),
+            Err(found::NotAdopted::Obstacle(obstacle)) => {
                 tracing::warn!("starts afresh instead of taking over what an llb of this name has left: {obstacle}");
                 None
             }
@@ -96,7 +96,7 @@ impl Engine {
         };
         let notify = processes::open(&config, &lock, cgroup.path(), lock.secret(processes::random())?)
             .map_err(|source| RunError::Loop { attempt: "open a socket for what workers notify", source })?;
-        // What an earlier master had of it has ended with that one.
+        // The listeners of an earlier master's lines have ended with it.
         steering.books().clear_lines();
         let lines = Lines::of(config.concurrency_by_load(), now)
             .map_err(|source| RunError::Loop { attempt: "watch the line", source })?;
@@ -115,7 +115,7 @@ impl Engine {
         reports.headroom = agent.is_some().then(|| Rc::new(RefCell::new(Headroom::new(now))));
         reports.record = pins.is_some().then(|| Keeper::new(terms));
         let mut engine = Engine {
-            processes: Processes::new(steering.take_connections(), checker, notify),
+            processes: Processes::new(steering.take_connections(), checker, notify, inbox.clone()),
             health: Health::default(),
             waiting: Waiting { lines, standby: Standby::new(&config) },
             reports,
@@ -130,12 +130,10 @@ impl Engine {
                 lives: Lives::new(rules, now),
                 updater: Updater::new(steering, config.policy, config.tracking),
                 running: HashMap::new(),
-                by_cgroup: HashMap::new(),
                 sockets: Sockets::default(),
                 totals: Totals::default(),
                 is_changed: true,
                 config,
-                suspects: processes::watch_outside(inbox.clone()),
                 inbox,
                 cgroup,
             },
@@ -154,7 +152,7 @@ impl Engine {
     }
 }
 
-/// Watches the workers that an earlier master has spawned, and goes on with their lives.
+/// Takes over the workers that an earlier master has spawned, and watches them.
 fn adopt_workers(core: &mut Core, record: Record, workers: Vec<Found>, now: Instant) -> Result<(), RunError> {
     let adopted = workers.iter().map(|Found { survivor, listeners, udp, seats }| AdoptedWorker {
         slot: Slot(survivor.record.slot),
@@ -167,13 +165,12 @@ fn adopt_workers(core: &mut Core, record: Record, workers: Vec<Found>, now: Inst
         udp: udp.clone(),
         seats: seats.keys().copied().collect(),
     });
-    let Record { places, generation, reloading, unattended, .. } = record;
+    let Record { slots, generation, reloading, unattended, .. } = record;
     let unattended = unattended.into_iter().map(Address).collect();
-    let found = Adopted { workers: adopted.collect(), places, generation, reloading, unattended };
+    let found = Adopted { workers: adopted.collect(), slots, generation, reloading, unattended };
     let books = core.updater.steering().books();
     let ids = core.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
     for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
-        core.by_cgroup.insert(survivor.cgroup.id(), id);
         core.updater.adopt(id, seats);
         let running = Running::adopt(id, survivor, &core.inbox)
             .map_err(|source| RunError::Loop { attempt: "watch a worker", source })?;

@@ -23,7 +23,7 @@ const LATELY: Duration = Duration::from_secs(2);
 
 /// A connection of the worker, by its inode.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+pub(super) struct HeldConnection {
     pub(super) pid: Pid,
     pub(super) fd: RawFd,
     pub(super) course: Course,
@@ -37,7 +37,7 @@ pub(super) struct Held {
     pub(super) seen: Instant,
 }
 
-impl Held {
+impl HeldConnection {
     pub(super) fn see(&mut self, traffic: Traffic, at_rest: Option<bool>, scope: Option<CloseScope>, now: Instant) {
         self.course.see(traffic, now);
         self.lately = traffic.quiet() < LATELY;

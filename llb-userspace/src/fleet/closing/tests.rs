@@ -6,14 +6,14 @@ use std::{
 
 use nix::unistd::Pid;
 
-use super::{CloseScope, Holding, Look, QUIET, Signal, Subject, Watch};
+use super::{CloseScope, DrainLook, DrainWatch, Holding, QUIET, Signal, Subject};
 use crate::sys::testing::{Ward, until};
 
 const QUIETLY: CloseScope = CloseScope { pause: QUIET, permille: 1_000 };
 
-fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> Look {
+fn look(pid: Pid, port: u16, at_rest: Option<bool>, scope: Option<CloseScope>) -> DrainLook {
     let subject = Subject { pids: vec![pid], ports: vec![port], signal: Signal::SIGTERM, chosen: false, looked_at: 1 };
-    Watch::default().look(&subject, |_| at_rest, None, scope).unwrap()
+    DrainWatch::default().look(&subject, |_| at_rest, None, scope).unwrap()
 }
 
 /// A process that holds `socket`, which is closed here.
@@ -29,7 +29,7 @@ fn a_listener_holds_what_waits_in_it() {
     let address = listener.local_addr().unwrap();
     let (_ward, pid) = holder(listener);
     let looked = || look(pid, address.port(), None, None);
-    assert_eq!(looked(), Look { holds: Holding::Nothing, settled: true, ends_itself: false });
+    assert_eq!(looked(), DrainLook { holds: Holding::Nothing, settled: true, ends_itself: false });
     let client = TcpStream::connect(address).unwrap();
     until("a connection waits", || looked().holds == Holding::Requests);
     assert!(!looked().settled);
@@ -59,12 +59,12 @@ fn workers_that_drain_together_share_the_cost() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (_ward, pid) = holder(listener);
-    let waits = |watch: &mut Watch, looked_at| {
+    let waits = |watch: &mut DrainWatch, looked_at| {
         let (pids, ports) = (vec![pid], vec![address.port()]);
         let subject = Subject { pids, ports, signal: Signal::SIGTERM, chosen: false, looked_at };
         watch.look(&subject, |_| None, None, None).unwrap().holds == Holding::Requests
     };
-    let (mut of_one, mut of_many) = (Watch::default(), Watch::default());
+    let (mut of_one, mut of_many) = (DrainWatch::default(), DrainWatch::default());
     assert!(!waits(&mut of_one, 1) && !waits(&mut of_many, 1_000_000));
     let _client = TcpStream::connect(address).unwrap();
     until("a connection waits", || waits(&mut of_one, 1));

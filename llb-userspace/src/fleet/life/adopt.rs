@@ -1,4 +1,4 @@
-//! Goes on with the lives of workers whose master has died.
+//! Takes over workers whose master has died.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     AT_ONCE, Address, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker,
     WorkerId,
-    place::{Place, Wish},
     roll::Roll,
+    slots::{DesiredState, SlotEntry},
 };
 use crate::{
     config::ReadyWhen,
@@ -24,7 +24,7 @@ pub struct Adopted {
     /// The workers, the older ones first.
     pub workers: Vec<AdoptedWorker>,
     /// The slots that there were.
-    pub places: Vec<AdoptedPlace>,
+    pub slots: Vec<AdoptedSlot>,
     /// The generation that served.
     pub generation: u32,
     /// The generation that was being started, during a reload.
@@ -35,7 +35,7 @@ pub struct Adopted {
 
 /// A slot that was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptedPlace {
+pub struct AdoptedSlot {
     /// How often it has been filled.
     pub spawned: u32,
     /// Of those, how many came in the place of one that was recycled; not in the record of an llb that recycles none.
@@ -75,20 +75,20 @@ pub struct AdoptedWorker {
 
 impl Lives {
     /// The slots, for the next master.
-    pub fn places(&self) -> impl Iterator<Item = AdoptedPlace> {
-        self.places.iter().map(|place| AdoptedPlace {
-            spawned: place.spawned,
-            recycled: place.recycled,
-            causes: place.causes,
-            was_ready: place.was_ready,
-            drained: place.wish == Wish::Drained,
+    pub fn slots_to_adopt(&self) -> impl Iterator<Item = AdoptedSlot> {
+        self.slots.iter().map(|entry| AdoptedSlot {
+            spawned: entry.spawned,
+            recycled: entry.recycled,
+            causes: entry.causes,
+            was_ready: entry.was_ready,
+            drained: entry.desired == DesiredState::Drained,
         })
     }
 
     /// Takes in a fleet, before anything else has happened in this one. `is_used` says of a seat whether somebody may
     /// still be counted there. Returns the workers' ids, in their order.
     ///
-    /// What was asked for and not finished is not gone on with: a reload is rolled back, as the new master may have another
+    /// What was asked for and not finished is dropped: a reload is rolled back, as the new master may have another
     /// command.
     pub fn adopt(&mut self, found: Adopted, is_used: impl Fn(Seat) -> bool, now: Instant) -> Vec<WorkerId> {
         self.due = AT_ONCE;
@@ -98,8 +98,8 @@ impl Lives {
         let generations = found.workers.iter().map(|worker| worker.generation.0);
         self.generation = Generation(found.generation.clamp(1, LAST));
         self.latest = Generation(generations.chain(found.reloading).fold(self.generation.0, u32::max).min(LAST));
-        let wanted = self.places.len();
-        self.take_places(&found, now);
+        let wanted = self.slots.len();
+        self.take_slots(&found, now);
         let ids: Vec<WorkerId> = found.workers.into_iter().map(|worker| self.take_in(worker, now)).collect();
         let was_up = self.workers.values().any(|worker| worker.state == State::Serving);
         if was_up {
@@ -114,12 +114,12 @@ impl Lives {
             self.roll_back("its master has died", now);
         }
         self.have_one_each(now);
-        if self.places.len() > wanted
+        if self.slots.len() > wanted
             && let Err(refusal) = self.scale(wanted as u32, now)
         {
             self.note_fleet(Kind::TakenOver, &format!("has more than the {wanted} workers asked for: {refusal}"));
         }
-        // Else that is told when it comes up, be it just now.
+        // Otherwise that comes when the fleet is up, perhaps at once.
         if was_up {
             self.effects.push_back(Effect::Up);
         }
@@ -128,16 +128,16 @@ impl Lives {
     }
 
     /// The slots are those that were asked for, and those in which somebody lives.
-    fn take_places(&mut self, found: &Adopted, now: Instant) {
+    fn take_slots(&mut self, found: &Adopted, now: Instant) {
         let lived_in = found.workers.iter().map(|worker| worker.slot.0 as usize + 1).max().unwrap_or(0);
-        while self.places.len() < lived_in {
-            self.places.push(Place::due(&self.backoff, now));
+        while self.slots.len() < lived_in {
+            self.slots.push(SlotEntry::due(&self.backoff, now));
         }
-        for (place, found) in self.places.iter_mut().zip(&found.places) {
-            (place.spawned, place.recycled, place.was_ready) = (found.spawned, found.recycled, found.was_ready);
-            place.causes = found.causes;
+        for (entry, found) in self.slots.iter_mut().zip(&found.slots) {
+            (entry.spawned, entry.recycled, entry.was_ready) = (found.spawned, found.recycled, found.was_ready);
+            entry.causes = found.causes;
             if found.drained {
-                (place.wish, place.spawn_at) = (Wish::Drained, None);
+                (entry.desired, entry.spawn_at) = (DesiredState::Drained, None);
             }
         }
     }
@@ -169,8 +169,8 @@ impl Lives {
         } else if found.stage == Stage::Starting && self.rules.ready_when == ReadyWhen::Ready {
             // Its channel is gone: what it has not said it cannot say any more.
             self.terminate(id, "it cannot say any more that it is ready", now);
-        } else if is_current && let Some(place) = self.place(found.slot) {
-            (place.spawn_at, place.was_ready) = (None, place.was_ready || found.stage == Stage::Serving);
+        } else if is_current && let Some(entry) = self.entry(found.slot) {
+            (entry.spawn_at, entry.was_ready) = (None, entry.was_ready || found.stage == Stage::Serving);
         }
         let worker = &self.workers[&id];
         let sockets: Vec<u64> = worker.listeners.iter().chain(&worker.udp).map(|socket| socket.cookie).collect();
@@ -180,7 +180,7 @@ impl Lives {
 
     /// A slot has one worker that is not on its way out: the youngest that serves, or else the youngest.
     fn have_one_each(&mut self, now: Instant) {
-        for slot in (0..).map(Slot).take(self.places.len()) {
+        for slot in (0..).map(Slot).take(self.slots.len()) {
             let current = |worker: &&Worker| worker.slot == slot && worker.is_current();
             let current: Vec<WorkerId> = self.workers.values().filter(current).map(|worker| worker.id).collect();
             let serving = current.iter().rfind(|id| self.workers[id].state == State::Serving).copied();

@@ -2,8 +2,8 @@
 
 use super::{
     AT_ONCE, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId,
-    place::Wish,
-    roll::{Roll, Trial},
+    roll::{CanaryTrial, Roll},
+    slots::DesiredState,
 };
 
 impl Lives {
@@ -11,20 +11,20 @@ impl Lives {
     #[must_use]
     pub fn watched(&self) -> Option<(Generation, Instant, Instant)> {
         let roll = self.roll?;
-        let Trial { canary, since } = roll.trial?;
+        let CanaryTrial { canary, since } = roll.trial?;
         since.map(|since| (roll.generation, since, since.after(canary.watch)))
     }
 
     /// Whether the new code may come to this slot: while it is tried, to the first ones only.
     pub(super) fn may_begin(&self, roll: Roll, slot: Slot) -> bool {
-        let Some(Trial { canary, .. }) = roll.trial else { return true };
-        let before = self.places.iter().take(slot.0 as usize).filter(|place| place.wish == Wish::Filled);
+        let Some(CanaryTrial { canary, .. }) = roll.trial else { return true };
+        let before = self.slots.iter().take(slot.0 as usize).filter(|entry| entry.desired == DesiredState::Filled);
         before.count() < canary.slots as usize
     }
 
     /// Begins to watch when all serve.
     pub(super) fn begin_to_watch(&mut self, now: Instant) {
-        let Some(Roll { generation, trial: Some(Trial { canary, since: None }), .. }) = self.roll else { return };
+        let Some(Roll { generation, trial: Some(CanaryTrial { canary, since: None }), .. }) = self.roll else { return };
         let serves = |worker: &&Worker| worker.generation == generation && worker.state == State::Serving;
         if self.workers.values().filter(serves).count() < canary.slots as usize {
             return;

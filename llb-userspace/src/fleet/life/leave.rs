@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Lives, Phase, QUIET, Rules, Sight, Slot, State, Worker,
-    WorkerId, place::TRIES,
+    WorkerId, slots::TRIES,
 };
 use crate::fleet::restarts::RestartCause;
 
@@ -18,7 +18,7 @@ const ONE_WISH: Duration = Duration::from_millis(200);
 
 /// After this long without a request a connection is idle when time is short: its client thinks, or waits for the next
 /// click.
-const BRIEF: Duration = Duration::from_millis(5);
+const BRIEFLY_IDLE: Duration = Duration::from_millis(5);
 
 /// Which connections are closed between `relaxed` and `deadline`: more and more of them in the first three quarters of
 /// that time, so that their clients do not all come back at once. In the second half whoever pauses at all, and in
@@ -28,7 +28,7 @@ pub(super) fn scope(relaxed: Instant, deadline: Instant, now: Instant) -> CloseS
     let spent = time.saturating_sub(left);
     let pause = match left {
         left if left > time / 2 => QUIET,
-        left if left > time / 4 => BRIEF,
+        left if left > time / 4 => BRIEFLY_IDLE,
         _ => Duration::ZERO,
     };
     let permille = u128::from(spent) * 4_000 / (u128::from(time) * 3);
@@ -51,8 +51,8 @@ impl Lives {
             worker.asked_to_leave.get_or_insert_with(|| cause.to_owned());
             let slot = worker.slot;
             self.order_replacement(id, now);
-            if at_once && let Some(place) = self.place(slot) {
-                place.spawn_at = place.spawn_at.map(|_| now);
+            if at_once && let Some(entry) = self.entry(slot) {
+                entry.spawn_at = entry.spawn_at.map(|_| now);
             }
             self.spawn_due(now);
         }
@@ -87,11 +87,11 @@ impl Lives {
         };
         let (slot, served) = (worker.slot, now >= worker.started_at.after(self.rules.respawn));
         // What another's life has ordered comes at that one's backoff.
-        let served = served && self.place(slot).is_some_and(|place| place.spawn_at.is_none());
-        let interval = self.place(slot).map(|place| place.interval);
+        let served = served && self.entry(slot).is_some_and(|entry| entry.spawn_at.is_none());
+        let interval = self.entry(slot).map(|entry| entry.interval);
         self.replace(id, cause, served, now);
-        if let Some((place, interval)) = self.place(slot).zip(interval).filter(|_| served) {
-            place.interval = interval;
+        if let Some((entry, interval)) = self.entry(slot).zip(interval).filter(|_| served) {
+            entry.interval = interval;
         }
     }
 
@@ -107,10 +107,12 @@ impl Lives {
         {
             // A reload has brought one already.
             self.retire(id, &cause, now);
-        } else if !self.has_current(slot) && self.places.get(slot.0 as usize).is_some_and(|p| p.spawn_at.is_none()) {
+        } else if !self.has_current(slot)
+            && self.slots.get(slot.0 as usize).is_some_and(|entry| entry.spawn_at.is_none())
+        {
             self.schedule(slot, life);
-            if let Some(place) = self.place(slot) {
-                place.why.get_or_insert(why);
+            if let Some(entry) = self.entry(slot) {
+                entry.why.get_or_insert(why);
             }
         }
     }

@@ -4,7 +4,7 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     AT_ONCE, Instant, Kind, Lives, Phase, Slot, State,
-    place::{Place, Wish},
+    slots::{DesiredState, SlotEntry},
 };
 use crate::fleet::{
     command::{Command, Granted, Refusal},
@@ -39,7 +39,7 @@ impl Lives {
     }
 
     pub(super) fn scale(&mut self, workers: u32, now: Instant) -> Result<Granted, Refusal> {
-        let (before, wanted) = (self.places.len(), workers as usize);
+        let (before, wanted) = (self.slots.len(), workers as usize);
         if !(1..=MAX_SEATS).contains(&wanted) {
             return Err(Refusal::BadCount);
         }
@@ -49,9 +49,9 @@ impl Lives {
         if wanted < before && !self.serves_but(|slot| slot.0 >= workers) {
             return Err(Refusal::LastOne);
         }
-        self.places.truncate(wanted);
-        while self.places.len() < wanted {
-            self.places.push(Place::due(&self.backoff, now));
+        self.slots.truncate(wanted);
+        while self.slots.len() < wanted {
+            self.slots.push(SlotEntry::due(&self.backoff, now));
         }
         self.note_fleet(Kind::Scaled, &format!("asked for, from {before} to {wanted} workers"));
         for id in self.ids() {
@@ -66,12 +66,12 @@ impl Lives {
     }
 
     fn empty(&mut self, slot: Slot, now: Instant) -> Result<Granted, Refusal> {
-        self.check(slot)?;
+        self.require_slot(slot)?;
         if !self.serves_but(|other| other == slot) {
             return Err(Refusal::LastOne);
         }
-        if let Some(place) = self.place(slot) {
-            (place.wish, place.spawn_at) = (Wish::Drained, None);
+        if let Some(entry) = self.entry(slot) {
+            (entry.desired, entry.spawn_at) = (DesiredState::Drained, None);
         }
         for id in self.in_slot(slot) {
             self.dismiss(id, "drained, as asked for", now);
@@ -82,9 +82,9 @@ impl Lives {
     }
 
     fn restart(&mut self, slot: Slot, now: Instant) -> Result<Granted, Refusal> {
-        self.check(slot)?;
-        if let Some(place) = self.place(slot) {
-            (place.wish, place.failures, place.why) = (Wish::Filled, 0, Some(RestartCause::Restarted));
+        self.require_slot(slot)?;
+        if let Some(entry) = self.entry(slot) {
+            (entry.desired, entry.failures, entry.why) = (DesiredState::Filled, 0, Some(RestartCause::Restarted));
         }
         for id in self.in_slot(slot) {
             match self.workers[&id].state {
@@ -94,9 +94,9 @@ impl Lives {
             }
         }
         if !self.has_current(slot)
-            && let Some(place) = self.place(slot)
+            && let Some(entry) = self.entry(slot)
         {
-            place.spawn_at = Some(now);
+            entry.spawn_at = Some(now);
         }
         self.spawn_due(now);
         Ok(Granted::Done)
@@ -104,18 +104,18 @@ impl Lives {
 
     /// Tells if a slot that is not to be filled has no worker any more.
     pub(super) fn note_if_emptied(&mut self, slot: Slot) {
-        let cause = match self.place(slot).map(|place| place.wish) {
+        let cause = match self.entry(slot).map(|entry| entry.desired) {
             None => "the slot is gone, as asked for",
-            Some(Wish::Drained) => "the slot is drained, as asked for",
-            Some(Wish::Filled | Wish::Failed) => return,
+            Some(DesiredState::Drained) => "the slot is drained, as asked for",
+            Some(DesiredState::Filled | DesiredState::Failed) => return,
         };
         if self.in_slot(slot).is_empty() {
             self.note(Kind::Emptied, None, Some(slot), self.generation, cause.into());
         }
     }
 
-    fn check(&self, slot: Slot) -> Result<(), Refusal> {
-        let slots = self.places.len() as u32;
+    fn require_slot(&self, slot: Slot) -> Result<(), Refusal> {
+        let slots = self.slots.len() as u32;
         if slot.0 < slots { Ok(()) } else { Err(Refusal::NoSuchSlot { slot, slots }) }
     }
 

@@ -22,7 +22,7 @@ impl Lives {
         let generation = worker.generation;
         if self.roll.as_ref().is_some_and(|roll| roll.generation == generation) {
             self.roll_back("a new worker has not become ready in time", now);
-        } else if self.phase == Phase::ComingUp && self.places.iter().all(|place| !place.was_ready) {
+        } else if self.phase == Phase::ComingUp && self.slots.iter().all(|entry| !entry.was_ready) {
             self.effects.push_back(Effect::Fail(Failure::NotReady { id }));
             self.end("a worker has not become ready in time", now);
         } else {
@@ -63,8 +63,8 @@ impl Lives {
         give_seats(worker, &mut self.seats, &mut self.effects);
         if starting {
             let slot = worker.slot;
-            if let Some(place) = self.place(slot) {
-                (place.was_ready, place.failures) = (true, 0);
+            if let Some(entry) = self.entry(slot) {
+                (entry.was_ready, entry.failures) = (true, 0);
             }
             self.note_worker(Kind::Ready, id, &cause);
             self.retire_leaving(slot, now);

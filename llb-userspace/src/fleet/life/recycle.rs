@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Instant, Kind, Lives, Phase, Slot, State, WorkerId, place::Wish};
+use super::{Instant, Kind, Lives, Phase, Slot, State, WorkerId, slots::DesiredState};
 use crate::fleet::recycle::Excess;
 
 /// Of so many slots one is recycled at a time, and one in a smaller fleet: new workers that all load their code at once take
@@ -19,7 +19,7 @@ impl Lives {
         }
         let going =
             self.workers.values().filter(|worker| worker.state == State::Serving && worker.is_leaving()).count();
-        let room = (self.places.len() / ONE_OF).max(1).saturating_sub(going);
+        let room = (self.slots.len() / ONE_OF).max(1).saturating_sub(going);
         due.retain(|(id, _)| self.may_be_recycled(*id));
         due.sort_by_key(|(_, excess)| Reverse(excess.permille));
         for (id, Excess { cause, .. }) in due.into_iter().take(room) {
@@ -35,10 +35,10 @@ impl Lives {
     /// long drain time there would be ever more of them.
     fn may_be_recycled(&self, id: WorkerId) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };
-        let place = self.places.get(worker.slot.0 as usize);
+        let entry = self.slots.get(worker.slot.0 as usize);
         worker.state == State::Serving
             && !worker.is_leaving()
-            && place.is_some_and(|place| place.wish == Wish::Filled && place.spawn_at.is_none())
+            && entry.is_some_and(|entry| entry.desired == DesiredState::Filled && entry.spawn_at.is_none())
             && self.in_slot(worker.slot).len() == 1
     }
 

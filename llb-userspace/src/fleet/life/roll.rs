@@ -12,7 +12,7 @@ use llb_common::abi::MAX_SEATS;
 
 use super::{
     Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
-    place::{Place, Wish},
+    slots::{DesiredState, SlotEntry},
 };
 use crate::fleet::{
     backoff::Life,
@@ -30,12 +30,12 @@ pub(super) struct Roll {
     pub generation: Generation,
     pub style: Style,
     /// Whether the new code is on trial, in a few slots.
-    pub trial: Option<Trial>,
+    pub trial: Option<CanaryTrial>,
 }
 
 /// New code that is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Trial {
+pub(super) struct CanaryTrial {
     pub canary: Canary,
     /// Since when all of its workers have served.
     pub since: Option<Instant>,
@@ -49,7 +49,7 @@ impl Lives {
     }
 
     pub(super) fn reload(&mut self, style: Style, canary: Option<Canary>, now: Instant) -> Result<Granted, Refusal> {
-        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
+        let wanted = self.slots.iter().filter(|entry| entry.desired == DesiredState::Filled).count();
         if canary.is_some_and(|canary| canary.slots == 0 || canary.slots as usize >= wanted) {
             return Err(Refusal::BadCanary { most: wanted.saturating_sub(1) });
         }
@@ -73,10 +73,10 @@ impl Lives {
             return Err(Refusal::NoSeats { free, needed });
         }
         self.latest = Generation(self.latest.0 + 1);
-        let trial = canary.map(|canary| Trial { canary, since: None });
+        let trial = canary.map(|canary| CanaryTrial { canary, since: None });
         self.roll = Some(Roll { generation: self.latest, style, trial });
-        for place in &mut self.places {
-            place.failures = 0;
+        for entry in &mut self.slots {
+            entry.failures = 0;
         }
         let cause: String = match style {
             Style::AtOnce => "asked for, all at once".into(),
@@ -91,12 +91,12 @@ impl Lives {
     /// Takes the reload as far as it goes just now.
     pub(super) fn roll_on(&mut self, now: Instant) {
         let Some(roll) = self.roll else { return };
-        for index in 0..self.places.len() {
-            let (slot, place) = (Slot(index as u32), &self.places[index]);
-            let is_begun = place.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
-            if place.wish == Wish::Filled && !is_begun && self.may_begin(roll, slot) && self.has_room(roll) {
-                let place = &mut self.places[index];
-                (place.spawn_at, place.why) = (Some(now), Some(RestartCause::Reloaded));
+        for index in 0..self.slots.len() {
+            let (slot, entry) = (Slot(index as u32), &self.slots[index]);
+            let is_begun = entry.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
+            if entry.desired == DesiredState::Filled && !is_begun && self.may_begin(roll, slot) && self.has_room(roll) {
+                let entry = &mut self.slots[index];
+                (entry.spawn_at, entry.why) = (Some(now), Some(RestartCause::Reloaded));
             }
         }
         self.begin_to_watch(now);
@@ -107,7 +107,7 @@ impl Lives {
             let serves = |id: &WorkerId| self.workers[id].state == State::Serving;
             self.in_slot(slot).iter().any(|id| self.workers[id].generation >= roll.generation && serves(id))
         };
-        let mut filled = (0..).map(Slot).zip(&self.places).filter(|(_, place)| place.wish == Wish::Filled);
+        let mut filled = (0..).map(Slot).zip(&self.slots).filter(|(_, entry)| entry.desired == DesiredState::Filled);
         if self.roll == Some(roll) && filled.all(|(slot, _)| serves_anew(slot)) {
             self.finish_roll(roll, now);
         }
@@ -136,8 +136,8 @@ impl Lives {
             }
         }
         // New code may do what the old could not.
-        for place in self.places.iter_mut().filter(|place| place.wish == Wish::Failed) {
-            *place = Place { spawned: place.spawned, causes: place.causes, ..Place::due(&self.backoff, now) };
+        for entry in self.slots.iter_mut().filter(|entry| entry.desired == DesiredState::Failed) {
+            *entry = SlotEntry { spawned: entry.spawned, causes: entry.causes, ..SlotEntry::due(&self.backoff, now) };
         }
         self.spawn_due(now);
         self.note(Kind::Reloaded, None, None, roll.generation, "every slot has a new worker that serves".into());
@@ -168,11 +168,11 @@ impl Lives {
                 }
             }
         }
-        for index in 0..self.places.len() {
+        for index in 0..self.slots.len() {
             let slot = Slot(index as u32);
             if self.has_current(slot) {
-                (self.places[index].spawn_at, self.places[index].why) = (None, None);
-            } else if self.places[index].wish == Wish::Filled {
+                (self.slots[index].spawn_at, self.slots[index].why) = (None, None);
+            } else if self.slots[index].desired == DesiredState::Filled {
                 self.schedule(slot, Life { started: now, ended: now, was_ready: false });
             }
         }
@@ -193,7 +193,7 @@ impl Lives {
     /// Without a surge the next old worker goes before its new one comes, once all others serve.
     fn make_room(&mut self, roll: Roll, now: Instant) {
         let all_serve = self.workers.values().all(|worker| worker.state == State::Serving);
-        let none_comes = self.places.iter().all(|place| place.spawn_at.is_none());
+        let none_comes = self.slots.iter().all(|entry| entry.spawn_at.is_none());
         if roll.trial.is_some() || roll.style != (Style::Rolling { max_surge: 0 }) || !all_serve || !none_comes {
             return;
         }
@@ -206,8 +206,8 @@ impl Lives {
     /// Whether one more worker may be started now.
     fn has_room(&self, roll: Roll) -> bool {
         let Roll { style: Style::Rolling { max_surge }, trial: None, .. } = roll else { return true };
-        let wanted = self.places.iter().filter(|place| place.wish == Wish::Filled).count();
-        let coming = self.places.iter().filter(|place| place.spawn_at.is_some()).count();
+        let wanted = self.slots.iter().filter(|entry| entry.desired == DesiredState::Filled).count();
+        let coming = self.slots.iter().filter(|entry| entry.spawn_at.is_some()).count();
         self.workers.len() + coming < wanted + max_surge as usize
     }
 

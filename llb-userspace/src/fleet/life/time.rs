@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
-const DESERTED: Duration = Duration::from_millis(100);
+const WITHOUT_LISTENER: Duration = Duration::from_millis(100);
 
 impl Lives {
     /// Time passes. `sight` tells what is seen of a worker that drains, `drained` whether a seat has neither requests
@@ -48,7 +48,7 @@ impl Lives {
                 State::Stopping { relaxed, deadline } if now >= relaxed => {
                     self.effects.push_back(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
                 }
-                State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(DESERTED)) => {
+                State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(WITHOUT_LISTENER)) => {
                     self.succeed(id, now);
                 }
                 State::Serving | State::Stopping { .. } | State::Killed => {}
@@ -72,12 +72,12 @@ impl Lives {
             State::Serving => {
                 let deserted = worker.deserted_at.filter(|_| !worker.is_leaving());
                 let seat = waits_for_seat(worker).then_some(AT_ONCE);
-                seat.into_iter().chain(deserted.map(|at| at.after(DESERTED))).min()
+                seat.into_iter().chain(deserted.map(|at| at.after(WITHOUT_LISTENER))).min()
             }
             State::Killed => None,
         });
         let seats = self.seats.any_rests().then_some(AT_ONCE);
-        let places = self.places.iter().filter_map(|place| place.spawn_at);
-        workers.chain(seats).chain(places).min().unwrap_or(Instant(u64::MAX))
+        let slots = self.slots.iter().filter_map(|entry| entry.spawn_at);
+        workers.chain(seats).chain(slots).min().unwrap_or(Instant(u64::MAX))
     }
 }

@@ -20,7 +20,7 @@ use nix::{
 };
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 
-use super::{LONGEST, NotifySocket, Said, says_ready};
+use super::{LONGEST, Notification, NotifySocket, says_ready};
 use crate::sys::mounts::own_cgroup;
 
 /// A fleet's socket, with this test's own cgroup as that of the fleet, and somebody who talks to it.
@@ -35,8 +35,8 @@ fn pair(name: &str, cgroup: &std::path::Path) -> (NotifySocket, UnixDatagram) {
     (socket, sender)
 }
 
-fn unknown_sender() -> Said {
-    Said::Ready { pid: Pid::this(), cgroup: None }
+fn unknown_sender() -> Notification {
+    Notification::Ready { pid: Pid::this(), cgroup: None }
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn only_a_line_of_its_own_says_ready() {
     let (socket, sender) = pair("lines", &own_cgroup().unwrap().path);
     for other in [&b"READY=0"[..], b"STATUS=READY=1", b"READY=1x", b"WATCHDOG=1\nMAINPID=1\n", b"", &[0xff; 100]] {
         sender.send(other).unwrap();
-        assert_eq!(socket.receive().unwrap(), Said::Other, "{other:?}");
+        assert_eq!(socket.receive().unwrap(), Notification::Other, "{other:?}");
     }
     let mut long = vec![b'\n'; LONGEST];
     long.splice(..7, *b"READY=1");
@@ -64,7 +64,7 @@ async fn only_a_line_of_its_own_says_ready() {
     }
     long.push(b'\n');
     sender.send(&long).unwrap();
-    assert_eq!(socket.receive().unwrap(), Said::Other);
+    assert_eq!(socket.receive().unwrap(), Notification::Other);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn descriptors_that_come_along_are_closed() {
     let control = [ControlMessage::ScmRights(&rights)];
     sendmsg::<()>(sender.as_raw_fd(), &barrier, &control, MsgFlags::empty(), None).unwrap();
     drop(writer);
-    assert_eq!(socket.receive().unwrap(), Said::Other);
+    assert_eq!(socket.receive().unwrap(), Notification::Other);
     // It would wait if anybody could still write.
     assert_eq!(reader.read(&mut [0]).unwrap(), 0);
 }

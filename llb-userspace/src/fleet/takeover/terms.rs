@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Under which conditions a fleet was started. Those of a master that goes on with it must be the same.
+/// The settings that a fleet was started with. A master that takes it over must have the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {

@@ -17,7 +17,7 @@ fn record() -> Record {
         generation: 3,
         reloading: None,
         unattended: Vec::new(),
-        places: Vec::new(),
+        slots: Vec::new(),
         totals: Totals::default(),
         workers: Vec::new(),
     }

@@ -43,7 +43,7 @@ impl Way {
         }
     }
 
-    /// Whom it is compared with.
+    /// What it is compared with.
     pub(super) fn reference(self) -> Way {
         match self {
             // Of each the workers have a CPU.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    engine::messages::Message,
+    engine::inbox::Message,
     model::WorkerId,
     report::{Reader, Report, ReportCounts},
 };
@@ -60,7 +60,7 @@ pub(super) async fn listen(
         counts.borrow_mut().clone_from(reader.counts());
         let (faults, messages) = (reader.newly_seen(), reader.messages());
         if (!reports.is_empty() || !faults.is_empty() || !messages.is_empty())
-            && inbox.send(Message::Said { id, reports, faults, messages }).await.is_err()
+            && inbox.send(Message::Reported { id, reports, faults, messages }).await.is_err()
         {
             return;
         }

@@ -9,9 +9,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{LAST_BREATH, output::Tail};
+use super::{LOOK_EVERY, output::Tail};
 use crate::{
-    engine::messages::Message,
+    engine::inbox::Message,
     model::WorkerId,
     sys::{child::try_wait, pidfd::PidFd, readable::Readable},
 };
@@ -36,7 +36,7 @@ pub(super) async fn wait(
         match try_wait(pid) {
             Ok(Some(status)) => break Some(status),
             // The descriptor tells once, and may be a moment ahead of wait(2).
-            Ok(None) => sleep(LAST_BREATH).await,
+            Ok(None) => sleep(LOOK_EVERY).await,
             // The program around us ignores SIGCHLD, or waits for each child itself: only that it has ended is known.
             Err(error) => {
                 tracing::debug!(worker = %id, %error, "how a worker has ended cannot be told");

@@ -4,7 +4,7 @@ use super::Rescue;
 use crate::{
     engine::core::Core,
     fleet::{
-        hang::Watch,
+        hang::SeatWatch,
         quiet::{Counts, Quiet},
     },
     model::{Instant, Seat},
@@ -19,7 +19,7 @@ impl Rescue {
         for view in updater.views().iter().filter(|view| view.joined) {
             let (seat, counts) = (view.seat, Counts { opened: view.opened, ended: view.ended });
             if self.arrivals.are_late(seat, counts, now) {
-                self.watches.entry(seat).or_insert_with(|| Watch::accepting(&books.seat(seat), now));
+                self.watches.entry(seat).or_insert_with(|| SeatWatch::accepting(&books.seat(seat), now));
             }
         }
     }

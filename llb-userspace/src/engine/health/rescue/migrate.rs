@@ -13,7 +13,7 @@ use crate::{
     engine::core::{Copied, Core},
     fleet::{
         Kind, Listener,
-        hang::{HUNG_AFTER, Health, Watch},
+        hang::{HUNG_AFTER, SeatHealth, SeatWatch},
     },
     kernel::Member,
     model::{Instant, Seat, WorkerId},
@@ -118,7 +118,7 @@ impl Rescue {
                 if let Some(watch) = self.watches.get_mut(&seat) {
                     watch.migrated(moved);
                     // What waits behind a long request is moved several times a second. That is balance, and no event.
-                    if watch.health() == Health::Hung {
+                    if watch.health() == SeatHealth::Hung {
                         note_rescued(core, id, moved);
                     }
                 }
@@ -138,7 +138,7 @@ impl Rescue {
     /// Whether a member of a group would answer in less than half the time that another has been silent. One that is
     /// suspected itself is not asked.
     fn is_better_off(&self, core: &Core, member: &Member, silent_ns: u64, now: Instant) -> bool {
-        if self.watches.get(&member.seat).is_some_and(Watch::is_suspected) {
+        if self.watches.get(&member.seat).is_some_and(SeatWatch::is_suspected) {
             return false;
         }
         let books = core.updater.steering().books().load(member.seat);
@@ -156,7 +156,7 @@ impl Rescue {
             }
             core.updater.steering().books().hold(*seat, now.after(HELD_FOR));
             let cost_ns = core.updater.cost_ns(*seat, &books);
-            self.watches.entry(*seat).or_insert_with(|| Watch::receiving(&books, cost_ns, now));
+            self.watches.entry(*seat).or_insert_with(|| SeatWatch::receiving(&books, cost_ns, now));
             let owner = core.taker(*seat);
             // One that has closed its listener since has passed them on.
             if let Some(id) = owner

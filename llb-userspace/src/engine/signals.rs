@@ -8,7 +8,7 @@ use crate::sys::procfs;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum SignalAction {
     /// SIGTERM, SIGINT, SIGQUIT, or the terminal that llb was started from is gone.
     Stop,
     /// SIGHUP, SIGUSR2: a new generation.
@@ -56,8 +56,8 @@ impl Signals {
         })
     }
 
-    /// Waits for the next wish.
-    pub(super) async fn next(&mut self) -> Wish {
+    /// Waits for the next signal.
+    pub(super) async fn next(&mut self) -> SignalAction {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => drop(hangup.recv().await),
@@ -66,17 +66,17 @@ impl Signals {
         };
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => Wish::Stop,
-            _ = self.interrupt.recv() => Wish::Stop,
-            _ = self.quit.recv() => Wish::Stop,
+            _ = self.terminate.recv() => SignalAction::Stop,
+            _ = self.interrupt.recv() => SignalAction::Stop,
+            _ = self.quit.recv() => SignalAction::Stop,
             // The end of the terminal is the end of the fleet: the workers, which have no terminal, would not hear of
             // it. Otherwise somebody has sent the signal.
-            () = hangup => if self.had_terminal && !has_terminal() { Wish::Stop } else { Wish::Reload },
-            _ = self.reload.recv() => Wish::Reload,
-            _ = self.more.recv() => Wish::More,
-            _ = self.fewer.recv() => Wish::Fewer,
-            _ = self.pass_on.recv() => Wish::PassOn,
-            _ = self.child.recv() => Wish::Reap,
+            () = hangup => if self.had_terminal && !has_terminal() { SignalAction::Stop } else { SignalAction::Reload },
+            _ = self.reload.recv() => SignalAction::Reload,
+            _ = self.more.recv() => SignalAction::More,
+            _ = self.fewer.recv() => SignalAction::Fewer,
+            _ = self.pass_on.recv() => SignalAction::PassOn,
+            _ = self.child.recv() => SignalAction::Reap,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What reaches the engine from the tasks around it.
+//! The messages that reach the engine from the tasks around it.
 
 use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitStatus};
 
@@ -6,11 +6,11 @@ use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
 
 use super::{
-    core::{ExitRecord, Held, Outsider},
+    core::{ExitRecord, HeldPort, Outsider},
     requests::{Begun, Queues, Seating, Target},
 };
 use crate::{
-    fleet::{Command, Refusal, Unreachable, closing::Look},
+    fleet::{Command, Refusal, Unreachable, closing::DrainLook},
     kernel::Limit,
     model::{Slot, WorkerId},
     observe::{event::Event, status::Status},
@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Message {
     /// A worker has written on its report channel.
-    Said {
+    Reported {
         id: WorkerId,
         reports: Vec<Report>,
         /// Kinds of faults that it has made for the first time.
@@ -36,7 +36,7 @@ pub(super) enum Message {
     /// known of llb's own children.
     Exited { id: WorkerId, status: Option<ExitStatus>, tail: Vec<String> },
     /// A worker has exited, and why is known as far as it can be: its port may be held.
-    Explained { record: ExitRecord, held: Option<Held> },
+    Explained { record: ExitRecord, held: Option<HeldPort> },
     /// Somebody has said by sd_notify(3) that it is ready; `cgroup` is the name of the worker's cgroup that it is in.
     SaidReady { pid: Pid, cgroup: Option<OsString> },
     /// Processes of a worker that have left its cgroup.
@@ -52,7 +52,7 @@ pub(super) enum Message {
     /// The queues of UDP sockets.
     Datagrams { found: Vec<Datagrams> },
     /// What a worker that drains still holds; none if it could not be looked at.
-    Looked { id: WorkerId, look: Option<Look> },
+    Looked { id: WorkerId, look: Option<DrainLook> },
     /// An operator wants something.
     Command { command: Command, reply: oneshot::Sender<Result<Begun, Refusal>> },
     /// Somebody wants to know what has come to pass, and what will.

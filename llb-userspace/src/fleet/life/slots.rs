@@ -17,7 +17,7 @@ pub(super) const TRIES_FOR_GOOD: u32 = 3;
 
 /// Whether a slot is to be filled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum DesiredState {
     Filled,
     /// Left empty, as was asked for.
     Drained,
@@ -27,7 +27,7 @@ pub(super) enum Wish {
 
 /// Where a slot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum SlotState {
     /// It has a worker.
     Filled,
     /// It gets one at this time, or when the last one has ended.
@@ -42,8 +42,8 @@ pub enum Standing {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub wish: Wish,
+pub(super) struct SlotEntry {
+    pub desired: DesiredState,
     pub interval: Interval,
     pub spawn_at: Option<Instant>,
     /// Workers in a row that ended before they were ready.
@@ -57,10 +57,10 @@ pub(super) struct Place {
     pub was_ready: bool,
 }
 
-impl Place {
+impl SlotEntry {
     pub(super) fn due(backoff: &Backoff, at: Instant) -> Self {
-        Place {
-            wish: Wish::Filled,
+        SlotEntry {
+            desired: DesiredState::Filled,
             interval: backoff.first(),
             spawn_at: Some(at),
             failures: 0,
@@ -75,20 +75,20 @@ impl Place {
 
 impl Lives {
     /// Where each slot stands.
-    pub fn slots(&self) -> impl Iterator<Item = (Slot, Standing)> {
-        (0..).map(Slot).zip(&self.places).map(|(slot, place)| {
-            let standing = match place.wish {
-                Wish::Drained => Standing::Drained,
-                Wish::Failed => Standing::Failed,
-                Wish::Filled if self.has_current(slot) => Standing::Filled,
-                Wish::Filled => Standing::Waiting { until: place.spawn_at },
+    pub fn slots(&self) -> impl Iterator<Item = (Slot, SlotState)> {
+        (0..).map(Slot).zip(&self.slots).map(|(slot, entry)| {
+            let state = match entry.desired {
+                DesiredState::Drained => SlotState::Drained,
+                DesiredState::Failed => SlotState::Failed,
+                DesiredState::Filled if self.has_current(slot) => SlotState::Filled,
+                DesiredState::Filled => SlotState::Waiting { until: entry.spawn_at },
             };
-            (slot, standing)
+            (slot, state)
         })
     }
 
-    pub(super) fn place(&mut self, slot: Slot) -> Option<&mut Place> {
-        self.places.get_mut(slot.0 as usize)
+    pub(super) fn entry(&mut self, slot: Slot) -> Option<&mut SlotEntry> {
+        self.slots.get_mut(slot.0 as usize)
     }
 
     /// The workers of a slot, those on their way out too.
@@ -104,37 +104,37 @@ impl Lives {
     /// The slot's next worker comes as fast as the lives before it allow.
     pub(super) fn schedule(&mut self, slot: Slot, life: Life) {
         let backoff = self.backoff;
-        let Some(place) = self.place(slot) else { return };
-        let next = backoff.after(place.interval, life);
-        (place.spawn_at, place.interval) = (Some(next.start), next.interval);
+        let Some(entry) = self.entry(slot) else { return };
+        let next = backoff.after(entry.interval, life);
+        (entry.spawn_at, entry.interval) = (Some(next.start), next.interval);
     }
 
     pub(super) fn spawn_due(&mut self, now: Instant) {
         if self.phase == Phase::Ending {
             return;
         }
-        for index in 0..self.places.len() {
-            if self.places[index].spawn_at.is_none_or(|at| now < at) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].spawn_at.is_none_or(|at| now < at) {
                 continue;
             }
             let recycles = self.replaces_recycled(Slot(index as u32));
-            let place = &mut self.places[index];
-            place.spawn_at = None;
-            let cause = match place.spawned {
+            let entry = &mut self.slots[index];
+            entry.spawn_at = None;
+            let cause = match entry.spawned {
                 0 => "a new slot",
                 _ if recycles => "in place of one that is recycled",
                 _ => "its turn",
             };
-            let why = place.why.take().unwrap_or(RestartCause::Exited);
-            match place.spawned {
+            let why = entry.why.take().unwrap_or(RestartCause::Exited);
+            match entry.spawned {
                 0 => {}
-                _ if recycles => place.causes.count(RestartCause::Recycled),
-                _ => place.causes.count(why),
+                _ if recycles => entry.causes.count(RestartCause::Recycled),
+                _ => entry.causes.count(why),
             }
-            place.spawned = place.spawned.saturating_add(1);
-            place.recycled = place.recycled.saturating_add(u32::from(recycles));
+            entry.spawned = entry.spawned.saturating_add(1);
+            entry.recycled = entry.recycled.saturating_add(u32::from(recycles));
             // What a worker writes is quoted if it fails once more.
-            let capture = place.failures > 0 && !place.was_ready;
+            let capture = entry.failures > 0 && !entry.was_ready;
             let (id, slot, generation) = (self.next, Slot(index as u32), self.generation_to_spawn());
             self.next = WorkerId(id.0 + 1);
             let deadline = now.after(self.rules.ready_timeout);
@@ -146,9 +146,9 @@ impl Lives {
 
     /// A worker has ended before it was ready.
     pub(super) fn failed(&mut self, worker: &Worker, now: Instant) {
-        let Some(place) = self.place(worker.slot) else { return };
-        place.failures = place.failures.saturating_add(1);
-        let (failures, never) = (place.failures, !place.was_ready);
+        let Some(entry) = self.entry(worker.slot) else { return };
+        entry.failures = entry.failures.saturating_add(1);
+        let (failures, never) = (entry.failures, !entry.was_ready);
         self.make_way(worker.slot, failures, now);
         if self.roll.as_ref().is_some_and(|roll| roll.generation == worker.generation) {
             if failures >= TRIES {
@@ -156,8 +156,8 @@ impl Lives {
             }
             return;
         }
-        let nobody_ever = self.places.iter().all(|place| !place.was_ready);
-        if nobody_ever && self.places.iter().all(|place| place.failures >= TRIES) {
+        let nobody_ever = self.slots.iter().all(|entry| !entry.was_ready);
+        if nobody_ever && self.slots.iter().all(|entry| entry.failures >= TRIES) {
             self.effects.push_back(Effect::Fail(Failure::Exited { id: worker.id }));
             self.end("no worker becomes ready", now);
         } else if never && failures >= TRIES_FOR_GOOD && !self.has_current(worker.slot) {
@@ -167,13 +167,13 @@ impl Lives {
 
     fn give_up(&mut self, worker: &Worker, now: Instant) {
         let (slot, generation) = (worker.slot, worker.generation);
-        if let Some(place) = self.place(slot) {
-            (place.wish, place.spawn_at) = (Wish::Failed, None);
+        if let Some(entry) = self.entry(slot) {
+            (entry.desired, entry.spawn_at) = (DesiredState::Failed, None);
         }
         let cause = format!("none of its first {TRIES_FOR_GOOD} workers has become ready");
         self.note(Kind::Failed, None, Some(slot), generation, cause);
         self.effects.push_back(Effect::GiveUp { id: worker.id, slot });
-        if self.places.iter().all(|place| place.wish != Wish::Filled) && self.workers.is_empty() {
+        if self.slots.iter().all(|entry| entry.desired != DesiredState::Filled) && self.workers.is_empty() {
             self.effects.push_back(Effect::Fail(Failure::Exited { id: worker.id }));
             self.end("no slot is left", now);
         }
@@ -183,13 +183,16 @@ impl Lives {
     /// Has the slot of a worker that has exited filled again, if nobody fills it.
     pub(super) fn fill(&mut self, worker: &Worker, now: Instant) {
         let slot = worker.slot;
-        let wants = self.places.get(slot.0 as usize).is_some_and(|p| p.wish == Wish::Filled && p.spawn_at.is_none());
+        let wants = self
+            .slots
+            .get(slot.0 as usize)
+            .is_some_and(|entry| entry.desired == DesiredState::Filled && entry.spawn_at.is_none());
         // During a reload an elder that serves does not stand for the new one that has just exited.
         let was_new = self.roll.is_some_and(|roll| worker.generation >= roll.generation && worker.is_current());
         if wants && (was_new || !self.has_current(slot)) {
-            match self.place(slot) {
-                Some(place) if worker.is_done => {
-                    (place.spawn_at, place.why) = (Some(now), Some(RestartCause::Left));
+            match self.entry(slot) {
+                Some(entry) if worker.is_done => {
+                    (entry.spawn_at, entry.why) = (Some(now), Some(RestartCause::Left));
                 }
                 _ => self.schedule(slot, Self::life_of(worker, now)),
             }
@@ -198,9 +201,9 @@ impl Lives {
 
     /// Whether all that can be up is.
     pub(super) fn come_up(&mut self) {
-        let settled = |place: &Place| place.was_ready || place.wish == Wish::Failed;
+        let settled = |entry: &SlotEntry| entry.was_ready || entry.desired == DesiredState::Failed;
         let serves = self.workers.values().any(|worker| worker.state == State::Serving);
-        if self.phase == Phase::ComingUp && serves && self.places.iter().all(settled) {
+        if self.phase == Phase::ComingUp && serves && self.slots.iter().all(settled) {
             self.phase = Phase::Up;
             self.note_fleet(Kind::Up, "every slot has been ready once, or has failed for good");
             self.effects.push_back(Effect::Up);

@@ -99,7 +99,7 @@ fn client(addr: SocketAddr, requests_each: usize, start: Instant, end: Instant) 
     }
 }
 
-/// The connection, if the answer was one. Reads the last answer to the connection's end: the server closes first, so the
+/// The connection, if the answer was one. By hand, and without a client of HTTP: what this takes is taken from the servers. Reads the last answer to the connection's end: the server closes first, so the
 /// client's port is free at once.
 fn exchange(open: Option<TcpStream>, addr: SocketAddr, request: &[u8], is_last: bool) -> io::Result<Option<TcpStream>> {
     let mut stream = match open {

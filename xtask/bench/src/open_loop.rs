@@ -96,7 +96,7 @@ async fn serve(addr: SocketAddr, mut requests: UnboundedReceiver<Due>) -> Vec<Ou
     outcomes
 }
 
-/// The connection, if the answer was one.
+/// The connection, if the answer was one. By hand, and without a client of HTTP: what this takes counts as latency.
 async fn exchange(open: Option<TcpStream>, addr: SocketAddr, arrival: &Arrival) -> io::Result<Option<TcpStream>> {
     let mut stream = match open {
         Some(stream) => stream,

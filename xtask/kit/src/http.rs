@@ -140,11 +140,7 @@ impl Client {
 
     /// Whether the other side has closed already.
     pub fn has_been_closed(&self) -> bool {
-        let stream = self.0.get_ref();
-        stream.set_nonblocking(true).expect("a socket that does not block");
-        let peeked = stream.peek(&mut [0]);
-        stream.set_nonblocking(false).expect("a socket that blocks");
-        !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        has_been_closed(self.stream())
     }
 
     /// Whether the other side has closed, which this waits for.
@@ -165,6 +161,14 @@ impl Client {
             _ => Ok(line.trim_end().to_owned()),
         }
     }
+}
+
+/// Whether the other side of a connection has closed already.
+pub fn has_been_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket that does not block");
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket that blocks");
+    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// One request on a connection of its own.

@@ -17,7 +17,9 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{catalogue::Program, clock::now, fleet::DRAIN, provide::Installed, stage::Stage};
+use llb_kit::clock::now;
+
+use crate::{catalogue::Program, fleet::DRAIN, provide::Installed, stage::Stage};
 
 /// How long one copy may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);

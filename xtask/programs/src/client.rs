@@ -1,4 +1,5 @@
-//! A client of HTTP/1.1 that says when, and how, it lost a request.
+//! A client of HTTP/1.1 that says when, and how, it lost a request. That takes each byte and each error of the connection, which the
+//! client of `llb_kit` does not show.
 
 use std::{
     io::{self, Read, Write},
@@ -7,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::clock::now;
+use llb_kit::clock::now;
 
 /// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,15 +52,6 @@ pub(crate) fn connect(address: &str) -> Result<TcpStream, Lost> {
     stream.set_read_timeout(Some(PATIENCE)).map_err(refused)?;
     stream.set_nodelay(true).map_err(refused)?;
     Ok(stream)
-}
-
-/// Whether the other side has closed already.
-pub(crate) fn is_closed(stream: &TcpStream) -> bool {
-    let block = |on: bool| stream.set_nonblocking(!on);
-    let _ = block(false);
-    let peeked = stream.peek(&mut [0]);
-    let _ = block(true);
-    !peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Asks by POST and waits for the whole answer.

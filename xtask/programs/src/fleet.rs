@@ -16,7 +16,9 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{catalogue::Program, clock::now, provide::Installed, stage::Stage};
+use llb_kit::clock::now;
+
+use crate::{catalogue::Program, provide::Installed, stage::Stage};
 
 /// How long a program may take to serve, and a command to be over.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use llb_kit::http::has_been_closed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -156,7 +157,7 @@ impl Drop for End<'_> {
 fn ask_again_and_again(speaks: &Speaks, address: &str, clients: Clients, seen: &Seen, over: &AtomicBool) {
     let mut kept: Option<TcpStream> = None;
     while !over.load(Relaxed) {
-        if kept.as_ref().is_some_and(client::is_closed) {
+        if kept.as_ref().is_some_and(has_been_closed) {
             kept = None;
         }
         let was_kept = kept.is_some();

@@ -6,7 +6,6 @@
 mod alone;
 mod catalogue;
 mod client;
-mod clock;
 mod fleet;
 mod load;
 mod page;
@@ -26,6 +25,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use llb_kit::sh;
 use nix::sched::{CloneFlags, unshare};
 
 use catalogue::{Program, catalogue};
@@ -129,5 +129,5 @@ fn drive<'a>(
 /// A network for this thread and its children: nobody else's ports or traffic are in the way.
 fn enter_network() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace; run this as root")?;
-    provide::run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))
+    sh::run(std::process::Command::new("ip").args(["link", "set", "lo", "up"]))
 }

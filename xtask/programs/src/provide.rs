@@ -3,11 +3,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use llb_kit::{apt, sh};
+use llb_kit::{
+    apt,
+    sh::{self, run},
+    venv::Venv,
+};
 
 use crate::catalogue::{Program, Source};
 
@@ -61,8 +65,16 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
     packages.push("iproute2");
     install(&packages, offline)?;
     if wants(Source::Pip) {
-        let written = |text: &str| once(&target.join("venv/requirements.txt"), text, offline, || pip(&installed.venv));
-        written(include_str!("../requirements.txt"))?;
+        let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/requirements.txt").into();
+        let venv = Venv { dir: installed.venv.clone(), requirements };
+        ensure!(
+            venv.is_there() || !offline,
+            "{} is not up to date, and nothing is to be installed",
+            venv.dir.display()
+        );
+        if !venv.is_there() {
+            venv.provide()?;
+        }
     }
     if wants(Source::Npm) {
         let node = target.join("node");
@@ -117,12 +129,6 @@ fn once(stamp: &Path, text: &str, offline: bool, install: impl FnOnce() -> Resul
     fs::write(stamp, text).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
-fn pip(venv: &Path) -> Result<()> {
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv))?;
-    let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/requirements.txt");
-    run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "--requirement", requirements]))
-}
-
 fn npm(node: &Path) -> Result<()> {
     fs::create_dir_all(node).with_context(|| format!("cannot make {}", node.display()))?;
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/package.json"), node.join("package.json"))?;
@@ -151,11 +157,4 @@ fn is_there(package: &str) -> bool {
         _ => false,
     };
     has_its_program || apt::is_installed(package)
-}
-
-/// Runs a command to its end.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
 }

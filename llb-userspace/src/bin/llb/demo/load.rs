@@ -1,5 +1,7 @@
 //! The load: open-loop, so a request is sent when it is due and its latency counts from then, whether or not those before
 //! it have been answered. A closed loop would send less to a slow worker and so hide the very waiting it causes.
+//!
+//! The benchmark's load generator (`xtask/bench`) is another one: this is part of the binary, which depends on no chore.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -5,6 +5,7 @@
 //! belongs to which worker.
 
 mod error;
+mod home;
 mod leftover;
 mod resources;
 mod tree;
@@ -19,17 +20,19 @@ use std::{
 
 use nix::unistd::Pid;
 
+pub(super) use self::home::{directory_name, fleet_name};
 pub(crate) use self::resources::ran_out_of_memory;
 pub use self::{
     error::CgroupError,
+    home::fleet_path,
     leftover::{clear_leftover, end_leftover},
     worker::WorkerCgroup,
 };
-use self::{leftover::lock_of_the_dead, worker::parts};
+use self::{home::home, leftover::lock_of_the_dead};
 use crate::{
     config::{Name, Resources},
     model::{Generation, Slot},
-    sys::mounts::{self, MountsError, OwnCgroup},
+    sys::mounts::OwnCgroup,
 };
 
 /// The cgroup of a fleet. When it is dropped, what is still in it is killed and waited for, and it is removed.
@@ -43,53 +46,12 @@ pub struct FleetCgroup {
     _lock: File,
 }
 
-/// A cgroup of this name is the master's own: its fleet is beside it. The kernel keeps limits only below cgroups in which no
-/// process is, so that who wants limits starts llb in one.
-const MASTER: &str = "llb-master";
-
 /// The cgroup in a fleet's that llb's own sockets are made in.
 const OWN_SOCKETS: &str = "sockets";
-
-/// How the names of fleets' cgroups begin.
-const FLEETS: &str = "llb.";
-
-/// The last part of a fleet's path.
-pub(super) fn directory_name(name: &Name) -> String {
-    format!("{FLEETS}{name}")
-}
-
-/// The name of the fleet whose cgroup this is, and which has workers. What only begins alike may be a unit of systemd's, such as
-/// llb.service, with the fleet below it.
-pub(super) fn fleet_name(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_str()?.strip_prefix(FLEETS)?;
-    fs::read_dir(path).ok()?.flatten().any(|entry| parts(&entry.file_name()).is_some()).then(|| name.to_owned())
-}
 
 fn open(path: &Path) -> Result<OwnedFd, CgroupError> {
     let directory = File::open(path);
     directory.map(OwnedFd::from).map_err(|source| CgroupError::Io { action: "open", path: path.to_owned(), source })
-}
-
-/// Where the fleet `name` of this process has its cgroup.
-///
-/// # Errors
-/// If cgroup v2 is not mounted, or not so that our own cgroup is visible.
-pub fn fleet_path(name: &Name) -> Result<PathBuf, CgroupError> {
-    Ok(home()?.path.join(directory_name(name)))
-}
-
-/// The cgroup that this process makes its fleets in: the one that it is in, or the one above if that is a master's own.
-fn home() -> Result<OwnCgroup, MountsError> {
-    Ok(above_master(mounts::own_cgroup()?))
-}
-
-fn above_master(own: OwnCgroup) -> OwnCgroup {
-    match own.path.parent() {
-        Some(above) if own.path.ends_with(MASTER) => {
-            OwnCgroup { path: above.to_owned(), level: own.level.and_then(|level| level.checked_sub(1)) }
-        }
-        _ => own,
-    }
 }
 
 impl FleetCgroup {

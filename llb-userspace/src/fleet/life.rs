@@ -13,7 +13,7 @@
 //! to end (one that catches it as soon as nobody is on the way to it any more), *Killed* SIGKILL. Each state but Serving has a deadline after which the next is forced, so nothing hangs. When a
 //! worker's first process has exited, whatever else is in its cgroup is killed, and the worker is reaped.
 //!
-//! Whoever is to go while the fleet serves is replaced first: `leave` has the way out, `roll` a whole generation's, and
+//! Whoever is to go while the fleet serves is replaced first, by `replace`: `leave` has the way out, `roll` a whole generation's, and
 //! `operate` what an operator may want. `ready` has what makes a worker ready, `slots` which slots are to be filled, and when each is filled: again
 //! and again, paced by [`Backoff`], unless nobody has ever become ready there. Until all slots have been ready once, or have been given up, the
 //! fleet is *coming up*; if every slot fails twice before anybody is ready, it ends with what the worker wrote.
@@ -32,6 +32,7 @@ mod notes;
 mod operate;
 mod ready;
 mod recycle;
+mod replace;
 mod roll;
 mod slots;
 mod time;

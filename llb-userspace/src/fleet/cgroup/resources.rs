@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{CgroupError, MASTER};
+use super::{CgroupError, home::MASTER};
 use crate::config::Resources;
 
 /// The period over which the kernel counts CPU time, µs: its own default.

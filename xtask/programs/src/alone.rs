@@ -19,7 +19,7 @@ use nix::{
 
 use llb_kit::clock::now;
 
-use crate::{catalogue::Program, fleet::DRAIN, provide::Installed, stage::Stage};
+use crate::{fleet::DRAIN, program::Program, provide::Installed, stage::Stage};
 
 /// How long one copy may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);

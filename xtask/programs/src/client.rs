@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write},
     net::TcpStream,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use llb_kit::clock::now;
@@ -75,12 +75,7 @@ pub(crate) fn say(stream: &mut TcpStream, ask: &[u8], expected: &[u8]) -> Result
     stream.write_all(ask).map_err(|_| Lost::Crossed)?;
     let mut got = Vec::new();
     while got.len() < expected.len().max(1) {
-        match more(stream, &mut got) {
-            Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream, sent.elapsed())),
-            Err(error) => return Err(broken(&error)),
-            Ok(_) => {}
-        }
+        read_on(stream, &mut got, sent)?;
     }
     if !got.starts_with(expected) {
         return Err(Lost::Wrong);
@@ -96,12 +91,7 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
         if let Some(end) = find(&got, b"\r\n\r\n") {
             break end + 4;
         }
-        match more(stream, &mut got) {
-            Ok(0) | Err(_) if !got.is_empty() => return Err(Lost::Torn),
-            Ok(0) => return Err(closed(stream, sent.elapsed())),
-            Err(error) => return Err(broken(&error)),
-            Ok(_) => {}
-        }
+        read_on(stream, &mut got, sent)?;
     };
     let text = String::from_utf8_lossy(&got[..head]).to_ascii_lowercase();
     if !text.starts_with("http/1.1 200") && !text.starts_with("http/1.0 200") {
@@ -127,6 +117,16 @@ fn exchange(stream: &mut TcpStream, request: &str) -> Result<Answer, Lost> {
         }
     }
     Ok(Answer { body: got.split_off(head), keeps, took: sent.elapsed() })
+}
+
+/// Reads more of an answer that has to go on, of a request that was sent at `sent`.
+fn read_on(stream: &mut TcpStream, got: &mut Vec<u8>, sent: Instant) -> Result<(), Lost> {
+    match more(stream, got) {
+        Ok(0) | Err(_) if !got.is_empty() => Err(Lost::Torn),
+        Ok(0) => Err(closed(stream, sent.elapsed())),
+        Err(error) => Err(broken(&error)),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Who had the request when the connection was closed without a byte of an answer. A kernel answers bytes that find their

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use llb_kit::clock::now;
 
-use crate::{catalogue::Program, provide::Installed, stage::Stage};
+use crate::{program::Program, provide::Installed, stage::Stage};
 
 /// How long a program may take to serve, and a command to be over.
 const PATIENCE: Duration = Duration::from_secs(60);

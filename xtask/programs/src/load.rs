@@ -15,8 +15,8 @@ use llb_kit::http::has_been_closed;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    catalogue::Speaks,
     client::{self, Answer, Lost},
+    program::Speaks,
 };
 
 /// What the clients saw.

@@ -9,6 +9,7 @@ mod client;
 mod fleet;
 mod load;
 mod page;
+mod program;
 mod provide;
 mod results;
 mod stage;
@@ -28,7 +29,8 @@ use clap::Parser;
 use llb_kit::sh;
 use nix::sched::{CloneFlags, unshare};
 
-use catalogue::{Program, catalogue};
+use catalogue::catalogue;
+use program::Program;
 use provide::Installed;
 
 /// How many programs are driven at the same time: they mostly wait.

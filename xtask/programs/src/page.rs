@@ -5,8 +5,8 @@ use std::{fmt::Write, path::Path};
 use anyhow::Result;
 
 use crate::{
-    catalogue::Program,
     load::Tally,
+    program::Program,
     results,
     trials::{Begun, Outcome},
 };

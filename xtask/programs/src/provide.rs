@@ -13,7 +13,7 @@ use llb_kit::{
     venv::Venv,
 };
 
-use crate::catalogue::{Program, Source};
+use crate::program::{Program, Source};
 
 /// Where the applications lie.
 pub(crate) const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/apps");

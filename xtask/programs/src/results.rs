@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{catalogue::Program, trials::Outcome};
+use crate::{program::Program, trials::Outcome};
 
 fn path(dir: &Path, program: &Program) -> PathBuf {
     dir.join(program.slug()).with_extension("json")

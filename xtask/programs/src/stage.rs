@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result};
 
 use crate::{
-    catalogue::Program,
+    program::Program,
     provide::{APPS, Installed},
 };
 

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     alone::Alone,
-    catalogue::{Program, Speaks},
     client::{self, Lost},
     fleet::Fleet,
     load::{Clients, Tally, under},
+    program::{Program, Speaks},
     provide::Installed,
     stage::Stage,
     verdict::faults,

@@ -1,8 +1,8 @@
 //! What is wrong with an outcome. Only what llb can be to blame for counts; docs/programs.md states the rule.
 
 use crate::{
-    catalogue::Program,
     load::Tally,
+    program::Program,
     trials::{Begun, Outcome},
 };
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::{
-    catalogue::{Program, Source},
+    program::{Program, Source},
     provide::Installed,
 };
 

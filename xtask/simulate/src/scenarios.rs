@@ -8,6 +8,14 @@ use super::{
 
 const EXPONENTIAL: Work = Work::Exponential(5.0 * MS as f64);
 
+/// One worker is ten times slower than the others.
+const ONE_SLOW: fn(usize, usize) -> Nature =
+    |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL };
+
+/// One worker hangs for 2 s, every 10 s.
+const ONE_HANGS: fn(usize, usize) -> Nature =
+    |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL };
+
 const fn tail(name: &'static str, workers: usize, load: f64, requests: usize) -> Scenario {
     Scenario { name, workers, load, requests, ..BASE }
 }
@@ -62,7 +70,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "threads-slow-one",
         about: "each worker has four threads; one of eight is ten times slower",
         serving: Serving::Threads(4),
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         ..BASE
     },
     Scenario {
@@ -86,14 +94,14 @@ pub(super) const ALL: &[Scenario] = &[
         about: "each worker has four threads; one of eight hangs for 2 s, every 10 s",
         load: 0.45,
         serving: Serving::Threads(4),
-        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        nature: ONE_HANGS,
         ..BASE
     },
     Scenario {
         name: "event-loop-slow",
         about: "each worker shares itself among all it holds; one of eight is ten times slower",
         serving: Serving::AllAtOnce,
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         ..BASE
     },
     Scenario {
@@ -101,20 +109,20 @@ pub(super) const ALL: &[Scenario] = &[
         about: "each worker shares itself among all it holds; one of eight hangs for 2 s, every 10 s",
         load: 0.45,
         serving: Serving::AllAtOnce,
-        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        nature: ONE_HANGS,
         ..BASE
     },
     Scenario {
         name: "slow-one",
         about: "exponential 5 ms; one of eight is ten times slower",
         work: EXPONENTIAL,
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         ..BASE
     },
     Scenario {
         name: "slow-one-tail",
         about: "the heavy tail, and one of eight is ten times slower",
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         ..BASE
     },
     Scenario {
@@ -124,13 +132,7 @@ pub(super) const ALL: &[Scenario] = &[
         nature: |worker, workers| Nature { slowness: 1.0 + 7.0 * worker as f64 / (workers - 1).max(1) as f64, ..USUAL },
         ..BASE
     },
-    Scenario {
-        name: "hang",
-        about: "one of eight hangs for 2 s, every 10 s",
-        load: 0.45,
-        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
-        ..BASE
-    },
+    Scenario { name: "hang", about: "one of eight hangs for 2 s, every 10 s", load: 0.45, nature: ONE_HANGS, ..BASE },
     Scenario {
         name: "error-fast",
         about: "5 ms; one of eight answers errors after 50 us, from 3 s on",
@@ -179,7 +181,7 @@ pub(super) const ALL: &[Scenario] = &[
         name: "master-dead",
         about: "one of eight is ten times slower; nothing is published from 3 s on",
         work: EXPONENTIAL,
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         master_dies: true,
         ..BASE
     },
@@ -252,14 +254,14 @@ pub(super) const ALL: &[Scenario] = &[
         name: "polls-slow-one",
         about: "exponential 5 ms, beside eight long polls; one of four is ten times slower",
         work: EXPONENTIAL,
-        nature: |worker, _| Nature { slowness: if worker == 0 { 10.0 } else { 1.0 }, ..USUAL },
+        nature: ONE_SLOW,
         kept: (8, Kept::Asks),
         ..EVENTS
     },
     Scenario {
         name: "polls-hang",
         about: "25 ms each, beside eight long polls; one of four hangs for 2 s, every 10 s",
-        nature: |worker, _| Nature { hangs: (worker == 0).then_some((10 * SECOND, 2 * SECOND)), ..USUAL },
+        nature: ONE_HANGS,
         kept: (8, Kept::Asks),
         ..EVENTS
     },

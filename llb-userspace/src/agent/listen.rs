@@ -1,4 +1,4 @@
-//! Where HAProxy's agent-check connects to: one line to whoever does, and the end.
+//! Where HAProxy's agent-check connects to: each connection gets one line, and is closed.
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 

@@ -46,7 +46,7 @@ pub(crate) struct Sample {
     pub draining: u32,
     /// Of those that serve, those that are busy.
     pub busy: u32,
-    /// Who waits: in line, or behind a worker's request.
+    /// Connections that wait: in line, or behind a worker's request.
     pub waiting: u64,
     /// Whether the fleet is ending.
     pub is_ending: bool,
@@ -133,7 +133,7 @@ impl Headroom {
     }
 }
 
-/// The share of all workers that are free, less who waits for one, points.
+/// The share of all workers that are free, less the connections that wait for one, in points.
 fn points(Sample { slots, serving, busy, waiting, .. }: Sample) -> f64 {
     let free = f64::from(serving) - f64::from(busy) - waiting as f64;
     (100.0 * free / f64::from(slots.max(serving))).clamp(LEAST, 100.0)

@@ -111,7 +111,7 @@ fn step(balancer: &Weak<Mutex<Balancer>>) {
     }
 }
 
-/// Whoever panicked while it held the lock has left books as they are after any other failure: each step is whole by itself.
+/// After a panic under the lock the books are as after any other failure: each step is whole by itself.
 fn lock(balancer: &Mutex<Balancer>) -> MutexGuard<'_, Balancer> {
     balancer.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -25,7 +25,7 @@ impl Reports {
     }
 
     fn push(&self, slot: u32, report: Report) {
-        // Whoever panicked while it held the lock has left a list of numbers, as good as before.
+        // After a panic under the lock the list of numbers is as good as before.
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() < WAITING {
             waiting.push((slot, report));

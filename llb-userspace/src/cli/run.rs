@@ -57,7 +57,7 @@ fn default_workers(cores: usize) -> u32 {
 #[error("no command: give it after `--`, or as `command = [...]` in the configuration file")]
 pub(super) struct NoCommand;
 
-/// A line needs to know who is free.
+/// A line needs to know which workers are free.
 #[derive(Debug, thiserror::Error)]
 #[error("--concurrency needs --tracking full, and --policy least-latency or least-inflight: it goes by who is free")]
 pub(super) struct NobodyIsFree;

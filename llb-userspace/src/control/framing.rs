@@ -13,7 +13,7 @@ use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
 };
 
-/// Where the answer to one request is written. Whoever does not read holds up nobody but himself.
+/// Where the answer to one request is written. An asker that does not read holds up nobody else.
 #[derive(Debug)]
 pub(crate) struct AnswerWriter<'a>(WriteHalf<'a>);
 

@@ -1,4 +1,4 @@
-//! Answers who may ask.
+//! Answers requests at the control socket, of those that may ask.
 
 use std::{
     cell::Cell,

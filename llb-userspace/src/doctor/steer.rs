@@ -86,7 +86,7 @@ pub(super) async fn bind(fixture: &mut CgroupFixture) -> Tried<FleetFixture> {
     Ok((FleetFixture { address, helpers, _reservation: reservation }, detail))
 }
 
-/// A port that nobody else can get: bound, not listening, and to be shared only by who has `SO_REUSEPORT`.
+/// A port that nobody else can get: bound, not listening, and shared only with sockets that have `SO_REUSEPORT`.
 fn reserve() -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_port(true)?;

@@ -36,7 +36,7 @@ impl Engine {
         }
         let worker = id.and_then(|id| self.core.lives.worker(id));
         if event.kind == EventKind::Listen && worker.is_some_and(|worker| worker.state != State::Serving) {
-            // Whoever is not ready is expected: it must not be given connections past the selector.
+            // A worker that is not ready yet is entered as expected, so that the kernel gives it no connections past the selector.
             self.core.reconcile(now);
         }
     }

@@ -58,7 +58,7 @@ impl Engine {
         tokio::pin!(notified);
         // What an earlier master has left in the maps, and is not so any more, goes.
         self.core.reconcile(now());
-        // Who is told that the fleet serves may ask at once.
+        // Those that are told that the fleet serves may ask at once.
         self.perform(now());
         let mut events = self.core.updater.steering_mut().take_events()?;
         let mut tick = Alarm::new().map_err(failed("make a timer"))?;

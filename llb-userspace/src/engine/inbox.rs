@@ -47,7 +47,7 @@ pub(super) enum Message {
     Queues { id: WorkerId, cookie: u64, waiting: bool },
     /// A worker was asked whether it is ready: what it was asked and answers, or why it is not.
     Checked { id: WorkerId, answer: Result<String, String> },
-    /// How much memory workers take, bytes; who has ended takes none.
+    /// How much memory workers take, bytes; none for one that has ended.
     Memory { resident: Vec<(WorkerId, Option<u64>)> },
     /// The queues of UDP sockets.
     Datagrams { found: Vec<Datagrams> },

@@ -94,7 +94,7 @@ pub(crate) fn block_on(fleet: impl Future<Output = Result<(), RunError>>) -> Res
         .build()
         .map_err(|source| RunError::Loop { attempt: "start the event loop", source })?;
     let result = LocalSet::new().block_on(&runtime, fleet);
-    // What workers have written last may wait for somebody to read our output. Who does not read must not keep llb from ending.
+    // What workers have written last may wait for somebody to read our output. A reader that does not read must not keep llb from ending.
     runtime.shutdown_timeout(FLUSH_WITHIN);
     result
 }
@@ -129,7 +129,7 @@ pub async fn run_by(
     engine.run(inbox, stop, Heeds::Nothing).await
 }
 
-/// Whether a fleet listens to signals. Who begins to does so for as long as the process lives.
+/// Whether a fleet listens to signals. Once it does, it does so for as long as the process lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heeds {
     Signals,

@@ -60,7 +60,7 @@ impl Engine {
             connections,
             notify_unknown_senders: self.processes.unknown_senders,
             loop_max_ms: self.reports.turns.longest_ms(),
-            // Seen by who asks for it, as what workers take.
+            // The task that asks for the status adds it, as it does what workers take.
             cpu_s: None,
             memory_bytes: None,
             line: self.waiting.line_status(&self.core, |outcome| counters.get(outcome)),
@@ -125,7 +125,7 @@ impl Engine {
             chosen: counted.chosen,
             share: counted.chosen as f64 / connections.max(1) as f64,
             open: tracked(counted.open),
-            // Seen by who asks for it: it takes system calls.
+            // The task that asks for the status adds it: it takes system calls.
             queued: None,
             in_flight: tracked(counted.in_flight),
             answered: tracked(counted.answered),

@@ -70,7 +70,7 @@ pub fn look(cgroup: &Path, target: &mut WatchedListener, since: Duration) -> Acc
     if target.known.is_none() {
         match find::listener(&pids, target.cookie) {
             Ok((copy, _)) => target.known = identify(copy.as_fd()).ok(),
-            // Whoever listens by Multipath TCP holds another socket than the one that the kernel tells of.
+            // A worker that listens by Multipath TCP holds another socket than the one that the kernel names.
             Err(FindError::Forbidden { .. } | FindError::Gone { .. }) => return Acceptance::Unknown,
             Err(FindError::Look { .. }) => {}
         }

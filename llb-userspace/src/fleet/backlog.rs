@@ -17,7 +17,7 @@ impl Backlog {
         self.queued = queued;
     }
 
-    /// Whether nothing seems to be read: who reads, and is sent more than that, had better get no more as well.
+    /// Whether nothing seems to be read. A worker that reads, and is sent more than it can read, should get no more either.
     pub(crate) fn stands_still(&self) -> bool {
         self.looks > LOOKS
     }

@@ -47,7 +47,7 @@ const GO: Duration = Duration::from_millis(40);
 pub struct DrainLook {
     /// What the worker's clients still have with it.
     pub holds: Holding,
-    /// Whether nobody waits in its queue, and nobody who has come just now has sent nothing yet.
+    /// Whether nobody waits in its queue, and every client that has just come has sent something.
     pub settled: bool,
     /// Whether a process of it that listens has a shutdown of its own. A shell or npm around the server does not count.
     pub ends_itself: bool,

@@ -104,7 +104,7 @@ impl Course {
         self.last.quiet() >= enough
     }
 
-    /// Whether its client, who asks again and again, would do so just now: a request would cross with the close.
+    /// Whether a client that asks at regular times is about to ask: its request would cross with the close.
     fn is_about_to_ask(&self) -> bool {
         let quiet = self.last.quiet();
         self.shortest.is_some_and(|shortest| shortest >= 2 * PAUSE && quiet > shortest / 2 && quiet < shortest * 4)

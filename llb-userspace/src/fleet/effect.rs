@@ -76,7 +76,7 @@ pub enum Effect {
     Fail(Failure),
     /// The last worker is gone, as was asked for.
     Down,
-    /// Tell whoever watches what has come to pass.
+    /// Tell those that watch what has happened.
     Note(Note),
 }
 

@@ -30,7 +30,7 @@ use crate::model::Instant;
 /// A silence below this is nobody's fault: with 2 workers a core one waits that long for its turn to run.
 const OVERDUE_MIN: Duration = Duration::from_millis(20);
 
-/// Nobody who has others waiting is given longer, whatever his requests cost.
+/// The most, whatever its requests cost, for a worker that has others waiting.
 const OVERDUE_MAX: Duration = Duration::from_secs(1);
 
 /// A request that takes so many times longer than usual is more likely a long one than one that will soon be over. Of

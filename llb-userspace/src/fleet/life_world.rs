@@ -126,7 +126,7 @@ impl World {
             Happening::ExitsWell(number) => {
                 let Some(id) = on(number) else { return };
                 self.lives.ends_well(id, true, now);
-                // Who has served is replaced at once.
+                // A worker that has served is replaced at once.
                 let done = |worker: &Worker| if worker.is_done { Some(worker.slot) } else { None };
                 if let Some(slot) = self.lives.worker(id).and_then(done) {
                     self.last_spawn.remove(&slot);

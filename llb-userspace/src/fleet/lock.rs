@@ -206,7 +206,7 @@ fn is_still_there(file: &File, path: &Path) -> bool {
     }
 }
 
-/// Whether who has locked it is dead: a child that it was just about to start holds the lock for a moment longer.
+/// Whether the holder of the lock is dead: a child that it was just about to start holds the lock for a moment longer.
 fn is_left_behind(directory: &Path) -> bool {
     let holder = File::open(directory.join("lock")).ok().and_then(|mut file| holder(&mut file));
     holder.is_some_and(|holder| holder.name.is_empty())

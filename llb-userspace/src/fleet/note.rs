@@ -1,4 +1,4 @@
-//! What has come to pass in the fleet, told to whoever watches: every transition of a worker's life, with its cause.
+//! What has happened in the fleet, for those that watch it: every transition of a worker's life, with its cause.
 
 use crate::model::{Generation, Slot, WorkerId};
 

@@ -98,7 +98,7 @@ impl Steering {
 
     fn assign(&mut self, key: Key, index: u32, instead: Option<Key>, only: Option<u32>) -> Result<(), KernelError> {
         if let Some(instead) = instead {
-            // Nobody listens there, or who does begins anew.
+            // Nobody listens there, or a listener there begins anew.
             let _ = self.endpoints.remove(&Value(endpoint(instead)));
         }
         self.say_only_group(is_udp(&key), only);

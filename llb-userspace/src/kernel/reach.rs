@@ -27,7 +27,7 @@ pub(crate) struct Joined {
     pub is_member: bool,
 }
 
-/// Who is entered.
+/// The connections that are to reach one worker.
 pub(crate) struct Reaches {
     entries: HashMap<MapData, Value<Asker>, Value<Reach>>,
     seats: SharedWords,

@@ -1,4 +1,4 @@
-//! Who is at home where, for a selector that remembers clients: [`llb_common::sticky`].
+//! The homes of clients, for a selector that remembers them: [`llb_common::sticky`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},

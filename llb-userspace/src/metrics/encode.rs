@@ -22,7 +22,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 pub(crate) enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// The text format of Prometheus, 0.0.4: for whoever does not ask for the other.
+    /// The text format of Prometheus, 0.0.4: unless the other is asked for.
     Text,
 }
 

@@ -174,7 +174,7 @@ impl Held {
             Step::Assign { key, index, instead } => {
                 if let Some(instead) = instead {
                     self.groups.remove(&instead);
-                    // Whoever listens there still, and has left, begins anew.
+                    // A worker that still listens there, and has left, begins anew.
                     let there = self.sockets.values_mut().filter(|socket| socket.key == instead);
                     there.for_each(|socket| socket.known = false);
                 }

@@ -99,7 +99,7 @@ impl Reconciler {
         self.failed.iter().map(|(object, failed)| (*object, failed))
     }
 
-    /// What the maps know of these sockets stays, whoever they belong to.
+    /// What the maps know of these sockets stays, of whichever worker they are.
     pub(crate) fn spare(&mut self, cookies: impl IntoIterator<Item = u64>) {
         self.spared.extend(cookies);
     }

@@ -9,10 +9,10 @@ use super::{
     syscall::{Call, members, polled, selected},
 };
 
-/// Threads that are looked at. A program with more is not known by them: reading one takes some ten microseconds.
+/// The most threads that are looked at. Of a program with more nothing is known: reading one takes some ten microseconds.
 const MOST_THREADS: usize = 64;
 
-/// Descriptors that one poll(2) waits for, at most, for it to be read. Who has more uses epoll(7).
+/// The most descriptors of one poll(2) that are looked at. A program that has more uses epoll(7).
 const MOST_POLLED: usize = 1_024;
 
 /// `POLLIN`, and `EPOLLIN` as well.

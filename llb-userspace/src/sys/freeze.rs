@@ -30,7 +30,7 @@ use super::{
 };
 
 /// How long the processes may take to stand still. As a rule it is less than 0.1 ms; one that waits for a device does not
-/// within any time. Whoever asks is held up as long.
+/// within any time. The caller is held up as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How often that is looked at. The kernel tells of it by poll(2) too, but at most every 10 ms.
@@ -58,7 +58,7 @@ impl Freezer {
 
     /// Empties the accept queues of these listeners of the cgroup's processes while all of them stand still, and says how
     /// many connections waited in each; none if the processes do not stand still in time, and then nothing is done. Each
-    /// listener must have others in its reuseport group, or who waits is reset.
+    /// listener must have others in its reuseport group, or the connections that wait are reset.
     ///
     /// # Errors
     /// Those of clone(2), and of the cgroup's files. Of a listener: those of [`relisten`].

@@ -23,7 +23,7 @@ const MEANINGLESS: [Signal; 8] = [
     Signal::SIGXFSZ,
 ];
 
-/// Sets what whoever started this process may have left otherwise: the end of a child is heard of (an ignored SIGCHLD has the
+/// Sets what the starter of this process may have left otherwise: the end of a child is heard of (an ignored SIGCHLD has the
 /// kernel forget children), and no signal is blocked, in this thread and those that it starts.
 pub fn start_afresh() -> nix::Result<()> {
     set(Signal::SIGCHLD as libc::c_int, libc::SIG_DFL);

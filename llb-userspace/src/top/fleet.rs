@@ -61,7 +61,7 @@ impl WatchedFleet {
         self.totals = Totals::of(&self.rows, &self.looks.iter().collect::<Vec<_>>());
     }
 
-    /// Its master tells of an event. Who asks again is told the old ones again.
+    /// Its master sends an event. After a new connection it sends the old ones again.
     pub(super) fn told(&mut self, told: Told) {
         match told {
             Told::Missed(missed) => self.missed += missed.missed,

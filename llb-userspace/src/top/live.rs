@@ -35,7 +35,7 @@ pub(crate) fn run(runtime_dir: PathBuf, name: String) -> anyhow::Result<ExitCode
     let ended = Live::start(runtime_dir, name, signals, sender).and_then(|mut live| live.go_on(&mut screen, &inbox));
     drop(screen);
     if let Some(signal) = ended? {
-        // Who has sent it sees that it has ended us.
+        // The sender of the signal sees that it has ended us.
         signals.thread_unblock().and_then(|()| raise(signal)).context("cannot end by a signal")?;
     }
     Ok(ExitCode::SUCCESS)

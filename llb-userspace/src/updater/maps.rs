@@ -97,7 +97,7 @@ impl Updater {
         }
     }
 
-    /// Who sits where from now on; whoever is not named sits nowhere.
+    /// Which worker has which seat from now on. A worker that is not named has none.
     pub(crate) fn arrange(&mut self, registry: &Registry) {
         let (taking, held) = (registry.taking(), self.steering.held().seats());
         let is_in = |set: &SeatSet, seat: Seat| set::contains(set, seat.0);

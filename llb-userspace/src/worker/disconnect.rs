@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Whether llb has said so, and who waits for it.
+/// Whether llb has said so, and the callbacks and futures that wait for it.
 #[derive(Default)]
 pub(super) struct Disconnect(Mutex<State>);
 

@@ -1,4 +1,4 @@
-//! The one link of a process to llb: its channel, with what is to be said over it and who is told what comes.
+//! The one link of a process to llb: its channel, with what is to be sent over it and the callbacks for what llb sends.
 
 use std::{
     fmt,
@@ -24,7 +24,7 @@ pub(super) struct Link {
     pings: Mutex<Option<PassOn>>,
 }
 
-/// Who answers pings in place of the thread that reads them; returns whether it does.
+/// Answers pings in place of the thread that reads them; returns whether it does.
 struct PassOn(Box<dyn Fn(u64) -> bool + Send>);
 
 impl Link {

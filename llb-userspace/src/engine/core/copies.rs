@@ -1,4 +1,4 @@
-//! Copies of a worker's listeners, to see who waits there and what the worker does meanwhile.
+//! Copies of a worker's listeners, to see how many wait there and what the worker does meanwhile.
 
 use std::os::fd::OwnedFd;
 

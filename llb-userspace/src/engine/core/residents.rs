@@ -1,4 +1,4 @@
-//! Who is at home where, if clients are remembered.
+//! Which workers are the homes of remembered clients (`--sticky`).
 
 use super::Core;
 use crate::{kernel::Resident, observe::status::StickyStatus};

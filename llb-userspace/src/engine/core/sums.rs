@@ -53,7 +53,7 @@ impl Core {
         }
     }
 
-    /// Of a slot. The CPU time is that of the gone: the others' is seen by who asks for it, as it takes system calls.
+    /// Of a slot. The CPU time is that of workers that are gone: the task that asks adds the others', as it takes system calls.
     pub(in crate::engine) fn slot_totals(&self, slot: Slot) -> SlotTotals {
         let mut past = self.totals.of(slot);
         for worker in self.lives.workers().filter(|worker| worker.slot == slot) {

@@ -1,4 +1,4 @@
-//! UDP: time passes for flows, what lives is counted, and who does not read gets no new flows.
+//! UDP: flows age, those that live are counted, and a worker that does not read gets no new ones.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -127,7 +127,7 @@ impl Udp {
             }
         }
         for socket in self.sockets.values().filter(|socket| !behind.contains(&socket.seat)) {
-            // Whoever has read everything owes nothing, whether or not there was anything to be answered.
+            // A worker that has read everything owes nothing, whether or not there was anything to be answered.
             core.updater.steering().quit(socket.seat);
         }
         let still = self.sockets.values().filter(|socket| socket.backlog.stands_still()).map(|socket| socket.seat);

@@ -35,7 +35,7 @@ impl Health {
         self.waking.wake_targets(core);
     }
 
-    /// After it, as what has been read for it tells who is to be looked at.
+    /// After costs are published: what has been read for that says which workers to look at.
     pub(in crate::engine) fn tick(&mut self, core: &mut Core, now: Instant) {
         self.udp.tend_udp(core, now);
         self.rescue.check_suspects(core, now);

@@ -107,7 +107,7 @@ impl Rescue {
         seats
     }
 
-    /// Looks who waits in the seat's queues.
+    /// Looks at how many wait in the seat's queues.
     fn look(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         // Before the look: what begins from here on it may not have read yet.
         let books = core.updater.steering().books().seat(seat);

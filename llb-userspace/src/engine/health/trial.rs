@@ -45,7 +45,7 @@ impl Trial {
         self.look_at = now.after(LOOK_EVERY);
         let (mut new, mut old) = (Tally::default(), Tally::default());
         for (id, is_new, tally) in tallies {
-            // Whoever has come meanwhile has begun otherwise.
+            // A worker that has come meanwhile has begun otherwise.
             let Some(before) = self.before.get(&id) else { continue };
             if is_new { &mut new } else { &mut old }.add(&tally.since(before));
         }

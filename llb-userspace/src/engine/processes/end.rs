@@ -1,5 +1,4 @@
-//! The end of a worker's processes: who is signalled, and who is left when the first one
-//! has exited. All by pidfd, so that no other process of the same number is hit.
+//! The end of a worker's processes: which of them are signalled, and which are left when the first one has exited. All by pidfd, so that no other process of the same number is hit.
 
 use std::time::Duration;
 

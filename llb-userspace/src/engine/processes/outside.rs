@@ -30,8 +30,8 @@ pub(super) struct Suspect {
     cgroup: PathBuf,
 }
 
-/// Looks for the processes of whoever is sent here, on a thread of its own: there may be thousands on the machine. Whoever
-/// comes while a look is under way is looked for in the next one, together, as hundreds of workers may end at once.
+/// Looks for the processes of the workers that are sent here, on a thread of its own: there may be thousands on the machine. The
+/// workers that come while a look is under way share the next one, as hundreds may end at once.
 pub(super) fn watch_outside(inbox: mpsc::Sender<Message>) -> UnboundedSender<Suspect> {
     let (sender, suspects) = mpsc::unbounded_channel();
     task::spawn_local(look_for_all(suspects, inbox));

@@ -84,7 +84,7 @@ impl Processes {
 /// What nobody guesses. A kernel that has no randomness yet, in its first second, gives what it has.
 pub(in crate::engine) fn random() -> Secret {
     let mut secret = Secret::default();
-    // Whoever guesses the name can only send what is not listened to.
+    // With a guessed name one can only send what llb ignores.
     let _ = rustix::rand::getrandom(&mut secret, rustix::rand::GetRandomFlags::NONBLOCK);
     secret
 }

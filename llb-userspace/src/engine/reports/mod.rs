@@ -33,7 +33,7 @@ pub(super) struct Reports {
     pub service: Service,
     pub turns: Turns,
     pub reloads: Reloads,
-    /// Who is told that the fleet serves, until it does.
+    /// What to call when the fleet serves, until it does.
     up: Option<Announce>,
     /// What a balancer above is told; none if there is none.
     pub headroom: Option<Rc<RefCell<Headroom>>>,

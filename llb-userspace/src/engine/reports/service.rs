@@ -88,7 +88,7 @@ impl Service {
         let Some(watchdog) = self.watchdog.as_mut().filter(|watchdog| now >= watchdog.due) else { return };
         watchdog.due = now.after(watchdog.every);
         if let Some(socket) = &self.socket {
-            // Whoever does not read hears the next one.
+            // If it does not read now, it gets the next one.
             let _ = socket.send(b"WATCHDOG=1");
         }
     }

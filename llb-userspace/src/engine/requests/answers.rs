@@ -210,7 +210,7 @@ mod tests {
         Event { seq, at_ms: 0, event, slot: None, pid: None, generation: 2, cause: "a cause".into() }
     }
 
-    /// An engine whose journal has these events, after 10 others; who waits may be behind by one.
+    /// An engine whose journal has these events, after 10 others; a follower may be behind by one.
     fn reply_after(events: &[Kind]) -> io::Result<Reply> {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         LocalSet::new().block_on(&runtime, async {

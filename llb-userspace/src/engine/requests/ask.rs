@@ -19,7 +19,7 @@ pub(super) async fn ask<T>(
     answer.await.map_err(|_| ErrorKind::BrokenPipe.into())
 }
 
-/// What is answered to who asks for what cannot be.
+/// The answer to a request for what cannot be.
 pub(super) fn refused(why: &str) -> Reply {
     Reply::Failed(Failed { error: why.to_owned(), failure: Some(FailureKind::Refused) })
 }

@@ -1,4 +1,4 @@
-//! Connects to one worker, through its own listener and the selector: for who asks a worker for something, and no other. It counts
+//! Connects to one worker and no other, through its own listener and the selector. It counts
 //! in the worker's books as any connection does, and in none of the selector's outcomes.
 
 use std::{

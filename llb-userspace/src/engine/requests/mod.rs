@@ -1,4 +1,4 @@
-//! Who asks, at the control socket and where metrics are served: each has a task of its own, which asks the loop by message.
+//! The tasks of those that ask, at the control socket and where metrics are served: each asks the loop by message.
 
 mod answers;
 mod ask;

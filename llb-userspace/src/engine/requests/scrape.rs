@@ -25,7 +25,7 @@ use crate::{
 /// How long a worker may take.
 const WORKER_WITHIN: Duration = Duration::from_secs(3);
 
-/// How long all of them may take: Prometheus gives up after ten seconds. Who has not been asked by then is not.
+/// How long all of them may take: Prometheus gives up after ten seconds. A worker that has not been asked by then is left out.
 const ALL_WITHIN: Duration = Duration::from_secs(8);
 
 /// Workers that are asked at once.
@@ -37,7 +37,7 @@ const MOST: usize = 4 << 20;
 /// What llb reads; what a worker says to it is up to the worker.
 const ACCEPT: &str = "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.5, */*;q=0.1";
 
-/// Who asks.
+/// Asks workers for their metrics.
 #[derive(Clone)]
 pub(in crate::engine) struct Scraper {
     inbox: Sender<Message>,

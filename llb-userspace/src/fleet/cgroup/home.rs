@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A cgroup of this name is the master's own: its fleet is beside it. The kernel keeps limits only below cgroups in which no
-/// process is, so that who wants limits starts llb in one.
+/// process is, so for limits llb is started in one.
 pub(super) const MASTER: &str = "llb-master";
 
 /// How the names of fleets' cgroups begin.

@@ -1,4 +1,4 @@
-//! How workers go: drained, then told by signals. Whoever is replaced first goes by `replace`.
+//! How workers go: drained, then told by signals. `replace` has how they are replaced before.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ const ONE_WISH: Duration = Duration::from_millis(200);
 const BRIEFLY_IDLE: Duration = Duration::from_millis(5);
 
 /// Which connections are closed between `relaxed` and `deadline`: more and more of them in the first three quarters of
-/// that time, so that their clients do not all come back at once. In the second half whoever pauses at all, and in
-/// the last quarter whoever holds neither a request nor an answer, as the signal would be worse.
+/// that time, so that their clients do not all come back at once. In the second half those that pause at all, and in
+/// the last quarter those that hold neither a request nor an answer, as the signal would be worse.
 pub(super) fn scope(relaxed: Instant, deadline: Instant, now: Instant) -> CloseScope {
     let (time, left) = (deadline.since(relaxed).max(1), deadline.since(now));
     let spent = time.saturating_sub(left);
@@ -84,7 +84,7 @@ impl Lives {
         }
         let enough = match sight.holds {
             Holding::Nothing => Some("it holds no connection any more"),
-            // Whoever closes last closes for all: the fleet's end does not wait for clients who may come back.
+            // The fleet's end does not wait for clients that may come back.
             Holding::Idle if ending => Some("all its connections are idle"),
             Holding::Idle | Holding::Streams | Holding::Requests => None,
         };

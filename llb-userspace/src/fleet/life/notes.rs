@@ -18,7 +18,7 @@ impl Lives {
         }
     }
 
-    /// Notes what whoever runs the fleet should know.
+    /// Notes what the operator should know.
     pub fn warn(&mut self, cause: String) {
         self.note(Kind::Warning, None, None, self.generation, cause);
     }

@@ -31,7 +31,7 @@ impl Lives {
         }
     }
 
-    /// Whether a worker is its slot's only one, and serves. Whoever it has replaced has ended by then: with a low limit and a
+    /// Whether a worker is its slot's only one, and serves. The worker that it replaced has ended by then: with a low limit and a
     /// long drain time there would be ever more of them.
     fn may_be_recycled(&self, id: WorkerId) -> bool {
         let Some(worker) = self.workers.get(&id) else { return false };

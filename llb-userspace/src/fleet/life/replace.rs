@@ -4,8 +4,7 @@ use super::{AT_ONCE, Instant, Lives, Phase, Slot, State, WorkerId, slots::TRIES}
 use crate::fleet::restarts::RestartCause;
 
 impl Lives {
-    /// Replaces a worker. `at_once` leaves the slot's
-    /// backoff aside, as an operator may.
+    /// Replaces a worker. `at_once` leaves the slot's backoff aside, as an operator may.
     pub fn replace(&mut self, id: WorkerId, cause: &str, at_once: bool, now: Instant) {
         self.due = AT_ONCE;
         if let Some(worker) = self.workers.get_mut(&id) {

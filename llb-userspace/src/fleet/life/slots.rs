@@ -215,7 +215,7 @@ impl Lives {
         Life { started: worker.started_at, ended, was_ready: worker.was_ready }
     }
 
-    /// The generation that whoever is spawned now belongs to.
+    /// The generation of a worker that is spawned now.
     fn generation_to_spawn(&self) -> Generation {
         self.roll.as_ref().map_or(self.generation, |roll| roll.generation)
     }

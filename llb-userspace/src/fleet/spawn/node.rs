@@ -1,6 +1,6 @@
 //! Whether a command runs Node, which takes `NODE_CHANNEL_FD` for its own.
 //!
-//! Whoever has that variable and not the descriptor, as a Node that a Python worker runs, ends by SIGABRT; so only those
+//! A Node that has that variable and not the descriptor, as one that a Python worker runs, ends by SIGABRT; so only those
 //! get it whose channel Node's own code reads.
 
 use std::{

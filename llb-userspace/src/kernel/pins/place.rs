@@ -17,7 +17,7 @@ pub(super) const SHARED: &str = "/sys/fs/bpf";
 /// Where the runtime directory's own is mounted.
 pub(super) const OWN_MOUNT: &str = "bpf";
 
-/// Who may open a pin may change where connections go.
+/// A process that may open a pin may change where connections go.
 const PRIVATE: u32 = 0o700;
 
 /// How often llb's directory may vanish under our hands, as it does when the last fleet in it ends.

@@ -6,7 +6,7 @@ use nix::unistd::Pid;
 
 use super::all_pids;
 
-/// Who is whose child, of all processes at one moment.
+/// The parent of each process, at one moment.
 #[derive(Debug, Default)]
 pub struct Families(HashMap<Pid, Vec<Pid>>);
 

@@ -1,7 +1,7 @@
 //! `llb demo`: the same load on the same workers, one of them slow, once under the kernel's hash and once under llb.
 //!
 //! The flow: [`Plan`] -> arrivals -> load -> [`Summary`] -> [`picture`], with [`worker`]s that do not know about llb at
-//! the other end. Whoever starts the fleet calls [`drive`] once for each side.
+//! the other end. The starter of the fleet calls [`drive`] once for each side.
 
 use std::{io, net::SocketAddr, time::Duration};
 

@@ -214,7 +214,7 @@
 //! wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh.unwrap(), &request);
 //! let words: Words = conn.inward.words;
 //! assert!(words.matter(conn.state) && words.begins == 1);
-//! let step = track::heard_in(&conn, &words, 0, 5);
+//! let step = track::payload_in(&conn, &words, 0, 5);
 //! llb_common::books::take(&mut conn, &llb_common::abi::Seat::default(), step);
 //! assert_eq!((wire::in_flight(&conn), wire::is_ticketless(&conn)), (1, false));
 //! // The same again is a retransmission.
@@ -224,7 +224,7 @@
 //! let fresh = wire::advance(&mut conn.outward, 1_000, 36).unwrap();
 //! wire::read_out(conn.state, conn.phase, &mut conn.outward, fresh, wire::NO_TICKETS, &answer);
 //! assert_eq!(wire::learnt(&conn.outward.words, 0), None);
-//! let step = track::heard_out(&conn, &conn.outward.words, 9).unwrap();
+//! let step = track::payload_out(&conn, &conn.outward.words, 9).unwrap();
 //! assert_eq!((step.delta.answered, step.delta.errors), (1, 1));
 //! assert!(wire::protocol(step.state) != wire::TLS && wire::protocol(step.state) != wire::OPAQUE);
 //! ```

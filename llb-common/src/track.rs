@@ -10,25 +10,25 @@
 //! request that ends with the next byte out or the close; a half-closed connection stays busy until it is answered or closed.
 //!
 //! What counts as a request and as an answer depends on what the connection speaks: [`crate::wire`] reads it, and
-//! [`heard_in`] and [`heard_out`] make steps of that.
+//! [`payload_in`] and [`payload_out`] make steps of that.
 
 mod charges;
-mod heard;
+mod mark;
 mod pace;
+mod payload;
 
 pub use charges::{first_roll_at, is_due, outstanding_at, roll_ns, rolled};
-#[cfg(test)]
-pub(crate) use heard::ONE_WAY_NS;
-pub use heard::{heard_in, heard_out};
+pub use mark::{Mark, is_progress, mark_after, mark_at};
 pub use pace::{CONCURRENT, FEW_SAMPLES, OVERTAKING_ALWAYS, Pace, centre_after, handshake_after, pace_after};
+#[cfg(test)]
+pub(crate) use payload::ONE_WAY_NS;
+pub use payload::{payload_in, payload_out};
 
 use core::hint::black_box;
 
-use crate::{
-    abi::{Conn, Seat},
-    select::ROLL_NS,
-    wire,
-};
+#[cfg(doc)]
+use crate::abi::Seat;
+use crate::{abi::Conn, select::ROLL_NS, wire};
 
 /// Where a connection stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,7 +203,7 @@ pub fn closing(conn: &Conn, closer: Closer, now: u64) -> Option<Step> {
     let held_back = matches!(closer, Closer::Worker) && wire::may_hold_back(conn);
     let (ended, settled, blame) = match conn.phase {
         FRESH => (0, settles(conn, now), age < HASTY_NS),
-        BUSY => (held, 0, !held_back && !heard::is_excused(conn, age)),
+        BUSY => (held, 0, !held_back && !payload::is_excused(conn, age)),
         IDLE => (0, 0, false),
         _ => return None,
     };
@@ -246,57 +246,6 @@ pub fn moved(conn: &Conn) -> (Delta, Delta) {
         IDLE => (Delta { closed: 1, ..nothing() }, Delta { opened: 1, settled: 1, ..nothing() }),
         _ => (nothing(), nothing()),
     }
-}
-
-/// What a seat's books say of the requests that its worker has dealt with: [`Seat::alive`] and [`Seat::passed`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
-    /// [`Seat::alive`]
-    pub alive: u64,
-    /// [`Seat::passed`]
-    pub passed: u64,
-}
-
-impl Mark {
-    /// As the books have it.
-    #[must_use]
-    #[inline(always)]
-    pub fn of(seat: &Seat) -> Self {
-        Mark { alive: seat.alive, passed: seat.passed }
-    }
-}
-
-/// Whether a change is progress: the worker becomes busy, answers, or closes what it should have answered. That a client
-/// gives up is none of the worker's, and that a moved connection is seen again, which has been there for a while, says
-/// nothing either.
-#[must_use]
-#[inline(always)]
-pub fn is_progress(delta: &Delta, busy: bool) -> bool {
-    (delta.begun != 0 && delta.opened == 0 && !busy) || (delta.answered | delta.failed | delta.alive) != 0
-}
-
-/// The mark after a request has ended. An answer, or a close by the worker, proves that the worker has come by all that
-/// it was given before the connection of that request, and those that are still in flight do not hold it up. What came
-/// on an older connection may wait for it: a worker that serves in turn accepts connections in the order in which they
-/// were established, and waits for the bytes of the first while those of the second are there already.
-#[must_use]
-#[inline(always)]
-pub fn mark_after(mark: Mark, delta: &Delta) -> Mark {
-    let Mark { alive, passed } = mark;
-    if delta.ended | delta.answered == 0 || delta.ticket < alive {
-        return mark;
-    }
-    let proves = delta.born != u64::MAX && (delta.answered != 0 || delta.failed != 0);
-    // It is the first of its connection's time: all below it are older, and it is dealt with as well.
-    let proof = if !proves { 0 } else { delta.born + u64::from(delta.ticket == delta.born) };
-    Mark { alive: alive.max(proof), passed: (passed + delta.ended).max(proof) }
-}
-
-/// The mark after the worker has been seen to wait for connections with none left to accept, when `begun` requests had
-/// begun: it has read them all.
-#[must_use]
-pub fn mark_at(begun: u64) -> Mark {
-    Mark { alive: begun, passed: begun }
 }
 
 const IDLE: u32 = Phase::Idle as u32;

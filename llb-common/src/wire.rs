@@ -7,7 +7,7 @@
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
-//! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::heard_in`] | nothing | a byte out; it reads as before once what comes is answered |
+//! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::payload_in`] | nothing | a byte out; it reads as before once what comes is answered |
 //! | opaque | an upgrade, a gap, a one-way stream | nothing | nothing; a byte out makes lines of a one-way stream |
 //!
 //! The header of the PROXY protocol, with which a balancer begins a connection, is no request.
@@ -16,7 +16,7 @@
 //! probe or a window probe, and says nothing.
 //!
 //! Reading is apart from booking: [`read_in`] and [`read_out`] make [`Words`] of a segment, and change nothing but their
-//! direction of the connection, where the words are left; [`crate::track::heard_in`] and [`crate::track::heard_out`] make a step of those.
+//! direction of the connection, where the words are left; [`crate::track::payload_in`] and [`crate::track::payload_out`] make a step of those.
 
 mod http1;
 mod http2;

@@ -135,7 +135,7 @@ pub fn ingress(ctx: &SkBuffContext) {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
         let alive = if conn.phase == BUSY { alive(conn.seat) } else { 0 };
-        take_surely(conn, |conn| track::heard_in(conn, &words, alive, now), now);
+        take_surely(conn, |conn| track::payload_in(conn, &words, alive, now), now);
     }
 }
 
@@ -173,7 +173,7 @@ fn payload_out(ctx: &SkBuffContext, conn: &mut Conn, segment: Segment) {
     if words.matter(conn.state) || kind == OPAQUE {
         let now = kernel::now();
         follow(conn, || kernel::cookie(ctx));
-        take_surely(conn, |conn| track::heard_out(conn, &words, now), now);
+        take_surely(conn, |conn| track::payload_out(conn, &words, now), now);
     }
 }
 

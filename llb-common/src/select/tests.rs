@@ -1,5 +1,6 @@
 extern crate std;
-use super::*;
+use super::{load::left_ns, *};
+use crate::abi::Seat;
 use proptest::prelude::*;
 use std::{collections::BTreeSet, vec::Vec};
 

@@ -26,7 +26,7 @@ const SIGN_NS: u64 = 1_000_000;
 /// New payload has come in. `alive` is [`crate::abi::Seat::alive`] of the connection's seat.
 #[must_use]
 #[inline(always)]
-pub fn heard_in(conn: &Conn, words: &Words, alive: u64, now: u64) -> Option<Step> {
+pub fn payload_in(conn: &Conn, words: &Words, alive: u64, now: u64) -> Option<Step> {
     let state = conn.state & !words.clears | words.sets;
     if conn.phase > BUSY {
         return None;
@@ -70,7 +70,7 @@ pub fn heard_in(conn: &Conn, words: &Words, alive: u64, now: u64) -> Option<Step
 /// New payload goes out.
 #[must_use]
 #[inline(always)]
-pub fn heard_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
+pub fn payload_out(conn: &Conn, words: &Words, now: u64) -> Option<Step> {
     let state = conn.state & !words.clears | words.sets;
     if conn.phase > BUSY {
         return None;

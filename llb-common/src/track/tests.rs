@@ -4,6 +4,7 @@ use super::{
     *,
 };
 use crate::{
+    abi::Seat,
     books::{apply, take},
     select::{ROLL_MAX_NS, given, in_flight, outstanding},
 };

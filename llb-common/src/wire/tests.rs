@@ -3,7 +3,7 @@ use super::*;
 use crate::{
     abi::Seat,
     books::{apply, take},
-    track::{self, Closer, Delta, heard_in, heard_out},
+    track::{self, Closer, Delta, payload_in, payload_out},
 };
 use proptest::prelude::*;
 use std::{vec, vec::Vec};
@@ -71,9 +71,9 @@ impl Talk {
         *(if out { &mut self.conn.outward } else { &mut self.conn.inward }) = direction;
         self.ticket = learnt(&words, self.ticket).unwrap_or(self.ticket);
         let step = if out {
-            heard_out(&self.conn, &words, self.now)
+            payload_out(&self.conn, &words, self.now)
         } else {
-            heard_in(&self.conn, &words, self.seat.alive, self.now)
+            payload_in(&self.conn, &words, self.seat.alive, self.now)
         };
         assert!(
             words.matter(conn.state) || step.is_none_or(|step| step.delta == Delta { alive: 1, ..Delta::default() })

@@ -153,7 +153,7 @@ impl Books {
         let next = conn.inward.next;
         let Some(fresh) = wire::advance(&mut conn.inward, next, LINE.len() as u32) else { return };
         wire::read_in(conn.state, conn.phase, &mut conn.inward, fresh, &Line);
-        let step = track::heard_in(conn, &conn.inward.words, self.seat(conn.seat).alive, now);
+        let step = track::payload_in(conn, &conn.inward.words, self.seat(conn.seat).alive, now);
         self.take(conn, step, now);
     }
 

@@ -50,16 +50,12 @@ fn abort_on_panic() {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        env,
-        os::unix::process::ExitStatusExt,
-        process::{Command, Stdio},
-        thread,
-    };
+    use std::{env, os::unix::process::ExitStatusExt, thread};
 
     use nix::sys::signal::Signal;
 
     use super::abort_on_panic;
+    use crate::sys::testing::alone;
 
     /// Tells the test that it is the child which panics.
     const PANICS: &str = "LLB_TEST_PANICS";
@@ -81,12 +77,7 @@ mod tests {
             return;
         }
         let test = "cli::process::tests::a_panic_anywhere_drops_nothing";
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(PANICS, "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let child = alone(test, PANICS);
         assert_eq!(child.status.signal(), Some(Signal::SIGABRT as i32), "{child:?}");
         assert!(String::from_utf8_lossy(&child.stderr).contains("on purpose"), "{child:?}");
         assert!(!String::from_utf8_lossy(&child.stdout).contains("dropped"), "{child:?}");

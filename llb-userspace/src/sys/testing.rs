@@ -21,6 +21,13 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Runs the test `name` in a process of its own, in which `variable` is set.
+pub(crate) fn alone(name: &str, variable: &str) -> process::Output {
+    let mut test = process::Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", name, "--nocapture"]).env(variable, "1").stdin(process::Stdio::null());
+    test.output().unwrap()
+}
+
 /// A child that is killed and waited for when the test ends, however it ends.
 pub(crate) struct Ward(pub(crate) process::Child);
 

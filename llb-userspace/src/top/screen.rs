@@ -67,13 +67,10 @@ fn leave_on_panic() {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        env,
-        process::{Command, Stdio},
-        thread,
-    };
+    use std::{env, thread};
 
     use super::{PANICKED, leave_on_panic};
+    use crate::sys::testing::alone;
 
     /// Tells the test that it is the child which panics.
     const PANICS: &str = "LLB_TEST_PANICS";
@@ -86,12 +83,7 @@ mod tests {
             return;
         }
         let test = "top::screen::tests::a_panic_of_any_thread_leaves_the_screen_and_ends";
-        let child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(PANICS, "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let child = alone(test, PANICS);
         assert_eq!(child.status.code(), Some(PANICKED), "{child:?}");
         assert!(String::from_utf8_lossy(&child.stdout).contains("\u{1b}[?1049l\u{1b}[?25h"), "{child:?}");
         assert!(String::from_utf8_lossy(&child.stderr).contains("on purpose"), "{child:?}");

@@ -27,7 +27,7 @@ impl Engine {
         let is_refused = self.processes.others.holder(event.address.0.port()).is_some();
         self.health.on_socket_event(&event, id, is_refused, now);
         match (event.kind, id) {
-            (EventKind::Close, _) => self.core.lives.hears_close(event.cookie, now),
+            (EventKind::Close, _) => self.core.lives.listener_closes(event.cookie, now),
             (EventKind::Listen, Some(id)) => self.core.lives.listens(id, event.cookie, event.address, now),
             (EventKind::Bind, Some(id)) => self.core.lives.binds(id, event.address),
             (EventKind::Receive, Some(id)) => self.core.lives.receives(id, event.cookie, event.address, now),

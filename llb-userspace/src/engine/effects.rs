@@ -61,13 +61,13 @@ impl Engine {
         if is_reaped && !is_reconciled {
             self.core.arrange();
         }
-        self.core.publish_anew(now);
+        self.core.republish(now);
         if is_up {
             // Who hears of it may kill this master: what the next one is to know is written first.
             self.reports.keep_record(&mut self.core, self.lock.path());
             self.reports.announce(&self.core);
         }
-        self.reports.say_how_it_is(&self.core);
+        self.reports.send_state(&self.core);
     }
 
     fn fail(&mut self, failure: Failure) {

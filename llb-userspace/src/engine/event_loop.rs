@@ -109,12 +109,12 @@ impl Engine {
             self.reports.keep_record(&mut self.core, self.lock.path());
             self.reports.turns.end(now());
         }
-        self.reports.journal.is_heard().await;
+        self.reports.journal.flush().await;
         Ok(())
     }
 
     fn tick(&mut self, now: Instant) {
-        self.processes.look_round(&mut self.core, now);
+        self.processes.look_at_draining(&mut self.core, now);
         {
             let (Core { lives, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
             let sight = |worker: &Worker| Sight {
@@ -131,7 +131,7 @@ impl Engine {
         }
         self.health.begin_tick(&mut self.core);
         if let Some(policy) = &self.policy {
-            self.core.updater.go_by(policy.get());
+            self.core.updater.set_policy(policy.get());
         }
         self.core.updater.steering_mut().tend_clients(now);
         if self.core.updater.is_due(now) {
@@ -140,7 +140,7 @@ impl Engine {
         self.core.updater.update(now);
         self.waiting.tick(&mut self.core, now);
         self.health.tick(&mut self.core, now);
-        self.processes.reap_what_was_hidden(&self.core);
+        self.processes.retry_reaping(&self.core);
         self.reports.sample_headroom(&self.core, self.waiting.lines.as_ref().map_or(0, Lines::concurrency), now);
         self.reports.service.tick(now);
     }

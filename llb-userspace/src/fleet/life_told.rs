@@ -50,7 +50,7 @@ events! {
     closes(cookie: u64);
     exited(id: WorkerId, now: Instant);
     hangs_up(id: WorkerId, now: Instant);
-    hears_close(cookie: u64, now: Instant);
+    listener_closes(cookie: u64, now: Instant);
     listens(id: WorkerId, cookie: u64, address: Address, now: Instant);
     queues(id: WorkerId, cookie: u64, waiting: bool, now: Instant);
     recycle(due: Vec<(WorkerId, Excess)>, now: Instant);

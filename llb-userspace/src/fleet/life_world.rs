@@ -104,7 +104,7 @@ impl World {
                 }
                 let at = number % self.open.len();
                 let (_, cookie) = self.open.swap_remove(at);
-                self.lives.hears_close(cookie, now)
+                self.lives.listener_closes(cookie, now)
             }
             Happening::Accepts(number) => {
                 let Some((id, cookie)) = self.open.get(number % self.open.len().max(1)).copied() else { return };

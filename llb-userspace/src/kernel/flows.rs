@@ -140,7 +140,7 @@ impl Steering {
     }
 
     /// Says whether the QUIC connection id counts where a flow is not known.
-    pub(crate) fn go_by_ids(&self, whether: bool) {
+    pub(crate) fn set_connection_ids(&self, whether: bool) {
         self.flows.say(QUIC_LB_WORD, whether.into());
     }
 

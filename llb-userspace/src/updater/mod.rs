@@ -167,8 +167,8 @@ impl Updater {
     }
 
     /// Goes by another policy from the next publication on.
-    pub(crate) fn go_by(&mut self, policy: Policy) {
-        self.publisher.go_by(policy);
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
+        self.publisher.set_policy(policy);
     }
 
     /// Which seats' workers have been seen to stand still for a connection that they keep.

@@ -112,7 +112,7 @@ impl Publisher {
     }
 
     /// Publishes another policy from now on.
-    pub(crate) fn go_by(&mut self, policy: Policy) {
+    pub(crate) fn set_policy(&mut self, policy: Policy) {
         self.policy = policy;
     }
 

@@ -47,12 +47,12 @@ impl Core {
             let seat = seat.map(|seat| seat.0);
             tracing::info!(slot = %self.slot(*worker), %address, seat, "joined");
         }
-        failed.into_iter().for_each(|failure| self.tell_of_failure(registry, failure));
+        failed.into_iter().for_each(|failure| self.log_failure(registry, failure));
         forgotten.into_iter().for_each(|cookie| self.sockets.forget(cookie));
     }
 
     /// Tells once of what could not be done.
-    fn tell_of_failure(&self, registry: &Registry, failure: Failure) {
+    fn log_failure(&self, registry: &Registry, failure: Failure) {
         let Failure { cookie, attempts, error, .. } = failure;
         let error = anyhow::Error::from_boxed(error);
         match cookie.and_then(|cookie| registry.socket(cookie)) {
@@ -72,7 +72,7 @@ impl Core {
     }
 
     /// Publishes after a change of the workers' lives.
-    pub(in crate::engine) fn publish_anew(&mut self, now: Instant) {
+    pub(in crate::engine) fn republish(&mut self, now: Instant) {
         self.settle_clients();
         self.updater.publish(now);
     }

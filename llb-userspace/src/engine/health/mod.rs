@@ -41,7 +41,7 @@ impl Health {
         self.rescue.check_suspects(core, now);
         self.recycler.recycle(core, now);
         self.trial.watch_canary(core, now);
-        self.ports.say_what_is_only_bound(core, now);
+        self.ports.warn_of_bound_ports(core, now);
         self.ports.attach_anew_if_bypassed(core, now);
     }
 

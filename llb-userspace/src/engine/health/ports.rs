@@ -38,7 +38,7 @@ impl Ports {
     }
 
     /// Says which ports several workers have bound and none listens on: a lock, most likely, that each of them now holds.
-    pub(in crate::engine) fn say_what_is_only_bound(&mut self, core: &mut Core, now: Instant) {
+    pub(in crate::engine) fn warn_of_bound_ports(&mut self, core: &mut Core, now: Instant) {
         let is_starting =
             |id| core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. }));
         for (address, ids) in self.bound.step(now, is_starting) {

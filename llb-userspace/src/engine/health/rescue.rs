@@ -84,12 +84,12 @@ impl Rescue {
                     }
                 }
                 Step::Recover => self.recover(core, id, seat, now),
-                Step::Tell => self.tell(core, id, seat, now),
+                Step::Tell => self.warn_of_hang(core, id, seat, now),
                 Step::Look | Step::Wait | Step::Rescue | Step::Try => {}
             }
             self.replace_hung(core, id, seat, now);
         }
-        self.look_at_the_quiet(core, now);
+        self.find_keepers(core, now);
     }
 
     /// The seats that are silent or watched, in turn.
@@ -126,7 +126,7 @@ impl Rescue {
             Step::Rescue => self.rescue(core, id, seat, copies, now),
             Step::Try => {
                 tracing::debug!(slot = %core.slot(id), %seat, "tries whether it still hangs");
-                self.take_in_again(core, id, seat, now);
+                self.rejoin_groups(core, id, seat, now);
             }
             Step::Wait | Step::Look | Step::Tell | Step::Recover => {}
         }
@@ -149,11 +149,11 @@ impl Rescue {
         if watch.health() == SeatHealth::Hung {
             core.lives.note_worker(Kind::Recovered, id, &format!("it answers, after {} ms", ms(watch.silent_ns(now))));
         }
-        self.take_in_again(core, id, seat, now);
+        self.rejoin_groups(core, id, seat, now);
     }
 
     /// Puts the seat's listeners into their groups, if they have left.
-    fn take_in_again(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
+    fn rejoin_groups(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         let Some(worker) = core.lives.worker(id) else { return };
         let of_seat = worker.listeners.iter().filter(|listener| listener.seat == Some(seat));
         let returning: Vec<u64> =
@@ -163,11 +163,11 @@ impl Rescue {
         }
         core.sockets.take_back(&returning);
         core.reconcile(now);
-        core.publish_anew(now);
+        core.republish(now);
     }
 
     /// Tells of a worker that hangs.
-    fn tell(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
+    fn warn_of_hang(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.watches.get(&seat) else { return };
         let (silent_ms, waiting, moved) = (ms(watch.silent_ns(now)), watch.waiting(), watch.moved());
         let in_flight = select::in_flight(&core.updater.steering().books().seat(seat));

@@ -65,7 +65,7 @@ fn by_books(worker: &Worker, updater: &Updater, now: Instant) -> Holding {
 
 impl Processes {
     /// Looks at the connections of the workers that drain and of which the books do not tell enough.
-    pub(in crate::engine) fn look_round(&self, core: &mut Core, now: Instant) {
+    pub(in crate::engine) fn look_at_draining(&self, core: &mut Core, now: Instant) {
         // One that ends itself is looked at again if its time becomes short.
         let closes = |id| core.running.get(&id).is_some_and(|running| running.drain.scope.is_some());
         let draining = |worker: &&Worker| match worker.state {

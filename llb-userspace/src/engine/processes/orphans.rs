@@ -35,7 +35,7 @@ impl Processes {
     }
 
     /// Looks again, if the last time was no use.
-    pub(in crate::engine) fn reap_what_was_hidden(&mut self, core: &Core) {
+    pub(in crate::engine) fn retry_reaping(&mut self, core: &Core) {
         if self.orphans == Orphans::Hidden {
             self.reap_orphans(core);
         }

@@ -57,7 +57,7 @@ impl Journal {
     }
 
     /// Waits until all who follow have heard the last event, or do not listen.
-    pub(in crate::engine) async fn is_heard(&self) {
+    pub(in crate::engine) async fn flush(&self) {
         let _ = timeout(FLUSH_WITHIN, self.followers.closed()).await;
     }
 

@@ -56,7 +56,7 @@ impl Reports {
     }
 
     /// Tells the service manager how the fleet is.
-    pub(super) fn say_how_it_is(&mut self, core: &Core) {
+    pub(super) fn send_state(&mut self, core: &Core) {
         self.service.status(in_one_line(core));
     }
 

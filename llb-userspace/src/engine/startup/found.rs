@@ -105,7 +105,7 @@ pub(in crate::engine) fn take_over(
     }
     // The events up to here have happened, and what they did is found below. Later ones are handled as usual.
     steering.discard_events();
-    let (workers, spared) = sit_down(&steering, survivors).map_err(failed)?;
+    let (workers, spared) = locate_listeners(&steering, survivors).map_err(failed)?;
     Ok(Some(Left { cgroup, steering, pins, record, workers, ended, spared }))
 }
 
@@ -133,7 +133,7 @@ fn reap(dead: WorkerCgroup) {
 }
 
 /// Finds the workers' listeners, and where they are by the maps.
-fn sit_down(steering: &Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
+fn locate_listeners(steering: &Steering, survivors: Vec<Survivor>) -> anyhow::Result<(Vec<Found>, Vec<u64>)> {
     let (mut workers, mut spared) = (Vec::new(), Vec::new());
     let mut taken: BTreeSet<Seat> = BTreeSet::new();
     let mut barred = Vec::new();

@@ -102,7 +102,7 @@ impl Engine {
             .map_err(|source| RunError::Loop { attempt: "watch the line", source })?;
         steering.books().set_concurrency(lines.as_ref().map_or(0, Lines::concurrency));
         steering.keep_flows(config.udp_flow_timeout);
-        steering.go_by_ids(config.quic_lb);
+        steering.set_connection_ids(config.quic_lb);
         steering.tend_flows(now);
         if let Some(sticky) = config.sticky {
             steering.remember_clients(sticky.ttl, now);

@@ -113,7 +113,7 @@ impl Lives {
             self.roll = Some(Roll { generation, style: Style::AtOnce, trial: None });
             self.roll_back("its master has died", now);
         }
-        self.have_one_each(now);
+        self.keep_one_each(now);
         if self.slots.len() > wanted
             && let Err(refusal) = self.scale(wanted as u32, now)
         {
@@ -179,7 +179,7 @@ impl Lives {
     }
 
     /// A slot has one worker that is not on its way out: the youngest that serves, or else the youngest.
-    fn have_one_each(&mut self, now: Instant) {
+    fn keep_one_each(&mut self, now: Instant) {
         for slot in (0..).map(Slot).take(self.slots.len()) {
             let current = |worker: &&Worker| worker.slot == slot && worker.is_current();
             let current: Vec<WorkerId> = self.workers.values().filter(current).map(|worker| worker.id).collect();

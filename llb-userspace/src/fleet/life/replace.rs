@@ -36,7 +36,7 @@ impl Lives {
     }
 
     /// Replaces a worker that has closed its listeners by itself, before it has ended.
-    pub(super) fn succeed(&mut self, id: WorkerId, now: Instant) {
+    pub(super) fn replace_deserted(&mut self, id: WorkerId, now: Instant) {
         self.replace_by_design(id, "it has closed its listeners", now);
     }
 

@@ -49,7 +49,7 @@ impl Lives {
                     self.effects.push_back(Effect::CloseIdle { id, scope: scope(relaxed, deadline, now) });
                 }
                 State::Serving if worker.deserted_at.is_some_and(|at| now >= at.after(WITHOUT_LISTENER)) => {
-                    self.succeed(id, now);
+                    self.replace_deserted(id, now);
                 }
                 State::Serving | State::Stopping { .. } | State::Killed => {}
             }

@@ -82,7 +82,7 @@ impl Lives {
     }
 
     /// The kernel says that a listener has closed. A worker that has none left is on its way to its end.
-    pub fn hears_close(&mut self, cookie: u64, now: Instant) {
+    pub fn listener_closes(&mut self, cookie: u64, now: Instant) {
         let holds = |worker: &&mut Worker| worker.listeners.iter().any(|listener| listener.cookie == cookie);
         if let Some(worker) = self.workers.values_mut().find(holds)
             && worker.state == State::Serving

@@ -25,7 +25,7 @@ impl Rescue {
     }
 
     /// Finds out which workers stand still for connections that they keep.
-    pub(super) fn look_at_the_quiet(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn find_keepers(&mut self, core: &mut Core, now: Instant) {
         let is_quiet = |seat: &Seat| !self.watches.contains_key(seat);
         let views = core.updater.views().iter().filter(|view| view.joined && view.in_flight == 0 && view.open > 0);
         let seats = views.map(|view| (view.seat, view.progress_at)).filter(|(seat, _)| is_quiet(seat));

@@ -99,7 +99,7 @@ impl Rescue {
         let Some(watch) = self.watches.get_mut(&seat) else { return };
         watch.left(now);
         if watch.expects(is_expecting, now) {
-            core.publish_anew(now);
+            core.republish(now);
             return;
         }
         let before = charges(core, &listeners);
@@ -132,7 +132,7 @@ impl Rescue {
                 tracing::error!(slot = %core.slot(id), "cannot rescue the connections that wait: {error:#}");
             }
         }
-        core.publish_anew(now);
+        core.republish(now);
     }
 
     /// Whether a member of a group would answer in less than half the time that another has been silent. One that is

@@ -1,4 +1,4 @@
-//! Errors, as they are told.
+//! Errors with their causes, as they are shown.
 
 use std::error::Error;
 

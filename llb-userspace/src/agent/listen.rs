@@ -19,7 +19,7 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(2);
 /// Before the next attempt when accepting fails, as without a free descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why nobody can be told how much the fleet can take. It names the address.
+/// Why agent checks cannot be answered. It names the address.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot answer agent checks at {address} (--agent)")]
 pub struct AgentError {

@@ -1,8 +1,8 @@
-//! What a balancer above this machine is told by HAProxy's agent-check (`--agent`): how much of its weight the fleet can take.
+//! The answer to HAProxy's agent-check (`--agent`), for a balancer above this machine: how much of its weight the fleet can take.
 //!
 //! The weight follows the free workers: a host with half as many free ones gets half as many new connections. It is damped twice. A
 //! running mean takes out what a single request does, and a limit on the rise keeps hosts from being flooded as soon as they say
-//! that they are free. What is told changes by whole steps only, so that it does not flap.
+//! that they are free. The answer changes by whole steps only, so that it does not flap.
 //!
 //! `Headroom` is pure: a sample and the time in, words out. `listen` answers whoever connects.
 
@@ -25,13 +25,13 @@ const SETTLES_NS: f64 = 2e9;
 /// The weight rises by so many points a second at most. It falls as fast as the mean.
 const RISE_PER_S: f64 = 15.0;
 
-/// What is told changes in steps of so many points.
+/// The answer changes in steps of so many points.
 const STEP: f64 = 5.0;
 
-/// The least that is told while anybody serves: if all hosts said 0, the balancer would refuse its clients.
+/// The least that is answered while anybody serves: if all hosts said 0, the balancer would refuse its clients.
 const LEAST: f64 = 1.0;
 
-/// How long after the start a balancer is told, too, that the host is no longer to be drained, as the master before may have said.
+/// How long after the start the answer also says that the host is no longer drained, as the master before may have said that it is.
 /// Later that is the balancer's operator's to say.
 const READY_FOR: Duration = Duration::from_secs(60);
 
@@ -52,7 +52,7 @@ pub(crate) struct Sample {
     pub is_ending: bool,
 }
 
-/// What is told.
+/// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// Nobody serves.
@@ -84,7 +84,7 @@ pub(crate) struct Headroom {
     mean: f64,
     /// What it may be by now, points.
     weight: f64,
-    /// What is told, points.
+    /// The last answer, in points.
     told: f64,
 }
 
@@ -122,7 +122,7 @@ impl Headroom {
         }
     }
 
-    /// What is told at `now`.
+    /// The answer at `now`.
     pub(crate) fn word(&self, now: Instant) -> Word {
         match self.last {
             Sample { is_ending: true, .. } => Word::Drain,

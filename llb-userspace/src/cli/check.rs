@@ -1,4 +1,4 @@
-//! `llb check`: is what `llb run` would be told right? Nothing is run, and no rights are needed.
+//! `llb check`: checks the options and files of an `llb run`. Nothing is run, and no rights are needed.
 
 use std::process::ExitCode;
 

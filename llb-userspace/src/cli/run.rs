@@ -113,7 +113,7 @@ fn scrape(args: &RunArgs) -> Result<Option<Scrape>, ServedNowhere> {
     }
 }
 
-/// What a balancer is told goes by requests.
+/// Agent checks are answered by requests in flight.
 #[derive(Debug, thiserror::Error)]
 #[error("--agent needs --tracking full: without that nobody knows who is busy")]
 pub(super) struct NobodyIsBusy;

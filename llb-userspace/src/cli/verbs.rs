@@ -60,7 +60,7 @@ fn report(args: &FleetCommand, reply: Reply) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What has been done; which verb it was is told by what there is to say.
+/// What has been done; the fields that are there show which verb it was.
 fn text(name: &str, done: &Done) -> String {
     match *done {
         Done { generation: Some(generation), .. } => format!("{name}: generation {generation} serves\n"),

@@ -1,4 +1,4 @@
-//! What an asker is told, line by line.
+//! Answers to an asker, line by line.
 
 use std::{
     io::{self, IoSlice},

@@ -170,7 +170,7 @@ async fn hung_up(read: &mut BufReader<ReadHalf<'_>>) {
     let is_over = match read.fill_buf().await {
         Ok([]) => {
             let stream: &UnixStream = read.get_ref().as_ref();
-            // Asked for nothing, poll(2) tells of a connection that is closed both ways.
+            // Asked for nothing, poll(2) reports a connection that is closed both ways.
             let mut polled = [PollFd::new(stream.as_fd(), PollFlags::empty())];
             poll(&mut polled, PollTimeout::ZERO).is_ok_and(|found| found > 0)
         }

@@ -1,4 +1,4 @@
-//! What can be told of the machine without trying: the kernel's age and our rights. `llb run` asks first, too.
+//! What the machine has, without trying it: the kernel's age and our rights. `llb run` checks this first, too.
 
 use nix::{sys::utsname::uname, unistd::geteuid};
 

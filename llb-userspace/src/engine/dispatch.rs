@@ -73,7 +73,7 @@ impl Engine {
             Message::Command { command, reply } => {
                 let (before, coming) = self.reports.journal.subscribe();
                 let granted = self.command(command, now);
-                // What is done at once is told before who asked hears of it.
+                // The events of what is done at once come before the reply.
                 self.perform(now);
                 let begun =
                     granted.map(|granted| Begun { granted, before, after: self.reports.journal.last(), coming });

@@ -5,7 +5,7 @@
 //! they decide is a queue, which `effects` empties at the end of each turn; what happens comes in by `dispatch`.
 //!
 //! `core` is what all parts look at and act on. Each part has what it alone knows, and is given that: `processes` starts and
-//! ends workers, `health` looks at them with every tick, `waiting` has the connections that wait for one, `reports` tells of
+//! ends workers, `health` looks at them with every tick, `waiting` has the connections that wait for one, `reports` reports
 //! all that. `requests` are the tasks beside the loop for those who ask, and `startup` is over when the loop begins.
 
 mod core;

@@ -1,4 +1,4 @@
-//! Whether a UDP worker reads what it is sent. Nobody answers for it in a protocol that has no answers; its socket's queue tells.
+//! Whether a UDP worker reads what it is sent. Nobody answers for it in a protocol that has no answers; its socket's queue shows it.
 
 /// Looks in a row at which the queue has not become shorter that make a worker one that stands still.
 const LOOKS: u32 = 2;

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Bound {
     sockets: BTreeMap<u64, Socket>,
-    /// Where somebody listens or has listened, and what has been told: nothing is to be said of these.
+    /// Where somebody listens or has listened, and what has been reported already: no warning is due there.
     settled: BTreeSet<Address>,
 }
 
@@ -46,7 +46,7 @@ impl Bound {
         self.sockets.remove(&cookie);
     }
 
-    /// The addresses that are to be told of now, each once, with the workers that have bound them; those that are starting
+    /// The addresses to warn of now, each once, with the workers that have bound them; those that are starting
     /// may still listen.
     pub(crate) fn step(
         &mut self,

@@ -1,5 +1,5 @@
 //! Whether connections come to workers past llb's selector: a program that attaches a reuseport program of its own to its
-//! listener replaces that of the whole group, and the kernel tells nobody.
+//! listener replaces that of the whole group, without any notice.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::Instant;
 /// How often the counts are compared.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Fewer new connections in that time tell nothing.
+/// Fewer new connections in that time prove nothing.
 const FEWEST: u64 = 4;
 
 /// The selector is asked before a connection is established, by a round trip, so what it chose in the time before counts

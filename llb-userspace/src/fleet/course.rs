@@ -1,4 +1,4 @@
-//! The course of a connection, as looks at it tell: whether its client waits for an answer, or gets one in parts, or pauses.
+//! The course of a connection, as looks at it show: whether its client waits for an answer, or gets one in parts, or pauses.
 //!
 //! Nothing is read of what is said. A request is bytes that come, an answer bytes that go; an answer may come in several
 //! parts. A connection that has been seen to get its answers in so many parts pauses after as many; of another one

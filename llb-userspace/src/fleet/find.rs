@@ -1,4 +1,4 @@
-//! The listener that the kernel has told us of by its cookie, found among a worker's descriptors; or all of them.
+//! The listener of a cookie that the kernel has named, found among a worker's descriptors; or all of them.
 
 use std::{
     collections::BTreeSet,

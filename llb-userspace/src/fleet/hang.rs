@@ -1,7 +1,7 @@
 //! Whether a worker hangs: pure, from what the kernel has counted and what waits in its accept queue.
 //!
 //! # Theory of operation
-//! From outside a long request looks like a hang. What tells that the worker must be helped is not that it is silent, but
+//! From outside a long request looks like a hang. The sign that the worker must be helped is not that it is silent, but
 //! that others wait for it while it is: connections that it has not even accepted. So a seat goes
 //!
 //! ```text
@@ -12,9 +12,9 @@
 //!    +-------------------+-----------------+----------------+   an answer
 //! ```
 //!
-//! *Silent* is one that was given a request since its last sign of life ([`given`]) and made no progress for [`overdue_ns`]. Watching costs some system
-//! calls, so nobody is watched who is not. The queue of a *slow* one is moved to others, if one of them is clearly better
-//! off, and it leaves its groups; a *hung* one is the same, told of. An answer ends it at once: who answers lives. A
+//! *Silent* is one that was given a request since its last sign of life ([`given`]) and made no progress for [`overdue_ns`].
+//! Watching costs some system calls, so only the silent are watched. The queue of a *slow* one is moved to others, if one of them is clearly better
+//! off, and it leaves its groups; a *hung* one is the same, with a warning. An answer ends it at once: a worker that answers lives. A
 //! worker that serves many at once answers others while one request takes long, and accepts what comes, so it is never
 //! slow.
 //!
@@ -38,7 +38,7 @@ const OVERDUE_MAX: Duration = Duration::from_secs(1);
 const OVERDUE_COSTS: u64 = 4;
 
 /// How long a slow one is silent until it is called hung, in the log and the status. Short of that it is a long request:
-/// a matter of balance, and nobody need be told.
+/// a matter of balance, and needs no warning.
 pub const HUNG_AFTER: Duration = Duration::from_secs(1);
 
 /// From a look at a queue to the next: what waits now and then may just have come.
@@ -88,7 +88,7 @@ pub enum Step {
     Rescue,
     /// Put it into its groups again, to see whether it answers, and go on watching.
     Try,
-    /// It hangs: tell of it, once.
+    /// It hangs: warn of it, once.
     Tell,
     /// It is well. Put it into its groups if it has left them, and watch no longer.
     Recover,

@@ -110,7 +110,7 @@ pub struct Lives {
     next: WorkerId,
     /// Addresses at which workers have become ready that were never seen to accept there.
     unattended: BTreeSet<Address>,
-    /// What is to be done, and told, next.
+    /// What is to be done, and noted, next.
     effects: VecDeque<Effect>,
     /// Before this, time alone changes nothing.
     due: Instant,

@@ -1,7 +1,7 @@
 //! Whose worker is to be looked at though no byte says that anything is wrong: pure, from what the kernel has counted.
 //!
 //! - Connections have come to a seat and nothing has ended there since: the server may be one that speaks first, or the
-//!   clients have not sent yet. Only its accept queue tells whether it lives ([`Arrivals`]).
+//!   clients have not sent yet. Only its accept queue shows whether it lives ([`Arrivals`]).
 //! - A seat has nothing to do, and connections are open: a worker that serves in turn may stand still for one of them that
 //!   its client keeps. One that waits for connections all the same does not, and is looked at no more ([`Keepers`]).
 
@@ -28,7 +28,7 @@ const LOOKS: usize = 2;
 #[derive(Debug, Default)]
 pub struct Arrivals(HashMap<Seat, Arrived>);
 
-/// What of a seat's books tells.
+/// Those counters of a seat that this goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Connections established: from then on one waits to be accepted.

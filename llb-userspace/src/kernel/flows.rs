@@ -151,7 +151,7 @@ impl Steering {
         }
     }
 
-    /// Counts the flows that live, and tells the selector.
+    /// Counts the flows that live, for the selector.
     pub(crate) fn count_flows(&self) -> Census {
         let window = self.flows.window() as u32;
         let mut census = Census { established: [0; MAX_SEATS], newcomers: 0 };

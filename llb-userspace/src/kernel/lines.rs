@@ -33,7 +33,7 @@ impl Steering {
         self.held.groups.get(&(address, 0)).map(|group| group.index)
     }
 
-    /// Has a socket of our own, which is bound to nothing yet, bound as it is, and told of to nobody.
+    /// Marks a socket of our own, which is bound to nothing yet: the programs leave its bind as it is, and make no event of it.
     ///
     /// # Errors
     /// [`KernelError::Map`].

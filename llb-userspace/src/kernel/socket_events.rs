@@ -1,4 +1,4 @@
-//! What the programs tell of workers' sockets.
+//! Events of workers' sockets, from the programs.
 
 use std::{
     io,

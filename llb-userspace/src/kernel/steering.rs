@@ -56,7 +56,7 @@ pub struct Steering {
     /// Where choices come that are noted, until somebody takes it.
     pub(super) choices: Option<Choices>,
     books: Books,
-    /// Where the programs tell of sockets, until somebody listens.
+    /// The ring of socket events, until somebody listens to it.
     ring: Option<RingBuf<MapData>>,
     logger: Option<Logger>,
 }

@@ -2,7 +2,7 @@
 //! connection to try it by. `/proc/PID/task/TID/syscall` names the call that a sleeping thread is in, with its arguments.
 //!
 //! A listener that nobody waits at may belong to a program that is still loading its code, or that stands still. What
-//! cannot be told from outside is io_uring: its requests are in memory that the kernel shares with the program.
+//! cannot be seen from outside is io_uring: its requests are in memory that the kernel shares with the program.
 //!
 //! Some runtimes (Go's, tokio's) wait at a listener from listen(2) on, on behalf of a program that accepts nothing yet.
 
@@ -38,7 +38,7 @@ const CLASS_AT: usize = 4;
 const CLASS_32: u8 = 1;
 
 /// Whether any thread of `pids` waits for connections at the socket of inode `inode`, just now. One that runs does not.
-/// `None` if nobody is seen to, and it cannot be told of everybody: a process may not be looked into, or uses io_uring.
+/// `None` if no thread is seen to, and not all could be seen: a process may not be looked into, or uses io_uring.
 #[must_use]
 pub(crate) fn waits_at(pids: &[Pid], inode: u64) -> Option<bool> {
     let mut told = true;

@@ -10,7 +10,7 @@ use nix::sys::epoll::{self, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeo
 /// Events taken at once.
 const BATCH: usize = 64;
 
-/// An epoll instance whose watches tell of each change once (edge-triggered).
+/// An epoll instance whose watches report each change once (edge-triggered).
 #[derive(Debug)]
 pub struct Epoll(epoll::Epoll);
 
@@ -37,7 +37,7 @@ impl Epoll {
         Ok(self.0.add(socket, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, key))?)
     }
 
-    /// The keys of those that can be read from, of which it has not yet told.
+    /// The keys of those that have become readable since the last call.
     pub fn take(&mut self) -> Vec<u64> {
         let mut keys = Vec::new();
         loop {

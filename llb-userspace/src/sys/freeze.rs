@@ -33,7 +33,7 @@ use super::{
 /// within any time. The caller is held up as long.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// How often that is looked at. The kernel tells of it by poll(2) too, but at most every 10 ms.
+/// How often that is looked at. poll(2) reports it too, but at most every 10 ms.
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// For the child, whose frames are those of a handful of small functions.

@@ -1,4 +1,4 @@
-//! What /proc tells of other processes: who they are, what they hold open, what they wait for.
+//! What /proc shows of other processes: who they are, what they hold open, what they wait for.
 
 mod description;
 mod families;

@@ -1,4 +1,4 @@
-//! The columns of the table: which of them there are is told by the width.
+//! The columns of the table. The width decides which of them are shown.
 
 use super::{
     figures::Row,

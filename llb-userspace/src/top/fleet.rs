@@ -29,7 +29,7 @@ pub(super) struct WatchedFleet {
     pub trouble: Option<String>,
     /// The latest last.
     pub events: VecDeque<Event>,
-    /// Events that came faster than they could be told.
+    /// Events that came faster than they could be shown.
     pub missed: u64,
 }
 

@@ -77,7 +77,7 @@ pub(super) fn looks(runtime_dir: &Path, mut name: String, others: &Receiver<Stri
 /// Follows the events of a fleet, of whichever master it has.
 pub(super) fn events(runtime_dir: &Path, name: &str, to: &Sender<Input>) {
     loop {
-        // Why there are none, the looks tell.
+        // The looks show why there are none.
         let events = Client::new(runtime_dir, name).events(true).into_iter().flatten();
         for told in events.map_while(Result::ok) {
             if to.send(Message::Told { fleet: name.to_owned(), told }.into()).is_err() {

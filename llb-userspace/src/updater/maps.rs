@@ -1,4 +1,4 @@
-//! Brings the maps to what a registry says, and tells what is not so yet.
+//! Brings the maps to what a registry says, and shows what is not so yet.
 
 use std::{error::Error, os::fd::OwnedFd};
 

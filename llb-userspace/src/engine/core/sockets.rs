@@ -18,7 +18,7 @@ use crate::{
 pub(in crate::engine) struct Sockets {
     /// Where each listener was found: to find it again without a search.
     locations: HashMap<u64, find::Location>,
-    /// Events that the kernel still has to tell of what we have done ourselves.
+    /// Events that are still to come of what llb has done itself.
     own: HashMap<u64, Vec<EventKind>>,
     /// Listeners that are out of their groups as their worker hangs.
     aside: BTreeSet<u64>,
@@ -49,12 +49,12 @@ impl Sockets {
         self.datagrams_before.retain(|(worker, _), _| *worker != id);
     }
 
-    /// We are about to close it, and to listen once more: the kernel will tell both, once each.
+    /// We are about to close it, and to listen once more: an event of each will come.
     pub(in crate::engine) fn reopens(&mut self, cookie: u64) {
         self.own.entry(cookie).or_default().extend([EventKind::Close, EventKind::Listen]);
     }
 
-    /// Whether the event tells of what we have done, which is no wish of the worker's. Each does so once.
+    /// Whether this is the event of something that llb has done itself, and not the worker. Each comes once.
     pub(in crate::engine) fn takes(&mut self, event: &Event) -> bool {
         let Some(expected) = self.own.get_mut(&event.cookie) else { return false };
         let Some(at) = expected.iter().position(|kind| *kind == event.kind) else { return false };

@@ -1,7 +1,7 @@
 //! Wakes the workers to which connections have moved.
 //!
 //! When a listener closes, the connections in its queue move to others. A kernel without commit 3864c6ba1e04 (6.1 before
-//! 6.1.175, 6.12 before 6.12.86) tells nobody who waits there: a worker that sleeps would find them when its next
+//! 6.1.175, 6.12 before 6.12.86) wakes nobody that waits there: a worker that sleeps would find them when its next
 //! connection comes, which may be never. So llb wakes the workers itself, on every kernel: it costs a few system calls a
 //! worker, and a worker that finds nothing does not notice.
 

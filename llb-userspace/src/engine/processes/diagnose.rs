@@ -1,4 +1,4 @@
-//! Why a worker did not become ready, as far as can be told from outside.
+//! Why a worker did not become ready, as far as llb can see from outside.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ pub(in crate::engine) fn wanted_port(worker: &Worker) -> Option<u16> {
     worker.bound.filter(|_| is_starting && worker.listeners.is_empty()).map(|address| address.0.port())
 }
 
-/// Why a worker has exited before it was ready; none if llb cannot tell. `held` is whether its port was held.
+/// Why a worker has exited before it was ready; none if llb does not know. `held` is the port that another process held, if one was.
 pub(in crate::engine) fn exit(
     worker: &Worker,
     record: &ExitRecord,
@@ -70,7 +70,7 @@ pub(in crate::engine) fn exit(
     })
 }
 
-/// How a program that goes to the background is told not to.
+/// The option that keeps a program from going to the background.
 fn foreground(name: &str) -> &'static str {
     const FLAGS: [(&str, &str); 9] = [
         ("nginx", "nginx -g 'daemon off;'"),

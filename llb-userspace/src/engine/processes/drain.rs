@@ -1,4 +1,4 @@
-//! What workers still hold that are no longer chosen: by the books as long as they tell, and otherwise by a look at their
+//! What draining workers still hold: by the books as long as these suffice, and otherwise by a look at their
 //! connections, on a thread of its own, as there may be thousands.
 
 use std::{os::fd::BorrowedFd, sync::PoisonError, time::Duration};
@@ -64,7 +64,7 @@ fn by_books(worker: &Worker, updater: &Updater, now: Instant) -> Holding {
 }
 
 impl Processes {
-    /// Looks at the connections of the workers that drain and of which the books do not tell enough.
+    /// Looks at the connections of the draining workers for which the books do not suffice.
     pub(in crate::engine) fn look_at_draining(&self, core: &mut Core, now: Instant) {
         // One that ends itself is looked at again if its time becomes short.
         let closes = |id| core.running.get(&id).is_some_and(|running| running.drain.scope.is_some());

@@ -37,7 +37,7 @@ use crate::{
 /// What is known of the workers' processes beside each one's own.
 pub(in crate::engine) struct Processes {
     pub exit_records: BTreeMap<Slot, ExitRecord>,
-    /// Why workers could not be started, until that is told.
+    /// Why workers could not be started, until that is reported.
     unspawned: BTreeMap<WorkerId, (Slot, RunError)>,
     /// What other fleets listen on.
     pub others: Others,

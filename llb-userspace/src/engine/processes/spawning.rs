@@ -76,7 +76,7 @@ impl Processes {
             Some(State::Starting { .. } | State::Serving) => {
                 tracing::warn!(%slot, pid, "worker {}", record.how());
             }
-            // As it was told to.
+            // It was asked to.
             _ => tracing::info!(%slot, pid, "worker {}", record.how()),
         }
         // What it was trying to do is known only while its life is.

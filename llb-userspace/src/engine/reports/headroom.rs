@@ -1,4 +1,4 @@
-//! What a balancer above is told: the fleet is looked at ten times a second, from what the publisher has read anyway.
+//! Answers to the agent checks of a balancer above: the fleet is looked at ten times a second, from what the publisher has read anyway.
 
 use std::{cell::RefCell, rc::Rc, sync::atomic::Ordering::Relaxed};
 

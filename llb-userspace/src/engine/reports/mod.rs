@@ -1,4 +1,4 @@
-//! What the engine tells: events, the service manager, a balancer above, and the next master.
+//! What the engine reports: events, to the service manager, to a balancer above, and to the next master.
 
 mod headroom;
 mod journal;

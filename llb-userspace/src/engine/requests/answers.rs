@@ -37,7 +37,7 @@ use crate::{
     sys::clock::now,
 };
 
-/// How many workers more a rolling reload may have than slots, unless it is told otherwise.
+/// How many workers more a rolling reload may have than slots, unless the command says otherwise.
 const MAX_SURGE: u32 = 1;
 
 /// A command that is granted, and what comes of it.
@@ -165,7 +165,7 @@ async fn status(inbox: &mpsc::Sender<Message>) -> io::Result<Status> {
 /// Follows the events until they say how it went.
 async fn reply_to(inbox: &mpsc::Sender<Message>, mut completion: Completion, begun: Begun) -> io::Result<Reply> {
     let Begun { before, after, mut coming, .. } = begun;
-    // The state just after a change of slots tells all that it has made at once; of the others the events tell.
+    // The state just after a change of slots shows all that it has done at once. Events show the rest.
     let mut seen = if matches!(completion, Completion::Scale { .. }) { after } else { before };
     if let Some(reply) = completion.at_once() {
         return Ok(reply);
@@ -223,7 +223,7 @@ mod tests {
             spawn_local(async move {
                 while let Some(message) = engine.recv().await {
                     let Message::Follow { reply } = message else { panic!("{message:?}") };
-                    // What was before the reload is in it, too, and tells nothing of it.
+                    // Earlier events are in it, too, and say nothing of the reload.
                     let past = [event(10, Kind::RolledBack)].into_iter().chain(journal.clone()).collect();
                     reply.send((past, followers.subscribe())).unwrap();
                 }

@@ -1,4 +1,4 @@
-//! Has the selector note its choices for a while, and tells who asked what they were: [`crate::why`].
+//! Has the selector note its choices for a while, and answers with them: [`crate::why`].
 
 use std::{collections::BTreeMap, io, rc::Rc, time::Duration};
 
@@ -27,7 +27,7 @@ const READ_EVERY: Duration = Duration::from_millis(10);
 const NOTE_EVERY: Duration = Duration::from_millis(1);
 const WORKERS_A_NOTE: u32 = 16;
 
-/// No more than this are told, and fewer of more workers: so many come in a second, and what they take to write, some
+/// No more than this are shown, and fewer of more workers: so many come in a second, and what they take to write, some
 /// milliseconds, keeps llb from all else.
 const MOST: u32 = 1_000;
 

@@ -56,7 +56,7 @@ impl Completion {
         }
     }
 
-    /// How it went, if this event tells.
+    /// The reply, if this event decides it.
     pub(in crate::engine) fn see(&mut self, event: &Event) -> Option<Reply> {
         let is = |kind: Kind| event.event == kind.name();
         let here = |slot: &u32| event.slot == Some(*slot);

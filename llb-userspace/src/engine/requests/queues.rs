@@ -1,4 +1,4 @@
-//! How many connections wait to be accepted: the kernel tells who holds the listener. A copy of each is taken, asked and
+//! How many connections wait to be accepted: only a holder of the listener can ask the kernel. A copy of each is taken, asked and
 //! closed again, on a thread of its own, as a worker may have thousands of descriptors to look through; and only when
 //! somebody wants to know.
 

@@ -37,7 +37,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// The guard's name on the command line.
 pub const COMMAND: &str = "guard";
 
-/// A master's guard. Dropped, it is told that all is in order, and waited for.
+/// A master's guard. On drop it learns that all is in order, and is waited for.
 #[derive(Debug)]
 pub struct Guard {
     child: Child,

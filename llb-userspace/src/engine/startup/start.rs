@@ -66,7 +66,7 @@ impl Engine {
                 None
             }
         };
-        // A manager that cannot be told is none that would wait for a word.
+        // A manager that cannot be reached does not wait for a message.
         let service = Service::find(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot reach the service manager that NOTIFY_SOCKET names");
             Service::default()

@@ -1,7 +1,7 @@
 //! Whether a worker accepts connections wherever it has to.
 //!
 //! A program may listen on a port and never accept there, and serve on another. One that is still loading its code looks the
-//! same, if a thread of it serves something else already. What tells them apart: whether the workers that serve accept
+//! same, if a thread of it serves something else already. The difference is whether the workers that serve accept
 //! there. Where nobody serves yet, only time does; then no connection may be waiting there, as it would be lost.
 
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::{
 const WITHOUT_LISTENER: Duration = Duration::from_millis(100);
 
 impl Lives {
-    /// Time passes. `sight` tells what is seen of a worker that drains, `drained` whether a seat has neither requests
+    /// Time passes. `sight` is what is seen of a worker that drains, `drained` whether a seat has neither requests
     /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
     pub fn tick(&mut self, now: Instant, sight: impl Fn(&Worker) -> Sight, drained: impl Fn(Seat) -> bool) {
         if now < self.due {
@@ -67,7 +67,7 @@ impl Lives {
             State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
             State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
             State::Stopping { relaxed, .. } => Some(relaxed),
-            // The books of their seats tell, and those change at any time.
+            // It depends on the books of their seats, which change at any time.
             State::Draining { .. } => Some(AT_ONCE),
             State::Serving => {
                 let deserted = worker.deserted_at.filter(|_| !worker.is_leaving());

@@ -35,7 +35,7 @@ pub(super) async fn wait(
     let status = loop {
         match try_wait(pid) {
             Ok(Some(status)) => break Some(status),
-            // The descriptor tells once, and may be a moment ahead of wait(2).
+            // The descriptor becomes readable once, perhaps a moment before wait(2) succeeds.
             Ok(None) => sleep(LOOK_EVERY).await,
             // The program around us ignores SIGCHLD, or waits for each child itself: only that it has ended is known.
             Err(error) => {

@@ -23,8 +23,28 @@ const ALONE: [&str; 11] = [
 ];
 
 /// What takes longest, first: the other lanes have enough left meanwhile.
-const LONG: [&str; 11] =
-    ["storm", "agent", "quic", "go", "many", "udp", "bench_here", "line", "http3", "reload", "life"];
+const LONG: [&str; 20] = [
+    "storm",
+    "agent",
+    "many",
+    "quic",
+    "go",
+    "udp",
+    "line",
+    "reload",
+    "canary",
+    "drain",
+    "bench_here",
+    "docs",
+    "life",
+    "http3",
+    "short",
+    "top",
+    "reports",
+    "examples",
+    "standby",
+    "recycle",
+];
 
 /// The suites that run once more where no BPF file system is mounted: what pins, sweeps pins or says where they are.
 const OF_PINS: [&str; 8] = ["commands", "doctor", "embedded", "errors", "life", "rights", "succession", "takeover"];

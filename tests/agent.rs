@@ -1,7 +1,5 @@
 //! What a balancer above several hosts is told (`--agent`), and what a real HAProxy makes of it.
 
-mod harness;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -18,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, far::ip, get, open_loop::open_loop, stage::fixture, until};
+use crate::harness::{Stage, far::ip, get, open_loop::open_loop, stage::fixture, until};
 use llb_kit::quantiles::{at, sorted};
 use nix::unistd::{Pid, gettid};
 

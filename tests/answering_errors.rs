@@ -1,10 +1,8 @@
 //! Workers that answer errors sooner than others answer what was asked: "HTTP/1.x 5" is no sign of speed.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{
+use crate::harness::{
     Stage,
     open_loop::{Sample, open_loop},
     stage::fixture,

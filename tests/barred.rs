@@ -1,11 +1,9 @@
 //! A fleet is taken over by an llb that may not look into its workers, as under `kernel.yama.ptrace_scope` 1: those are no
 //! descendants of its own.
 
-mod harness;
-
 use std::collections::BTreeSet;
 
-use harness::{
+use crate::harness::{
     Launcher, Stage, Tally, get,
     identity::{identities, pid_of},
     until,

@@ -1,10 +1,8 @@
 //! `llb bench-here`: whether llb helps a server of the user's.
 
-mod harness;
-
 use std::process::{Command, Output};
 
-use harness::{Stage, fleet::LLB, stage::fixture};
+use crate::harness::{Stage, fleet::LLB, stage::fixture};
 
 fn bench(args: &[&str], command: &[&str]) -> Output {
     Command::new(LLB).arg("bench-here").args(args).arg("--").args(command).output().expect("the llb binary")

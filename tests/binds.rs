@@ -1,11 +1,9 @@
 //! Workers that bind other ports beside the one that they serve on: within a worker a port is no more shared than anywhere
 //! else, a port that is each worker's own is left alone, and one that all have bound and none listens on is said.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, net::TcpStream, process::Command};
 
-use harness::{Ended, Fleet, Stage, get, proc::open_files, stage::fixture, until};
+use crate::harness::{Ended, Fleet, Stage, get, proc::open_files, stage::fixture, until};
 
 const EADDRINUSE: &str = "98";
 

@@ -1,10 +1,8 @@
 //! New code that is watched in a few slots before it comes to all.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{
+use crate::harness::{
     Fleet, Stage,
     stage::fixture,
     steady::{Steady, steady},

@@ -3,8 +3,6 @@
 //!
 //! `LLB_CHAOS_SEED` replays the clients and the blows of a run that failed; what the machine makes of them is its own.
 
-mod harness;
-
 use std::{
     env, io,
     sync::{
@@ -15,7 +13,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, balance::assert_balanced, books::count, http::reset, stage::fixture, until};
+use crate::harness::{
+    Client, Fleet, Stage, balance::assert_balanced, books::count, http::reset, stage::fixture, until,
+};
 use llb::internals::clock;
 use llb_common::outcome::{Outcome, Stage as Counted};
 use llb_kit::{random::Random, stop::StopOnDrop};

@@ -1,7 +1,5 @@
 //! The commands that change a running fleet: each waits until it is over, says how it went, and its exit code says it too.
 
-mod harness;
-
 use std::{
     fs,
     io::{BufRead, BufReader},
@@ -11,7 +9,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use harness::{DEADLINE, Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
+use crate::harness::{DEADLINE, Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
 use llb::observe::{
     event::Event,
     status::{SlotStatus, Status},

@@ -1,10 +1,8 @@
 //! `--concurrency auto`: who serves one request at a time is found out, and nobody else is taken for one.
 
-mod harness;
-
 use std::{thread, time::Duration};
 
-use harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until};
+use crate::harness::{Client, Fleet, Stage, open_loop::open_loop, stage::fixture, until};
 use llb::observe::status::LineStatus;
 
 const ADDRESS: &str = "127.0.0.1:8080";

@@ -1,11 +1,9 @@
 //! The configuration file, with the real binary: what it says is done, the command line wins, and what is wrong in it is
 //! told with its line.
 
-mod harness;
-
 use std::process::{Command, Output};
 
-use harness::{Stage, fleet::LLB, get, stage::fixture};
+use crate::harness::{Stage, fleet::LLB, get, stage::fixture};
 
 const ADDR: &str = "127.0.0.1:8080";
 

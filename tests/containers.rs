@@ -1,15 +1,13 @@
 //! What a container is to the kernel: process, mount and cgroup namespaces, a cgroup that is delegated, a read-only root and few
 //! capabilities. `docs/containers.md` names them.
 
-mod harness;
-
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use harness::{
+use crate::harness::{
     Launcher, Stage, Tally,
     fleet::LLB,
     proc::{mask_of, status},

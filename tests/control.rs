@@ -1,7 +1,5 @@
 //! The control socket takes anything from anyone: llb serves on, and answers those who may ask.
 
-mod harness;
-
 use std::{
     fs,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
@@ -10,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use harness::{DEADLINE, Fleet, Stage, get, stage::fixture};
+use crate::harness::{DEADLINE, Fleet, Stage, get, stage::fixture};
 
 const ADDR: &str = "127.0.0.1:8080";
 const STATUS: &str = "{\"cmd\":\"status\"}\n";

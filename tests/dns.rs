@@ -1,7 +1,5 @@
 //! Copies of a DNS server behind one port: they answer on while one of them stands still, and while they are reloaded.
 
-mod harness;
-
 use std::{
     collections::VecDeque,
     net::{SocketAddr, UdpSocket},
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Stage, plain::Plain, stopped::Stopped, until};
+use crate::harness::{Stage, plain::Plain, stopped::Stopped, until};
 use llb::{internals::clock, model::Instant};
 use llb_kit::{quantiles::at, stop::StopOnDrop};
 use nix::unistd::Pid;

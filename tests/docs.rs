@@ -5,7 +5,6 @@
 //! 8080; "sh run" ends with 0 beside a running fleet; "LANGUAGE worker KIND..." is a worker that answers on port 8080
 //! and writes lines of these kinds on its channel, and no others. Each runs in a network namespace of its own.
 
-#[path = "docs/fleet.rs"]
 mod fleet;
 
 use std::{

@@ -1,6 +1,5 @@
 //! `llb doctor` on machines that have what llb needs, and on such that lack something.
 
-#[path = "doctor/examination.rs"]
 mod examination;
 
 use std::{

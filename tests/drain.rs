@@ -1,10 +1,8 @@
 //! How workers go: what they have in work is finished, whether they have a shutdown of their own or not.
 
-mod harness;
-
 use std::{fs, time::Duration};
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, get, holds_within,
     stage::fixture,
     steady::{Steady, steady},

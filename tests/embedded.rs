@@ -1,8 +1,6 @@
 //! What a program that is not llb's own does by way of the library alone: it runs a fleet (`examples/fleet.rs`), and asks and
 //! tells it; or it steers by hand.
 
-mod harness;
-
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener, TcpStream},
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     DEADLINE, Plain, Stage, example::built, fleet::LLB, get, identity::is_gone, output, stage::fixture, until,
 };
 use llb::{

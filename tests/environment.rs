@@ -1,10 +1,8 @@
 //! What programs find in their environment does them no harm, and tells them apart.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, process::Stdio};
 
-use harness::{Fleet, Stage, proc::variable, stage::fixture, until};
+use crate::harness::{Fleet, Stage, proc::variable, stage::fixture, until};
 use nix::unistd::Pid;
 
 /// A worker's variables, as a shell writes them down, and whatever else it does before it serves.
@@ -85,7 +83,7 @@ fn no_two_living_workers_share_a_number() {
     let mut fleet = stage.start(&args, &command);
     assert_eq!(numbers(&fleet).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([0, 1]));
     // Two old ones that drain, for as long as their clients stay.
-    let mut clients: Vec<_> = (0..8).map(|_| harness::Client::connect("127.0.0.1:8080")).collect();
+    let mut clients: Vec<_> = (0..8).map(|_| crate::harness::Client::connect("127.0.0.1:8080")).collect();
     for client in &mut clients {
         client.send("/");
         client.receive();

@@ -1,7 +1,5 @@
 //! Each way in which a fleet cannot run: what llb says, and its exit code.
 
-mod harness;
-
 use std::{
     fs::{self, Permissions},
     net::TcpListener,
@@ -9,7 +7,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use harness::{Plain, Stage, fleet::LLB, stage::fixture, until};
+use crate::harness::{Plain, Stage, fleet::LLB, stage::fixture, until};
 
 /// Runs llb on the stage and waits for its end.
 #[track_caller]

@@ -1,9 +1,7 @@
 //! The workers in examples/ do what they say: under llb they serve and report, finish when they are told to, and lose nothing
 //! by it; alone they serve. The shortest ones: tests/short.rs.
 
-mod harness;
-
-use harness::{
+use crate::harness::{
     Stage,
     example::{Example, path},
     until,

@@ -1,15 +1,13 @@
 //! Exchanges that are no plain request and answer: what comes early, late, or before it all. Afterwards nothing is in flight
 //! that is not.
 
-mod harness;
-
 use std::{
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, example::go_program, holds_within, stage::fixture};
+use crate::harness::{Client, Fleet, Stage, example::go_program, holds_within, stage::fixture};
 use llb::observe::status::WorkerStatus;
 
 const ADDRESS: &str = "127.0.0.1:8080";

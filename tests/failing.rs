@@ -1,11 +1,9 @@
 //! A worker that fails fast is always idle, and must not draw what the busy ones cannot take: neither one that fails from
 //! the start of a fleet, nor one that has worked before.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Stage, open_loop::open_loop};
+use crate::harness::{Stage, open_loop::open_loop};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 const SLOTS: u32 = 8;
@@ -83,7 +81,8 @@ fn assert_no_magnet(fault: &str, before: u32) {
     }
     let samples = open_loop(ADDRESS, EVERY, REQUESTS, |_| "/".into());
 
-    let is_failure = |answer: &Option<harness::Answer>| answer.as_ref().is_none_or(|answer| answer.status != 200);
+    let is_failure =
+        |answer: &Option<crate::harness::Answer>| answer.as_ref().is_none_or(|answer| answer.status != 200);
     let failures = samples.iter().filter(|sample| is_failure(&sample.answer)).count() as u32;
     let status = fleet.status();
     eprintln!("{fault} after {before}: {failures} of {REQUESTS} failed");

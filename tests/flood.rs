@@ -1,7 +1,5 @@
 //! Connections that come faster than anybody can answer them: a burst from far away, and a flood that never completes.
 
-mod harness;
-
 use std::{
     net::Ipv4Addr,
     process::Command,
@@ -13,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     Client, Far, Fleet, Stage, Tally,
     balance::assert_balanced,
     books::{chosen, count},

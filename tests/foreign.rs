@@ -1,8 +1,6 @@
 //! A worker that attaches a reuseport program of its own to its listener, and so replaces llb's for the whole port.
 
-mod harness;
-
-use harness::{Client, Fleet, Stage, get, stage::fixture, until};
+use crate::harness::{Client, Fleet, Stage, get, stage::fixture, until};
 use llb::kernel::{Outcome, Stage as Selection};
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -15,7 +13,7 @@ fn start(stage: &Stage) -> Fleet {
 fn selected(fleet: &Fleet) -> u64 {
     let of_selection = Outcome::ALL.iter().filter(|outcome| outcome.stage() == Selection::Select);
     let status = fleet.status();
-    of_selection.map(|outcome| harness::books::count(&status, *outcome)).sum()
+    of_selection.map(|outcome| crate::harness::books::count(&status, *outcome)).sum()
 }
 
 #[test]

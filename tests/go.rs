@@ -1,11 +1,9 @@
 //! A worker in Go, built by a toolchain whose listeners speak Multipath TCP unless they are told otherwise. The one in fifteen
 //! lines: tests/short.rs.
 
-mod harness;
-
 use std::fs;
 
-use harness::{
+use crate::harness::{
     Stage, Tally,
     example::{ADDR, Example},
     get, until,

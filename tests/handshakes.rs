@@ -3,8 +3,6 @@
 //!
 //! `LLB_HAND_OVERS` and `LLB_RESCUES` say how many of each are to be made.
 
-mod harness;
-
 use std::{
     env, fs,
     io::{self, Read, Write},
@@ -18,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Far, Fleet, Stage, far::NEAR, holds_within, stage::fixture, stopped::Stopped, try_get, until};
+use crate::harness::{
+    Client, Far, Fleet, Stage, far::NEAR, holds_within, stage::fixture, stopped::Stopped, try_get, until,
+};
 use llb::internals::socket;
 use nix::unistd::Pid;
 use socket2::{Domain, SockRef, Socket, Type};

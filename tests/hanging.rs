@@ -1,10 +1,8 @@
 //! A worker that hangs with a request is passed over, and nobody has to notice or report it: its progress stands still.
 
-mod harness;
-
 use std::{thread, time::Duration};
 
-use harness::{
+use crate::harness::{
     Fleet, Stage,
     open_loop::{Sample, open_loop},
     stopped::is_stopped,

@@ -1,8 +1,6 @@
 //! Servers of HTTP/3 that know nothing of llb: several copies share a port, a download during a reload is whole, and new
 //! connections spread.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead, BufReader, Read, Write},
@@ -12,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Fleet, Stage, stage::fixture, until};
+use crate::harness::{Fleet, Stage, stage::fixture, until};
 use llb_kit::paths;
 
 const ADDRESS: &str = "127.0.0.1:9443";

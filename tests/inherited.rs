@@ -1,8 +1,6 @@
 //! What whoever starts llb may have left otherwise than usual: signals that are ignored or blocked.
 
-mod harness;
-
-use harness::{Launcher, Stage, identity::pid_of, proc, until};
+use crate::harness::{Launcher, Stage, identity::pid_of, proc, until};
 use nix::sys::signal::{Signal, kill};
 
 /// Ignores all signals that can be, but for SIGHUP, blocks all, and becomes llb.

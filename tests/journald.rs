@@ -1,10 +1,8 @@
 //! The log in the systemd journal: entries with fields, where standard error is connected to it.
 
-mod harness;
-
 use std::{collections::BTreeMap, fs, os::unix::net::UnixDatagram, path::Path};
 
-use harness::{DEADLINE, Launcher, Stage, stage::fixture};
+use crate::harness::{DEADLINE, Launcher, Stage, stage::fixture};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
@@ -62,7 +60,8 @@ fn the_journal_gets_events_with_fields() {
     let stage = Stage::new();
     let journal = journal();
     let command = ["node", &fixture("server.js"), "8080"];
-    let fleet = harness::Fleet::launch_by(&by(CONNECTED), stage.path(), &["-n", "2", "--respawn", "1ms"], &command);
+    let fleet =
+        crate::harness::Fleet::launch_by(&by(CONNECTED), stage.path(), &["-n", "2", "--respawn", "1ms"], &command);
     let up = next_of(&journal, "up");
     assert_eq!((up["PRIORITY"].as_str(), up.get("LLB_SLOT")), ("6", None), "{up:?}");
     let victim = fleet.worker(1).pid;

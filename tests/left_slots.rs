@@ -1,14 +1,12 @@
 //! The library's slots that are left while their sockets stay open, and connections on them.
 
-mod harness;
-
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
-use harness::{Stage, until};
+use crate::harness::{Stage, until};
 use llb::{
     balancer::{ActiveWorker, Balancer, Settings},
     now,

@@ -1,7 +1,5 @@
 //! Library mode: a master of one's own, and the active workers that it names.
 
-mod harness;
-
 use std::{
     collections::BTreeSet,
     net::{SocketAddr, TcpListener},
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Stage, Tally, example::built, get, until};
+use crate::harness::{Client, Stage, Tally, example::built, get, until};
 use llb::{
     balancer::{Balancer, BalancerError, BalancerHandle, Settings},
     config::Tracking,

@@ -1,8 +1,6 @@
 //! Workers begin and end as they should, and nothing of a fleet is left when it is over: the harness asserts that at
 //! the end of each.
 
-mod harness;
-
 use std::{
     fs::{self, File},
     io::{Read, Write},
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Plain, Stage, fleet::LLB, get, holds_within, stage::fixture, until};
+use crate::harness::{Client, Fleet, Plain, Stage, fleet::LLB, get, holds_within, stage::fixture, until};
 use llb::{model::Instant, now, observe::status::Status};
 use nix::{
     sys::signal::{Signal, kill},
@@ -218,7 +216,7 @@ fn the_terminals_interrupt_reaches_llb_alone() {
     let mut terminal = Plain::spawn(terminal.stdin(keyboard).stdout(File::create(&screen).unwrap()));
     until("it serves", || fs::read_to_string(&screen).unwrap().contains("llb: serving"));
     File::from(typist.try_clone().unwrap()).write_all(b"\x03").unwrap();
-    terminal.wait(harness::DEADLINE);
+    terminal.wait(crate::harness::DEADLINE);
     assert_eq!(fs::read_to_string(stage.path().join("heard")).unwrap(), "SIGTERM\n");
     assert!(!runtime.join(name).exists());
 }
@@ -236,7 +234,7 @@ fn what_workers_write_comes_through_byte_for_byte() {
     command.args(["run", "-n", "1", "--log", "off", "--runtime-dir"]).arg(stage.path().join("run"));
     command.args(["--name", &format!("bytes-{}", std::process::id()), "--", "sh", "-c", script]);
     command.env("STAGE", stage.path()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-    let status = Plain::spawn(&mut command).wait(harness::DEADLINE);
+    let status = Plain::spawn(&mut command).wait(crate::harness::DEADLINE);
     assert_eq!(status.code(), Some(4));
     assert_eq!(fs::read(&out).unwrap(), [&bytes[..], &bytes].concat());
     assert!(fs::read(&err).unwrap().starts_with(&[&bytes[..], &bytes].concat()));

@@ -1,14 +1,12 @@
 //! Who finds no worker free waits in line: in order, at no worker, and whatever becomes of llb.
 
-mod harness;
-
 use std::{
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     thread,
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, get, holds_within, http::reset, open_loop::open_loop, stage::fixture, stopped::Stopped,
     try_get, until,
 };

@@ -1,10 +1,8 @@
 //! llb's own log (`--log-format`), and the codes of its events.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
-use harness::{Fleet, Stage, get, stage::fixture, until};
+use crate::harness::{Fleet, Stage, get, stage::fixture, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,

@@ -1,10 +1,8 @@
 //! llb does everything in one loop: whatever it has to look through, the others wait for no more than a moment.
 
-mod harness;
-
 use std::process::{Command, Stdio};
 
-use harness::{Plain, Stage, until};
+use crate::harness::{Plain, Stage, until};
 
 /// What processes may have open on a machine with many clients: so many have so many files each.
 const PROCESSES: u32 = 6;

@@ -1,10 +1,8 @@
 //! As many workers as a fleet may have, or connections that nobody uses, and what they take.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Client, DEADLINE, Fleet, Launcher, Stage, Tally, get, holds_within, proc, stage::fixture, until};
+use crate::harness::{Client, DEADLINE, Fleet, Launcher, Stage, Tally, get, holds_within, proc, stage::fixture, until};
 use llb::internals::clock;
 use nix::{
     sys::resource::{Resource, setrlimit},

@@ -1,10 +1,8 @@
 //! The master stops publishing, or is killed, under load: the kernel goes on by what it counts itself, and nothing is lost.
 
-mod harness;
-
 use std::{thread, time::Duration};
 
-use harness::{
+use crate::harness::{
     Client, Stage, Tally,
     open_loop::open_loop,
     reporting::{report, reporting},

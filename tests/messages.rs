@@ -1,8 +1,6 @@
 //! What comes on a connection that has been answered, and wants no answer; what comes in pieces; and what comes many at a time.
 //! Nothing of it stays in flight, and nothing that is makes a worker look free that is not.
 
-mod harness;
-
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, holds_within, stage::fixture};
+use crate::harness::{Client, Fleet, Stage, holds_within, stage::fixture};
 use llb::observe::status::WorkerStatus;
 
 const PORT: &str = "8080";

@@ -1,7 +1,5 @@
 //! Metrics as Prometheus and its like see them, and the probes beside them.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,7 +10,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use harness::{Client, Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
+use crate::harness::{Client, Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -262,7 +260,7 @@ fn fleets_of_a_machine_print_their_metrics() {
         fs::create_dir(fleet.runtime_dir().join("gone")).expect("a directory");
         let llb = |args: &[&str]| {
             let all = [&["metrics", "--runtime-dir", runtime_dir], args].concat();
-            Command::new(harness::fleet::LLB).args(all).output().expect("the llb binary")
+            Command::new(crate::harness::fleet::LLB).args(all).output().expect("the llb binary")
         };
         let printed = String::from_utf8(llb(&[]).stdout).expect("UTF-8");
         let labels = format!("{{fleet=\"{}\"}}", fleet.name());

@@ -1,10 +1,8 @@
 //! docs/migrating.md: a worker of least-latency-balancer before its diff and after it, both under llb.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
-use harness::{
+use crate::harness::{
     Fleet, Launcher, Stage,
     example::{ADDR, path},
     get, until,

@@ -1,10 +1,8 @@
 //! What goes on when somebody dies: a worker with connections in its queue, or llb itself.
 
-mod harness;
-
 use std::{fs, time::Duration};
 
-use harness::{Client, Stage, Tally, until};
+use crate::harness::{Client, Stage, Tally, until};
 use llb::internals::clock;
 use llb_common::{outcome::Outcome, select::STALE_AFTER_NS};
 use nix::{sys::signal::Signal, sys::signal::kill, unistd::Pid};

@@ -1,15 +1,13 @@
 //! What a choice goes by in each mode of `--tracking`, and what the status says where nobody counts.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, path::Path};
 
-use aya::programs::loaded_programs;
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, Tally, get, holds_within,
     reporting::{report, reporting},
     until,
 };
+use aya::programs::loaded_programs;
 use llb::observe::status::Status;
 use llb_common::{names, outcome::Outcome};
 use nix::{
@@ -117,7 +115,7 @@ fn without_books_a_worker_is_drained_all_the_same() {
     assert_eq!(stage.tell(0, r#"say 1 {"cmd":"disconnect"}"#), "ok");
     // Charges that are younger than a roll when it leaves.
     let gone = || fleet.status().workers.iter().all(|worker| worker.pid != leaving);
-    let replaced = holds_within(harness::DEADLINE, || {
+    let replaced = holds_within(crate::harness::DEADLINE, || {
         get(ADDRESS, "/").slot();
         gone()
     });

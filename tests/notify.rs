@@ -1,14 +1,14 @@
 //! Readiness by sd_notify(3): of workers to llb, and of llb to systemd.
 
-mod harness;
-
 use std::{
     os::linux::net::SocketAddrExt,
     os::unix::net::{SocketAddr, UnixDatagram},
     time::Duration,
 };
 
-use harness::{Fleet, Launcher, Stage, get, holds_within, proc::variable, stage::fixture, stopped::Stopped, until};
+use crate::harness::{
+    Fleet, Launcher, Stage, get, holds_within, proc::variable, stage::fixture, stopped::Stopped, until,
+};
 use llb::now;
 use nix::{sys::signal::Signal, unistd::Pid};
 

@@ -1,10 +1,8 @@
 //! What users of recluster and least-latency-balancer have, on Node, in their own words.
 
-mod harness;
-
 use std::{collections::BTreeSet, fs, io, net::TcpStream};
 
-use harness::{Fleet, Stage, get, stage::fixture, until};
+use crate::harness::{Fleet, Stage, get, stage::fixture, until};
 use llb::{internals::clock, observe::event::Event};
 use nix::{
     sys::signal::{Signal, kill},

@@ -1,8 +1,6 @@
 //! What llb could not write to the kernel's maps is shown, and tried again.
 
-mod harness;
-
-use harness::{Launcher, Stage, get, stage::fixture, until};
+use crate::harness::{Launcher, Stage, get, stage::fixture, until};
 
 const SERVING: &str = "127.0.0.1:8080";
 const LATE: &str = "127.0.0.1:9000";

@@ -1,14 +1,12 @@
 //! llb as process 1 of a container, and elsewhere: whose parents have ended become its children.
 
-mod harness;
-
 use std::{
     fs::{self, File},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
-use harness::{Fleet, Launcher, Stage, until};
+use crate::harness::{Fleet, Launcher, Stage, until};
 use nix::{
     libc::O_NONBLOCK,
     sys::signal::{Signal, kill},

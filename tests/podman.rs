@@ -1,7 +1,5 @@
 //! llb in a container of Podman's, with the flags that `docs/containers.md` names.
 
-mod harness;
-
 use std::{
     fs::{self, File},
     net::TcpStream,
@@ -9,7 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use harness::{Launcher, Stage, Tally, fleet::LLB, get, until};
+use crate::harness::{Launcher, Stage, Tally, fleet::LLB, get, until};
 use llb::observe::status::Status;
 use llb_kit::paths;
 

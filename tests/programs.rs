@@ -1,11 +1,9 @@
 //! Programs as they are, unmodified, on one port: each serves from all its workers, and it is llb that chose, which
 //! the selector's own counters say, and not the kernel's hash by chance.
 
-mod harness;
-
 use std::fs;
 
-use harness::{Fleet, Stage, Tally, get, stage::fixture, until};
+use crate::harness::{Fleet, Stage, Tally, get, stage::fixture, until};
 
 const SLOTS: u32 = 3;
 const TURNS: u32 = 4;
@@ -69,7 +67,7 @@ fn asyncio_answers_several_requests_on_one_connection() {
     fleet.wait_for_groups(&[LOOPBACK], SLOTS);
     let mut tally = Tally::default();
     for _ in 0..SLOTS {
-        let mut client = harness::Client::connect(LOOPBACK);
+        let mut client = crate::harness::Client::connect(LOOPBACK);
         let mut ask = || {
             client.send("/");
             client.receive().slot()

@@ -1,11 +1,9 @@
 //! The master while nothing happens: it publishes on time, and is small.
 
-mod harness;
-
 use std::{fs, mem::offset_of, num::NonZeroUsize, os::fd::AsFd, sync::atomic::Ordering, thread, time::Duration};
 
+use crate::harness::{Fleet, Stage, until};
 use aya::{maps::MapInfo, programs::loaded_programs};
-use harness::{Fleet, Stage, until};
 use llb::{
     internals::{clock, mmap::SharedWords},
     model::Instant,

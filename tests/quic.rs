@@ -1,8 +1,6 @@
 //! QUIC under llb: a connection is whole through a reload, and through a change of its client's port where the server's connection
 //! ids name its worker.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -12,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Fleet, Stage, example::built, proc::variable, stage::fixture, until};
+use crate::harness::{Fleet, Stage, example::built, proc::variable, stage::fixture, until};
 use llb_kit::paths;
 use nix::unistd::Pid;
 

@@ -1,7 +1,5 @@
 //! One worker of many, asked by its slot: `llb curl`, and the exporter's `--scrape`.
 
-mod harness;
-
 use std::{
     fs,
     net::TcpStream,
@@ -9,7 +7,7 @@ use std::{
     thread,
 };
 
-use harness::{Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
+use crate::harness::{Fleet, Stage, get, prometheus::Prometheus, stage::fixture, stopped::Stopped, until};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";

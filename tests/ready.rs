@@ -1,10 +1,8 @@
 //! When a worker is ready: it accepts connections, and does not only listen.
 
-mod harness;
-
 use std::{fs, process::Stdio};
 
-use harness::{Fleet, Stage, get, stage::fixture, until};
+use crate::harness::{Fleet, Stage, get, stage::fixture, until};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 

@@ -1,10 +1,8 @@
 //! When a worker is ready that listens on several ports.
 
-mod harness;
-
 use std::process::Stdio;
 
-use harness::{Stage, get, stage::fixture, until};
+use crate::harness::{Stage, get, stage::fixture, until};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 const OTHER: &str = "127.0.0.1:8081";

@@ -1,10 +1,8 @@
 //! Workers that end by their own design are replaced without a gap.
 
-mod harness;
-
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use harness::{
+use crate::harness::{
     Stage,
     stage::fixture,
     steady::{Steady, steady},

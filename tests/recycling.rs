@@ -1,10 +1,8 @@
 //! Workers that reach a limit are replaced by llb, the new one first.
 
-mod harness;
-
 use std::{fs, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use harness::{
+use crate::harness::{
     Fleet, Stage, get,
     stage::fixture,
     steady::{Steady, steady},

@@ -1,10 +1,8 @@
 //! Reloads, scaling and the end under load: nothing is lost, of programs that know nothing of it.
 
-mod harness;
-
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, get,
     stage::fixture,
     steady::{Seen, Steady, steady},

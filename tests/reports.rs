@@ -1,10 +1,8 @@
 //! What workers say on their channel, over the real one: each line is counted, and none does more than it says.
 
-mod harness;
-
 use std::{fs, process::Command, time::Duration};
 
-use harness::{Fleet, Stage, get, holds_within, stage::fixture, until};
+use crate::harness::{Fleet, Stage, get, holds_within, stage::fixture, until};
 use llb::observe::status::WorkerStatus;
 
 const ADDR: &str = "127.0.0.1:8080";
@@ -20,7 +18,7 @@ fn said(worker: &WorkerStatus, kind: &str) -> u64 {
 
 #[track_caller]
 fn wait_for(fleet: &Fleet, slot: u32, kind: &str, count: u64) {
-    let enough = holds_within(harness::DEADLINE, || said(&fleet.worker(slot), kind) >= count);
+    let enough = holds_within(crate::harness::DEADLINE, || said(&fleet.worker(slot), kind) >= count);
     assert!(enough, "{count} of {kind} expected: {:?}", fleet.worker(slot).reports);
     assert_eq!(said(&fleet.worker(slot), kind), count);
 }
@@ -203,7 +201,7 @@ fn nodes_own_messages_are_the_channel() {
     wait_for(&fleet, 0, "latency", 1);
     until("it answers pings", || said(&fleet.worker(0), "pong") >= 2);
     assert!(get(ADDR, "/").body.contains("ping"));
-    let mut slow = harness::Client::connect(ADDR);
+    let mut slow = crate::harness::Client::connect(ADDR);
     slow.send("/leave");
     slow.receive();
     until("it is replaced", || fleet.worker(0).restarts == 1 && fleet.status().workers.len() == 1);

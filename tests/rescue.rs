@@ -1,7 +1,5 @@
 //! A worker hangs, and connections wait in its accept queue: others answer them, it goes on unharmed, and serves again.
 
-mod harness;
-
 use std::{
     collections::BTreeSet,
     fs::{self, File},
@@ -13,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage,
     balance::assert_balanced,
     get, holds_within,

@@ -1,7 +1,5 @@
 //! How much of the machine a worker may take: `--memory-max` and `--cpu-max`.
 
-mod harness;
-
 use std::{
     fs,
     io::{Read, Write},
@@ -10,7 +8,7 @@ use std::{
     process,
 };
 
-use harness::{Launcher, Stage, get, stage::fixture, until};
+use crate::harness::{Launcher, Stage, get, stage::fixture, until};
 use llb::internals::mounts::cgroup_root;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -74,7 +72,7 @@ fn refusal(by: &Launcher, limits: &[&str]) -> String {
     let stage = Stage::new();
     let command = growing();
     let args = [&["-p", "8080", "-n", "1"], limits].concat();
-    let fleet = harness::Fleet::launch_by(by, stage.path(), &args, &command.each_ref().map(String::as_str));
+    let fleet = crate::harness::Fleet::launch_by(by, stage.path(), &args, &command.each_ref().map(String::as_str));
     let ended = fleet.wait();
     assert_eq!((ended.code, ended.signal), (Some(3), None), "{}", ended.stderr);
     ended.stderr
@@ -125,7 +123,7 @@ fn a_worker_too_big_to_start_is_explained() {
     let stage = Stage::new();
     let command = ["python3", "-c", "bytearray(b'x' * (1 << 28))"];
     let args = ["-p", "8080", "-n", "1", "--memory-max", "48M"];
-    let fleet = harness::Fleet::launch_by(&by, stage.path(), &args, &command);
+    let fleet = crate::harness::Fleet::launch_by(&by, stage.path(), &args, &command);
     let ended = fleet.wait();
     assert_eq!((ended.code, ended.signal), (Some(4), None), "{}", ended.stderr);
     let told = ["SIGKILL before it was ready", "give it more by --memory-max"];

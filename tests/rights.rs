@@ -1,7 +1,5 @@
 //! Who workers are and what they may do; what llb needs, and what it keeps of that.
 
-mod harness;
-
 use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
@@ -10,7 +8,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use harness::{
+use crate::harness::{
     Fleet, Launcher, Stage, Tally,
     fleet::LLB,
     get,

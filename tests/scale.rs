@@ -1,10 +1,8 @@
 //! Fleets of one, a few and many workers: each serves, all in turn, and nothing of them is left afterwards.
 
-mod harness;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use harness::{Stage, Tally};
+use crate::harness::{Stage, Tally};
 use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "127.0.0.1:8080";

@@ -1,10 +1,8 @@
 //! Where and how readily workers run.
 
-mod harness;
-
 use std::fs;
 
-use harness::{Fleet, Stage, until};
+use crate::harness::{Fleet, Stage, until};
 use nix::{
     sched::{CpuSet, sched_getaffinity},
     sys::signal::{Signal, kill},

@@ -1,11 +1,9 @@
 //! A worker takes fifteen lines, in any language: those in examples/short, as docs/worker-contract.md shows them, do what they
 //! say under llb, and serve on when it dies. tests/docs.rs runs the page's own text of those that an interpreter runs.
 
-mod harness;
-
 use std::{fs, path::Path};
 
-use harness::example::{Example, path};
+use crate::harness::example::{Example, path};
 
 /// All lines of a file but those that are empty or nothing but a comment.
 const MOST: usize = 15;

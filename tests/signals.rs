@@ -1,8 +1,6 @@
 //! Every signal that a process can be sent, sent to llb.
 
-mod harness;
-
-use harness::{
+use crate::harness::{
     Fleet, Launcher, Stage, get,
     identity::{identities, is_gone, pid_of},
     stage::fixture,

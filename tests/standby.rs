@@ -1,10 +1,8 @@
 //! Connections wait while no worker listens, and are not refused.
 
-mod harness;
-
 use std::{io::ErrorKind, thread, time::Duration};
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, get, holds_within,
     stage::fixture,
     steady::{Steady, steady},

@@ -1,10 +1,8 @@
 //! Where connections go: exactly where the policy says, proven by the selector's own counters.
 
-mod harness;
-
 use std::collections::HashSet;
 
-use harness::{
+use crate::harness::{
     Client, Fleet, Stage, Tally,
     books::count,
     reporting::{report, reporting},
@@ -53,7 +51,7 @@ fn argmin_sends_all_to_the_least_latency_worker() {
 fn round_robin_takes_exact_turns() {
     let stage = Stage::new();
     let fleet = silent(&stage, &["--policy", "round-robin"], "8080");
-    let slots: Vec<u32> = (0..3 * SLOTS).map(|_| harness::get(ADDRESS, "/").slot()).collect();
+    let slots: Vec<u32> = (0..3 * SLOTS).map(|_| crate::harness::get(ADDRESS, "/").slot()).collect();
     let round = &slots[..SLOTS as usize];
     assert_eq!(round.iter().collect::<HashSet<_>>().len(), SLOTS as usize, "{slots:?}");
     assert_eq!(slots, round.repeat(3));

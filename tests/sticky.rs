@@ -1,7 +1,5 @@
 //! A client's connections go to one slot, as long as that is up.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -9,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use harness::{Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, stage::fixture, stopped::Stopped, until};
+use crate::harness::{
+    Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, stage::fixture, stopped::Stopped, until,
+};
 use llb::observe::status::{Status, StickyStatus};
 use nix::{
     sys::signal::{Signal, kill},

@@ -4,8 +4,6 @@
 //! It lasts a minute, and one over TLS a third of that, or `LLB_STORM_SECONDS`. `LLB_STORM_SEED` replays the blows of a run that failed;
 //! what the machine makes of them is its own.
 
-mod harness;
-
 use std::{
     fs::File,
     io::Read,
@@ -14,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     Stage,
     balance::assert_balanced,
     blows::Storm,

@@ -1,8 +1,6 @@
 //! Answers that come in parts are finished within the drain time, by a reload and by the end.
 
-mod harness;
-
-use harness::{Client, Fleet, Stage, stage::fixture, until};
+use crate::harness::{Client, Fleet, Stage, stage::fixture, until};
 use nix::sys::signal::Signal;
 
 const ADDRESS: &str = "127.0.0.1:8080";

@@ -1,7 +1,5 @@
 //! A master is killed, and what it has left is no fleet to go on with: another's, changed, asked for by two, or to end with it.
 
-mod harness;
-
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{
+use crate::harness::{
     Fleet, Plain, Stage, Tally, get,
     identity::{identities, is_gone, pid_of},
     stage::fixture,
@@ -181,7 +179,7 @@ fn of_two_masters_that_come_at_once_one_takes_over() {
         loser.is_some()
     });
     let loser = loser.expect("one that has ended");
-    let code = masters[loser].take().expect("it").wait(harness::DEADLINE).code();
+    let code = masters[loser].take().expect("it").wait(crate::harness::DEADLINE).code();
     let said = fs::read_to_string(&logs[loser]).expect("a log");
     assert_eq!(code, Some(5), "{said}");
     assert!(said.contains("runs already"), "{said}");
@@ -230,7 +228,7 @@ fn where_nothing_can_be_pinned_that_is_said_once() {
     let server = stage.static_server();
     let log = stage.path().join("log");
     let mut run = Command::new("setpriv");
-    run.args(["--bounding-set", "-sys_admin", harness::fleet::LLB, "run", "-n", "2", "--runtime-dir"]);
+    run.args(["--bounding-set", "-sys_admin", crate::harness::fleet::LLB, "run", "-n", "2", "--runtime-dir"]);
     run.arg(stage.path().join("run")).args([
         "--name",
         &format!("unpinned-{}", std::process::id()),

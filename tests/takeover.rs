@@ -1,10 +1,8 @@
 //! A master is killed, and the next one of the name goes on with its fleet: nothing is lost, and nothing is left.
 
-mod harness;
-
 use std::{collections::BTreeSet, thread, time::Duration};
 
-use harness::{
+use crate::harness::{
     Fleet, Stage, Tally,
     balance::assert_balanced,
     get,
@@ -222,7 +220,7 @@ fn a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes() {
     let mut fleet = stage.start(&["-n", "2"], &command);
     fleet.wait_for_groups(&[ADDRESS], 2);
     let before = fleet.status();
-    let mut slow = harness::Client::connect(ADDRESS);
+    let mut slow = crate::harness::Client::connect(ADDRESS);
     slow.send_last("/ms/3000");
     until("it is in flight", || fleet.status().workers.iter().any(|worker| worker.in_flight == Some(1)));
     fleet.signal(Signal::SIGTERM);

@@ -1,7 +1,5 @@
 //! In a terminal: what it does to jobs is llb's to bear, never a worker's.
 
-mod harness;
-
 use std::{
     fs,
     fs::File,
@@ -19,7 +17,7 @@ use nix::{
     unistd::{Pid, getsid},
 };
 
-use harness::{Client, Fleet, Launcher, Stage, stage::fixture, stopped::is_stopped, until};
+use crate::harness::{Client, Fleet, Launcher, Stage, stage::fixture, stopped::is_stopped, until};
 
 /// Says into its terminal that it goes on, and notes it where no terminal is needed. Notes interrupts and hang-ups, and
 /// ends when it is told to.

@@ -1,10 +1,8 @@
 //! A server over TLS that closes its socket after the answer, without a goodbye, has answered.
 
-mod harness;
-
 use std::{process::Command, time::Duration};
 
-use harness::{Stage, holds_within, stage::fixture};
+use crate::harness::{Stage, holds_within, stage::fixture};
 
 const ADDRESS: &str = "127.0.0.1:8080";
 const PORT: &str = "8080";

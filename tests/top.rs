@@ -1,14 +1,12 @@
 //! `llb top` in a real terminal, tmux's: what the screen shows, what keys do, and that the terminal is given back.
 
-mod harness;
-
 use std::{
     path::PathBuf,
     process::{Command, Output},
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use harness::{Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
+use crate::harness::{Fleet, Stage, fleet::LLB, get, stopped::Stopped, until};
 use llb::now;
 use nix::{
     sys::signal::{Signal, kill},
@@ -57,7 +55,7 @@ impl Tmux {
     #[track_caller]
     fn until(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
         let mut screen = String::new();
-        let shown = harness::holds_within(harness::DEADLINE, || {
+        let shown = crate::harness::holds_within(crate::harness::DEADLINE, || {
             screen = self.screen();
             holds(&screen)
         });

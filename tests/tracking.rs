@@ -1,11 +1,9 @@
 //! What the books count of each kind of connection, step by step: `open`, `in_flight`, `answered` and `failed` of
 //! `llb status --json`.
 
-mod harness;
-
 use std::time::Duration;
 
-use harness::{
+use crate::harness::{
     Client, Far, Fleet, Stage,
     balance::assert_balanced,
     books::count,

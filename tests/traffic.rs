@@ -1,11 +1,9 @@
 //! What a worker does is judged by what it shows, whatever is held open on it: requests that it does not stand still for
 //! count against nobody, and one that does stand still is passed over.
 
-mod harness;
-
 use std::{thread, time::Duration};
 
-use harness::{Client, Fleet, Stage, get, open_loop::open_loop, stage::fixture, until};
+use crate::harness::{Client, Fleet, Stage, get, open_loop::open_loop, stage::fixture, until};
 use llb::internals::clock;
 use nix::{
     sys::signal::{Signal, kill},

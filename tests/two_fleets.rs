@@ -1,10 +1,8 @@
 //! Two fleets on one port: the second is refused, and told whose it is.
 
-mod harness;
-
 use std::{fs, path::PathBuf, thread::sleep, time::Duration};
 
-use harness::{Launcher, Stage, get, stage::fixture};
+use crate::harness::{Launcher, Stage, get, stage::fixture};
 use llb::internals::mounts::own_cgroup;
 
 /// The cgroup of a unit of systemd's.
@@ -30,7 +28,7 @@ fn a_port_of_another_fleet_is_refused_with_both_names() {
     for (args, options) in [(&["-n", "2"][..], ""), (&["-n", "2", "-p", "8080"], ""), (&["-n", "2"], "@reuse")] {
         let elsewhere = tempfile::tempdir().unwrap();
         let command = server(options);
-        let second = harness::Fleet::launch(elsewhere.path(), args, &command.each_ref().map(String::as_str));
+        let second = crate::harness::Fleet::launch(elsewhere.path(), args, &command.each_ref().map(String::as_str));
         let name = second.name().to_owned();
         let ended = second.wait();
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
@@ -52,7 +50,8 @@ fn a_udp_port_of_another_fleet_is_refused() {
     let first = stage.start(&["-n", "2"], &["python3", &script, address]);
     for option in ["", "reuseaddr"] {
         let elsewhere = tempfile::tempdir().unwrap();
-        let second = harness::Fleet::launch(elsewhere.path(), &["-n", "2"], &["python3", &script, address, option]);
+        let second =
+            crate::harness::Fleet::launch(elsewhere.path(), &["-n", "2"], &["python3", &script, address, option]);
         let name = second.name().to_owned();
         let ended = second.wait();
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
@@ -61,7 +60,7 @@ fn a_udp_port_of_another_fleet_is_refused() {
     }
     // The same port of TCP is anybody's.
     let elsewhere = tempfile::tempdir().unwrap();
-    let third = harness::Fleet::launch(
+    let third = crate::harness::Fleet::launch(
         elsewhere.path(),
         &["-n", "2"],
         &["python3", &fixture("listeners.py"), "127.0.0.1@9053"],

@@ -1,7 +1,5 @@
 //! UDP ports are shared as TCP ones are: a flow stays with its worker while it lives, and new flows go where they are served.
 
-mod harness;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -11,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{DEADLINE, Fleet, Stage, holds_within, stage::fixture, stopped::Stopped, until};
+use crate::harness::{DEADLINE, Fleet, Stage, holds_within, stage::fixture, stopped::Stopped, until};
 use llb::observe::status::{FlowStatus, UdpStatus};
 use llb_kit::stop::StopOnDrop;
 use nix::{

@@ -3,11 +3,9 @@
 //! A kernel without commit 3864c6ba1e04 does not wake it. On one that has the commit these tests hold by the kernel's own
 //! doing; `cargo xtask vm` runs them on one that has not.
 
-mod harness;
-
 use std::fs;
 
-use harness::{Client, Stage, books::count, stopped::Stopped, until};
+use crate::harness::{Client, Stage, books::count, stopped::Stopped, until};
 use llb_common::outcome::Outcome;
 use nix::{
     sys::signal::{Signal, kill},

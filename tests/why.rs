@@ -1,7 +1,5 @@
 //! Why connections go where they go: `llb why`.
 
-mod harness;
-
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
@@ -10,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, get, until};
+use crate::harness::{Client, Fleet, Stage, get, until};
 use llb::internals::clock;
 use nix::sys::signal::Signal;
 use serde_json::Value;

@@ -1,7 +1,5 @@
 //! What the books make of real programs' bytes: TLS, HTTP/2, upgrades, one-way streams, and segments that say nothing new.
 
-mod harness;
-
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
@@ -9,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use harness::{Client, Fleet, Stage, holds_within, stage::fixture};
+use crate::harness::{Client, Fleet, Stage, holds_within, stage::fixture};
 use llb::observe::status::Status;
 
 const ADDRESS: &str = "127.0.0.1:8080";

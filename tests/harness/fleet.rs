@@ -51,8 +51,6 @@ pub(crate) struct Ended {
     pub code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// What llb and its workers wrote.
-    pub stdout: String,
     /// What llb and its workers wrote as errors.
     pub stderr: String,
 }
@@ -219,7 +217,7 @@ impl Fleet {
         // Their last words are read when the last of those who hold the pipes has ended.
         until("llb's output is closed", || self.stdout.is_closed() && self.stderr.is_closed());
         self.assert_gone();
-        Ended { code: status.code(), signal: status.signal(), stdout: self.stdout(), stderr: self.stderr() }
+        Ended { code: status.code(), signal: status.signal(), stderr: self.stderr() }
     }
 
     fn terminate(&mut self) {

@@ -4,8 +4,6 @@
 //! A test says what it waits for ([`until`]) and never how long; each has a namespace of its own, so fixed ports are
 //! free in all of them at once; and whatever a test does, its fleet is gone after it, or it fails.
 
-#![allow(dead_code, unused_imports, reason = "each test target uses a part of the harness")]
-
 pub(crate) mod as_llb;
 pub(crate) mod balance;
 pub(crate) mod blows;

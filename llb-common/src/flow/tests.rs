@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -67,6 +69,32 @@ fn the_dead_go_first_and_then_the_longest_unused() {
     let mut full: Set = core::array::from_fn(|way| old(way as u32, 102));
     full[4] = old(4, 99);
     assert_eq!(place_for(&full, 102), 4);
+}
+
+/// The order of [`place_for`] in plain words, which the verifier would follow for too long.
+fn first_to_go(set: &Set, window: u32) -> usize {
+    let rank = |entry: u64| match (is_alive(entry, window), is_established(entry), entry & LASTING != 0) {
+        (false, ..) => (3, 0),
+        (true, false, _) => (2, age(entry, window)),
+        (true, true, false) => (1, age(entry, window)),
+        (true, true, true) => (0, age(entry, window)),
+    };
+    (0..WAYS).rev().max_by_key(|way| rank(set[*way])).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn who_goes_first_is_told_without_branches(
+        set in [(); WAYS].map(|()| (any::<u32>(), 0u32..12, 0u8..4, any::<bool>())),
+        window in any::<u32>(),
+    ) {
+        let set = set.map(|(hash, ago, times, is_there)| {
+            let entry = fresh(hash, 7, window.wrapping_sub(ago).wrapping_add(1));
+            let again = (0..times).fold(entry, |entry, _| seen(entry, window.wrapping_sub(ago)));
+            if is_there { again } else { 0 }
+        });
+        prop_assert_eq!(place_for(&set, window), first_to_go(&set, window));
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The table of flows: FLOWS.
 
-use core::hint::black_box;
+use core::{array, hint::black_box};
 
-use llb_common::flow::{Set, find, find_among, place_for};
+use llb_common::flow::{find_among, place_for};
 
 use crate::{kernel, maps};
 
@@ -27,9 +27,11 @@ pub extern "C" fn llb_find_flow(hash: u32, window: u32) -> u64 {
 #[inline(never)]
 pub extern "C" fn llb_note_flow(hash: u32, window: u32, low: u32) -> u32 {
     let Some(set) = maps::flows(hash) else { return 0 };
-    // SAFETY: words of FLOWS, each of which is read once.
-    let copy: Set = core::array::from_fn(|way| unsafe { kernel::read(set.cast::<u64>().add(way)) });
-    let way = find(&copy, hash, window).map_or_else(|| place_for(&copy, window), |found| found.way);
+    // SAFETY: a word of FLOWS.
+    let entry = |way| unsafe { kernel::read(set.cast::<u64>().add(way)) };
+    let found = find_among(entry, hash, window);
+    // Read again: of a copy that is read once the verifier follows whatever it has learnt of each word, for a tenth of a second.
+    let way = found.map_or_else(|| place_for(&array::from_fn(entry), window), |found| found.way);
     // SAFETY: a word of FLOWS. A CPU that writes another flow there at the same moment makes one of the two new again.
     unsafe { kernel::write(maps::way(set, black_box(way) as u32), u64::from(hash) << 32 | u64::from(low)) };
     1

@@ -1,8 +1,8 @@
 //! What the test runners say at their end, and whether that is enough.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 
-/// A test binary, or the documentation tests of a crate.
+/// A test binary, a part of one, or the documentation tests of a crate.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Suite {
     /// As cargo announces it.
@@ -28,45 +28,57 @@ pub struct Tally {
     filtered: u64,
 }
 
-/// How much has to have run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rule {
-    /// A test in any suite: not every crate has unit tests.
-    SomeTest,
-    /// A test in every suite: an integration test without one has lost its tests.
-    SomeTestInEverySuite,
+/// Fails on whatever failed or did not run, and on having run nothing: not every crate has unit tests.
+pub fn check_all(suites: &[Suite]) -> Result<()> {
+    all_well(suites.iter().map(|suite| (suite, suite.check())))?;
+    ensure!(suites.iter().any(|suite| suite.tally.passed > 0), "not a single test ran");
+    Ok(())
 }
 
-impl Rule {
-    /// Fails on whatever did not run, and on having run nothing.
-    pub fn judge(self, suites: &[Suite]) -> Result<()> {
-        let failed: Vec<String> = suites
-            .iter()
-            .filter_map(|suite| Some(format!("{:#}\n{}", suite.check(0).err()?, suite.panics.join("\n"))))
-            .collect();
-        ensure!(failed.is_empty(), "{}", failed.join("\n"));
-        for suite in suites {
-            if self == Self::SomeTestInEverySuite && suite.tally.passed == 0 {
-                bail!("{} ran no test; give it one or delete it", suite.name);
-            }
-        }
-        ensure!(suites.iter().any(|suite| suite.tally.passed > 0), "not a single test ran");
-        Ok(())
-    }
+/// Fails unless of each suite as many tests passed as were wanted.
+pub fn check_parts<'a>(parts: impl Iterator<Item = (&'a Suite, usize)>) -> Result<()> {
+    all_well(parts.map(|(suite, wanted)| (suite, suite.check_part(wanted))))
+}
+
+/// Tells of all that failed, with what it said.
+fn all_well<'a>(verdicts: impl Iterator<Item = (&'a Suite, Result<()>)>) -> Result<()> {
+    let told =
+        |(suite, verdict): (&Suite, Result<()>)| Some(format!("{:#}\n{}", verdict.err()?, suite.panics.join("\n")));
+    let failed: Vec<String> = verdicts.filter_map(told).collect();
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    Ok(())
 }
 
 impl Suite {
-    /// Fails unless it came to its end and each test passed, except for those that were `left_out` on purpose.
-    pub fn check(&self, left_out: u64) -> Result<()> {
+    /// Fails unless it came to its end and each test passed.
+    fn check(&self) -> Result<()> {
+        self.check_end()?;
+        let skipped = self.tally.ignored + self.tally.filtered;
+        ensure!(
+            skipped == 0,
+            "{}: {skipped} tests were skipped; make them run or delete them, a skipped test proves nothing",
+            self.name
+        );
+        Ok(())
+    }
+
+    /// Fails unless it came to its end and so many tests passed: the others of its program run elsewhere, or nowhere on purpose.
+    pub fn check_part(&self, wanted: usize) -> Result<()> {
+        self.check_end()?;
+        let Suite { name, tally, .. } = self;
+        ensure!(wanted > 0, "{name} has no test; give it one or delete it");
+        ensure!(
+            tally.passed == wanted as u64,
+            "{name}: {} tests ran, and not {wanted}; make them run or delete them, a skipped test proves nothing",
+            tally.passed
+        );
+        Ok(())
+    }
+
+    fn check_end(&self) -> Result<()> {
         let Suite { name, closing, tally, .. } = self;
         ensure!(!closing.is_empty(), "{name} ended without a `test result:` line");
         ensure!(tally.failed == 0, "{name}: {} tests failed", tally.failed);
-        let skipped = tally.ignored + tally.filtered;
-        ensure!(
-            skipped == left_out,
-            "{name}: {skipped} tests were skipped, and not {left_out}; make them run or delete them, a skipped test \
-             proves nothing"
-        );
         Ok(())
     }
 }
@@ -150,8 +162,14 @@ mod tests {
         format!("test result: ok. {counts}; 0 measured; 0 filtered out; finished in 0.01s")
     }
 
-    fn verdict(rule: Rule, output: &str) -> Result<(), String> {
-        rule.judge(&read(output)).map_err(|error| error.to_string())
+    fn verdict(output: &str) -> Result<(), String> {
+        check_all(&read(output)).map_err(|error| error.to_string())
+    }
+
+    /// Of a program from which so many tests were wanted each time.
+    fn verdict_of_parts(output: &str, wanted: usize) -> Result<(), String> {
+        let suites = read(output);
+        check_parts(suites.iter().map(|suite| (suite, wanted))).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -176,19 +194,34 @@ mod tests {
     #[test]
     fn a_skipped_test_fails() {
         let output = suite("tests/kernel.rs", "4 passed; 0 failed; 1 ignored");
-        assert!(verdict(Rule::SomeTest, &output).unwrap_err().contains("1 tests were skipped"));
+        assert!(verdict(&output).unwrap_err().contains("1 tests were skipped"));
         let filtered = output.replace("1 ignored", "0 ignored").replace("0 filtered", "7 filtered");
-        assert!(verdict(Rule::SomeTest, &filtered).unwrap_err().contains("7 tests were skipped"));
+        assert!(verdict(&filtered).unwrap_err().contains("7 tests were skipped"));
     }
 
     #[test]
     fn nothing_run_fails() {
         let nothing = suite("unittests src/main.rs", "0 passed; 0 failed; 0 ignored");
         let something = suite("unittests src/lib.rs", "3 passed; 0 failed; 0 ignored");
-        assert!(verdict(Rule::SomeTest, "").is_err());
-        assert!(verdict(Rule::SomeTest, &nothing).is_err());
-        assert_eq!(verdict(Rule::SomeTest, &(nothing.clone() + &something)), Ok(()));
-        assert!(verdict(Rule::SomeTestInEverySuite, &(nothing + &something)).is_err());
+        assert!(verdict("").is_err());
+        assert!(verdict(&nothing).is_err());
+        assert_eq!(verdict(&(nothing.clone() + &something)), Ok(()));
+    }
+
+    #[test]
+    fn each_part_runs_what_is_wanted() {
+        let three = suite("life", "3 passed; 0 failed; 0 ignored").replace("0 filtered", "400 filtered");
+        assert_eq!(verdict_of_parts(&(three.clone() + &three), 3), Ok(()));
+        let two = suite("go", "2 passed; 0 failed; 1 ignored");
+        assert!(
+            verdict_of_parts(&(three.clone() + &two), 3)
+                .unwrap_err()
+                .contains("go (target/debug/deps/x-1): 2 tests ran")
+        );
+        let none = suite("go", "0 passed; 0 failed; 0 ignored");
+        assert!(verdict_of_parts(&none, 0).unwrap_err().contains("has no test"));
+        let failed = suite("go", "3 passed; 1 failed; 0 ignored");
+        assert!(verdict_of_parts(&failed, 3).unwrap_err().contains("1 tests failed"));
     }
 
     #[test]
@@ -197,7 +230,7 @@ mod tests {
         let failed = |name: &str| format!("{panic}{}", suite(name, "4 passed; 1 failed; 0 ignored"));
         // A panic is of the suite that was announced before.
         let output = suite("first", "1 passed; 1 failed; 0 ignored") + &failed("second") + panic;
-        let told = verdict(Rule::SomeTest, &output).unwrap_err();
+        let told = verdict(&output).unwrap_err();
         let said = "thread 'a' (1) panicked at tests/life.rs:1:1:\nit is late";
         for part in ["Running first", "Running second", &format!("1 tests failed\n{said}\nRunning"), said] {
             assert!(told.contains(part), "{part:?}: {told}");
@@ -208,6 +241,6 @@ mod tests {
     #[test]
     fn a_suite_that_died_fails() {
         let output = "     Running tests/kernel.rs (target/debug/deps/kernel-1)\nrunning 3 tests\n";
-        assert!(verdict(Rule::SomeTest, output).unwrap_err().contains("without a `test result:` line"));
+        assert!(verdict(output).unwrap_err().contains("without a `test result:` line"));
     }
 }

@@ -11,33 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use llb_kit::results::{self, Rule, Suite};
+use llb_kit::results::{self, Suite};
 use llb_kit::{fixtures, paths, root, sh};
+
+use super::suites::{self, Module};
 
 /// So many suites run at once: most of the time a test waits for processes to start, to drain and to end.
 const LANES: usize = 3;
-
-/// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 11] = [
-    "answering_errors",
-    "chaos",
-    "concurrency",
-    "failing",
-    "flood",
-    "hanging",
-    "loop_turns",
-    "publishing",
-    "rescue",
-    "scale",
-    "traffic",
-];
-
-/// What takes longest, first: the other lane has enough left meanwhile.
-const LONG: [&str; 11] =
-    ["storm", "agent", "quic", "go", "many", "udp", "bench_here", "line", "http3", "reload", "life"];
-
-/// The suites that run once more where no BPF file system is mounted: what pins, sweeps pins or says where they are.
-const OF_PINS: [&str; 8] = ["commands", "doctor", "embedded", "errors", "life", "rights", "succession", "takeover"];
 
 /// Whether the tests find a BPF file system where systems mount it. In a mount namespace of theirs, so that nothing changes
 /// for this machine.
@@ -59,74 +39,62 @@ impl BpfFs {
     }
 }
 
-/// A test binary.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Runner {
-    /// As in `--test`.
-    target: String,
+/// The test program.
+#[derive(Debug)]
+pub(crate) struct Program {
     path: PathBuf,
+    /// All that it consists of.
+    pub modules: Vec<Module>,
 }
 
-/// Builds those of these targets, or all, with what is in cargo's environment here.
-pub(super) fn build(cargo: &mut Command) -> Result<Vec<Runner>> {
+/// Builds it, with what is in cargo's environment here.
+pub(super) fn build(cargo: &mut Command) -> Result<Program> {
     let (heard, verdict) = sh::tee(cargo)?;
     verdict?;
-    let runners: Vec<_> = heard.lines().filter_map(runner).collect();
-    ensure!(!runners.is_empty(), "cargo has built no integration test");
-    Ok(runners)
+    let path = heard.lines().find_map(program).context("cargo has built no integration tests")?;
+    Ok(Program { modules: suites::of(&path)?, path })
 }
 
-/// Those that run once more without a BPF file system.
-pub(super) fn of_pins(runners: &[Runner]) -> Vec<Runner> {
-    runners.iter().filter(|runner| OF_PINS.contains(&&*runner.target)).cloned().collect()
-}
-
-/// Runs them all, whatever fails.
-pub(super) fn run(runners: &[Runner], bpffs: BpfFs) -> Result<Vec<Suite>> {
+/// Runs these modules of it, whatever fails; each test of theirs must run.
+pub(super) fn run(program: &Program, modules: &[Module], bpffs: BpfFs) -> Result<Vec<Suite>> {
     let prefix = root::prefix()?;
     let path = search_path()?;
     let compiled = paths::root().join("target/fixtures");
     fixtures::compile(&compiled)?;
-    let command = |runner: &Runner| {
-        let mut command = command(runner, &prefix, bpffs);
-        command.env("PATH", &path).env(fixtures::COMPILED, &compiled);
-        command
+    let run = |module: &Module| {
+        let mut command = command(&program.path, &prefix, bpffs);
+        command.arg("--exact").args(&module.tests).env("PATH", &path).env(fixtures::COMPILED, &compiled);
+        let output = sh::listen(&mut command)?;
+        Ok(format!("     Running {} ({})\n{output}", module.name, program.path.display()))
     };
-    let (alone, beside): (Vec<_>, Vec<_>) =
-        in_order(runners).into_iter().partition(|runner| ALONE.contains(&&*runner.target));
-    let mut heard = run_in_lanes(beside, LANES, &command)?;
-    heard.extend(run_in_lanes(alone, 1, &command)?);
-    let suites = results::read(&heard.concat());
-    ensure!(suites.len() == runners.len(), "{} of {} suites ran", suites.len(), runners.len());
-    Rule::SomeTestInEverySuite.judge(&suites)?;
+    let (alone, beside): (Vec<_>, Vec<_>) = modules.iter().partition(|module| module.is_alone());
+    let mut heard = run_in_lanes(beside, LANES, &run)?;
+    heard.extend(run_in_lanes(alone, 1, &run)?);
+    let (wanted, said): (Vec<usize>, Vec<String>) = heard.into_iter().unzip();
+    let suites = results::read(&said.concat());
+    ensure!(suites.len() == modules.len(), "{} of {} suites ran", suites.len(), modules.len());
+    results::check_parts(suites.iter().zip(wanted))?;
     Ok(suites)
 }
 
-fn in_order(runners: &[Runner]) -> Vec<Runner> {
-    let mut runners = runners.to_vec();
-    runners.sort_by_key(|runner| LONG.iter().position(|long| *long == runner.target).unwrap_or(LONG.len()));
-    runners
-}
-
-/// Runs them, so many at once, and returns what each wrote, which is shown when it has ended.
+/// Runs them, so many at once, and returns how many tests each has and what it wrote, which is shown when it has ended.
 fn run_in_lanes(
-    runners: Vec<Runner>,
+    modules: Vec<&Module>,
     lanes: usize,
-    command: &(impl Fn(&Runner) -> Command + Sync),
-) -> Result<Vec<String>> {
-    let queue = Mutex::new(VecDeque::from(runners));
+    run: &(impl Fn(&Module) -> Result<String> + Sync),
+) -> Result<Vec<(usize, String)>> {
+    let queue = Mutex::new(VecDeque::from(modules));
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let lane = || {
         let mut heard = Vec::new();
-        while let Some(runner) = next() {
-            let output = sh::listen(&mut command(&runner))?;
-            let text = format!("     Running {} ({})\n{output}", runner.target, runner.path.display());
+        while let Some(module) = next() {
+            let text = run(module)?;
             println!("{text}");
-            heard.push(text);
+            heard.push((module.tests.len(), text));
         }
         Ok(heard)
     };
-    let ended: Vec<Result<Vec<String>>> = thread::scope(|scope| {
+    let ended: Vec<Result<Vec<_>>> = thread::scope(|scope| {
         let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
         lanes.into_iter().map(|lane| lane.join().expect("a lane that does not panic")).collect()
     });
@@ -145,50 +113,45 @@ fn search_path() -> Result<OsString> {
 
 /// As cargo would run it: in the directory of its package. With the signals as a terminal leaves them: llb heeds it if one
 /// is ignored when it starts, as under nohup.
-fn command(runner: &Runner, prefix: &[&str], bpffs: BpfFs) -> Command {
+fn command(program: &Path, prefix: &[&str], bpffs: BpfFs) -> Command {
     let words = [prefix, &["env", "--default-signal", "unshare", "--mount", "sh", "-c", bpffs.script(), "sh"]].concat();
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).arg(&runner.path).current_dir(paths::root().join("llb-userspace"));
+    command.args(&words[1..]).arg(program).current_dir(paths::root().join("llb-userspace"));
     command
 }
 
-/// The binary in `  Executable ../tests/life.rs (target/debug/deps/life-1)`.
-fn runner(line: &str) -> Option<Runner> {
+/// The program in `  Executable ../tests/main.rs (target/debug/deps/integration-1)`.
+fn program(line: &str) -> Option<PathBuf> {
     let (source, path) = line.trim_start().strip_prefix("Executable ")?.strip_suffix(')')?.split_once(" (")?;
-    let source = Path::new(source);
-    let target = source.parent()?.ends_with("tests").then(|| source.file_stem())??.to_str()?.to_owned();
-    Some(Runner { target, path: paths::root().join(path) })
+    Path::new(source).ends_with("tests/main.rs").then(|| paths::root().join(path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use anyhow::bail;
+
     use super::*;
 
-    fn runners(targets: &[&str]) -> Vec<Runner> {
-        let runner = |target: &&str| Runner { target: (*target).to_owned(), path: PathBuf::new() };
-        targets.iter().map(runner).collect()
+    #[test]
+    fn the_program_is_read_from_what_cargo_says() {
+        let here = program("  Executable ../tests/main.rs (target/debug/deps/integration-1)");
+        assert_eq!(here, Some(paths::root().join("target/debug/deps/integration-1")));
+        let elsewhere = program("  Executable ../tests/main.rs (/a place/integration-1)");
+        assert_eq!(elsewhere, Some("/a place/integration-1".into()));
+        assert_eq!(program("   Compiling libc v0.2.191 (x)"), None);
+        assert_eq!(program("  Executable ../examples/axum.rs (target/debug/examples/axum-1)"), None);
     }
 
     #[test]
-    fn runners_are_read_from_what_cargo_says() {
-        let read = runner("  Executable ../tests/life.rs (target/debug/deps/life-1)").unwrap();
-        assert_eq!(read, Runner { target: "life".into(), path: paths::root().join("target/debug/deps/life-1") });
-        let elsewhere = runner("  Executable ../tests/life.rs (/a place/life-1)").unwrap();
-        assert_eq!(elsewhere.path, Path::new("/a place/life-1"));
-        assert_eq!(runner("   Compiling libc v0.2.191 (x)"), None);
-        assert_eq!(runner("  Executable ../examples/axum.rs (target/debug/examples/axum-1)"), None);
-    }
-
-    #[test]
-    fn the_longest_come_first_and_none_is_lost() {
-        let order: Vec<_> = in_order(&runners(&["master", "go", "storm"])).into_iter().map(|r| r.target).collect();
-        assert_eq!(order, ["storm", "go", "master"]);
-    }
-
-    #[test]
-    fn what_is_named_is_there() {
-        for target in ALONE.iter().chain(&LONG).chain(&OF_PINS) {
-            assert!(paths::root().join("tests").join(target).with_extension("rs").exists(), "{target}");
-        }
+    fn no_module_is_lost_in_the_lanes() {
+        let module = |name: &str| Module { name: name.into(), tests: vec![format!("{name}::a")] };
+        let modules = ["master", "go", "storm", "life"].map(module);
+        let run = |module: &Module| Ok(module.name.clone());
+        let heard = run_in_lanes(modules.iter().collect(), 3, &run).unwrap();
+        let names: BTreeSet<_> = heard.iter().map(|(tests, text)| (*tests, &**text)).collect();
+        assert_eq!(names, BTreeSet::from([(1, "go"), (1, "life"), (1, "master"), (1, "storm")]));
+        assert!(run_in_lanes(modules.iter().collect(), 3, &|_: &Module| bail!("no")).is_err());
     }
 }

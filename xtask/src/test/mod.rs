@@ -4,6 +4,7 @@
 //! for, and a runner that says "ignored", or that ran nothing, fails the step.
 
 mod integration;
+mod suites;
 #[cfg(test)]
 mod worker_alone;
 
@@ -14,14 +15,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use llb_kit::clock::now;
-use llb_kit::results::{self, Rule, Suite};
+use llb_kit::results::{self, Suite};
 use llb_kit::{needs, root, sh};
 
 use self::integration::BpfFs;
 use crate::setup;
 use crate::step::{cargo, closing_line};
 
-/// The integration tests that say whether a compiled object works on this kernel.
+/// The suites of integration tests that say whether a compiled object works on this kernel.
 const KERNEL_TESTS: [&str; 5] = ["migration", "programs", "scale", "steering", "tracking"];
 
 /// The error of socket(2) where the kernel lacks an address family (errno(3)).
@@ -34,7 +35,7 @@ const STEPS: [(&str, &[&str]); 2] = [
 ];
 
 /// Builds the integration tests. The examples that they run they build themselves, from the same parts.
-const INTEGRATION_TESTS: [&str; 6] = ["test", "--workspace", "--all-features", "--test", "*", "--no-run"];
+const INTEGRATION_TESTS: [&str; 6] = ["test", "--workspace", "--all-features", "--test", "integration", "--no-run"];
 
 /// What of it is to be done beside the usual.
 #[derive(Debug, clap::Args)]
@@ -63,15 +64,18 @@ pub(crate) fn run(args: &TestArgs) -> Result<()> {
     for (name, args) in STEPS {
         pass(&mut done, name, || finish(&mut cargo(args)))?;
     }
-    let mut runners = Vec::new();
+    let mut program = None;
     pass(&mut done, "build of the integration tests", || {
-        runners = integration::build(&mut cargo(&INTEGRATION_TESTS))?;
+        program = Some(integration::build(&mut cargo(&INTEGRATION_TESTS))?);
         Ok(Vec::new())
     })?;
-    pass(&mut done, "integration tests", || integration::run(&runners, BpfFs::Mounted))?;
+    let program = program.context("a step that has passed")?;
+    pass(&mut done, "integration tests", || integration::run(&program, &program.modules, BpfFs::Mounted))?;
     if args.also_without_bpffs {
-        let of_pins = integration::of_pins(&runners);
-        pass(&mut done, "integration tests without a BPF file system", || integration::run(&of_pins, BpfFs::Absent))?;
+        let of_pins = suites::of_pins(&program.modules)?;
+        pass(&mut done, "integration tests without a BPF file system", || {
+            integration::run(&program, &of_pins, BpfFs::Absent)
+        })?;
     }
     print!("{}", summary(&done));
     Ok(())
@@ -100,19 +104,18 @@ fn pass(done: &mut Done, name: &'static str, step: impl FnOnce() -> Result<Vec<S
 /// Runs the kernel's tests with another object in the place of the committed one.
 pub(crate) fn kernel_tests_on(object: &Path) -> Result<()> {
     needs::TEST.check().context("the kernel tests cannot run")?;
-    let mut cargo = cargo(&["test", "--package", "llb-userspace", "--all-features", "--no-run"]);
-    for target in KERNEL_TESTS {
-        cargo.args(["--test", target]);
-    }
-    let runners = integration::build(cargo.env("LLB_EBPF_OBJECT", object))?;
-    integration::run(&runners, BpfFs::Mounted).map(drop)
+    let mut cargo =
+        cargo(&["test", "--package", "llb-userspace", "--all-features", "--test", "integration", "--no-run"]);
+    let program = integration::build(cargo.env("LLB_EBPF_OBJECT", object))?;
+    let modules = suites::named(&program.modules, &KERNEL_TESTS)?;
+    integration::run(&program, &modules, BpfFs::Mounted).map(drop)
 }
 
 fn finish(cargo: &mut Command) -> Result<Vec<Suite>> {
     let (heard, verdict) = sh::tee(cargo)?;
     verdict?;
     let suites = results::read(&heard);
-    Rule::SomeTest.judge(&suites)?;
+    results::check_all(&suites)?;
     Ok(suites)
 }
 

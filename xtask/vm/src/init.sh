@@ -41,17 +41,18 @@ trial() {
     echo "@vm run $?"
 }
 
-# As cargo runs them, and announces them; only those that are wanted.
+# Runs the tests of one module, but for those that are told, if they are wanted, and says how many there are.
 suite() {
     name=$1
-    runner=$2
-    shift 2
+    shift
     case "$wanted" in
         *" $name "*) ;;
         *) return ;;
     esac
-    echo "     Running tests/$name.rs ($runner)"
-    "$runner" "$@"
+    tests=$(echo "$listed" | sed -n "s/^\($name::.*\): test$/\1/p")
+    echo "@vm tests $name $(echo "$tests" | wc -w)"
+    echo "     Running $name ($program)"
+    "$program" --exact $tests "$@"
     echo "@vm suite $name $?"
 }
 
@@ -60,6 +61,8 @@ tests() {
     # Looking takes milliseconds here, whether there is something to see or not.
     export LLB_TEST_PAUSE_MS=50
     cd $HOME_OF_TESTS
+    program=$TESTS
+    listed=$("$program" --list --format terse)
 $SUITES
 }
 

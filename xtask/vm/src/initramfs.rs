@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::copy::{add, add_all, add_below, add_libraries, inside, printable};
 use super::cpio::Archive;
 use super::machine::Machine;
-use super::suites::Built;
+use super::suites::{Built, Suite};
 use super::{kernels, service, suites, verdict};
 use llb_kit::{fixtures, paths, sh};
 
@@ -102,17 +102,17 @@ fn ask() -> String {
 
 /// The script, told what there is to run, and how many workers the verdict expects.
 fn init(built: &Built) -> Result<String> {
-    let mut tests = String::new();
-    for (suite, runner) in &built.runners {
-        let skips: String = suite.left_out.iter().map(|test| format!(" --skip {test}")).collect();
-        let skips = if skips.is_empty() { skips } else { format!(" --exact{skips}") };
-        tests += &format!("    suite {} {}{skips}\n", suite.target, quoted(runner)?);
+    let mut suites = String::new();
+    for Suite { name, left_out } in &built.suites {
+        let skips: String = left_out.iter().map(|test| format!(" --skip {name}::{test}")).collect();
+        suites += &format!("    suite {name}{skips}\n");
     }
     Ok(INIT
         .replace("$WORKERS", &verdict::WORKERS.to_string())
         .replace("$HOME_OF_TESTS", &quoted(&paths::root().join("llb-userspace"))?)
         .replace("$COMPILED", &format!("/{COMPILED}"))
-        .replace("$SUITES", tests.trim_end()))
+        .replace("$TESTS", &quoted(&built.tests)?)
+        .replace("$SUITES", suites.trim_end()))
 }
 
 /// Python with its library.
@@ -154,12 +154,14 @@ mod tests {
 
     #[test]
     fn the_script_knows_what_to_run_and_how_much_is_expected() {
-        let runners = SUITES.iter().map(|suite| (suite, PathBuf::from(format!("/t/{}", suite.target)))).collect();
-        let init = init(&Built { llb: "/t/llb".into(), runners }).unwrap();
-        for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$SUITES"] {
+        let built = Built { llb: "/t/llb".into(), tests: "/t/it".into(), suites: SUITES.iter().collect() };
+        let init = init(&built).unwrap();
+        for told in ["$WORKERS", "$REQUESTS", "$HOME_OF_TESTS", "$COMPILED", "$TESTS", "$SUITES"] {
             assert!(!init.contains(told) && !ask().contains(told), "{told}");
         }
-        assert!(init.contains("\n    suite migration '/t/migration'\n"));
+        assert!(init.contains("\n    program='/t/it'\n"));
+        assert!(init.contains("\n    suite migration\n"));
+        assert!(init.contains("\n    suite modes --skip modes::a_replacement_starts_its_histogram_anew\n"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ struct VmArgs {
     /// Only machines of this kind
     #[arg(long, value_enum)]
     machine: Option<Machine>,
-    /// Only this file of tests, such as steering; repeatable
+    /// Only this suite of tests, such as steering; repeatable
     #[arg(long = "test", value_name = "NAME", value_parser = suites::find)]
     tests: Vec<&'static Suite>,
 }

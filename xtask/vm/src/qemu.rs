@@ -35,7 +35,7 @@ impl Purpose<'_> {
         match self {
             Purpose::Trial => vec!["trial"],
             Purpose::Service => vec!["service"],
-            Purpose::Tests(suites) => iter::once("tests").chain(suites.iter().map(|suite| suite.target)).collect(),
+            Purpose::Tests(suites) => iter::once("tests").chain(suites.iter().map(|suite| suite.name)).collect(),
         }
     }
 

@@ -9,17 +9,17 @@ use serde_json::Value;
 use super::machine::Machine;
 use llb_kit::{musl, paths, sh};
 
-/// A file of integration tests.
+/// A module of the integration tests.
 pub(super) struct Suite {
-    /// As cargo knows it.
-    pub target: &'static str,
+    /// The module's name.
+    pub name: &'static str,
     /// Those of its tests that do not run there.
     pub left_out: &'static [&'static str],
 }
 
 impl Suite {
-    const fn whole(target: &'static str) -> Self {
-        Self { target, left_out: &[] }
+    const fn whole(name: &'static str) -> Self {
+        Self { name, left_out: &[] }
     }
 }
 
@@ -27,7 +27,7 @@ impl Suite {
 /// minutes where all is emulated: a test is some three to seven seconds of a processor's time.
 pub(super) const SUITES: [Suite; 16] = [
     Suite {
-        target: "why",
+        name: "why",
         // The clock's and llb's part, which no kernel changes.
         left_out: &["a_master_that_stops_notes_no_longer", "an_asker_that_is_killed_asks_no_more"],
     },
@@ -37,7 +37,7 @@ pub(super) const SUITES: [Suite; 16] = [
     Suite::whole("steering"),
     Suite::whole("hanging"),
     Suite {
-        target: "standby",
+        name: "standby",
         left_out: &[
             // There are no other users, the load is for a machine of two real processors, and five fleets take a minute.
             "nobody_is_refused_while_all_restart",
@@ -48,7 +48,7 @@ pub(super) const SUITES: [Suite; 16] = [
         ],
     },
     Suite {
-        target: "failing",
+        name: "failing",
         left_out: &[
             "a_worker_that_answers_errors_at_once_is_no_magnet",
             "a_worker_that_begins_to_answer_errors_at_once_is_no_magnet",
@@ -59,7 +59,7 @@ pub(super) const SUITES: [Suite; 16] = [
         ],
     },
     Suite {
-        target: "tracking",
+        name: "tracking",
         left_out: &[
             "a_client_that_gives_up_is_no_failure",
             // Its line is made of TUN devices, which these kernels have in a module.
@@ -69,12 +69,12 @@ pub(super) const SUITES: [Suite; 16] = [
             "pipelined_requests",
         ],
     },
-    Suite { target: "modes", left_out: &["a_replacement_starts_its_histogram_anew"] },
+    Suite { name: "modes", left_out: &["a_replacement_starts_its_histogram_anew"] },
     Suite::whole("master"),
     // The other one waits for a time that python takes there to start.
-    Suite { target: "ready_check", left_out: &["one_that_stays_sick_fails_the_start"] },
+    Suite { name: "ready_check", left_out: &["one_that_stays_sick_fails_the_start"] },
     Suite {
-        target: "life",
+        name: "life",
         left_out: &[
             "a_reader_of_the_status_who_leaves_is_no_error",
             "a_closed_listener_is_no_end_of_the_requests_in_flight",
@@ -88,7 +88,7 @@ pub(super) const SUITES: [Suite; 16] = [
         ],
     },
     Suite {
-        target: "reload",
+        name: "reload",
         // There is neither Node nor nginx, and the loads are for a machine of two real processors.
         left_out: &[
             "asyncio_is_reloaded_without_loss",
@@ -100,7 +100,7 @@ pub(super) const SUITES: [Suite; 16] = [
         ],
     },
     Suite {
-        target: "takeover",
+        name: "takeover",
         left_out: &[
             "a_fleet_outlives_many_masters",
             "a_fleet_whose_master_dies_while_it_ends_is_replaced_and_finishes",
@@ -109,7 +109,7 @@ pub(super) const SUITES: [Suite; 16] = [
         ],
     },
     Suite {
-        target: "rescue",
+        name: "rescue",
         left_out: &[
             // It looks for a moment of some microseconds, which one processor does not see pass.
             "a_master_that_is_killed_in_the_middle_of_a_rescue_leaves_nobody_frozen",
@@ -135,22 +135,24 @@ const ON_ARM: [&str; 6] = ["migration", "steering", "hanging", "tracking", "mode
 
 /// What there is for a machine, of the wanted ones.
 pub(super) fn on(machine: Machine, wanted: &[&'static Suite]) -> Vec<&'static Suite> {
-    let is_there = |suite: &&'static Suite| machine == Machine::X86 || ON_ARM.contains(&suite.target);
+    let is_there = |suite: &&'static Suite| machine == Machine::X86 || ON_ARM.contains(&suite.name);
     wanted.iter().copied().filter(is_there).collect()
 }
 
 /// The one of this name.
-pub(super) fn find(target: &str) -> Result<&'static Suite> {
-    let known = || SUITES.iter().map(|suite| suite.target).collect::<Vec<_>>().join(", ");
-    SUITES.iter().find(|suite| suite.target == target).with_context(|| format!("not among {}", known()))
+pub(super) fn find(name: &str) -> Result<&'static Suite> {
+    let known = || SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
+    SUITES.iter().find(|suite| suite.name == name).with_context(|| format!("not among {}", known()))
 }
 
 /// What cargo has built.
 pub(super) struct Built {
     /// Where the tests expect llb.
     pub llb: PathBuf,
-    /// The suites, and the runner of each.
-    pub runners: Vec<(&'static Suite, PathBuf)>,
+    /// The program of all integration tests.
+    pub tests: PathBuf,
+    /// The suites in it that run.
+    pub suites: Vec<&'static Suite>,
 }
 
 /// Compiles C for aarch64.
@@ -158,24 +160,23 @@ pub(super) const ARM_COMPILER: &str = "aarch64-linux-gnu-gcc";
 
 impl Built {
     /// All that was built.
-    pub(super) fn programs(&self) -> impl Iterator<Item = &PathBuf> {
-        self.runners.iter().map(|(_, runner)| runner).chain([&self.llb])
+    pub(super) fn programs(&self) -> [&PathBuf; 2] {
+        [&self.tests, &self.llb]
     }
 }
 
 /// The profile of Cargo.toml that they are built by.
 const PROFILE: &str = "emulated";
 
-/// Builds llb and all tests that there are for a machine.
+/// The target of Cargo.toml that has the tests.
+const TESTS: &str = "integration";
+
+/// Builds llb and the tests for a machine.
 pub(super) fn build(machine: Machine) -> Result<Built> {
-    let suites = on(machine, &SUITES.iter().collect::<Vec<_>>());
     let mut cargo = Command::new(sh::cargo());
     cargo.current_dir(paths::root()).args(["test", "--no-run", "--profile", PROFILE, "--package", "llb-userspace"]);
-    cargo.args(["--features", "tests-as-root"]);
+    cargo.args(["--features", "tests-as-root", "--test", TESTS]);
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    for suite in &suites {
-        cargo.args(["--test", suite.target]);
-    }
     if let Some(target) = machine.target() {
         // What of the tests' libraries is C.
         musl::build_for(&mut cargo, target).env(format!("CC_{target}"), ARM_COMPILER);
@@ -185,8 +186,8 @@ pub(super) fn build(machine: Machine) -> Result<Built> {
     let messages = sh::output(&mut cargo)?;
     let of =
         |kind, name| executable(&messages, kind, name).with_context(|| format!("cargo has built no {kind} {name}"));
-    let runners = suites.into_iter().map(|suite| Ok((suite, of("test", suite.target)?))).collect::<Result<_>>()?;
-    Ok(Built { llb: of("bin", "llb")?, runners })
+    let suites = on(machine, &SUITES.iter().collect::<Vec<_>>());
+    Ok(Built { llb: of("bin", "llb")?, tests: of("test", TESTS)?, suites })
 }
 
 /// The program that cargo's messages name for a target.
@@ -205,14 +206,14 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_there() {
-        for target in ON_ARM {
-            assert!(find(target).is_ok(), "{target}");
+        for name in ON_ARM {
+            assert!(find(name).is_ok(), "{name}");
         }
         for suite in &SUITES {
-            let file = paths::root().join("tests").join(suite.target).with_extension("rs");
+            let file = paths::root().join("tests").join(suite.name).with_extension("rs");
             let text = std::fs::read_to_string(file).unwrap();
             for test in suite.left_out {
-                assert!(text.contains(&format!("fn {test}()")), "tests/{}.rs has no {test}", suite.target);
+                assert!(text.contains(&format!("fn {test}()")), "tests/{}.rs has no {test}", suite.name);
             }
         }
     }
@@ -221,10 +222,10 @@ mod tests {
     fn programs_are_found_among_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"llb"},"executable":null}
             {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"llb"},"executable":"/t/debug/llb"}
-            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"life"},"executable":"/t/debug/deps/life-1"}
+            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"integration"},"executable":"/t/debug/deps/integration-1"}
             {"reason":"build-finished","success":true}"#;
         assert_eq!(executable(messages, "bin", "llb"), Some("/t/debug/llb".into()));
-        assert_eq!(executable(messages, "test", "life"), Some("/t/debug/deps/life-1".into()));
+        assert_eq!(executable(messages, "test", TESTS), Some("/t/debug/deps/integration-1".into()));
         assert_eq!(executable(messages, "test", "llb"), None);
     }
 }

@@ -153,14 +153,14 @@ fn quinn_keeps_clients_that_move() {
     let args = ["-n", "4", "--quic-lb", "on", "--drain-timeout", "60s"];
     let fleet = serve(&stage, &args, &[&program, ADDRESS, &files[0], &files[1]]);
     let old = pids(&fleet, "serving");
-    let mut downloads = Downloads::begin(12, 300);
+    let mut downloads = Downloads::begin(12, 500);
     reload(&fleet);
     // Before the others leave their ports: whoever is given one whose flow is still known comes to that flow's worker.
-    let new = Downloads::begin(40, 0).end().into_iter().map(|download| download.pid).collect::<BTreeSet<_>>();
-    assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
+    let new = Downloads::begin(16, 0).end().into_iter().map(|download| download.pid).collect::<BTreeSet<_>>();
+    assert!(new.is_disjoint(&old), "{new:?} {old:?}");
     downloads.move_on("purpose");
     let ended = downloads.end();
-    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
+    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 500 * BLOCK), "{ended:?}");
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
 }
 

@@ -136,6 +136,8 @@
 //! enter(&mut seat, &mut conn, answered, 107 * MS);
 //! assert_eq!((seat.answered, Pace::of(&seat, 0).service_ns), (1, 5 * MS));
 //! assert_eq!(Load::of(&seat, 0).cost_ns, 5 * MS);
+//! // One that has answered nothing is taken to cost as much while it is busy.
+//! assert_eq!(Load::default().or_like(5 * MS).queued_ns, 5 * MS);
 //!
 //! // Asked again on the same connection, which is then reset; and the reset is the worker's.
 //! let asked = track::bytes_in(&conn, 200 * MS);

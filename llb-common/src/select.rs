@@ -8,7 +8,7 @@ mod load;
 
 pub use self::load::{
     Awake, Load, MIN_COST_NS, NOT_SERVING, awake, believable_ns, clearly_better, expected_ns, given, in_flight,
-    outstanding, serves_beside,
+    outstanding,
 };
 use crate::{
     abi::{NO_SEAT, SeatSet},

@@ -96,7 +96,7 @@ impl Load {
 /// Whether a request that waits costs so much less than one that finds the worker idle that it is served beside others.
 #[must_use]
 #[inline(always)]
-pub const fn serves_beside(service_ns: u64, queued_ns: u64) -> bool {
+const fn serves_beside(service_ns: u64, queued_ns: u64) -> bool {
     service_ns > WAKING_NS && queued_ns != 0 && queued_ns < service_ns - (service_ns >> 2)
 }
 

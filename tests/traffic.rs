@@ -91,18 +91,38 @@ fn requests_that_wait_at_once_lie_evenly() {
         let stage = Stage::new();
         let fleet = start(&stage, ADDRESS, &program);
         get(ADDRESS, "/ms/20");
-        let answers = closed_loop(64, 40, "/ms/20");
+        let answers = closed_loop(64, 40, |_| 20);
         eprintln!("{answers:?}");
         let even = answers.iter().sum::<u32>() / SLOTS;
         assert!(answers.iter().all(|count| *count <= even + even / 2), "{answers:?}: {:#?}", fleet.status());
     }
 }
 
-/// So many clients who each ask so often, again when they are answered; the answers, by slot.
-fn closed_loop(clients: u32, times: u32, path: &str) -> [u32; SLOTS as usize] {
-    let ask = || (0..times).map(|_| get(ADDRESS, path).slot()).collect::<Vec<_>>();
+/// Of those that a worker serves at once the shortest are answered first. They do not speak for the others, or it would seem to
+/// take less the more it has, and who has few would never be asked again.
+#[test]
+fn requests_of_any_length_lie_evenly() {
+    for program in [["node", &fixture("loop.js")], ["python3", &fixture("loop.py")]] {
+        let stage = Stage::new();
+        let fleet = start(&stage, ADDRESS, &program);
+        let answers = closed_loop(24, 150, |turn| 1 + turn * 17 % 40);
+        eprintln!("{answers:?}");
+        let even = answers.iter().sum::<u32>() / SLOTS;
+        assert!(
+            answers.iter().all(|count| (even / 3..=even * 2).contains(count)),
+            "{answers:?}: {:#?}",
+            fleet.status()
+        );
+    }
+}
+
+/// So many clients who each ask so often, again when they are answered; the answers, by slot. A request takes what `ms` says.
+fn closed_loop(clients: u32, times: u32, ms: impl Fn(u32) -> u32 + Sync) -> [u32; SLOTS as usize] {
+    let ask =
+        |client| (0..times).map(|turn| get(ADDRESS, &format!("/ms/{}", ms(client + turn))).slot()).collect::<Vec<_>>();
+    let ask = &ask;
     let slots = thread::scope(|scope| {
-        let asking: Vec<_> = (0..clients).map(|_| scope.spawn(ask)).collect();
+        let asking: Vec<_> = (0..clients).map(|client| scope.spawn(move || ask(client))).collect();
         asking.into_iter().flat_map(|asking| asking.join().expect("answers")).collect::<Vec<_>>()
     });
     let mut answers = [0; SLOTS as usize];

@@ -64,7 +64,8 @@ impl Pace {
 /// A seat's pace after a change of its books at `now`; `before` are the books before the change. There are
 /// four kinds of answers:
 ///
-/// - Its request was parked, or waited at another worker: its time says nothing of what a request costs.
+/// - Its request was parked, or waited at another worker: its time says nothing of what a request costs, unless the worker
+///   serves several at a time, and it is no long poll.
 /// - Its request found the seat idle: its time is a service time, with all that waking the worker takes.
 /// - There was progress since its request began, so it waited: the time since that progress is what one more request
 ///   costs a worker that is awake. What it waited behind others is not held against the worker.
@@ -92,7 +93,13 @@ pub fn pace_after(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
         let known = Pace { service_ns: without(pace.service_ns, pace.penalty), ..pace };
         let parked = delta.ticket < before.alive || delta.born == u64::MAX;
         let unsampled = Pace { service_ns: without(before.service_ns, before.penalty), ..known };
-        let sampled = if parked { unsampled } else { sampled(known, before, delta, now) };
+        let sampled = if !parked {
+            sampled(known, before, delta, now)
+        } else if is_overtaken(&unsampled, delta, now) {
+            served(unsampled, delta, now)
+        } else {
+            unsampled
+        };
         Pace { service_ns: penalized(sampled.service_ns, penalty), penalty, ..sampled }
     } else if delta.failed != 0 {
         let least = pace.service_ns.max(FAILURE_MIN_NS);
@@ -116,30 +123,59 @@ fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     }
     let only_greeted = !greets && samples == 0 && before.service_ns != 0;
     let (service_ns, queued_ns) = if only_greeted { (0, 0) } else { (pace.service_ns, pace.queued_ns) };
-    let began = delta.answered_since;
-    if progress_at > began {
-        let sample = now.saturating_sub(progress_at).max(1);
-        let so_far = if queued_ns != 0 {
-            queued_ns.into()
-        } else if service_ns != 0 {
-            service_ns
-        } else {
-            sample
-        };
-        let queued_ns = at_most_u32(mean_after(so_far, sample));
+    let pace = Pace { service_ns, queued_ns, ..pace };
+    if progress_at > delta.answered_since {
+        let queued_ns = queued_after(service_ns, queued_ns, now.saturating_sub(progress_at).max(1));
         // What it costs a seat that is idle it does not say. If the worker serves several at a time that is a lot more, and to
         // take this for it draws all to the seat.
         let samples = if greets || service_ns == 0 { samples } else { samples.max(1) };
-        Pace { service_ns, queued_ns, overtaking: overtaking - (overtaking >> 8), samples, ..pace }
+        Pace { queued_ns, overtaking: overtaking - (overtaking >> 8), samples, ..pace }
+    } else if greets {
+        Pace { service_ns: centre_after(service_ns, took_ns(delta, now), FEW_SAMPLES), ..pace }
     } else {
         let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
-        let overtakes = !greets && delta.ticket == delta.born && older;
+        let overtakes = delta.ticket == delta.born && older;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
-        let counted = if greets { FEW_SAMPLES } else { samples };
-        let service_ns = centre_after(service_ns, now.saturating_sub(began).max(1), counted);
-        let samples = if greets || samples >= FEW_SAMPLES { samples } else { samples + 1 };
-        Pace { service_ns, overtaking: overtaking + more, samples, ..pace }
+        served(Pace { overtaking: overtaking + more, ..pace }, delta, now)
     }
+}
+
+/// A seat's pace after an answer that took all of its time.
+#[inline(always)]
+fn served(pace: Pace, delta: &Delta, now: u64) -> Pace {
+    let service_ns = centre_after(pace.service_ns, took_ns(delta, now), pace.samples);
+    let samples = if pace.samples >= FEW_SAMPLES { pace.samples } else { pace.samples + 1 };
+    Pace { service_ns, samples, ..pace }
+}
+
+/// Whether a parked request was one like the others, at a worker that serves several at a time. There the shorter ones overtake, and
+/// parked are all that are not among the shortest: without them a worker seems to take less the more it has.
+#[inline(always)]
+fn is_overtaken(pace: &Pace, delta: &Delta, now: u64) -> bool {
+    pace.overtaking > CONCURRENT && delta.born != u64::MAX && took_ns(delta, now) >> LONG < pace.service_ns
+}
+
+/// What takes so many times the cost, as a power of two, is a long poll: 32 times. With 8 times one of four workers of HTTP/2 with
+/// eight streams a connection has two thirds of the requests; with 64 a pool of threads is slower by a tenth (p90 in the simulation).
+const LONG: u32 = 5;
+
+/// How long the request took that has been answered.
+#[inline(always)]
+fn took_ns(delta: &Delta, now: u64) -> u64 {
+    now.saturating_sub(delta.answered_since).max(1)
+}
+
+/// [`Seat::queued_ns`] after a request that waited for `sample` ns behind others.
+#[inline(always)]
+fn queued_after(service_ns: u64, queued_ns: u32, sample: u64) -> u32 {
+    let so_far = if queued_ns != 0 {
+        queued_ns.into()
+    } else if service_ns != 0 {
+        service_ns
+    } else {
+        sample
+    };
+    at_most_u32(mean_after(so_far, sample))
 }
 
 /// What a seat costs that would cost `ns` without its errors.

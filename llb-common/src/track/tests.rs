@@ -293,6 +293,19 @@ fn a_parked_request_tells_nothing_of_a_seat_that_is_not_known() {
 }
 
 #[test]
+fn whoever_was_overtaken_counts_as_well_as_whoever_overtook() {
+    let before = Seat { begun: 9, alive: 5, service_ns: 2_000_000, ..progress(9_000_000) };
+    let parked = Delta { ended: 1, answered: 1, answered_since: 1, ticket: 1, ..nothing() };
+    let known = Pace { service_ns: 2_000_000, samples: FEW_SAMPLES, overtaking: OVERTAKING_ALWAYS, ..Pace::default() };
+    let cost_after = |pace, delta, now| pace_after(pace, &before, delta, now).service_ns;
+    assert!(cost_after(known, &parked, 20_000_000) > 2_000_000);
+    assert_eq!(cost_after(known, &parked, 1_000_000_000), 2_000_000, "a long poll");
+    assert_eq!(cost_after(Pace { overtaking: 0, ..known }, &parked, 20_000_000), 2_000_000, "it serves in turn");
+    let moved = Delta { born: u64::MAX, ..parked };
+    assert_eq!(cost_after(known, &moved, 20_000_000), 2_000_000, "it waited at another worker");
+}
+
+#[test]
 fn one_long_request_does_not_spoil_what_one_more_costs() {
     let waited = |ns: u64| (5_000_000, 1_000_000, 5_000_000 + ns);
     let pace = pace_of([waited(4_000_000); 100].into_iter().chain([waited(200_000_000)]));

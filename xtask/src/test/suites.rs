@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use llb_kit::sh;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 11] = [
+const ALONE: [&str; 12] = [
     "answering_errors",
     "chaos",
     "concurrency",
@@ -16,6 +16,7 @@ const ALONE: [&str; 11] = [
     "flood",
     "hanging",
     "loop_turns",
+    "master",
     "publishing",
     "rescue",
     "scale",

@@ -1,6 +1,6 @@
 //! The master stops publishing, or is killed, under load: the kernel goes on by what it counts itself, and nothing is lost.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use crate::harness::{
     Client, Stage, Tally,
@@ -110,4 +110,24 @@ fn ask_while_one_is_blocked() -> (u32, Tally) {
     let mut tally = Tally::default();
     tally.ask(ADDRESS, WORK, ASKED);
     (held.receive().slot(), tally)
+}
+
+/// The kernel has these maps anyway; that llb maps them is what its memory is seen to be.
+#[test]
+fn maps_that_nobody_needs_are_not_mapped() {
+    const MOST_KIB: u64 = 1_536;
+    let stage = Stage::new();
+    let server = stage.faulty_server();
+    let fleet = stage.start(&["-n", "1"], &[&server, "127.0.0.1", "8080", "8"]);
+    let smaps = fs::read_to_string(format!("/proc/{}/smaps", fleet.pid())).unwrap();
+    let mut is_map = false;
+    let mut mapped_kib = 0;
+    for line in smaps.lines() {
+        match line.split_once(':') {
+            Some(("Rss", kib)) if is_map => mapped_kib += kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap(),
+            _ if line.contains('-') => is_map = line.ends_with("anon_inode:bpf-map"),
+            _ => {}
+        }
+    }
+    assert!((1..MOST_KIB).contains(&mapped_kib), "{mapped_kib} KiB");
 }

@@ -3,7 +3,10 @@
 use std::{
     num::NonZeroUsize,
     os::fd::AsFd,
-    sync::atomic::Ordering::{Relaxed, Release},
+    sync::{
+        Arc,
+        atomic::Ordering::{Relaxed, Release},
+    },
 };
 
 use aya::maps::{Map, MapData, PerCpuArray};
@@ -66,7 +69,7 @@ pub type Latencies = [u64; BUCKETS];
 /// # }
 /// ```
 pub struct Books {
-    pub(super) seats: SharedWords,
+    pub(super) seats: Arc<SharedWords>,
     latency: SharedWords,
     published: SharedWords,
     pub(super) lines: SharedWords,
@@ -75,7 +78,7 @@ pub struct Books {
 impl Books {
     pub(super) fn map(seats: &Map, latency: &Map, published: &Map, lines: &Map) -> Result<Self, KernelError> {
         Ok(Books {
-            seats: words(seats, names::SEATS, size_of::<Seats>())?,
+            seats: Arc::new(words(seats, names::SEATS, size_of::<Seats>())?),
             latency: words(latency, names::LATENCY, MAX_SEATS * size_of::<Latencies>())?,
             published: words(published, names::PUBLISHED, size_of::<Published>())?,
             lines: words(lines, names::LINES, MAX_GROUPS * size_of::<Line>())?,

@@ -4,7 +4,10 @@ use std::{
     hash::{BuildHasher, Hasher, RandomState},
     mem::offset_of,
     os::fd::{AsFd, AsRawFd},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -39,10 +42,29 @@ type Counts = PerCpuArray<MapData, Value<FlowCount>>;
 
 /// The maps of flows.
 pub(super) struct Flows {
-    table: SharedWords,
+    table: Table,
     seats: SharedWords,
     counts: Counts,
     idle: Duration,
+}
+
+/// A megabyte of flows, mapped once they are counted: most fleets have no UDP.
+struct Table {
+    map: Map,
+    words: OnceLock<SharedWords>,
+}
+
+impl Table {
+    fn words(&self) -> Result<&[AtomicU64], KernelError> {
+        let words = match self.words.get() {
+            Some(words) => words,
+            None => {
+                let words = words(&self.map, names::FLOWS, SETS as usize * WAYS * 8)?;
+                self.words.get_or_init(|| words)
+            }
+        };
+        Ok(words.words())
+    }
 }
 
 /// How many flows live, by what is known of them.
@@ -72,9 +94,9 @@ fn packed(workers: impl IntoIterator<Item = (u32, Seat)>) -> [u64; MAX_WORKERS /
 }
 
 impl Flows {
-    pub(super) fn map(table: &Map, seats: &Map, counts: Counts) -> Result<Self, KernelError> {
+    pub(super) fn map(table: Map, seats: &Map, counts: Counts) -> Result<Self, KernelError> {
         let flows = Flows {
-            table: words(table, names::FLOWS, SETS as usize * WAYS * 8)?,
+            table: Table { map: table, words: OnceLock::new() },
             seats: words(seats, names::FLOW_SEATS, size_of::<FlowSeats>())?,
             counts,
             idle: Duration::ZERO,
@@ -152,10 +174,13 @@ impl Steering {
     }
 
     /// Counts the flows that live, for the selector.
-    pub(crate) fn count_flows(&self) -> Census {
+    ///
+    /// # Errors
+    /// [`KernelError::Mmap`].
+    pub(crate) fn count_flows(&self) -> Result<Census, KernelError> {
         let window = self.flows.window() as u32;
         let mut census = Census { established: [0; MAX_SEATS], newcomers: 0 };
-        for word in self.flows.table.words() {
+        for word in self.flows.table.words()? {
             let entry = word.load(Relaxed);
             if entry == 0 || is_id(entry) || !is_alive(entry, window) {
                 continue;
@@ -172,7 +197,7 @@ impl Steering {
                 word.store(flows, Relaxed);
             }
         }
-        census
+        Ok(census)
     }
 
     /// Datagrams that went to a seat, whoever had it.

@@ -78,12 +78,17 @@ pub(super) const MAPS: [&str; 22] = [
 /// Those that only the books need. Socket operations tell of listeners too, so they are not among them.
 pub(super) const KEEP_BOOKS: [&str; 2] = [names::INGRESS, names::EGRESS];
 
+/// What the programs have to say, by aya's name. It is little, and a ring buffer is mapped twice.
+const LOGS: &str = "AYA_LOGS";
+const LOGS_BYTES: u32 = 64 * 1024;
+
 /// Makes the maps, and the programs ready to be loaded.
 pub(super) fn object(options: &Options) -> Result<Ebpf, KernelError> {
     let limited = u32::from(!options.limits.is_empty());
     let level = options.cgroup_level.unwrap_or(0);
     let prefixes = options.sticky.map_or(0, Sticky::prefixes);
     let mut loader = loader();
+    loader.map_max_entries(LOGS, LOGS_BYTES);
     if options.sticky.is_none() {
         for name in [names::CLIENTS, names::NEWCOMERS, names::HOMES] {
             loader.map_max_entries(name, 1);

@@ -4,7 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     os::fd::{AsFd, AsRawFd},
-    sync::atomic::Ordering::Release,
+    sync::{Arc, atomic::Ordering::Release},
 };
 
 use aya::maps::{HashMap, Map, MapData};
@@ -14,7 +14,7 @@ use llb_common::{
     sticky::Source,
 };
 
-use super::{KernelError, Steering, books::words, error::map_error, groups::place, value::Value};
+use super::{KernelError, Steering, error::map_error, groups::place, value::Value};
 use crate::{model::Seat, sys::mmap::SharedWords};
 
 const REACHING_WORD: usize = std::mem::offset_of!(Seats, reaching) / 8;
@@ -30,14 +30,13 @@ pub(crate) struct Joined {
 /// The connections that are to reach one worker.
 pub(crate) struct Reaches {
     entries: HashMap<MapData, Value<Asker>, Value<Reach>>,
-    seats: SharedWords,
+    seats: Arc<SharedWords>,
     count: u64,
 }
 
 impl Reaches {
     /// Without the entries that an earlier master has left.
-    pub(super) fn of(entries: Map, seats: &Map) -> Result<Self, KernelError> {
-        let seats = words(seats, names::SEATS, size_of::<Seats>())?;
+    pub(super) fn of(entries: Map, seats: Arc<SharedWords>) -> Result<Self, KernelError> {
         let entries = entries.try_into().map_err(map_error(names::REACHES))?;
         let mut reaches = Reaches { entries, seats, count: 0 };
         let left: Vec<Value<Asker>> = reaches.entries.keys().filter_map(Result::ok).collect();

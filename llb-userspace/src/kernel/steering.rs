@@ -1,6 +1,6 @@
 //! The programs and maps of one fleet: loaded or found again, attached, and handed out.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, sync::Arc};
 
 use aya::{
     Ebpf,
@@ -137,10 +137,12 @@ impl Steering {
             Books::map(&maps[names::SEATS], &maps[names::LATENCY], &maps[names::PUBLISHED], &maps[names::LINES])?;
         let clients = Clients::map(&maps[names::STICKY], &maps[names::HOMES])?;
         let reaches = maps.remove(names::REACHES).ok_or(KernelError::Missing { what: "map", name: names::REACHES })?;
-        let reaches = Some(Reaches::of(reaches, &maps[names::SEATS])?);
-        let choices = Some(Choices::of(take(&mut maps, names::CHOICES)?, &maps[names::SEATS])?);
+        let reaches = Some(Reaches::of(reaches, Arc::clone(&books.seats))?);
+        let choices = maps.remove(names::CHOICES).ok_or(KernelError::Missing { what: "map", name: names::CHOICES })?;
+        let choices = Some(Choices::of(choices, Arc::clone(&books.seats)));
         let counts = take(&mut maps, names::FLOW_COUNTS)?;
-        let flows = Flows::map(&maps[names::FLOWS], &maps[names::FLOW_SEATS], counts)?;
+        let table = maps.remove(names::FLOWS).ok_or(KernelError::Missing { what: "map", name: names::FLOWS })?;
+        let flows = Flows::map(table, &maps[names::FLOW_SEATS], counts)?;
         let ring: RingBuf<MapData> = take(&mut maps, names::EVENTS)?;
         let storage = maps.remove(names::CONN).filter(|_| keeps_books);
         Ok(Steering {

@@ -1,6 +1,9 @@
 //! Choices that the selector notes while somebody asks why.
 
-use std::{sync::atomic::Ordering::Release, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Release},
+    time::Duration,
+};
 
 use aya::maps::{Map, MapData, RingBuf};
 use bytemuck::Zeroable;
@@ -10,7 +13,7 @@ use llb_common::{
     why::{HEAD, Look, Sample},
 };
 
-use super::{KernelError, Steering, books::words};
+use super::{KernelError, Steering, error::map_error};
 use crate::{
     model::{Address, Instant},
     sys::mmap::SharedWords,
@@ -21,38 +24,40 @@ const EVERY_WORD: usize = std::mem::offset_of!(Seats, why_every) / 8;
 
 /// Where they come.
 pub(crate) struct Choices {
-    ring: RingBuf<MapData>,
-    seats: SharedWords,
+    ring: Map,
+    seats: Arc<SharedWords>,
 }
 
-/// As long as this is, choices are noted.
-pub(crate) struct Noting<'a>(&'a mut Choices);
+/// As long as this is, choices are noted, and the memory where they come is mapped.
+pub(crate) struct Noting<'a> {
+    ring: RingBuf<&'a MapData>,
+    choices: &'a Choices,
+}
 
 impl Choices {
     /// Without those that an earlier master has asked for.
-    pub(super) fn of(ring: RingBuf<MapData>, seats: &Map) -> Result<Self, KernelError> {
-        let seats = words(seats, names::SEATS, size_of::<Seats>())?;
-        let mut choices = Choices { ring, seats };
+    pub(super) fn of(ring: Map, seats: Arc<SharedWords>) -> Self {
+        let choices = Choices { ring, seats };
         choices.end();
-        choices.discard();
-        Ok(choices)
+        choices
     }
 
     /// Has the selector note a choice, and then none for the time `every`; until `until`, and not a moment longer, whatever becomes
     /// of this process.
-    pub(crate) fn note(&mut self, every: Duration, until: Instant) -> Noting<'_> {
-        self.discard();
+    ///
+    /// # Errors
+    /// [`KernelError::Map`].
+    pub(crate) fn note(&mut self, every: Duration, until: Instant) -> Result<Noting<'_>, KernelError> {
+        let mut ring = RingBuf::try_from(&self.ring).map_err(map_error(names::CHOICES))?;
+        // What has come too late for who asked before.
+        while ring.next().is_some() {}
         self.seats.words()[EVERY_WORD].store(every.as_nanos() as u64, Release);
         self.seats.words()[UNTIL_WORD].store(until.0, Release);
-        Noting(self)
+        Ok(Noting { ring, choices: self })
     }
 
     fn end(&self) {
         self.seats.words()[UNTIL_WORD].store(0, Release);
-    }
-
-    fn discard(&mut self) {
-        while self.ring.next().is_some() {}
     }
 }
 
@@ -60,7 +65,7 @@ impl Noting<'_> {
     /// The choices that have been noted and not yet read.
     pub(crate) fn read(&mut self) -> Vec<Sample> {
         let mut samples = Vec::new();
-        while let Some(record) = self.0.ring.next() {
+        while let Some(record) = self.ring.next() {
             samples.extend(decode(&record));
         }
         samples
@@ -69,7 +74,7 @@ impl Noting<'_> {
 
 impl Drop for Noting<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        self.choices.end();
     }
 }
 

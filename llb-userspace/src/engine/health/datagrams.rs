@@ -70,7 +70,7 @@ impl Udp {
             return;
         }
         self.look_at = Some(now.after(LOOK_EVERY));
-        self.census = Some(core.updater.steering().count_flows());
+        self.census = core.updater.steering().count_flows().ok();
         self.identify(core);
         self.look_at_queues(core);
     }

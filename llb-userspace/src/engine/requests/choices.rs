@@ -84,7 +84,10 @@ pub(in crate::engine) async fn answer(
     let until = began.after(time);
     let size = (before.seats.len() as u32).div_ceil(WORKERS_A_NOTE).max(1);
     let most = (MOST / size) as usize;
-    let mut noting = choices.note(NOTE_EVERY * size, until);
+    let mut noting = match choices.note(NOTE_EVERY * size, until) {
+        Ok(noting) => noting,
+        Err(error) => return lines.write(&refused(&error.to_string())).await,
+    };
     let mut told = Vec::new();
     let mut tick = interval(READ_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

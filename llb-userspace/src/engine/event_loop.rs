@@ -151,7 +151,7 @@ impl Engine {
     }
 
     fn on_signal(&mut self, action: SignalAction, now: Instant) {
-        let workers = self.core.lives.slots().count() as u32;
+        let workers = self.core.lives.slot_count();
         let command = match action {
             SignalAction::Stop => Command::Stop,
             SignalAction::Reload => Command::Reload(Style::AtOnce),

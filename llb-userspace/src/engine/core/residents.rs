@@ -15,8 +15,7 @@ impl Core {
             (0..).zip(seats).map(move |(lane, seat)| Resident { seat, slot, worker, lane })
         });
         let residents: Vec<Resident> = residents.collect();
-        let slots = self.lives.slots().map(|(slot, _)| slot.0 + 1).max().unwrap_or(0);
-        self.updater.steering_mut().settle(&residents, slots);
+        self.updater.steering_mut().settle(&residents, self.lives.slot_count());
     }
 
     /// For the status; `sticky` connections went to their clients' slots.

@@ -36,7 +36,7 @@ fn sample(core: &Core, concurrency: u32) -> Sample {
     }
     let finishes = |state| matches!(state, State::Draining { .. } | State::Stopping { .. });
     let draining = core.lives.workers().filter(|worker| finishes(worker.state)).count() as u32;
-    let slots = core.lives.slots().count() as u32;
+    let slots = core.lives.slot_count();
     Sample { slots, serving, draining, busy, waiting, is_ending: core.lives.is_ending() }
 }
 

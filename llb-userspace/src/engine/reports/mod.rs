@@ -102,7 +102,7 @@ fn in_one_line(core: &Core) -> String {
     let addresses: Vec<String> = tcp.chain(steering.flow_groups().map(|(at, _)| format!("udp {at}"))).collect();
     let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
     let reload = core.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
-    format!("{serving} of {} workers serve{at}{reload}", core.lives.slots().count())
+    format!("{serving} of {} workers serve{at}{reload}", core.lives.slot_count())
 }
 
 #[cfg(test)]

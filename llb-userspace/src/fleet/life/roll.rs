@@ -8,6 +8,8 @@
 //! time, ends the reload: the new ones whose elder still serves go, and the old ones have never stopped serving. One
 //! more reload that is asked for meanwhile comes after it: the code may have changed since the first workers started.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use llb_common::abi::MAX_SEATS;
 
 use super::{
@@ -88,13 +90,16 @@ impl Lives {
         Ok(Granted::Reloading(self.latest))
     }
 
-    /// Takes the reload as far as it goes just now.
+    /// Takes the reload as far as it goes just now. Looks at each worker once, and not once for each slot: it is asked after each step of
+    /// each of hundreds.
     pub(super) fn roll_on(&mut self, now: Instant) {
         let Some(roll) = self.roll else { return };
+        let (newest, mut room) = (self.newest(), self.room(roll));
         for index in 0..self.slots.len() {
             let (slot, entry) = (Slot(index as u32), &self.slots[index]);
-            let is_begun = entry.spawn_at.is_some() || self.newest(slot).is_some_and(|g| g >= roll.generation);
-            if entry.desired == DesiredState::Filled && !is_begun && self.may_begin(roll, slot) && self.has_room(roll) {
+            let is_begun = entry.spawn_at.is_some() || newest.get(&slot).is_some_and(|g| *g >= roll.generation);
+            if entry.desired == DesiredState::Filled && !is_begun && room > 0 && self.may_begin(roll, slot) {
+                room -= 1;
                 let entry = &mut self.slots[index];
                 (entry.spawn_at, entry.why) = (Some(now), Some(RestartCause::Reloaded));
             }
@@ -103,12 +108,10 @@ impl Lives {
         let Some(roll) = self.roll else { return };
         self.make_room(roll, now);
         self.spawn_due(now);
-        let serves_anew = |slot: Slot| {
-            let serves = |id: &WorkerId| self.workers[id].state == State::Serving;
-            self.in_slot(slot).iter().any(|id| self.workers[id].generation >= roll.generation && serves(id))
-        };
+        let serves_anew = |worker: &&Worker| worker.generation >= roll.generation && worker.state == State::Serving;
+        let anew: BTreeSet<Slot> = self.workers.values().filter(serves_anew).map(|worker| worker.slot).collect();
         let mut filled = (0..).map(Slot).zip(&self.slots).filter(|(_, entry)| entry.desired == DesiredState::Filled);
-        if self.roll == Some(roll) && filled.all(|(slot, _)| serves_anew(slot)) {
+        if self.roll == Some(roll) && filled.all(|(slot, _)| anew.contains(&slot)) {
             self.finish_roll(roll, now);
         }
     }
@@ -203,16 +206,21 @@ impl Lives {
         }
     }
 
-    /// Whether one more worker may be started now.
-    fn has_room(&self, roll: Roll) -> bool {
-        let Roll { style: Style::Rolling { max_surge }, trial: None, .. } = roll else { return true };
+    /// How many more workers may be started now.
+    fn room(&self, roll: Roll) -> usize {
+        let Roll { style: Style::Rolling { max_surge }, trial: None, .. } = roll else { return usize::MAX };
         let wanted = self.slots.iter().filter(|entry| entry.desired == DesiredState::Filled).count();
         let coming = self.slots.iter().filter(|entry| entry.spawn_at.is_some()).count();
-        self.workers.len() + coming < wanted + max_surge as usize
+        (wanted + max_surge as usize).saturating_sub(self.workers.len() + coming)
     }
 
-    fn newest(&self, slot: Slot) -> Option<Generation> {
-        let current = self.workers.values().filter(|worker| worker.slot == slot && worker.is_current());
-        current.map(|worker| worker.generation).max()
+    /// The newest generation of each slot that has a worker which is not on its way out.
+    fn newest(&self) -> BTreeMap<Slot, Generation> {
+        let mut newest = BTreeMap::new();
+        for worker in self.workers.values().filter(|worker| worker.is_current()) {
+            let known = newest.entry(worker.slot).or_insert(worker.generation);
+            *known = worker.generation.max(*known);
+        }
+        newest
     }
 }

@@ -1,5 +1,7 @@
 //! The slots: which are to be filled, and when.
 
+use std::collections::BTreeSet;
+
 use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId};
 use crate::fleet::{
     backoff::{Backoff, Interval, Life},
@@ -76,15 +78,22 @@ impl SlotEntry {
 impl Lives {
     /// Where each slot stands.
     pub fn slots(&self) -> impl Iterator<Item = (Slot, SlotState)> {
-        (0..).map(Slot).zip(&self.slots).map(|(slot, entry)| {
+        let current = self.workers.values().filter(|worker| worker.is_current());
+        let current: BTreeSet<Slot> = current.map(|worker| worker.slot).collect();
+        (0..).map(Slot).zip(&self.slots).map(move |(slot, entry)| {
             let state = match entry.desired {
                 DesiredState::Drained => SlotState::Drained,
                 DesiredState::Failed => SlotState::Failed,
-                DesiredState::Filled if self.has_current(slot) => SlotState::Filled,
+                DesiredState::Filled if current.contains(&slot) => SlotState::Filled,
                 DesiredState::Filled => SlotState::Waiting { until: entry.spawn_at },
             };
             (slot, state)
         })
+    }
+
+    /// How many there are.
+    pub fn slot_count(&self) -> u32 {
+        self.slots.len() as u32
     }
 
     pub(super) fn entry(&mut self, slot: Slot) -> Option<&mut SlotEntry> {

@@ -67,7 +67,7 @@ impl Engine {
             self.reports.keep_record(&mut self.core, self.lock.path());
             self.reports.announce(&self.core);
         }
-        self.reports.send_state(&self.core);
+        self.reports.is_outdated = true;
     }
 
     fn fail(&mut self, failure: Failure) {

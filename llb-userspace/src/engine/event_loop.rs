@@ -107,6 +107,7 @@ impl Engine {
             }
             self.perform(now());
             self.reports.keep_record(&mut self.core, self.lock.path());
+            self.reports.send_state(&self.core);
             self.reports.turns.end(now());
         }
         self.reports.journal.flush().await;

@@ -32,6 +32,8 @@ pub(super) struct Reports {
     pub journal: Journal,
     pub service: Service,
     pub turns: Turns,
+    /// Whether the fleet's state may be another than the service manager was told.
+    pub is_outdated: bool,
     pub reloads: Reloads,
     /// What to call when the fleet serves, until it does.
     up: Option<Announce>,
@@ -48,6 +50,7 @@ impl Reports {
             journal: Journal::new(),
             service,
             turns: Turns::default(),
+            is_outdated: false,
             reloads: Reloads::default(),
             up: Some(up),
             headroom: None,
@@ -55,9 +58,11 @@ impl Reports {
         }
     }
 
-    /// Tells the service manager how the fleet is.
+    /// Tells the service manager how the fleet is, if that has changed.
     pub(super) fn send_state(&mut self, core: &Core) {
-        self.service.status(in_one_line(core));
+        if std::mem::take(&mut self.is_outdated) {
+            self.service.status(|| in_one_line(core));
+        }
     }
 
     /// Enters what has come to pass into the journal; `pid` is that of the worker that it is about.

@@ -74,9 +74,13 @@ impl Service {
         self.say("STOPPING=1".into());
     }
 
-    /// What the fleet is at; said only if it has changed.
-    pub(in crate::engine) fn status(&mut self, line: String) {
-        if self.socket.is_some() && line != self.shown {
+    /// What the fleet is at; made only if somebody listens, and said only if it has changed.
+    pub(in crate::engine) fn status(&mut self, line: impl FnOnce() -> String) {
+        if self.socket.is_none() {
+            return;
+        }
+        let line = line();
+        if line != self.shown {
             self.say(format!("STATUS={line}"));
             self.shown = line;
         }
@@ -172,6 +176,7 @@ mod tests {
     fn without_a_manager_nothing_is_said() {
         let mut service = Service::find(7, |_| None).unwrap();
         service.ready();
+        service.status(|| unreachable!("nobody listens"));
         service.tick(Instant(SECOND));
         assert!(service.waiting.is_empty());
         assert!(Service::find(7, |name| (name == "NOTIFY_SOCKET").then(|| "/no/such/socket".into())).is_err());
@@ -180,10 +185,10 @@ mod tests {
     #[test]
     fn a_status_is_said_when_it_changes() {
         let (systemd, mut service) = pair("status", &[]);
-        service.status("1 of 2".into());
-        service.status("1 of 2".into());
+        service.status(|| "1 of 2".into());
+        service.status(|| "1 of 2".into());
         service.ready();
-        service.status("2 of 2".into());
+        service.status(|| "2 of 2".into());
         service.reloading(Instant(SECOND));
         service.stopping();
         let all = ["STATUS=1 of 2", "READY=1", "STATUS=2 of 2", "RELOADING=1\nMONOTONIC_USEC=1000000", "STOPPING=1"];
@@ -210,7 +215,7 @@ mod tests {
     fn what_is_not_read_waits_and_nobody_waits_for_it() {
         let (systemd, mut service) = pair("deaf", &[("WATCHDOG_USEC", "2000000")]);
         for number in 0..1_000 {
-            service.status(number.to_string());
+            service.status(|| number.to_string());
         }
         assert_eq!(service.waiting.len(), WAITING);
         let mut all = heard(&systemd);

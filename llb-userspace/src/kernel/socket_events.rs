@@ -1,14 +1,20 @@
 //! Events of workers' sockets, from the programs.
 
 use std::{
-    io,
+    collections::VecDeque,
+    io, mem,
     os::fd::{AsFd, BorrowedFd},
 };
 
 use aya::maps::{MapData, RingBuf};
 use llb_common::abi::{EVENT_ANSWER, EVENT_BIND, EVENT_CLOSE, EVENT_LISTEN, EVENT_RECEIVE, EVENT_RELEASE, SocketEvent};
+use tokio::task::yield_now;
 
 use crate::{model::Address, sys::readable::Readable};
+
+/// Events that are given at once. Hundreds of workers that end together close their listeners within a millisecond, and each of them may
+/// change the maps.
+const AT_ONCE: usize = 16;
 
 /// What a worker's socket did. An example is [there](super#listeners-of-other-processes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +77,12 @@ pub struct Event {
 ///     }
 /// }
 /// ```
-pub struct Events(Readable<Ring>);
+pub struct Events {
+    ring: Readable<Ring>,
+    read: VecDeque<Event>,
+    /// Whether others on this thread have had their turn since the last ones were given.
+    has_paused: bool,
+}
 
 struct Ring(RingBuf<MapData>);
 
@@ -83,22 +94,28 @@ impl AsFd for Ring {
 
 impl Events {
     pub(super) fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
-        Readable::new(Ring(ring)).map(Events)
+        Ok(Events { ring: Readable::new(Ring(ring))?, read: VecDeque::new(), has_paused: false })
     }
 
-    /// Waits for events and returns all there are.
+    /// Waits for events and returns some; while there are more, tasks of the same thread run in between.
     ///
     /// # Errors
     /// The event loop's.
     pub async fn next(&mut self) -> io::Result<Vec<Event>> {
-        let read = |Ring(ring): &mut Ring| {
-            let mut events = Vec::new();
-            while let Some(record) = ring.next() {
-                events.extend(decode(&record));
-            }
-            events
-        };
-        self.0.readable(read).await
+        let Events { ring, read, has_paused } = self;
+        if read.is_empty() {
+            let read_all = |Ring(ring): &mut Ring| {
+                while let Some(record) = ring.next() {
+                    read.extend(decode(&record));
+                }
+            };
+            ring.readable(read_all).await?;
+        } else if !mem::replace(has_paused, true) {
+            // Whoever waits for something else as well may go on with that, and asks again.
+            yield_now().await;
+        }
+        *has_paused = false;
+        Ok(read.drain(..read.len().min(AT_ONCE)).collect())
     }
 }
 

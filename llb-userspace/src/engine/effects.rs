@@ -1,10 +1,14 @@
 //! Does what the lives of workers demand.
 
-use super::{Engine, processes::not_ready};
+use super::{
+    Engine,
+    processes::{STARTS_FOR, not_ready},
+};
 use crate::{
     fleet::{Effect, Failure, Kind, Note},
     model::Instant,
     report::say,
+    sys::clock,
 };
 
 impl Engine {
@@ -17,11 +21,12 @@ impl Engine {
             acts |= !matches!(effect, Effect::Note(_));
             changes |= !matches!(effect, Effect::Note(_) | Effect::CloseIdle { .. });
             match effect {
-                Effect::Note(note) => self.enter(note),
-                Effect::Spawn(worker) => {
-                    // One that could not be started has ended, and its slot's life goes on.
-                    is_reconciled &= self.processes.spawn(&mut self.core, worker, now);
+                Effect::Note(note) => {
+                    if let Some(note) = self.processes.ordered.keep(note) {
+                        self.enter(note);
+                    }
                 }
+                Effect::Spawn(worker) => self.processes.ordered.add(worker),
                 Effect::Watch { id, cookie } => self.processes.watch(&mut self.core, id, cookie),
                 Effect::Check(id) => self.processes.check(&mut self.core, id),
                 // All that has changed so far is in the registry already.
@@ -68,6 +73,21 @@ impl Engine {
             self.reports.announce(&self.core);
         }
         self.reports.is_outdated = true;
+    }
+
+    /// Starts workers that are to be started, as many as a turn may, and does what follows from that.
+    pub(super) fn start_workers(&mut self, now: Instant) {
+        let until = now.after(STARTS_FOR);
+        while !self.processes.ordered.is_empty() {
+            if let Some(note) = self.processes.spawn_next(&mut self.core, now) {
+                self.enter(note);
+            }
+            // One that could not be started has ended, and its slot's life goes on.
+            self.perform(now);
+            if clock::now() >= until {
+                break;
+            }
+        }
     }
 
     fn fail(&mut self, failure: Failure) {

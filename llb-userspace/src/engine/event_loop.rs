@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::{JoinSet, yield_now},
+};
 
 use super::{
     Engine, Heeds, RunError,
@@ -102,10 +105,12 @@ impl Engine {
                         self.message(message, self.reports.turns.begin());
                     }
                 }
+                () = yield_now(), if !self.processes.ordered.is_empty() => drop(self.reports.turns.begin()),
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
             self.perform(now());
+            self.start_workers(now());
             self.reports.keep_record(&mut self.core, self.lock.path());
             self.reports.send_state(&self.core);
             self.reports.turns.end(now());

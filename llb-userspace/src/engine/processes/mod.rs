@@ -4,6 +4,7 @@ mod diagnose;
 mod drain;
 mod end;
 mod listening;
+mod ordered;
 mod orphans;
 mod outside;
 mod ready_check;
@@ -20,6 +21,7 @@ use tokio::sync::{
 use self::outside::Suspect;
 pub(in crate::engine) use self::{
     drain::{looked, sight},
+    ordered::{Ordered, STARTS_FOR},
     orphans::{Orphans, pass_on},
     outside::found_outside,
     ready_check::{Checker, reached_by},
@@ -37,6 +39,7 @@ use crate::{
 /// What is known of the workers' processes beside each one's own.
 pub(in crate::engine) struct Processes {
     pub exit_records: BTreeMap<Slot, ExitRecord>,
+    pub ordered: Ordered,
     /// Why workers could not be started, until that is reported.
     unspawned: BTreeMap<WorkerId, (Slot, RunError)>,
     /// What other fleets listen on.
@@ -66,6 +69,7 @@ impl Processes {
     ) -> Self {
         Processes {
             exit_records: BTreeMap::new(),
+            ordered: Ordered::default(),
             unspawned: BTreeMap::new(),
             others: Others::default(),
             connections: connections.map(Arc::new),

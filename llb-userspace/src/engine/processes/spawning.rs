@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Processes, diagnose, end};
+use super::{Processes, diagnose, end, ordered::Order};
 use crate::{
     config::ReadyWhen,
     engine::{
@@ -10,7 +10,7 @@ use crate::{
         core::{Core, ExitRecord, HeldPort, Running, reap},
         inbox::Message,
     },
-    fleet::{NewWorker, Order, Output, State, spawn, spawn::keeps_descriptors},
+    fleet::{self, NewWorker, Note, Output, State, spawn, spawn::keeps_descriptors},
     kernel::KernelError,
     model::{Instant, Seat, Slot, WorkerId},
     observe::stderr,
@@ -18,18 +18,21 @@ use crate::{
 };
 
 impl Processes {
-    /// Starts a worker; whether it could be.
-    pub(in crate::engine) fn spawn(&mut self, core: &mut Core, new: NewWorker, now: Instant) -> bool {
-        let NewWorker { id, slot, .. } = new;
-        // Another's failure, of a moment ago, may have ended the fleet.
+    /// Starts the worker that is next, if there is one; what is to be noted of that, if it was tried.
+    pub(in crate::engine) fn spawn_next(&mut self, core: &mut Core, now: Instant) -> Option<Note> {
+        let Order { worker, note } = self.ordered.next()?;
+        let NewWorker { id, slot, .. } = worker;
+        // Another's failure may have ended the fleet meanwhile, or it is not wanted any more.
         if !core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
             core.lives.exited(id, now);
-            return false;
+            return None;
         }
-        let Err(error) = self.try_spawn(core, new) else { return true };
-        self.unspawned.insert(id, (slot, error));
-        core.lives.spawn_failed(id, now);
-        false
+        core.is_changed = true;
+        if let Err(error) = self.try_spawn(core, worker) {
+            self.unspawned.insert(id, (slot, error));
+            core.lives.spawn_failed(id, now);
+        }
+        note
     }
 
     fn try_spawn(&mut self, core: &mut Core, new: NewWorker) -> Result<(), RunError> {
@@ -37,7 +40,7 @@ impl Processes {
         let cgroup = core.cgroup.worker(slot, generation, core.config.resources)?;
         core.updater.steering_mut().set_slot(cgroup.id(), slot)?;
         self.look_for_other_fleets(core)?;
-        let order = Order {
+        let order = fleet::Order {
             program: &core.config.program,
             args: &core.config.args,
             directory: None,

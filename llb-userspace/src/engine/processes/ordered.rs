@@ -1,0 +1,80 @@
+//! Workers that are to be started, in order. To start one takes a millisecond, and hundreds may be to be started at once: each turn of
+//! the loop starts a few, and others are served in between.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    fleet::{Kind, NewWorker, Note},
+    model::WorkerId,
+};
+
+/// How long a turn of the loop may start workers; the last of them may take a little longer.
+pub(in crate::engine) const STARTS_FOR: Duration = Duration::from_millis(5);
+
+/// A worker that is to be started, and what is to be noted when it has been: its pid is known only then.
+#[derive(Debug)]
+pub(in crate::engine) struct Order {
+    pub worker: NewWorker,
+    pub note: Option<Note>,
+}
+
+/// Those that are to be started.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Ordered(VecDeque<Order>);
+
+impl Ordered {
+    pub(in crate::engine) fn add(&mut self, worker: NewWorker) {
+        self.0.push_back(Order { worker, note: None });
+    }
+
+    /// Keeps the note that says that a worker has been started, if it has not been yet, and otherwise gives it back.
+    pub(in crate::engine) fn keep(&mut self, note: Note) -> Option<Note> {
+        let is_of = |id: WorkerId| move |order: &&mut Order| order.worker.id == id;
+        let order =
+            note.id.filter(|_| note.kind == Kind::Spawned).and_then(|id| self.0.iter_mut().rev().find(is_of(id)));
+        match order {
+            Some(order) => {
+                order.note = Some(note);
+                None
+            }
+            None => Some(note),
+        }
+    }
+
+    pub(in crate::engine) fn next(&mut self) -> Option<Order> {
+        self.0.pop_front()
+    }
+
+    pub(in crate::engine) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Generation, Slot};
+
+    fn worker(id: u64) -> NewWorker {
+        NewWorker { id: WorkerId(id), slot: Slot(id as u32), generation: Generation(1), capture: false }
+    }
+
+    fn note(kind: Kind, id: u64) -> Note {
+        Note { kind, id: Some(WorkerId(id)), slot: None, generation: Generation(1), cause: String::new() }
+    }
+
+    #[test]
+    fn a_start_is_noted_when_it_has_been() {
+        let mut ordered = Ordered::default();
+        ordered.add(worker(1));
+        ordered.add(worker(2));
+        assert!(ordered.keep(note(Kind::Spawned, 2)).is_none());
+        assert!(ordered.keep(note(Kind::Stopping, 2)).is_some(), "it is no start");
+        assert!(ordered.keep(note(Kind::Spawned, 3)).is_some(), "it has been started");
+        let next = |ordered: &mut Ordered| ordered.next().map(|order| (order.worker.id.0, order.note.is_some()));
+        assert_eq!(
+            [next(&mut ordered), next(&mut ordered), next(&mut ordered)],
+            [Some((1, false)), Some((2, true)), None]
+        );
+    }
+}

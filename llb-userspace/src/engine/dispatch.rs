@@ -50,6 +50,7 @@ impl Engine {
                 messages.iter().for_each(|message| self.core.lives.writes(id, message));
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
+            Message::NotStarted { id, error } => self.processes.not_started(&mut self.core, id, error, now),
             Message::HungUp { id } => self.core.lives.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
                 let running = self.core.running.get(&id);

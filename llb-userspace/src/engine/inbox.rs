@@ -15,12 +15,14 @@ use crate::{
     model::{Slot, WorkerId},
     observe::{event::Event, status::Status},
     report::{Fault, Report},
-    sys::procnet::Datagrams,
+    sys::{child::ChildError, procnet::Datagrams},
 };
 
 /// Something has happened outside.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// A worker's program could not be run.
+    NotStarted { id: WorkerId, error: ChildError },
     /// A worker has written on its report channel.
     Reported {
         id: WorkerId,

@@ -28,7 +28,7 @@ use crate::{
     config::Identity,
     model::{Generation, Slot},
     sys::{
-        child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance, Scheduling},
+        child::{self, CHANNEL_FD, ChildError, Credentials, Inheritance, Outcome, Scheduling},
         pidfd::PidFd,
     },
 };
@@ -73,6 +73,15 @@ pub enum Output {
     Captured,
 }
 
+/// A worker that starts: its process is there, and has not run its program yet. Dropping it ends nothing.
+#[derive(Debug)]
+pub struct Starting {
+    /// The worker.
+    pub worker: Spawned,
+    /// Whether its program runs.
+    pub outcome: Outcome,
+}
+
 /// A worker that has started. Dropping it ends nothing.
 #[derive(Debug)]
 pub struct Spawned {
@@ -95,11 +104,29 @@ pub struct Pipes {
     pub stderr: ChildStderr,
 }
 
-/// Spawns a worker into `cgroup`.
+/// Spawns a worker into `cgroup`, and waits until its program runs.
 ///
 /// # Errors
 /// If there is no such program or directory, if the program cannot be run, or if the kernel refuses a process more.
 pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnError> {
+    let Starting { worker, mut outcome } = start(order, cgroup)?;
+    outcome.wait(worker.pid).map_err(|error| explain(order, error))?;
+    Ok(worker)
+}
+
+/// Why a worker does not start, of which its child has said this.
+pub fn explain(order: &Order<'_>, error: ChildError) -> SpawnError {
+    match error {
+        ChildError::Start(source) => diagnosis::explain(order, source),
+        ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error.into() },
+    }
+}
+
+/// Spawns a worker into `cgroup`, and does not wait for its program.
+///
+/// # Errors
+/// If the kernel refuses a process more, or what it takes.
+pub fn start(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Starting, SpawnError> {
     let failed = |action| move |source: io::Error| SpawnError::Resources { action, slot: order.slot, source };
     let directory = cgroup.directory()?;
     let Channel { ours, workers } = channel().map_err(failed("make a channel for"))?;
@@ -111,11 +138,10 @@ pub fn spawn(order: &Order<'_>, cgroup: &WorkerCgroup) -> Result<Spawned, SpawnE
         credentials: order.identity.map(|who| Credentials::new(who.uid, who.gid, &who.groups)),
         scheduling: order.scheduling,
     };
-    let (pid, pidfd) = child::spawn(&command(order), &inheritance).map_err(|error| match error {
-        ChildError::Start(source) => diagnosis::explain(order, source),
-        ChildError::Prepare { .. } => SpawnError::Prepare { slot: order.slot, source: error.into() },
-    })?;
-    Ok(Spawned { pid, pidfd, channel: ours, output: captured.map(|(pipes, _)| pipes) })
+    let spawned = child::spawn(&command(order), &inheritance);
+    let (pid, pidfd, outcome) = spawned.map_err(|error| explain(order, error))?;
+    let worker = Spawned { pid, pidfd, channel: ours, output: captured.map(|(pipes, _)| pipes) };
+    Ok(Starting { worker, outcome })
 }
 
 /// Where a worker's words come out, and where it writes them.

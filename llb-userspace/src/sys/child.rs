@@ -3,12 +3,13 @@
 
 mod credentials;
 mod error;
+mod outcome;
 mod program;
 mod terminal;
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     os::{
         fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::process::ExitStatusExt,
@@ -21,16 +22,14 @@ use nix::{
     fcntl::OFlag,
     libc,
     sched::{CpuSet, sched_setaffinity},
-    sys::{
-        signal::{SigSet, SigmaskHow},
-        wait::waitpid,
-    },
+    sys::signal::{SigSet, SigmaskHow},
     unistd::{Pid, geteuid, pipe2},
 };
 
 pub use self::{
     credentials::Credentials,
     error::{ChildError, Step},
+    outcome::Outcome,
 };
 use self::{
     error::{errno_of, failed, understand},
@@ -78,8 +77,8 @@ pub struct Scheduling {
 /// capability, whatever llb holds; root's processes get theirs back with exec, as far as the bounding set allows.
 ///
 /// # Errors
-/// If the child cannot be prepared, or its program not run: exec's failure comes back as this function's error.
-pub fn spawn(command: &Command, inheritance: &Inheritance<'_>) -> Result<(Pid, PidFd), ChildError> {
+/// If there can be no child. Whether its program runs is told by the [`Outcome`]: on a busy machine it is milliseconds until it does.
+pub fn spawn(command: &Command, inheritance: &Inheritance<'_>) -> Result<(Pid, PidFd, Outcome), ChildError> {
     let program = Program::of(command).map_err(ChildError::Start)?;
     // A copy takes the lowest number free from 3 up. So as long as it lives 3 is taken, and the pipe on which we
     // hear of a failure is not what the child replaces by the channel.
@@ -102,10 +101,7 @@ pub fn spawn(command: &Command, inheritance: &Inheritance<'_>) -> Result<(Pid, P
     ours.thread_set_mask().map_err(start)?;
     drop(tells);
     let (pid, pidfd) = born?;
-    let Some(error) = failure(told) else { return Ok((pid, pidfd)) };
-    // Where the ends of children are ignored nobody is there to wait for.
-    while waitpid(pid, None) == Err(Errno::EINTR) {}
-    Err(understand(error))
+    Ok((pid, pidfd, Outcome::of(told)))
 }
 
 /// How a child of ours has ended, if it has. Tells it once.
@@ -117,13 +113,6 @@ pub fn try_wait(child: Pid) -> io::Result<Option<ExitStatus>> {
     // SAFETY: the pointer is valid for the call.
     let ended = Errno::result(unsafe { libc::waitpid(child.as_raw(), &raw mut status, libc::WNOHANG) })?;
     Ok((ended != 0).then(|| ExitStatus::from_raw(status)))
-}
-
-/// What the child says before its program runs, with which its end of the pipe closes: nothing, if all is well.
-fn failure(told: OwnedFd) -> Option<io::Error> {
-    let mut number = [0; size_of::<i32>()];
-    let said = File::from(told).read_exact(&mut number);
-    said.is_ok().then(|| io::Error::from_raw_os_error(i32::from_ne_bytes(number)))
 }
 
 /// One CPU and no other.

@@ -4,7 +4,14 @@ mod channel;
 mod exit;
 mod output;
 
-use std::{cell::RefCell, io, os::unix::net::UnixStream, process::ExitStatus, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    os::unix::net::UnixStream,
+    process::ExitStatus,
+    rc::Rc,
+    time::Duration,
+};
 
 use nix::{
     sys::{
@@ -20,7 +27,7 @@ use super::{
     marks::{Drain, End, ReadyCheck},
 };
 use crate::{
-    fleet::{Spawned, WorkerCgroup, takeover::Survivor},
+    fleet::{WorkerCgroup, spawn::Starting, takeover::Survivor},
     model::WorkerId,
     report::ReportCounts,
     sys::{procfs, readable::Readable},
@@ -34,6 +41,8 @@ const GONE_LOOKS: u32 = 400;
 /// A running worker.
 pub(in crate::engine) struct Running {
     pub pid: Pid,
+    /// Whether its program runs. Until then it is a copy of llb.
+    pub runs: Rc<Cell<bool>>,
     pub cgroup: WorkerCgroup,
     pub counts: Rc<RefCell<ReportCounts>>,
     pub drain: Drain,
@@ -56,6 +65,7 @@ pub(in crate::engine) struct Running {
 
 /// The ways to and from a worker.
 struct Listening {
+    runs: Rc<Cell<bool>>,
     say: UnixStream,
     counts: Rc<RefCell<ReportCounts>>,
     pid_started_at: u64,
@@ -87,18 +97,19 @@ impl ExitRecord {
 }
 
 impl Running {
-    /// Listens to a worker that has just been spawned. One that cannot be listened to is ended.
+    /// Listens to a worker that starts. One that cannot be listened to is ended.
     pub(in crate::engine) fn new(
         id: WorkerId,
         number: u32,
-        spawned: Spawned,
+        starting: Starting,
         cgroup: WorkerCgroup,
         inbox: &Sender<Message>,
     ) -> io::Result<Self> {
-        let pid = spawned.pid;
-        match Self::listen(id, spawned, inbox) {
-            Ok(Listening { say, counts, pid_started_at, end, tasks }) => Ok(Running {
+        let pid = starting.worker.pid;
+        match Self::listen(id, starting, inbox) {
+            Ok(Listening { runs, say, counts, pid_started_at, end, tasks }) => Ok(Running {
                 pid,
+                runs,
                 cgroup,
                 counts,
                 drain: Drain::default(),
@@ -122,7 +133,8 @@ impl Running {
         }
     }
 
-    fn listen(id: WorkerId, spawned: Spawned, inbox: &Sender<Message>) -> io::Result<Listening> {
+    fn listen(id: WorkerId, starting: Starting, inbox: &Sender<Message>) -> io::Result<Listening> {
+        let Starting { worker: spawned, outcome } = starting;
         let counts = Rc::new(RefCell::new(ReportCounts::default()));
         let say = spawned.channel.try_clone()?;
         let listen =
@@ -130,7 +142,8 @@ impl Running {
         // Nobody has waited for it yet, so it is there.
         let pid_started_at = procfs::started_at(spawned.pid)?;
         let end = End::of(spawned.pidfd.try_clone()?);
-        let pidfd = Readable::new(spawned.pidfd)?;
+        let (pidfd, outcome) = (Readable::new(spawned.pidfd)?, Readable::new(outcome)?);
+        let runs: Rc<Cell<bool>> = Rc::default();
         let tail = output::Tail::default();
         let mut outputs = Vec::new();
         if let Some(output) = spawned.output {
@@ -141,8 +154,21 @@ impl Running {
         }
         let mut tasks = JoinSet::new();
         tasks.spawn_local(listen);
-        tasks.spawn_local(exit::wait(id, spawned.pid, pidfd, outputs, tail, inbox.clone()));
-        Ok(Listening { say, counts, pid_started_at, end, tasks })
+        let ended = exit::wait(id, spawned.pid, pidfd, outputs, tail, inbox.clone());
+        let (pid, its_inbox, its_runs) = (spawned.pid, inbox.clone(), runs.clone());
+        tasks.spawn_local(async move {
+            match exit::failure_to_start(pid, outcome).await {
+                Some(error) => {
+                    // A closed inbox is the end of the engine.
+                    let _ = its_inbox.send(Message::NotStarted { id, error }).await;
+                }
+                None => {
+                    its_runs.set(true);
+                    ended.await;
+                }
+            }
+        });
+        Ok(Listening { runs, say, counts, pid_started_at, end, tasks })
     }
 
     /// Watches a worker that another master has spawned.
@@ -153,6 +179,7 @@ impl Running {
         tasks.spawn_local(exit::wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
         Ok(Running {
             pid: Pid::from_raw(record.pid),
+            runs: Rc::new(Cell::new(true)),
             cgroup,
             counts: Rc::default(),
             drain: Drain::default(),

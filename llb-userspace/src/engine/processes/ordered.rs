@@ -13,35 +13,34 @@ pub(in crate::engine) const STARTS_FOR: Duration = Duration::from_millis(5);
 
 /// A worker that is to be started, and what is to be noted when it has been: its pid is known only then.
 #[derive(Debug)]
-pub(in crate::engine) struct Order {
+pub(in crate::engine) struct Due {
     pub worker: NewWorker,
     pub note: Option<Note>,
 }
 
 /// Those that are to be started.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Ordered(VecDeque<Order>);
+pub(in crate::engine) struct Ordered(VecDeque<Due>);
 
 impl Ordered {
     pub(in crate::engine) fn add(&mut self, worker: NewWorker) {
-        self.0.push_back(Order { worker, note: None });
+        self.0.push_back(Due { worker, note: None });
     }
 
     /// Keeps the note that says that a worker has been started, if it has not been yet, and otherwise gives it back.
     pub(in crate::engine) fn keep(&mut self, note: Note) -> Option<Note> {
-        let is_of = |id: WorkerId| move |order: &&mut Order| order.worker.id == id;
-        let order =
-            note.id.filter(|_| note.kind == Kind::Spawned).and_then(|id| self.0.iter_mut().rev().find(is_of(id)));
-        match order {
-            Some(order) => {
-                order.note = Some(note);
+        let is_of = |id: WorkerId| move |due: &&mut Due| due.worker.id == id;
+        let due = note.id.filter(|_| note.kind == Kind::Spawned).and_then(|id| self.0.iter_mut().rev().find(is_of(id)));
+        match due {
+            Some(due) => {
+                due.note = Some(note);
                 None
             }
             None => Some(note),
         }
     }
 
-    pub(in crate::engine) fn next(&mut self) -> Option<Order> {
+    pub(in crate::engine) fn next(&mut self) -> Option<Due> {
         self.0.pop_front()
     }
 
@@ -71,7 +70,7 @@ mod tests {
         assert!(ordered.keep(note(Kind::Spawned, 2)).is_none());
         assert!(ordered.keep(note(Kind::Stopping, 2)).is_some(), "it is no start");
         assert!(ordered.keep(note(Kind::Spawned, 3)).is_some(), "it has been started");
-        let next = |ordered: &mut Ordered| ordered.next().map(|order| (order.worker.id.0, order.note.is_some()));
+        let next = |ordered: &mut Ordered| ordered.next().map(|due| (due.worker.id.0, due.note.is_some()));
         assert_eq!(
             [next(&mut ordered), next(&mut ordered), next(&mut ordered)],
             [Some((1, false)), Some((2, true)), None]

@@ -45,7 +45,7 @@ impl Processes {
 /// Sends `signal` to the first process of each worker that catches it. One that does not would be ended by it.
 pub(in crate::engine) fn pass_on(core: &Core, signal: Signal) {
     let mut told = 0;
-    for running in core.running.values() {
+    for running in core.running.values().filter(|running| running.runs.get()) {
         let is_meant = |pid| pid == running.pid && procfs::catches(pid, signal as i32).unwrap_or(false);
         match running.cgroup.signal(&[signal], is_meant) {
             Ok(count) => told += count,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Processes, diagnose, end, ordered::Order};
+use super::{Processes, diagnose, end, ordered::Due};
 use crate::{
     config::ReadyWhen,
     engine::{
@@ -10,17 +10,23 @@ use crate::{
         core::{Core, ExitRecord, HeldPort, Running, reap},
         inbox::Message,
     },
-    fleet::{self, NewWorker, Note, Output, State, spawn, spawn::keeps_descriptors},
+    fleet::{
+        NewWorker, Note, Order, Output, State, Worker,
+        spawn::{explain, keeps_descriptors, start},
+    },
     kernel::KernelError,
     model::{Instant, Seat, Slot, WorkerId},
     observe::stderr,
-    sys::{child::Scheduling, clock, procfs},
+    sys::{
+        child::{ChildError, Scheduling},
+        clock, procfs,
+    },
 };
 
 impl Processes {
     /// Starts the worker that is next, if there is one; what is to be noted of that, if it was tried.
     pub(in crate::engine) fn spawn_next(&mut self, core: &mut Core, now: Instant) -> Option<Note> {
-        let Order { worker, note } = self.ordered.next()?;
+        let Due { worker, note } = self.ordered.next()?;
         let NewWorker { id, slot, .. } = worker;
         // Another's failure may have ended the fleet meanwhile, or it is not wanted any more.
         if !core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
@@ -35,12 +41,41 @@ impl Processes {
         note
     }
 
+    /// A worker has been started, and its program could not be run.
+    pub(in crate::engine) fn not_started(&mut self, core: &mut Core, id: WorkerId, error: ChildError, now: Instant) {
+        let Some(&Worker { slot, generation, state, .. }) = core.lives.worker(id) else { return };
+        if !matches!(state, State::Starting { .. }) {
+            // It was not wanted any more.
+            core.lives.exited(id, now);
+            return;
+        }
+        let source = explain(&self.order(core, NewWorker { id, slot, generation, capture: false }), error);
+        self.unspawned.insert(id, (slot, RunError::Spawn { slot, source }));
+        core.lives.spawn_failed(id, now);
+    }
+
     fn try_spawn(&mut self, core: &mut Core, new: NewWorker) -> Result<(), RunError> {
-        let NewWorker { id, slot, generation, capture } = new;
+        let NewWorker { id, slot, generation, .. } = new;
         let cgroup = core.cgroup.worker(slot, generation, core.config.resources)?;
         core.updater.steering_mut().set_slot(cgroup.id(), slot)?;
         self.look_for_other_fleets(core)?;
-        let order = fleet::Order {
+        let order = self.order(core, new);
+        let failed = |source| RunError::Spawn { slot, source };
+        let mut starting = start(&order, &cgroup).map_err(failed)?;
+        // Whoever is ready when it has been started has been started by then. For the others the loop does not wait.
+        if core.config.ready_when == ReadyWhen::Started {
+            starting.outcome.wait(starting.worker.pid).map_err(|error| failed(explain(&order, error)))?;
+        }
+        let running = Running::new(id, order.number, starting, cgroup, &core.inbox)
+            .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
+        tracing::info!(%slot, pid = %running.pid, "started a worker");
+        core.running.insert(id, running);
+        Ok(())
+    }
+
+    fn order<'a>(&'a self, core: &'a Core, new: NewWorker) -> Order<'a> {
+        let NewWorker { slot, generation, capture, .. } = new;
+        Order {
             program: &core.config.program,
             args: &core.config.args,
             directory: None,
@@ -52,13 +87,7 @@ impl Processes {
             notify: (core.config.ready_when == ReadyWhen::Ready).then(|| self.notify.address()),
             scheduling: Scheduling { cpu: core.config.cpu_of(slot), nice: core.config.nice },
             output: if capture { Output::Captured } else { Output::Inherited },
-        };
-        let spawned = spawn(&order, &cgroup).map_err(|source| RunError::Spawn { slot, source })?;
-        let running = Running::new(id, order.number, spawned, cgroup, &core.inbox)
-            .map_err(|source| RunError::Loop { attempt: "listen to a worker", source })?;
-        tracing::info!(%slot, pid = %running.pid, "started a worker");
-        core.running.insert(id, running);
-        Ok(())
+        }
     }
 
     /// A worker has exited, and why is known as far as it can be.

@@ -33,7 +33,8 @@ fn a_refused_cgroup_is_named() {
         scheduling: Scheduling::default(),
     };
 
-    let error = spawn(&Command::new("true"), &inheritance).unwrap_err();
+    let (pid, _, mut outcome) = spawn(&Command::new("true"), &inheritance).unwrap();
+    let error = outcome.wait(pid).unwrap_err();
 
     assert!(matches!(&error, ChildError::Prepare { step: Step::Cgroup, .. }), "{error:?}");
     assert_eq!(error.to_string(), "the child cannot enter its cgroup");

@@ -13,11 +13,24 @@ use super::{LOOK_EVERY, output::Tail};
 use crate::{
     engine::inbox::Message,
     model::WorkerId,
-    sys::{child::try_wait, pidfd::PidFd, readable::Readable},
+    sys::{
+        child::{ChildError, Outcome, try_wait},
+        pidfd::PidFd,
+        readable::Readable,
+    },
 };
 
 /// A worker's children may hold its output open; its exit is not held up for longer than this.
 const OUTPUT_PATIENCE: Duration = Duration::from_millis(300);
+
+/// Waits until the worker's program runs; if it does not, why, and for the worker's end.
+pub(super) async fn failure_to_start(pid: Pid, mut outcome: Readable<Outcome>) -> Option<ChildError> {
+    let failure = outcome.readable(Outcome::failure).await.ok().flatten()?;
+    while matches!(try_wait(pid), Ok(None)) {
+        sleep(LOOK_EVERY).await;
+    }
+    Some(failure)
+}
 
 /// Waits for the worker's end.
 pub(super) async fn wait(

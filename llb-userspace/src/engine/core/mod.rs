@@ -65,9 +65,9 @@ impl Core {
         self.running.iter().find(|(_, running)| running.cgroup.id() == cgroup).map(|(id, _)| *id)
     }
 
-    /// The workers, by slot and age.
+    /// The workers that have been started, by slot and age.
     pub(in crate::engine) fn by_slot(&self) -> Vec<&Worker> {
-        let mut workers: Vec<_> = self.lives.workers().collect();
+        let mut workers: Vec<_> = self.lives.workers().filter(|worker| self.running.contains_key(&worker.id)).collect();
         workers.sort_by_key(|worker| (worker.slot, worker.id));
         workers
     }

@@ -3,6 +3,8 @@
 
 use std::{os::fd::BorrowedFd, sync::PoisonError, time::Duration};
 
+use nix::unistd::Pid;
+
 use super::Processes;
 use crate::{
     engine::{
@@ -10,7 +12,7 @@ use crate::{
         inbox::Message,
     },
     fleet::{
-        Holding, Sight, State, Worker,
+        Holding, Sight, State, Worker, cgroup,
         closing::{DrainLook, Subject},
     },
     model::{Instant, Seat, WorkerId},
@@ -87,13 +89,14 @@ impl Processes {
                 continue;
             }
             (drain.begun, drain.next) = (drain.begun.or(Some(now)), None);
-            let mut pids = running.cgroup.processes().unwrap_or_default();
-            pids.extend(running.end.outside());
+            let (cgroup, outside): (_, Vec<Pid>) = (running.cgroup.path().to_owned(), running.end.outside().collect());
             let chosen = core.config.stop_signal.is_some();
-            let subject = Subject { pids, ports, signal, chosen, looked_at };
             let (scope, watch) = (drain.scope, drain.watch.clone());
             let (connections, filter, inbox) = (self.connections.clone(), self.filter.clone(), core.inbox.clone());
             let look = tokio::task::spawn_blocking(move || {
+                let mut pids = cgroup::processes(&cgroup).unwrap_or_default();
+                pids.extend(outside);
+                let subject = Subject { pids, ports, signal, chosen, looked_at };
                 let at_rest = |socket: BorrowedFd<'_>| connections.as_ref()?.is_at_rest(socket);
                 watch.lock().unwrap_or_else(PoisonError::into_inner).look(&subject, at_rest, filter.as_deref(), scope)
             });

@@ -31,7 +31,7 @@ mod command;
 mod effect;
 mod life;
 mod note;
-mod others;
+pub(crate) mod others;
 mod reach;
 mod worker;
 

@@ -51,6 +51,7 @@ impl Engine {
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
             Message::NotStarted { id, error } => self.processes.not_started(&mut self.core, id, error, now),
+            Message::Others { ports } => self.processes.found_others(ports, now),
             Message::HungUp { id } => self.core.lives.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
                 let running = self.core.running.get(&id);

@@ -78,7 +78,7 @@ impl Engine {
     /// Starts workers that are to be started, as many as a turn may, and does what follows from that.
     pub(super) fn start_workers(&mut self, now: Instant) {
         let until = now.after(STARTS_FOR);
-        while !self.processes.ordered.is_empty() {
+        while self.processes.may_start(&self.core) {
             if let Some(note) = self.processes.spawn_next(&mut self.core, now) {
                 self.enter(note);
             }

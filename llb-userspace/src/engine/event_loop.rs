@@ -105,7 +105,7 @@ impl Engine {
                         self.message(message, self.reports.turns.begin());
                     }
                 }
-                () = yield_now(), if !self.processes.ordered.is_empty() => drop(self.reports.turns.begin()),
+                () = yield_now(), if self.processes.has_to_start() => drop(self.reports.turns.begin()),
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }

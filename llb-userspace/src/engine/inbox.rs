@@ -1,6 +1,6 @@
 //! The messages that reach the engine from the tasks around it.
 
-use std::{ffi::OsString, io, os::fd::OwnedFd, process::ExitStatus};
+use std::{collections::BTreeMap, ffi::OsString, io, os::fd::OwnedFd, process::ExitStatus};
 
 use nix::unistd::Pid;
 use tokio::sync::{broadcast, oneshot};
@@ -23,6 +23,8 @@ use crate::{
 pub(super) enum Message {
     /// A worker's program could not be run.
     NotStarted { id: WorkerId, error: ChildError },
+    /// What other fleets listen on has been looked up.
+    Others { ports: BTreeMap<u32, String> },
     /// A worker has written on its report channel.
     Reported {
         id: WorkerId,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, mem,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -23,29 +23,49 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// So many UDP ports are known, the lowest: a resolver has thousands that it asks from, and servers' own are lower as a rule.
 const UDP_PORTS: usize = 256;
 
+/// Ports, as in the kernel's map, those of UDP with [`TAKEN_UDP`], and whose they are.
+type Ports = BTreeMap<u32, String>;
+
 /// The ports of other fleets.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
     looked: Option<Instant>,
-    /// As in the kernel's map, those of UDP with [`TAKEN_UDP`].
-    ports: BTreeMap<u32, String>,
+    ports: Ports,
+    /// Whether nobody has asked for them since the last look.
+    is_new: bool,
 }
 
 impl Others {
-    /// Looks again, if it has been a while; true if it has. `own` is the cgroup of this fleet.
-    pub(crate) fn look(&mut self, own: &Path, now: Instant) -> bool {
-        if self.looked.is_some_and(|looked| now < looked.after(LOOK_EVERY)) {
-            return false;
-        }
-        self.looked = Some(now);
-        let mut fleets = Vec::new();
-        if let Ok(root) = mounts::cgroup_root() {
-            collect(&root, own, &mut fleets);
-        }
-        self.ports.clear();
-        if fleets.is_empty() {
-            return true;
-        }
+    /// Whether it has been a while since the last look.
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.looked.is_none_or(|looked| now >= looked.after(LOOK_EVERY))
+    }
+
+    /// What a look has found.
+    pub(crate) fn found(&mut self, ports: Ports, now: Instant) {
+        (self.ports, self.looked, self.is_new) = (ports, Some(now), true);
+    }
+
+    /// All of them, if they may be others than when this was asked last.
+    pub(crate) fn news(&mut self) -> Option<BTreeSet<u32>> {
+        mem::take(&mut self.is_new).then(|| self.ports.keys().copied().collect())
+    }
+
+    /// The fleet that listens on a port, or receives datagrams there.
+    pub(crate) fn holder(&self, port: u16) -> Option<&str> {
+        let port = u32::from(port);
+        self.ports.get(&port).or_else(|| self.ports.get(&(TAKEN_UDP | port))).map(String::as_str)
+    }
+}
+
+/// Looks for them. `own` is the cgroup of this fleet. The others may have thousands of descriptors, and the machine thousands of sockets.
+pub(crate) fn look(own: &Path) -> Ports {
+    let mut fleets = Vec::new();
+    if let Ok(root) = mounts::cgroup_root() {
+        collect(&root, own, &mut fleets);
+    }
+    let mut taken = Ports::new();
+    if !fleets.is_empty() {
         // Inodes of sockets are unique, and the table has those of this network namespace alone.
         let listeners: BTreeMap<u64, u32> = procnet::reachable(Pid::this())
             .unwrap_or_default()
@@ -60,25 +80,14 @@ impl Others {
             for pid in cgroup::processes(&path).unwrap_or_default() {
                 let sockets = procfs::socket_fds(pid).unwrap_or_default();
                 let ports = sockets.iter().filter_map(|socket| listeners.get(&socket.inode));
-                self.ports.extend(ports.map(|port| (*port, name.clone())));
+                taken.extend(ports.map(|port| (*port, name.clone())));
             }
         }
         // Those of UDP come last.
-        let beyond = self.ports.range(TAKEN_UDP..).nth(UDP_PORTS).map(|(port, _)| *port);
-        beyond.map(|port| self.ports.split_off(&port));
-        true
+        let beyond = taken.range(TAKEN_UDP..).nth(UDP_PORTS).map(|(port, _)| *port);
+        beyond.map(|port| taken.split_off(&port));
     }
-
-    /// All of them.
-    pub(crate) fn ports(&self) -> BTreeSet<u32> {
-        self.ports.keys().copied().collect()
-    }
-
-    /// The fleet that listens on a port, or receives datagrams there.
-    pub(crate) fn holder(&self, port: u16) -> Option<&str> {
-        let port = u32::from(port);
-        self.ports.get(&port).or_else(|| self.ports.get(&(TAKEN_UDP | port))).map(String::as_str)
-    }
+    taken
 }
 
 /// The cgroups of fleets in `directory` and below, but for `own`, with the fleets' names.

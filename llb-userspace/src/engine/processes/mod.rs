@@ -44,6 +44,8 @@ pub(in crate::engine) struct Processes {
     unspawned: BTreeMap<WorkerId, (Slot, RunError)>,
     /// What other fleets listen on.
     pub others: Others,
+    /// Whether that is being looked up.
+    is_looking_for_others: bool,
     /// Asked from the threads that look at connections.
     connections: Option<Arc<Connections>>,
     /// Whose processes are looked for outside their cgroup.
@@ -72,6 +74,7 @@ impl Processes {
             ordered: Ordered::default(),
             unspawned: BTreeMap::new(),
             others: Others::default(),
+            is_looking_for_others: false,
             connections: connections.map(Arc::new),
             suspects: outside::watch_outside(inbox),
             filter: load_filter().map(Arc::new),

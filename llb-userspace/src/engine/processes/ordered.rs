@@ -1,11 +1,19 @@
 //! Workers that are to be started, in order. To start one takes a millisecond, and hundreds may be to be started at once: each turn of
 //! the loop starts a few, and others are served in between.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
+use tokio::task::{spawn_blocking, spawn_local};
+
+use super::Processes;
 use crate::{
-    fleet::{Kind, NewWorker, Note},
-    model::WorkerId,
+    engine::{core::Core, inbox::Message},
+    fleet::{Kind, NewWorker, Note, others},
+    model::{Instant, WorkerId},
+    sys::clock,
 };
 
 /// How long a turn of the loop may start workers; the last of them may take a little longer.
@@ -46,6 +54,33 @@ impl Ordered {
 
     pub(in crate::engine) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Processes {
+    /// Whether workers are to be started, and nothing is to be known first.
+    pub(in crate::engine) fn has_to_start(&self) -> bool {
+        !self.ordered.is_empty() && !self.is_looking_for_others
+    }
+
+    /// The same, but what other fleets listen on is looked up first, beside the loop, if it has been a while.
+    pub(in crate::engine) fn may_start(&mut self, core: &Core) -> bool {
+        if self.has_to_start() && self.others.is_due(clock::now()) {
+            self.is_looking_for_others = true;
+            let (own, inbox) = (core.cgroup.path().to_owned(), core.inbox.clone());
+            let look = spawn_blocking(move || others::look(&own));
+            spawn_local(async move {
+                // Another's ports are in nobody's way where they cannot be seen. A closed inbox is the end of the engine.
+                let _ = inbox.send(Message::Others { ports: look.await.unwrap_or_default() }).await;
+            });
+        }
+        self.has_to_start()
+    }
+
+    /// What other fleets listen on.
+    pub(in crate::engine) fn found_others(&mut self, ports: BTreeMap<u32, String>, now: Instant) {
+        self.is_looking_for_others = false;
+        self.others.found(ports, now);
     }
 }
 

@@ -14,12 +14,11 @@ use crate::{
         NewWorker, Note, Order, Output, State, Worker,
         spawn::{explain, keeps_descriptors, start},
     },
-    kernel::KernelError,
     model::{Instant, Seat, Slot, WorkerId},
     observe::stderr,
     sys::{
         child::{ChildError, Scheduling},
-        clock, procfs,
+        procfs,
     },
 };
 
@@ -58,7 +57,10 @@ impl Processes {
         let NewWorker { id, slot, generation, .. } = new;
         let cgroup = core.cgroup.worker(slot, generation, core.config.resources)?;
         core.updater.steering_mut().set_slot(cgroup.id(), slot)?;
-        self.look_for_other_fleets(core)?;
+        if let Some(ports) = self.others.news() {
+            // The kernel refuses them to workers: the last that joined would get all connections.
+            core.updater.steering_mut().set_taken(&ports)?;
+        }
         let order = self.order(core, new);
         let failed = |source| RunError::Spawn { slot, source };
         let mut starting = start(&order, &cgroup).map_err(failed)?;
@@ -148,15 +150,6 @@ impl Processes {
         core.updater.reap(id);
         core.sockets.reap(id);
         tokio::task::spawn_local(reap(running));
-    }
-
-    /// Has the kernel refuse to workers what other fleets listen on: the last that joined would get all connections.
-    fn look_for_other_fleets(&mut self, core: &mut Core) -> Result<(), KernelError> {
-        // Another's ports are in nobody's way where they cannot be seen.
-        if self.others.look(core.cgroup.path(), clock::now()) {
-            core.updater.steering_mut().set_taken(&self.others.ports())?;
-        }
-        Ok(())
     }
 
     /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and

@@ -75,8 +75,10 @@ impl Engine {
             Message::Command { command, reply } => {
                 let (before, coming) = self.reports.journal.subscribe();
                 let granted = self.command(command, now);
-                // The events of what is done at once come before the reply.
-                self.perform(now);
+                // The events of what is done at once come before the reply, however long this turn becomes.
+                while self.core.lives.has_effects() {
+                    self.perform(now);
+                }
                 let begun =
                     granted.map(|granted| Begun { granted, before, after: self.reports.journal.last(), coming });
                 drop(reply.send(begun));

@@ -1,9 +1,6 @@
 //! Does what the lives of workers demand.
 
-use super::{
-    Engine,
-    processes::{STARTS_FOR, not_ready},
-};
+use super::{Engine, processes::not_ready};
 use crate::{
     fleet::{Effect, Failure, Kind, Note},
     model::Instant,
@@ -12,7 +9,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Does what there is to be done, and what that makes to be done.
+    /// Does what there is to be done, and what that makes to be done, as far as this turn may go on; the rest comes with the next.
     pub(super) fn perform(&mut self, now: Instant) {
         let (mut acts, mut changes, mut is_reconciled, mut is_reaped) = (false, false, false, false);
         let mut is_up = false;
@@ -58,6 +55,9 @@ impl Engine {
                 Effect::Fail(failure) => self.fail(failure),
                 Effect::Down => self.down = true,
             }
+            if self.reports.turns.is_long(clock::now()) {
+                break;
+            }
         }
         if !acts {
             return;
@@ -75,16 +75,15 @@ impl Engine {
         self.reports.is_outdated = true;
     }
 
-    /// Starts workers that are to be started, as many as a turn may, and does what follows from that.
+    /// Starts workers that are to be started, one and as many more as this turn may, and does what follows from that.
     pub(super) fn start_workers(&mut self, now: Instant) {
-        let until = now.after(STARTS_FOR);
         while self.processes.may_start(&self.core) {
             if let Some(note) = self.processes.spawn_next(&mut self.core, now) {
                 self.enter(note);
             }
             // One that could not be started has ended, and its slot's life goes on.
             self.perform(now);
-            if clock::now() >= until {
+            if self.reports.turns.is_long(clock::now()) {
                 break;
             }
         }

@@ -98,14 +98,15 @@ impl Engine {
                 }
                 arrived = arrival(&mut self.waiting.lines) => {
                     arrived.map_err(failed("wait for connections"))?;
-                    self.waiting.serve_lines(&mut self.core, now());
+                    self.waiting.serve_lines(&mut self.core, self.reports.turns.begin());
                 }
                 message = inbox.recv() => {
                     if let Some(message) = message {
                         self.message(message, self.reports.turns.begin());
                     }
                 }
-                () = yield_now(), if self.processes.has_to_start() => drop(self.reports.turns.begin()),
+                // What the last turn had no time for.
+                () = yield_now(), if self.core.lives.has_effects() || self.processes.has_to_start() => drop(self.reports.turns.begin()),
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }

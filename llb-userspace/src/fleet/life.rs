@@ -196,6 +196,12 @@ impl Lives {
         self.effects.pop_front()
     }
 
+    /// Whether anything is to be done.
+    #[must_use]
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     fn ids(&self) -> Vec<WorkerId> {
         self.workers.keys().copied().collect()
     }

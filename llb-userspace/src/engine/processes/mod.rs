@@ -21,7 +21,7 @@ use tokio::sync::{
 use self::outside::Suspect;
 pub(in crate::engine) use self::{
     drain::{looked, sight},
-    ordered::{Ordered, STARTS_FOR},
+    ordered::Ordered,
     orphans::{Orphans, pass_on},
     outside::found_outside,
     ready_check::{Checker, reached_by},

@@ -1,10 +1,7 @@
 //! Workers that are to be started, in order. To start one takes a millisecond, and hundreds may be to be started at once: each turn of
 //! the loop starts a few, and others are served in between.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::task::{spawn_blocking, spawn_local};
 
@@ -15,9 +12,6 @@ use crate::{
     model::{Instant, WorkerId},
     sys::clock,
 };
-
-/// How long a turn of the loop may start workers; the last of them may take a little longer.
-pub(in crate::engine) const STARTS_FOR: Duration = Duration::from_millis(5);
 
 /// A worker that is to be started, and what is to be noted when it has been: its pid is known only then.
 #[derive(Debug)]

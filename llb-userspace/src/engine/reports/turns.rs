@@ -1,8 +1,11 @@
 //! How long the loop takes from one wait to the next: while it does not wait, nothing else is heard.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
 use crate::{model::Instant, sys::clock};
+
+/// A turn that has taken so long begins nothing that may wait for the next one.
+const LONG: Duration = Duration::from_millis(5);
 
 /// The turns of the loop.
 #[derive(Debug, Default)]
@@ -17,6 +20,11 @@ impl Turns {
         let now = clock::now();
         self.began.set(Some(now));
         now
+    }
+
+    /// Whether the one that has begun has taken long by now.
+    pub(in crate::engine) fn is_long(&self, now: Instant) -> bool {
+        self.began.get().is_some_and(|began| now >= began.after(LONG))
     }
 
     /// What has begun has ended, `now`.
@@ -36,6 +44,14 @@ impl Turns {
 mod tests {
     use super::Turns;
     use crate::model::Instant;
+
+    #[test]
+    fn a_turn_is_long_after_five_milliseconds() {
+        let turns = Turns::default();
+        assert!(!turns.is_long(Instant(900_000_000)), "none has begun");
+        turns.began.set(Some(Instant(1_000_000)));
+        assert_eq!([5_999_999, 6_000_000].map(|now| turns.is_long(Instant(now))), [false, true]);
+    }
 
     #[test]
     fn the_longest_turn_counts_and_the_waiting_between_them_does_not() {

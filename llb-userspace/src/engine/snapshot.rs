@@ -32,6 +32,12 @@ impl Engine {
             let seats = (0..MAX_SEATS as u32).map(Seat);
             sum_of(seats.map(|seat| self.core.updater.steering().books().latencies(seat)))
         });
+        let mut in_slot: BTreeMap<Slot, Vec<&Worker>> = BTreeMap::new();
+        self.core.lives.workers().for_each(|worker| in_slot.entry(worker.slot).or_default().push(worker));
+        let slot_status = |(slot, state)| {
+            let workers = in_slot.get(&slot).map_or(&[][..], Vec::as_slice);
+            self.slot_status(slot, state, workers, now)
+        };
         Ok(Status {
             name: self.core.config.name.to_string(),
             pid: std::process::id(),
@@ -49,7 +55,7 @@ impl Engine {
             reloaded: self.reports.reloads.succeeded,
             rolled_back: self.reports.reloads.rolled_back,
             canary: self.health.trial.said.clone(),
-            slots: self.core.lives.slots().map(|(slot, state)| self.slot_status(slot, state, now)).collect(),
+            slots: self.core.lives.slots().map(slot_status).collect(),
             workers: self
                 .core
                 .by_slot()
@@ -72,7 +78,7 @@ impl Engine {
         })
     }
 
-    fn slot_status(&self, slot: Slot, state: SlotState, now: Instant) -> SlotStatus {
+    fn slot_status(&self, slot: Slot, state: SlotState, workers: &[&Worker], now: Instant) -> SlotStatus {
         let (state, starts_at) = match state {
             SlotState::Filled => ("filled", None),
             SlotState::Waiting { until } => ("waiting", until),
@@ -86,7 +92,7 @@ impl Engine {
             restarts: self.core.lives.restarts(slot),
             recycled: self.core.lives.recycled(slot),
             restart_causes: self.restart_causes(slot),
-            totals: self.core.slot_totals(slot),
+            totals: self.core.slot_totals(slot, workers),
             last_exit: self.last_exit(slot),
             clients: self.core.updater.steering().clients(slot),
         }

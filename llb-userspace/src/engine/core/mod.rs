@@ -74,8 +74,10 @@ impl Core {
 
     /// A group as it is shown.
     pub(in crate::engine) fn group(&self, (address, members): (Address, &[Member])) -> GroupStatus {
+        let holds = |worker: &Worker| worker.seats().map(|seat| (seat, worker.slot)).collect::<Vec<_>>();
+        let holders: HashMap<Seat, Slot> = self.lives.workers().flat_map(holds).collect();
         let mut slots: Vec<u32> =
-            members.iter().filter_map(|member| self.slot_of(member.seat)).map(|slot| slot.0).collect();
+            members.iter().filter_map(|member| holders.get(&member.seat)).map(|slot| slot.0).collect();
         slots.sort_unstable();
         slots.dedup();
         GroupStatus { address: address.to_string(), slots }

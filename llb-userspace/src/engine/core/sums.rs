@@ -10,7 +10,7 @@ use nix::{
 
 use super::{super::startup::EndedWorker, Core};
 use crate::{
-    fleet::{memory, takeover::WorkerRecord, usage},
+    fleet::{Worker, memory, takeover::WorkerRecord, usage},
     model::{Instant, Seat, Slot, WorkerId},
     observe::status::{SlotTotals, Status, histogram},
     sys::{clock, procfs},
@@ -53,10 +53,10 @@ impl Core {
         }
     }
 
-    /// Of a slot. The CPU time is that of workers that are gone: the task that asks adds the others', as it takes system calls.
-    pub(in crate::engine) fn slot_totals(&self, slot: Slot) -> SlotTotals {
+    /// Of a slot that has these workers. The CPU time is that of workers that are gone: the task that asks adds the others', as it takes system calls.
+    pub(in crate::engine) fn slot_totals(&self, slot: Slot, workers: &[&Worker]) -> SlotTotals {
         let mut past = self.totals.of(slot);
-        for worker in self.lives.workers().filter(|worker| worker.slot == slot) {
+        for worker in workers {
             let seats: Vec<Seat> = worker.seats().collect();
             past.add(&self.updater.counted(worker.id, &seats));
         }

@@ -2,7 +2,7 @@
 //! does it.
 //!
 //! `fleet::Lives` decides about workers and `policy::table` about costs; neither knows of clocks, sockets or processes. What
-//! they decide is a queue, which `effects` empties at the end of each turn; what happens comes in by `dispatch`.
+//! they decide is a queue, which `effects` empties at the end of each turn, as far as a long one may go on; what happens comes in by `dispatch`.
 //!
 //! `core` is what all parts look at and act on. Each part has what it alone knows, and is given that: `processes` starts and
 //! ends workers, `health` looks at them with every tick, `waiting` has the connections that wait for one, `reports` reports

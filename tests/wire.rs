@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Client, Fleet, Stage, holds_within, stage::fixture};
+use crate::harness::{Client, Fleet, Stage, example::go_program, holds_within, stage::fixture};
 use llb::observe::status::Status;
 
 const ADDRESS: &str = "127.0.0.1:8080";
@@ -157,6 +157,41 @@ fn http2_counts_streams() {
     assert_counts(&fleet, "all answered or cancelled", [1, 0, 6, 0]);
     talker.end();
     assert_counts(&fleet, "closed", [0, 0, 6, 0]);
+}
+
+/// Nobody sees which of a connection's requests is answered in TLS, so none of them is timed: one that begins as another is answered
+/// would seem to take nothing. The server's settings are no answer.
+#[test]
+fn http2_in_tls_is_no_sample_of_cost() {
+    let stage = Stage::new();
+    stage.certify();
+    let go = go_program(&stage, &fixture("tls.go"));
+    for server in [vec!["node", &fixture("h2.js"), "serve-tls", PORT], vec![&go, PORT]] {
+        let fleet = stage.start(&["-n", "4"], &server);
+        fleet.wait_for_groups(&[ADDRESS], 4);
+        let talker = Talker::start(&["node", &fixture("h2.js"), "ask-tls", PORT], "asked");
+        let workers = fleet.status().workers;
+        for worker in &workers {
+            assert_eq!(worker.open, Some(10), "{workers:#?}");
+            assert!(worker.answered > Some(0), "{worker:#?}");
+            let latencies = worker.latency_histogram.as_ref().expect("what the kernel counts");
+            assert!(latencies.is_empty(), "{latencies:?}");
+        }
+        talker.end();
+    }
+}
+
+/// It comes with the client's preface, before the server's settings.
+#[test]
+fn the_first_request_of_http2_in_tls_is_in_flight() {
+    let stage = Stage::new();
+    stage.certify();
+    let fleet = stage.start(&["-n", "1"], &["node", &fixture("h2.js"), "serve-tls", PORT]);
+    fleet.wait_for_groups(&[ADDRESS], 1);
+    let talker = Talker::start(&["node", &fixture("h2.js"), "wait-tls", PORT], "asked");
+    assert_counts(&fleet, "asked", [1, 1, 0, 0]);
+    talker.end();
+    assert_counts(&fleet, "given up", [0, 0, 0, 0]);
 }
 
 #[test]

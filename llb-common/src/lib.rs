@@ -204,6 +204,9 @@
 //!     fn frames(&self, out: bool, direction: &mut Direction, fresh: Fresh) {
 //!         wire::read_frames(out, direction, fresh, self);
 //!     }
+//!     fn offers_http2(&self, fresh: Fresh) -> bool {
+//!         wire::offers_http2(fresh, self)
+//!     }
 //! }
 //!
 //! let direction = Direction { next: 1_000, ..Direction::default() };

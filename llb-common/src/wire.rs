@@ -5,6 +5,7 @@
 //! | HTTP/1 | a method | the first byte in; later on a connection the first that may be of a method | the first byte out that is not of an interim answer |
 //! | TLS | a record of a handshake | a record of data that is neither the end of the handshake nor of control | a record of data that is no session ticket |
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
+//! | TLS with HTTP/2 in it | the client offers it, and the server's first record is as short as its settings; or the client acknowledges those | as in TLS | as in TLS, but nobody knows which request it is that is answered, so it is no sample of cost |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
 //! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::payload_in`] | nothing | a byte out; it reads as before once what comes is answered |
@@ -18,6 +19,7 @@
 //! Reading is apart from booking: [`read_in`] and [`read_out`] make [`Words`] of a segment, and change nothing but their
 //! direction of the connection, where the words are left; [`crate::track::payload_in`] and [`crate::track::payload_out`] make a step of those.
 
+mod hello;
 mod http1;
 mod http2;
 mod proxied;
@@ -32,12 +34,16 @@ pub(crate) use self::state::{
     UNSURE, may_hold_back, sends_only, shakes_hands,
 };
 pub use self::{
+    hello::offers_http2,
     segment::{Fresh, LOST, Payload, advance},
     state::{OPAQUE, TLS, UNREAD, in_flight, is_ticketless, protocol},
 };
 use self::{
     segment::{Header, headers},
-    state::{BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, HALF, PAIR, PROTOCOL, TICKETED, TLS13},
+    state::{
+        BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, HALF, MULTIPLEXED, OFFERS_HTTP2, PAIR, PROTOCOL,
+        TICKETED, TLS13,
+    },
 };
 use crate::abi::{Conn, Direction, Words};
 
@@ -144,6 +150,9 @@ pub fn read_in(state: u32, phase: u32, direction: &mut Direction, mut fresh: Fre
         if kind != TLS {
             direction.words.begins |= 1;
             direction.words.sets |= SHAKES;
+        }
+        if unread && payload.offers_http2(fresh) {
+            direction.words.sets |= OFFERS_HTTP2;
         }
         let state = if kind == TLS { state } else { TLS };
         tls::read_in(state, phase, direction, fresh, payload);

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::__sk_buff, programs::SkBuffContext};
 use llb_common::{
     abi::Direction,
-    wire::{Fresh, Payload, read_frames},
+    wire::{Fresh, Payload, offers_http2, read_frames},
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -73,6 +73,12 @@ impl Payload for Bytes<'_> {
         // SAFETY: the context is that of the program's run, and the direction is a whole one.
         unsafe { frames(self.ctx.skb.skb, &raw mut *direction, at, end, fresh.gap.into()) };
     }
+
+    #[inline(always)]
+    fn offers_http2(&self, fresh: Fresh) -> bool {
+        // SAFETY: the context is that of the program's run.
+        unsafe { llb_offers_http2(self.ctx.skb.skb, self.at + fresh.at, self.at + fresh.end) != 0 }
+    }
 }
 
 /// [`read_frames`] of what comes in, from `at` up to `end` of the packet. A global function: the verifier takes it for itself, and
@@ -108,6 +114,16 @@ pub unsafe extern "C" fn llb_frames_out(
 ) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { frames(true, ctx, direction, Fresh { at, end, gap: gap != 0 }) }
+}
+
+/// [`offers_http2`] of what comes in, from `at` up to `end` of the packet. A global function as well.
+///
+/// # Safety
+/// `ctx` is a program's.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_offers_http2(ctx: *mut __sk_buff, at: u32, end: u32) -> u32 {
+    offers_http2(Fresh { at, end, gap: false }, &Bytes { ctx: &SkBuffContext::new(ctx), at: 0 }).into()
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use super::read_frames;
+use super::{offers_http2, read_frames};
 use crate::abi::Direction;
 
 /// [`Direction::rest`]: where the next record begins is not known.
@@ -19,6 +19,14 @@ pub trait Payload {
         Self: Sized,
     {
         read_frames(out, direction, fresh, self);
+    }
+    /// [`offers_http2`]; for it as well.
+    #[inline(always)]
+    fn offers_http2(&self, fresh: Fresh) -> bool
+    where
+        Self: Sized,
+    {
+        offers_http2(fresh, self)
     }
 }
 

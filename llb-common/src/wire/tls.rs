@@ -2,8 +2,8 @@
 //! type, so their lengths and their order have to say it.
 
 use super::{
-    ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, HALF, LOST, NO_TICKETS, PAIR,
-    Payload, SHAKES, SHORT, SPOKEN, TICKETED, TLS, TLS13, UNSURE, headers,
+    ALERT, ANSWERED, BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, Fresh, HALF, LOST, MULTIPLEXED,
+    NO_TICKETS, OFFERS_HTTP2, PAIR, Payload, SHAKES, SHORT, SPOKEN, TICKETED, TLS, TLS13, UNSURE, headers,
 };
 use crate::abi::{Direction, Words};
 
@@ -43,6 +43,27 @@ fn is_control(state: u32, len: u32) -> bool {
     }
 }
 
+/// Whether a record is as long as one that holds the acknowledgement of settings, an HTTP/2 frame without payload.
+#[inline(always)]
+fn is_acknowledgement(state: u32, len: u32) -> bool {
+    if state & TLS13 != 0 { len == 26 } else { matches!(len, 25 | 33) }
+}
+
+/// Whether a server's record is as long as one of HTTP/2 that answers nothing: an acknowledgement, a `WINDOW_UPDATE`, both, or two
+/// frames without payload.
+#[inline(always)]
+fn is_no_answer(state: u32, len: u32) -> bool {
+    if state & TLS13 != 0 {
+        matches!(len, 26 | 30 | 35 | 39)
+    } else {
+        matches!(len, 25 | 29 | 33 | 34 | 37 | 38 | 42 | 46)
+    }
+}
+
+/// The longest record of a server's `SETTINGS`: all eight that there are, with an acknowledgement, in TLS 1.2. No answer of HTTP/1
+/// with the usual headers is so short.
+const SETTINGS_MAX: u32 = 9 + 8 * 6 + 9 + 24;
+
 /// What a client sends.
 #[inline(always)]
 pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: Fresh, payload: &impl Payload) {
@@ -64,6 +85,7 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
         } else if state & FINISHED != 0 {
             // Of what comes while a request is under way only the short may be messages of their own.
             let may_begin = !is_rest && (!busy || len < SHORT || state & UNSURE != 0);
+            words.sets |= http2_in(state, len);
             words.begins |= u32::from(may_begin && !is_control(state, len));
             if state & TLS13 != 0 && len == GOODBYE {
                 words.sets |= ALERT;
@@ -81,9 +103,16 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
         } else {
             words.sets |= FINISHED;
             shaken(words);
+            words.sets |= http2_in(state, len);
             words.begins |= u32::from(!is_control(state, len));
         }
     });
+}
+
+/// Whether a client's record says that it speaks HTTP/2.
+#[inline(always)]
+fn http2_in(state: u32, len: u32) -> u32 {
+    if state & OFFERS_HTTP2 != 0 && is_acknowledgement(state, len) { MULTIPLEXED } else { 0 }
 }
 
 /// In a client's [`Direction::last`]: an upload goes on that has been answered, by records of this length.
@@ -171,8 +200,13 @@ pub(super) fn read_out(
             }
         } else if state & TLS13 != 0 && len == GOODBYE {
             unsure_no_more(state, words);
+        } else if state & (OFFERS_HTTP2 | ANSWERED | MULTIPLEXED) == OFFERS_HTTP2 && len <= SETTINGS_MAX {
+            // There may be a request behind the preface.
+            words.sets = words.sets & !UNSURE | MULTIPLEXED;
+            words.clears |= UNSURE;
+        } else if state & MULTIPLEXED != 0 && is_no_answer(state, len) {
         } else if state & TLS13 == 0
-            || state & (ANSWERED | TICKETED) != 0
+            || state & (ANSWERED | TICKETED | MULTIPLEXED) != 0
             || !is_ticket(state, busy, direction, len, ticket)
         {
             direction.words.answers |= 1;
@@ -182,6 +216,7 @@ pub(super) fn read_out(
     if words.answers != 0 {
         words.clears |= UNSURE;
         words.sets &= !UNSURE;
+        words.untimed |= u32::from((state | words.sets) & MULTIPLEXED != 0);
     }
 }
 

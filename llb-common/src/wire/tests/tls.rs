@@ -320,3 +320,132 @@ fn the_body_of_an_upload_whose_head_is_answered_is_no_request() {
     talk.blind(record(23, 60));
     talk.assert(1, 3, 0, 0);
 }
+
+/// A hello with a session's id of 32 bytes, and so many bytes of other extensions before the list of protocols.
+fn hello(before: u16, protocols: &[&str]) -> Vec<u8> {
+    let extension = |kind: u16, body: &[u8]| {
+        [&kind.to_be_bytes()[..], &u16::try_from(body.len()).unwrap().to_be_bytes(), body].concat()
+    };
+    let names: Vec<u8> = protocols.iter().flat_map(|name| [&[name.len() as u8], name.as_bytes()].concat()).collect();
+    let list = [&u16::try_from(names.len()).unwrap().to_be_bytes()[..], &names].concat();
+    let mut extensions = extension(13, &vec![0x16; before.into()]);
+    if !protocols.is_empty() {
+        extensions.extend(extension(16, &list));
+    }
+    extensions.extend(extension(51, &[16, 0, 2, b'h', b'2']));
+    let mut body = [&[3, 3][..], &[0xa5; 32], &[32], &[0xa5; 32], &[0, 4, 19, 1, 19, 2], &[1, 0]].concat();
+    body.extend((extensions.len() as u16).to_be_bytes());
+    body.extend(extensions);
+    let message = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
+    [&[22, 3, 1][..], &(message.len() as u16).to_be_bytes(), &message].concat()
+}
+
+#[test]
+fn a_hello_says_whether_http2_is_offered() {
+    let offers = |hello: &[u8]| {
+        let end = hello.len() as u32;
+        offers_http2(Fresh { at: 0, end, gap: false }, &hello)
+    };
+    for before in [0, 7, 300] {
+        assert!(offers(&hello(before, &["h2", "http/1.1"])));
+        assert!(offers(&hello(before, &["http/1.1", "h2"])));
+        assert!(!offers(&hello(before, &["http/1.1"])));
+        assert!(!offers(&hello(before, &[])));
+    }
+    // One that goes on in the next segment may.
+    assert!(offers(&hello(2_000, &["http/1.1"])[..1_400]));
+    assert!(!offers(&record(22, 300)), "garbage");
+    for len in 0..48 {
+        offers(&hello(0, &["h2"])[..len]);
+    }
+}
+
+/// The client's hello and the server's flight, where the client offers HTTP/2.
+fn tls13_for_http2() -> Talk {
+    let mut talk = Talk::new();
+    talk.client(hello(300, &["h2", "http/1.1"]));
+    talk.server(records(&[(22, 122), (20, 1), (23, 32), (23, 398), (23, 96), (23, 69)]));
+    talk.assert(1, 0, 0, 0);
+    talk
+}
+
+/// As Node, curl and h2load speak to Node, hypercorn, Go and granian.
+#[test]
+fn http2_in_tls_1_3() {
+    type Records = &'static [(u8, u16)];
+    let node: &[Records] = &[&[(23, 282), (23, 282), (23, 35)]];
+    let hypercorn: &[Records] = &[&[(23, 250), (23, 250), (23, 68)], &[(23, 26)]];
+    let go: &[Records] = &[&[(23, 62)], &[(23, 30)], &[(23, 26)]];
+    let granian: &[Records] = &[&[(23, 179)], &[(23, 50)], &[(23, 39)]];
+    for settings in [node, hypercorn, go, granian] {
+        let mut talk = tls13_for_http2();
+        talk.client(records(&FINISHED_13));
+        talk.client(record(23, 81));
+        for records in settings {
+            talk.server(self::records(records));
+            talk.assert(1, 0, 0, 0);
+        }
+        talk.client(record(23, 26));
+        talk.assert(1, 0, 0, 0);
+        talk.server(record(23, 62));
+        talk.assert(0, 1, 0, 0);
+        talk.client(record(23, 60));
+        talk.client(record(23, 60));
+        talk.assert(1, 1, 0, 0);
+        talk.server(record(23, 85));
+        talk.client(record(23, 60));
+        talk.server(record(23, 85));
+        talk.assert(0, 3, 0, 0);
+        assert_eq!(talk.seat.service_ns, 0, "which of the streams was answered is not known");
+        talk.close(Closer::Client);
+        talk.assert(0, 3, 0, 0);
+    }
+}
+
+/// A server may send its settings before the client has asked.
+#[test]
+fn http2_in_tls_whose_server_speaks_first() {
+    let mut talk = tls13_for_http2();
+    talk.client(records(&FINISHED_13));
+    talk.server(records(&[(23, 282), (23, 282)]));
+    talk.server(record(23, 26));
+    talk.assert(0, 0, 0, 0);
+    talk.client(records(&[(23, 81), (23, 63), (23, 26)]));
+    talk.server(record(23, 26));
+    talk.assert(1, 0, 0, 0);
+    talk.server(record(23, 62));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.seat.service_ns, 0);
+}
+
+/// Who offers HTTP/2 may get HTTP/1.
+#[test]
+fn http1_in_tls_for_who_offers_http2() {
+    let mut talk = tls13_for_http2();
+    talk.client(records(&[FINISHED_13[0], FINISHED_13[1], (23, 100)]));
+    talk.server(records(&[(23, 250), (23, 250)]));
+    talk.assert(1, 0, 0, 0);
+    talk.server(record(23, 160));
+    talk.assert(0, 1, 0, 0);
+    assert_ne!(talk.seat.service_ns, 0);
+    talk.client(record(23, 100));
+    talk.server(record(23, 40));
+    talk.assert(0, 2, 0, 0);
+}
+
+#[test]
+fn http2_in_tls_1_2() {
+    let mut talk = Talk::new();
+    talk.client(hello(300, &["h2"]));
+    talk.server(records(&[(22, 90), (22, 900), (22, 4)]));
+    talk.client(records(&[(22, 70), (20, 1), (22, 40)]));
+    talk.server(records(&[(22, 200), (20, 1), (22, 40)]));
+    talk.client(record(23, 88));
+    talk.server(record(23, 69));
+    talk.server(record(23, 33));
+    talk.assert(1, 0, 0, 0);
+    talk.client(record(23, 33));
+    talk.server(record(23, 69));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.seat.service_ns, 0);
+}

@@ -5,7 +5,7 @@
 //! | HTTP/1 | a method | the first byte in; later on a connection the first that may be of a method | the first byte out that is not of an interim answer |
 //! | TLS | a record of a handshake | a record of data that is neither the end of the handshake nor of control | a record of data that is no session ticket |
 //! | TLS, its handshake: in flight as a request is, and never answered | | the client's first record | the second side's change to ciphers, or the client's end of it |
-//! | TLS with HTTP/2 in it | the client offers it, and the server's first record is as short as its settings; or the client acknowledges those | as in TLS | as in TLS, but nobody knows which request it is that is answered, so it is no sample of cost |
+//! | TLS with HTTP/2 in it | the client offers it, and the server's first record is as short as its settings; or the client acknowledges those | as in TLS | as in TLS, but of all but the first nobody knows which request it is that is answered, so it is no sample of cost |
 //! | HTTP/2 | its preface, or the server's settings | a stream's `HEADERS` | `END_STREAM` from the server, or a reset |
 //! | lines, or anything else | | the first byte in | the first byte out |
 //! | the same, and TLS, whose client sends on and waits for no answers | [`crate::track::payload_in`] | nothing | a byte out; it reads as before once what comes is answered |
@@ -30,8 +30,8 @@ mod tls;
 use core::hint::black_box;
 
 pub(crate) use self::state::{
-    ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP1, HTTP2, LINES, ONE_WAY, REPLIED, SENDS, SHAKES, SPOKEN, STREAMS_AT,
-    UNSURE, may_hold_back, sends_only, shakes_hands,
+    ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP1, HTTP2, LINES, MULTIPLEXED, ONE_WAY, REPLIED, SENDS, SHAKES, SPOKEN,
+    STREAMS_AT, UNSURE, may_hold_back, sends_only, shakes_hands,
 };
 pub use self::{
     hello::offers_http2,
@@ -41,8 +41,7 @@ pub use self::{
 use self::{
     segment::{Header, headers},
     state::{
-        BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, HALF, MULTIPLEXED, OFFERS_HTTP2, PAIR, PROTOCOL,
-        TICKETED, TLS13,
+        BUSY, CERTIFIED, CIPHER_IN, CIPHER_OUT, EARLY, FINISHED, HALF, OFFERS_HTTP2, PAIR, PROTOCOL, TICKETED, TLS13,
     },
 };
 use crate::abi::{Conn, Direction, Words};

@@ -7,8 +7,8 @@ use crate::{
     abi::{Conn, Words},
     track::HASTY_NS,
     wire::{
-        self, ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP2, LINES, ONE_WAY, OPAQUE, REPLIED, SENDS, SHAKES, SPOKEN,
-        STREAMS_AT, TLS, UNSURE, protocol, sends_only,
+        self, ALERT, ALONE, ANSWERED, ASKED, COUNTED, HTTP2, LINES, MULTIPLEXED, ONE_WAY, OPAQUE, REPLIED, SENDS,
+        SHAKES, SPOKEN, STREAMS_AT, TLS, UNSURE, protocol, sends_only,
     },
 };
 
@@ -51,6 +51,11 @@ pub fn payload_in(conn: &Conn, words: &Words, alive: u64, now: u64) -> Option<St
             // The client goes on, so what went out was the answer.
             let delta = Delta { begun: 1, ended: 1, answered: 1, untimed: 1, ..nothing() };
             return Some(Step { phase: Phase::Busy, state: state & !UNSURE | ANSWERED, since: now, delta });
+        }
+        if kind == TLS && state & (MULTIPLEXED | ANSWERED) == MULTIPLEXED {
+            // What came before it may have been the preface alone, long ago.
+            let delta = Delta { begun: 1, ended: 1, ..nothing() };
+            return Some(Step { phase: Phase::Busy, state, since: now, delta });
         }
         let is_late = now.saturating_sub(conn.since) >= ONE_WAY_NS;
         if kind == LINES && state & ANSWERED == 0 && is_late {

@@ -55,7 +55,7 @@ pub(crate) const ASKED: u32 = 1 << 20;
 /// TLS: the client may speak HTTP/2.
 pub(super) const OFFERS_HTTP2: u32 = 1 << 21;
 /// TLS: HTTP/2 is spoken in it, with any number of streams at once.
-pub(super) const MULTIPLEXED: u32 = 1 << 22;
+pub(crate) const MULTIPLEXED: u32 = 1 << 22;
 /// Opaque, as it seemed to be a one-way stream: the first byte out says that it is none.
 pub(crate) const ONE_WAY: u32 = 1 << 5;
 /// HTTP/2: the only stream in flight has been alone since it began.

@@ -216,7 +216,8 @@ pub(super) fn read_out(
     if words.answers != 0 {
         words.clears |= UNSURE;
         words.sets &= !UNSURE;
-        words.untimed |= u32::from((state | words.sets) & MULTIPLEXED != 0);
+        // Whichever is answered first has taken so long; later the answer may be another stream's.
+        words.untimed |= u32::from((state | words.sets) & MULTIPLEXED != 0 && state & ANSWERED != 0);
     }
 }
 

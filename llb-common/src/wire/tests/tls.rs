@@ -389,6 +389,8 @@ fn http2_in_tls_1_3() {
         talk.assert(1, 0, 0, 0);
         talk.server(record(23, 62));
         talk.assert(0, 1, 0, 0);
+        let first = (settings.len() as u64 + 2) * MS;
+        assert_eq!(talk.seat.service_ns, first);
         talk.client(record(23, 60));
         talk.client(record(23, 60));
         talk.assert(1, 1, 0, 0);
@@ -396,7 +398,7 @@ fn http2_in_tls_1_3() {
         talk.client(record(23, 60));
         talk.server(record(23, 85));
         talk.assert(0, 3, 0, 0);
-        assert_eq!(talk.seat.service_ns, 0, "which of the streams was answered is not known");
+        assert_eq!(talk.seat.service_ns, first, "which of the streams was answered is not known");
         talk.close(Closer::Client);
         talk.assert(0, 3, 0, 0);
     }
@@ -415,7 +417,25 @@ fn http2_in_tls_whose_server_speaks_first() {
     talk.assert(1, 0, 0, 0);
     talk.server(record(23, 62));
     talk.assert(0, 1, 0, 0);
-    assert_eq!(talk.seat.service_ns, 0);
+    assert_eq!(talk.seat.service_ns, 2 * MS);
+}
+
+/// A pool of connections is opened long before its first request.
+#[test]
+fn http2_in_tls_that_asks_later() {
+    let mut talk = tls13_for_http2();
+    talk.client(records(&FINISHED_13));
+    talk.client(record(23, 81));
+    talk.server(records(&[(23, 250), (23, 250), (23, 68)]));
+    talk.server(record(23, 26));
+    talk.client(record(23, 26));
+    talk.now += 5_000 * MS;
+    talk.client(record(23, 63));
+    talk.assert(1, 0, 0, 0);
+    talk.now += 20 * MS;
+    talk.server(record(23, 62));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.seat.service_ns, 21 * MS);
 }
 
 /// Who offers HTTP/2 may get HTTP/1.
@@ -447,5 +467,5 @@ fn http2_in_tls_1_2() {
     talk.client(record(23, 33));
     talk.server(record(23, 69));
     talk.assert(0, 1, 0, 0);
-    assert_eq!(talk.seat.service_ns, 0);
+    assert_eq!(talk.seat.service_ns, 4 * MS);
 }

@@ -41,7 +41,7 @@ pub(super) struct Cell {
     pub(super) about: &'static str,
     pub(super) program: Program,
     pub(super) workers: usize,
-    /// What the clients speak: `http`, `tls`, `h2`, `mail`, `smtp`.
+    /// What the clients speak: `http`, `tls`, `h2`, `h2-tls`, `mail`, `smtp`.
     ask: &'static str,
     /// Connections that are held meanwhile, what they do, and the time between two, s.
     hold: u32,

@@ -27,6 +27,12 @@ TLS = ssl.create_default_context()
 TLS.check_hostname = False
 TLS.verify_mode = ssl.CERT_NONE
 
+# The same, and offers HTTP/2.
+H2_TLS = ssl.create_default_context()
+H2_TLS.check_hostname = False
+H2_TLS.verify_mode = ssl.CERT_NONE
+H2_TLS.set_alpn_protocols(["h2"])
+
 
 class Http:
     """HTTP/1.1, over TLS if asked for."""
@@ -56,7 +62,7 @@ class Http:
 
 
 class H2(Http):
-    """HTTP/2 in the clear, one stream after the other."""
+    """HTTP/2, in the clear or not, one stream after the other."""
 
     async def open(self):
         await super().open()
@@ -105,7 +111,7 @@ class Smtp(Http):
 
 
 def new():
-    kinds = {"tls": lambda: Http(TLS), "h2": H2, "mail": Mail, "smtp": Smtp}
+    kinds = {"tls": lambda: Http(TLS), "h2": H2, "h2-tls": lambda: H2(H2_TLS), "mail": Mail, "smtp": Smtp}
     return kinds.get(LOAD["ask"], Http)()
 
 

@@ -1,4 +1,4 @@
-// One worker of the traffic set, in Node. Usage: server.js http|h2 PORT
+// One worker of the traffic set, in Node. Usage: server.js http|h2|h2-tls PORT; the certificate is $CERTIFICATE.
 // As server.py: /ms/N, /block/N; an upgrade is read and never answered.
 const [kind, port] = process.argv.slice(2);
 const here = `${process.env.WORKER_ID} ${process.pid}`;
@@ -22,7 +22,11 @@ function http() {
 }
 
 function h2() {
-  return require("node:http2").createServer().on("stream", (stream, headers) => {
+  const http2 = require("node:http2");
+  const pem = kind === "h2-tls" && require("node:fs").readFileSync(process.env.CERTIFICATE);
+  const server = pem ? http2.createSecureServer({ cert: pem, key: pem }) : http2.createServer();
+  server.on("session", (session) => session.on("error", () => {}));
+  return server.on("stream", (stream, headers) => {
     stream.on("error", () => {});
     work(headers[":path"], () => {
       if (stream.destroyed) return;
@@ -32,4 +36,4 @@ function h2() {
   });
 }
 
-(kind === "h2" ? h2 : http)().on("error", () => process.exit(1)).listen(Number(port), "127.0.0.1", 1024);
+(kind === "http" ? http : h2)().on("error", () => process.exit(1)).listen(Number(port), "127.0.0.1", 1024);

@@ -149,6 +149,15 @@ pub(in crate::traffic) const ALL: &[Cell] = &[
         ..BASE
     },
     Cell {
+        name: "h2-tls",
+        about: "the same in TLS",
+        hold: 8,
+        held: "kept",
+        program: Program::Node("h2-tls"),
+        ask: "h2-tls",
+        ..BASE
+    },
+    Cell {
         name: "one-way",
         about: "40 clients that send a line each second, 15 ms of work, and get no answer, asyncio",
         hold: 40,

@@ -67,6 +67,10 @@ impl Engine {
             self.core.arrange();
         }
         self.core.republish(now);
+        if is_reconciled && self.waiting.has_deserted_address() {
+            // Who waits goes to a worker that has joined at once: it may be asked to go before the next tick.
+            self.waiting.tend_standby(&mut self.core, now);
+        }
         if is_up {
             // Who hears of it may kill this master: what the next one is to know is written first.
             self.reports.keep_record(&mut self.core, self.lock.path());

@@ -86,7 +86,12 @@ impl Open {
 }
 
 impl Waiting {
-    /// What is done with every tick, and when a listener has closed.
+    /// Whether an address has no worker, as far as was seen.
+    pub(in crate::engine) fn has_deserted_address(&self) -> bool {
+        self.standby.open.values().any(|open| open.deserted_since.is_some())
+    }
+
+    /// What is done with every tick, when a listener has closed, and when a worker has joined where there was none.
     pub(in crate::engine) fn tend_standby(&mut self, core: &mut Core, now: Instant) {
         if self.standby.timeout.is_zero() {
             return;

@@ -160,6 +160,17 @@ fn with_ready_when_started_it_serves_at_once_and_joins_when_it_listens() {
 }
 
 #[test]
+fn with_ready_when_started_it_does_not_serve_before_it_has_a_process() {
+    let mut lives = Lives::new(Rules { ready_when: ReadyWhen::Started, ..ONE_SLOT }, at(0));
+    lives.tick(at(0), |_| Holding::Nothing.into(), undrained);
+    lives.tick(at(1), |_| Holding::Nothing.into(), undrained);
+    assert!(!lives.is_up());
+    lives.spawned(FIRST);
+    lives.tick(at(2), |_| Holding::Nothing.into(), undrained);
+    assert!(lives.is_up());
+}
+
+#[test]
 fn with_ready_when_ready_it_takes_the_word_and_the_listener_in_any_order() {
     let rules = Rules { ready_when: ReadyWhen::Ready, ..ONE_SLOT };
     let mut lives = Told::new(rules, at(0));

@@ -101,7 +101,12 @@ impl Told {
         while let Some(effect) = self.lives.next_effect() {
             match effect {
                 Effect::Note(note) => self.notes.push(note),
-                effect => effects.push(effect),
+                effect => {
+                    if let Effect::Spawn(worker) = effect {
+                        self.lives.spawned(worker.id);
+                    }
+                    effects.push(effect);
+                }
             }
         }
         effects

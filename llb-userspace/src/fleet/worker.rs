@@ -58,6 +58,8 @@ pub struct Worker {
     /// When it was first seen to accept anywhere, and of the listeners where it was not whether connections wait there.
     pub(super) accepts_since: Option<Instant>,
     pub(super) queues: BTreeMap<u64, bool>,
+    /// Whether it has a process by now.
+    pub(super) is_spawned: bool,
     pub(super) said_ready: bool,
     pub(super) spoke: bool,
     pub(super) was_ready: bool,
@@ -119,6 +121,7 @@ impl Worker {
             answer: None,
             accepts_since: None,
             queues: BTreeMap::new(),
+            is_spawned: false,
             said_ready: false,
             spoke: false,
             was_ready: false,

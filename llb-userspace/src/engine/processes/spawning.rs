@@ -33,9 +33,12 @@ impl Processes {
             return None;
         }
         core.is_changed = true;
-        if let Err(error) = self.try_spawn(core, worker) {
-            self.unspawned.insert(id, (slot, error));
-            core.lives.spawn_failed(id, now);
+        match self.try_spawn(core, worker) {
+            Ok(()) => core.lives.spawned(id),
+            Err(error) => {
+                self.unspawned.insert(id, (slot, error));
+                core.lives.spawn_failed(id, now);
+            }
         }
         note
     }

@@ -154,6 +154,7 @@ impl Lives {
             }
         };
         let mut worker = Worker::new(id, found.slot, found.generation, state, found.started_at);
+        worker.is_spawned = true;
         worker.was_ready = found.stage != Stage::Starting;
         worker.said_ready = worker.was_ready;
         (worker.listeners, worker.udp, worker.held) = (found.listeners, found.udp, found.seats);

@@ -42,7 +42,7 @@ impl Lives {
             ReadyWhen::Ready => {
                 (worker.said_ready && (listens || receives)).then(|| "it listens and has said so".into())
             }
-            ReadyWhen::Started => Some("it has been started".into()),
+            ReadyWhen::Started => worker.is_spawned.then(|| "it has been started".into()),
         };
         // One that serves has been ready, whatever else it listens on now.
         let cause = match ready {

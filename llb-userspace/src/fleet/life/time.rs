@@ -28,8 +28,8 @@ impl Lives {
             let Some(worker) = self.workers.get(&id) else { continue };
             match worker.state {
                 State::Starting { deadline } => {
-                    // By the time of a later tick it has been started; or the one at which it accepted nothing has been
-                    // closed, or let be for long enough.
+                    // It may have been started; or the one at which it accepted nothing has been closed, or let be for
+                    // long enough.
                     if matches!(self.rules.ready_when, ReadyWhen::Started | ReadyWhen::Accepting) {
                         self.advance(id, now);
                     }
@@ -64,7 +64,6 @@ impl Lives {
         let waits_for_seat =
             |worker: &Worker| worker.listeners.iter().chain(&worker.udp).any(|listener| listener.seat.is_none());
         let workers = self.workers.values().filter_map(|worker| match worker.state {
-            State::Starting { .. } if self.rules.ready_when == ReadyWhen::Started => Some(AT_ONCE),
             State::Starting { deadline } => self.patient_at(worker).into_iter().chain([deadline]).min(),
             State::Stopping { relaxed, .. } => Some(relaxed),
             // It depends on the books of their seats, which change at any time.

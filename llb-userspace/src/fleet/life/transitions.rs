@@ -130,6 +130,14 @@ impl Lives {
         }
     }
 
+    /// The worker that was to be spawned has a process.
+    pub fn spawned(&mut self, id: WorkerId) {
+        self.due = AT_ONCE;
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.is_spawned = true;
+        }
+    }
+
     /// The worker that was to be spawned could not be.
     pub fn spawn_failed(&mut self, id: WorkerId, now: Instant) {
         if self.workers.contains_key(&id) {

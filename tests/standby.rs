@@ -116,6 +116,22 @@ fn what_waits_at_the_only_worker_outlives_it() {
 }
 
 #[test]
+fn nobody_is_lost_whose_worker_has_died_unseen() {
+    let stage = Stage::new();
+    let fleet = start(&stage, &["-n", "1", "--respawn", "100ms", "--queue-timeout", "60s"], "127.0.0.1");
+    for _ in 0..5 {
+        let worker = Pid::from_raw(fleet.worker(0).pid.cast_signed());
+        let master = Stopped::stop(fleet.pid());
+        kill(worker, Signal::SIGKILL).unwrap();
+        until("only llb listens", || listeners() == 1);
+        let waiting = ask(ADDRESS);
+        drop(master);
+        waiting.into_iter().for_each(|mut client| assert!(client.receive().slot() < 4));
+        until("llb stands by", || listeners() == 2);
+    }
+}
+
+#[test]
 fn who_waits_too_long_is_refused_until_somebody_serves() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "1", "--respawn", "3s", "--queue-timeout", "300ms"], "127.0.0.1");

@@ -24,6 +24,10 @@ use crate::{
 /// Places of one group. When all are taken the choice is made as without a line.
 pub const PLACES: u32 = 256;
 
+/// The place of a group's line that the selector never claims, and the number of those that it does. It is a listener in which
+/// connections wait while no worker listens.
+pub const STANDBY: u32 = PLACES - 1;
+
 /// The words that have a bit for each place: one instruction claims it.
 pub const WORDS: usize = PLACES as usize / 64;
 

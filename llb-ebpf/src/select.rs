@@ -6,7 +6,7 @@ use core::{ffi::c_void, hint::black_box};
 use aya_ebpf::{helpers::generated::bpf_loop, programs::SkReuseportContext};
 use llb_common::{
     abi::{Group, Listener, MAX_SEATS, NO_GROUP, NO_SEAT, Published, Seat, SeatSet, Seats},
-    line::{is_free, is_place},
+    line::{STANDBY, is_free, is_place},
     outcome::Outcome,
     policy::Policy,
     select::{Awake, Choice, Fleet, Load, STALE_AFTER_NS, Search, Weight, awake, choose, weigh},
@@ -145,7 +145,10 @@ fn choose_and_select<const STICKY: bool>(
     why::look(seats, index, turn, lined_up);
     match choose(policy, &fleet, count, least, turn, now) {
         Choice::Hash => hash(Outcome::Hash),
-        Choice::NoSeat => hash(Outcome::FallbackNoSeat),
+        Choice::NoSeat => {
+            stand_by(ctx, index);
+            hash(Outcome::FallbackNoSeat)
+        }
         Choice::Seat { seat, first } => {
             let chosen = seat;
             let mut seat = seat;
@@ -163,6 +166,7 @@ fn choose_and_select<const STICKY: bool>(
                 }
             }
             if !maps::select(ctx, index, seat) {
+                stand_by(ctx, index);
                 return hash(Outcome::FallbackSelectFailed);
             }
             if STICKY {
@@ -179,6 +183,13 @@ fn choose_and_select<const STICKY: bool>(
             Chosen { seat, outcome: if is_first { Outcome::First } else { Outcome::PassedOver } }
         }
     }
+}
+
+/// Has a connection wait for a worker where llb stands by, and leaves it to the kernel's hash where it does not. The hash would give
+/// it to places of the line too, which are closed one by one when there is no worker.
+#[inline(always)]
+fn stand_by(ctx: &SkReuseportContext, group: u32) {
+    let _ = maps::select_place(ctx, group, STANDBY);
 }
 
 /// Adds the choice to the seat's load at once, so that the next one sees it. A global function for the verifier's sake, as

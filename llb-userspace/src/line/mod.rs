@@ -7,15 +7,11 @@ pub(crate) mod places;
 use std::collections::BTreeMap;
 
 use llb_common::{
-    line::{PLACES, is_free},
+    line::is_free,
     select::{Load, clearly_better, expected_ns},
 };
 
 use crate::model::{Instant, Seat};
-
-/// The place of a group's line that the selector never claims, and the number of those that it does. It is a listener in which
-/// connections wait while no worker listens.
-pub(crate) const STANDBY: u32 = PLACES - 1;
 
 /// A place that is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

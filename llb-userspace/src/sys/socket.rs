@@ -108,16 +108,22 @@ pub fn accept_queue(socket: impl AsFd) -> io::Result<AcceptQueue> {
     Ok(AcceptQueue { length: info.tcpi_unacked, backlog: info.tcpi_sacked })
 }
 
-/// Has a listener in whose queue somebody waits let nobody else in, so that it can end. A handshake whose last packet a processor
-/// works on while the listener ends would be reset; here that packet is dropped, and its client sends it again.
+/// Has listeners in whose queue somebody waits let nobody else in, so that they can end. A handshake whose last packet a processor
+/// works on while its listener ends would be reset; here that packet is dropped, and its client sends it again.
 ///
 /// Where nobody waits it does nothing: the kernel lets one in whatever the backlog.
 ///
 /// # Errors
 /// As [`accept_queue`], and those of listen(2).
-pub fn let_nobody_in(listener: impl AsFd) -> io::Result<()> {
-    if accept_queue(&listener)?.length > 0 {
-        SockRef::from(&listener).listen(0)?;
+pub fn let_nobody_in(listeners: impl IntoIterator<Item = impl AsFd>) -> io::Result<()> {
+    let mut somebody_waits = false;
+    for listener in listeners {
+        if accept_queue(&listener)?.length > 0 {
+            SockRef::from(&listener).listen(0)?;
+            somebody_waits = true;
+        }
+    }
+    if somebody_waits {
         thread::sleep(HANDSHAKE_WORK);
     }
     Ok(())
@@ -136,7 +142,7 @@ pub fn relisten(socket: impl AsFd) -> io::Result<u32> {
     // Options that a shutdown sets back, and all that it does.
     let options = [libc::TCP_MAXSEG, libc::TCP_WINDOW_CLAMP].map(|option| (option, tcp_option(&socket, option)));
     let listener = SockRef::from(&socket);
-    let_nobody_in(&socket)?;
+    let_nobody_in([&socket])?;
     listener.shutdown(Shutdown::Read)?;
     listener.listen(backlog.cast_signed())?;
     for (option, before) in options {

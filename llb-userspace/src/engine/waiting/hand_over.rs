@@ -30,7 +30,7 @@ impl Waiting {
         let listener = &open.sockets[place as usize];
         if open.late.get(&place).is_some_and(|until| now < *until) {
             // If that cannot be done, nor can what follows.
-            let _ = socket::let_nobody_in(listener);
+            let _ = socket::let_nobody_in([listener]);
         }
         let books = core.updater.steering().books();
         let SeatBooks { ended, progress_at, .. } = books.seat(seat);

@@ -17,7 +17,7 @@ use llb_common::{
 };
 use socket2::Socket;
 
-use super::{Waiting, lengthening::places, stock::Stock};
+use super::{Waiting, closing::Closing, lengthening::places, stock::Stock};
 use crate::{
     config::Concurrency,
     engine::core::Core,
@@ -68,6 +68,8 @@ pub(in crate::engine) struct Lines {
     without: BTreeSet<Address>,
     pub(super) watch: Readable<Epoll>,
     pub(super) stock: Stock,
+    /// Places of lines that were closed.
+    pub(super) closing: Vec<Closing>,
     pub(super) handed: BTreeMap<Seat, Vec<Handed>>,
     turn: usize,
     given_up: u64,
@@ -142,6 +144,7 @@ impl Lines {
             without: BTreeSet::new(),
             watch: Readable::new(Epoll::new()?)?,
             stock: Stock::default(),
+            closing: Vec::new(),
             handed: BTreeMap::new(),
             turn: 0,
             given_up: 0,
@@ -179,6 +182,7 @@ impl Waiting {
         }
         self.find_out(core, now);
         self.open_and_close_lines(core, now);
+        self.close_places(core, now);
         self.lengthen_lines(core, now);
         self.hold_what_was_handed(core, now);
         self.serve_lines(core, now);
@@ -189,10 +193,11 @@ impl Waiting {
         let Some(lines) = &self.lines else { return };
         let groups = core.updater.steering().groups();
         let (is_open, is_on) = (|address: &Address| lines.open.contains_key(address), lines.concurrency > 0);
+        let may_open = |address: &Address| !lines.without.contains(address) && !lines.is_closing(*address);
         let (mut to_open, mut to_close) = (Vec::new(), Vec::new());
         for (address, members) in groups {
             match members.first() {
-                Some(member) if is_on && !is_open(&address) && !lines.without.contains(&address) => {
+                Some(member) if is_on && !is_open(&address) && may_open(&address) => {
                     to_open.push((address, member.cookie));
                 }
                 None if is_open(&address) => to_close.push(address),
@@ -230,24 +235,6 @@ impl Waiting {
         if let Some(lines) = &mut self.lines {
             lines.without.insert(address);
         }
-    }
-
-    /// Closes a line: the kernel gives who waits there to the workers, by the selector.
-    pub(super) fn close_line(&mut self, core: &mut Core, address: Address, now: Instant) {
-        let Some(open) = self.lines.as_mut().and_then(|lines| lines.open.remove(&address)) else { return };
-        open.retired.iter().for_each(|(_, cookie)| core.updater.steering_mut().forget(*cookie));
-        core.moving(address, now, |core| {
-            core.updater.steering().books().close_line(open.group, open.sockets.len());
-            open.sockets.into_iter().for_each(|listener| core.close_own(listener));
-        });
-    }
-
-    /// For the end of the fleet: while there are still workers.
-    pub(in crate::engine) fn close_lines(&mut self, core: &mut Core, now: Instant) {
-        let addresses: Vec<Address> = self.lines.iter().flat_map(|lines| lines.open.keys().copied()).collect();
-        addresses.into_iter().for_each(|address| self.close_line(core, address, now));
-        self.lines = None;
-        core.updater.steering().books().set_concurrency(0);
     }
 
     fn hold_what_was_handed(&mut self, core: &Core, now: Instant) {

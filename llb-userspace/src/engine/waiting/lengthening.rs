@@ -1,6 +1,6 @@
 //! Gives lines their places, some with each tick, so that no turn of the loop is long.
 
-use llb_common::line::PLACES;
+use llb_common::line::{PLACES, STANDBY};
 use socket2::Socket;
 
 use super::{
@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     engine::core::Core,
-    line::STANDBY,
     model::{Address, Instant},
     sys::{epoll::Epoll, readable::Readable},
 };

@@ -1,6 +1,7 @@
 //! Where connections wait for a worker: in line while none is free, and at llb's standby listeners while none listens.
 
 mod auto;
+mod closing;
 mod hand_over;
 mod in_line;
 mod lengthening;

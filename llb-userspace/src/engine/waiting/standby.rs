@@ -1,7 +1,7 @@
 //! Listeners of llb's own, one for each address, in which connections wait while no worker listens there: all have crashed, or
 //! the only one is being replaced. When a worker has joined, llb ends such a listener and the kernel gives who waits there to
-//! the worker; llb accepts nobody. The selector never chooses one: the kernel's hash comes to it when there is no worker. So that
-//! nothing is lost at the moment in which the last worker dies, it listens already beside that one.
+//! the worker; llb accepts nobody. The selector chooses one when there is no worker. So that nothing is lost at the moment in which
+//! the last worker dies, it listens already beside that one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use llb_common::policy::Policy;
+use llb_common::{line::STANDBY, policy::Policy};
 use socket2::Socket;
 
 use super::Waiting;
@@ -18,7 +18,6 @@ use crate::{
     config::Config,
     engine::core::Core,
     fleet::{State, find},
-    line::STANDBY,
     model::{Address, Instant},
     sys::socket::{self, Heritage},
 };
@@ -124,7 +123,7 @@ impl Waiting {
             // While we have a copy of its listener too, what it is given is not lost if it dies in this moment: the end of the
             // copy brings that back.
             let copy = taker.and_then(|cookie| core.copy_of(cookie));
-            if taker.is_some_and(|cookie| has_closed(core, cookie, copy.as_ref())) {
+            if taker.is_some_and(|cookie| !takes(core, cookie, copy.as_ref())) {
                 continue;
             }
             self.stand_by(core, address, is_wanted, now);
@@ -135,15 +134,19 @@ impl Waiting {
     fn stand_by(&mut self, core: &mut Core, address: Address, is_wanted: bool, now: Instant) {
         let mut given = 0;
         let mut failed = None;
-        core.moving(address, now, |_| {
+        core.moving(address, now, |core| {
             let Some(open) = self.standby.open.get_mut(&address) else { return };
             given = open.waiting();
             if open.listens {
-                let ended = socket::let_nobody_in(&open.socket).and_then(|()| open.socket.shutdown(Shutdown::Read));
+                let ended = socket::let_nobody_in([&open.socket]).and_then(|()| open.socket.shutdown(Shutdown::Read));
                 failed = ended.err();
             }
             if is_wanted && failed.is_none() {
                 failed = open.socket.listen(BACKLOG).err();
+                if let Some(group) = core.updater.steering().group_index(address) {
+                    // Where the selector does not find it, the kernel's hash does.
+                    let _ = core.updater.steering_mut().listen_in_line(group, STANDBY, &open.socket);
+                }
             }
             open.listens = is_wanted;
         });
@@ -183,22 +186,25 @@ impl Waiting {
         core.moving(address, now, |core| {
             if let Some(Open { socket, .. }) = self.standby.open.remove(&address) {
                 // One that does not listen lets nobody in anyway.
-                let _ = socket::let_nobody_in(&socket);
+                let _ = socket::let_nobody_in([&socket]);
                 core.close_own(socket);
             }
         });
     }
 }
 
-/// Whether a listener, of which this is a copy if one can be had, takes nobody any more: its worker has closed it or died, and
-/// it is a member still because that has not been told yet.
-fn has_closed(core: &Core, cookie: u64, copy: Option<&OwnedFd>) -> bool {
+/// Whether a member of a group, of whose listener this is a copy if one can be had, still takes connections: its worker may have
+/// closed it or died, and the group not know that yet.
+fn takes(core: &Core, cookie: u64, copy: Option<&OwnedFd>) -> bool {
     if let Some(copy) = copy {
-        return socket::is_listening(copy).is_ok_and(|listens| !listens);
+        return socket::is_listening(copy).unwrap_or(true);
     }
+    // A worker that may not be looked into has no copy.
     let running = core.owner_of(cookie).and_then(|id| core.running.get(&id));
-    let processes = running.and_then(|running| running.cgroup.processes().ok());
-    processes.is_some_and(|all| matches!(find::listener(&all, cookie), Err(find::FindError::Gone { .. })))
+    running.is_some_and(|running| match running.cgroup.processes() {
+        Ok(all) => !matches!(find::listener(&all, cookie), Err(find::FindError::Gone { .. })),
+        Err(_) => true,
+    })
 }
 
 fn bind_standby(core: &mut Core, address: Address, pattern: &OwnedFd) -> anyhow::Result<Socket> {

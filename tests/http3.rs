@@ -22,7 +22,7 @@ const BLOCK_EVERY: Duration = Duration::from_millis(20);
 
 /// Of a download: it is under way for longer than a reload takes on a machine that is busy. What moves as it ends may be lost with its
 /// server, which ends then.
-const BLOCKS: usize = 450;
+const BLOCKS: usize = 700;
 
 const CADDYFILE: &str = "{
   admin off

@@ -27,14 +27,14 @@ impl Engine {
         let is_refused = self.processes.others.holder(event.address.0.port()).is_some();
         self.health.on_socket_event(&event, id, is_refused, now);
         match (event.kind, id) {
-            (EventKind::Close, _) => self.core.lives.listener_closes(event.cookie, now),
-            (EventKind::Listen, Some(id)) => self.core.lives.listens(id, event.cookie, event.address, now),
-            (EventKind::Bind, Some(id)) => self.core.lives.binds(id, event.address),
-            (EventKind::Receive, Some(id)) => self.core.lives.receives(id, event.cookie, event.address, now),
-            (EventKind::Release, _) => self.core.lives.releases(event.cookie, now),
+            (EventKind::Close, _) => self.core.supervisor.listener_closes(event.cookie, now),
+            (EventKind::Listen, Some(id)) => self.core.supervisor.listens(id, event.cookie, event.address, now),
+            (EventKind::Bind, Some(id)) => self.core.supervisor.binds(id, event.address),
+            (EventKind::Receive, Some(id)) => self.core.supervisor.receives(id, event.cookie, event.address, now),
+            (EventKind::Release, _) => self.core.supervisor.releases(event.cookie, now),
             (EventKind::Listen | EventKind::Bind | EventKind::Receive, None) | (EventKind::Answer, _) => {}
         }
-        let worker = id.and_then(|id| self.core.lives.worker(id));
+        let worker = id.and_then(|id| self.core.supervisor.worker(id));
         if event.kind == EventKind::Listen && worker.is_some_and(|worker| worker.state != State::Serving) {
             // A worker that is not ready yet is entered as expected, so that the kernel gives it no connections past the selector.
             self.core.reconcile(now);
@@ -47,12 +47,12 @@ impl Engine {
                 for fault in faults {
                     tracing::warn!(slot = %self.core.slot(id), "report channel: {fault}; counted from now on");
                 }
-                messages.iter().for_each(|message| self.core.lives.writes(id, message));
+                messages.iter().for_each(|message| self.core.supervisor.writes(id, message));
                 reports.into_iter().for_each(|report| self.report(id, report, now));
             }
             Message::NotStarted { id, error } => self.processes.not_started(&mut self.core, id, error, now),
             Message::Others { ports } => self.processes.found_others(ports, now),
-            Message::HungUp { id } => self.core.lives.hangs_up(id, now),
+            Message::HungUp { id } => self.core.supervisor.hangs_up(id, now),
             Message::Exited { id, status, tail } => {
                 let running = self.core.running.get(&id);
                 let pid = running.map_or(Pid::from_raw(0), |running| running.pid);
@@ -64,8 +64,8 @@ impl Engine {
             Message::SaidReady { pid, cgroup } => {
                 self.processes.said_ready(&mut self.core, pid, cgroup.as_deref(), now);
             }
-            Message::Accepts { id, cookie } => self.core.lives.accepts(id, cookie, now),
-            Message::Queues { id, cookie, waiting } => self.core.lives.queues(id, cookie, waiting, now),
+            Message::Accepts { id, cookie } => self.core.supervisor.accepts(id, cookie, now),
+            Message::Queues { id, cookie, waiting } => self.core.supervisor.queues(id, cookie, waiting, now),
             Message::Checked { id, answer } => self.processes.checked(&mut self.core, id, answer, now),
             Message::Memory { resident } => self.health.recycler.measured(&mut self.core, resident),
             Message::Outside { id, outside } => found_outside(&mut self.core, id, outside),
@@ -76,7 +76,7 @@ impl Engine {
                 let (before, coming) = self.reports.journal.subscribe();
                 let granted = self.command(command, now);
                 // The events of what is done at once come before the reply, however long this turn becomes.
-                while self.core.lives.has_effects() {
+                while self.core.supervisor.has_effects() {
                     self.perform(now);
                 }
                 let begun =
@@ -101,12 +101,12 @@ impl Engine {
         if !self.core.running.contains_key(&id) {
             return;
         }
-        self.core.lives.speaks(id);
+        self.core.supervisor.speaks(id);
         self.core.updater.on_report(id, &report, now);
         match report {
             Report::Latency { .. } | Report::Pong { .. } => {}
-            Report::Ready => self.core.lives.says_ready(id, now),
-            Report::Disconnect => self.core.lives.asks_to_leave(id, now),
+            Report::Ready => self.core.supervisor.says_ready(id, now),
+            Report::Disconnect => self.core.supervisor.asks_to_leave(id, now),
         }
     }
 }

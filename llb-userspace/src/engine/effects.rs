@@ -1,4 +1,4 @@
-//! Does what the lives of workers demand.
+//! Does what the supervisor demands.
 
 use super::{Engine, processes::not_ready};
 use crate::{
@@ -13,7 +13,7 @@ impl Engine {
     pub(super) fn perform(&mut self, now: Instant) {
         let (mut acts, mut changes, mut is_reconciled, mut is_reaped) = (false, false, false, false);
         let mut is_up = false;
-        while let Some(effect) = self.core.lives.next_effect() {
+        while let Some(effect) = self.core.supervisor.next_effect() {
             // A worker may say what changes nothing as often as it likes, and what is repeated while it drains changes no life.
             acts |= !matches!(effect, Effect::Note(_));
             changes |= !matches!(effect, Effect::Note(_) | Effect::CloseIdle { .. });

@@ -106,7 +106,7 @@ impl Engine {
                     }
                 }
                 // What the last turn had no time for.
-                () = yield_now(), if self.core.lives.has_effects() || self.processes.has_to_start() => drop(self.reports.turns.begin()),
+                () = yield_now(), if self.core.supervisor.has_effects() || self.processes.has_to_start() => drop(self.reports.turns.begin()),
                 never = &mut control => match never {},
                 never = &mut notified => match never {},
             }
@@ -123,12 +123,12 @@ impl Engine {
     fn tick(&mut self, now: Instant) {
         self.processes.look_at_draining(&mut self.core, now);
         {
-            let (Core { lives, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
+            let (Core { supervisor, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
             let sight = |worker: &Worker| Sight {
                 has_flows: udp.has_flows(worker.seats()),
                 ..sight(worker, running.get(&worker.id), updater, now)
             };
-            lives.tick(now, sight, |seat| updater.is_drained(seat, now));
+            supervisor.tick(now, sight, |seat| updater.is_drained(seat, now));
         }
         self.perform(now);
         for (id, ping) in self.core.updater.pings(now) {
@@ -154,11 +154,11 @@ impl Engine {
 
     pub(super) fn stop(&mut self, now: Instant) {
         self.waiting.close(&mut self.core, now);
-        self.core.lives.stop(now);
+        self.core.supervisor.stop(now);
     }
 
     fn on_signal(&mut self, action: SignalAction, now: Instant) {
-        let workers = self.core.lives.slot_count();
+        let workers = self.core.supervisor.slot_count();
         let command = match action {
             SignalAction::Stop => Command::Stop,
             SignalAction::Reload => Command::Reload(Style::AtOnce),
@@ -179,7 +179,7 @@ impl Engine {
         if matches!(command, Command::Try(..)) && !self.core.updater.steering().keeps_books() {
             return Err(Refusal::NoBooks);
         }
-        self.core.lives.command(command, now)
+        self.core.supervisor.command(command, now)
     }
 }
 

@@ -33,7 +33,7 @@ impl Engine {
             sum_of(seats.map(|seat| self.core.updater.steering().books().latencies(seat)))
         });
         let mut in_slot: BTreeMap<Slot, Vec<&Worker>> = BTreeMap::new();
-        self.core.lives.workers().for_each(|worker| in_slot.entry(worker.slot).or_default().push(worker));
+        self.core.supervisor.workers().for_each(|worker| in_slot.entry(worker.slot).or_default().push(worker));
         let slot_status = |(slot, state)| {
             let workers = in_slot.get(&slot).map_or(&[][..], Vec::as_slice);
             self.slot_status(slot, state, workers, now)
@@ -44,18 +44,18 @@ impl Engine {
             version: env!("CARGO_PKG_VERSION").into(),
             policy: self.core.config.policy.name().into(),
             tracking: self.core.config.tracking.name().into(),
-            up: self.core.lives.is_up(),
+            up: self.core.supervisor.is_up(),
             uptime_s: seconds(now.since(self.reports.started_at)),
             least_slot: self.core.updater.table().least.and_then(|seat| self.core.slot_of(seat)).map(|slot| slot.0),
             groups: self.groups(),
             udp: self.health.udp.udp_status(&self.core),
             pending: self.core.pending_status(),
-            generation: self.core.lives.generation().0,
-            reloading: self.core.lives.reloading().map(|generation| generation.0),
+            generation: self.core.supervisor.generation().0,
+            reloading: self.core.supervisor.reloading().map(|generation| generation.0),
             reloaded: self.reports.reloads.succeeded,
             rolled_back: self.reports.reloads.rolled_back,
             canary: self.health.trial.said.clone(),
-            slots: self.core.lives.slots().map(slot_status).collect(),
+            slots: self.core.supervisor.slots().map(slot_status).collect(),
             workers: self
                 .core
                 .by_slot()
@@ -89,8 +89,8 @@ impl Engine {
             slot: slot.0,
             state: state.into(),
             starts_in_s: starts_at.map(|at| seconds(at.since(now))),
-            restarts: self.core.lives.restarts(slot),
-            recycled: self.core.lives.recycled(slot),
+            restarts: self.core.supervisor.restarts(slot),
+            recycled: self.core.supervisor.recycled(slot),
             restart_causes: self.restart_causes(slot),
             totals: self.core.slot_totals(slot, workers),
             last_exit: self.last_exit(slot),
@@ -99,7 +99,12 @@ impl Engine {
     }
 
     fn restart_causes(&self, slot: Slot) -> BTreeMap<String, u32> {
-        self.core.lives.restart_causes(slot).each().map(|(cause, count)| (cause.name().to_owned(), count)).collect()
+        self.core
+            .supervisor
+            .restart_causes(slot)
+            .each()
+            .map(|(cause, count)| (cause.name().to_owned(), count))
+            .collect()
     }
 
     fn last_exit(&self, slot: Slot) -> Option<String> {
@@ -141,7 +146,7 @@ impl Engine {
             latency_us: latencies.and_then(LatencyStatus::of),
             latency_histogram: latencies.map(histogram),
             cost_us: counted.cost_ns as f64 / 1e3,
-            restarts: self.core.lives.restarts(worker.slot),
+            restarts: self.core.supervisor.restarts(worker.slot),
             last_exit: self.last_exit(worker.slot),
             memory_bytes: running.and_then(|running| running.memory),
             cpu_s: None,

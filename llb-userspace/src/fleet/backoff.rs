@@ -152,11 +152,11 @@ mod tests {
         fn starts_keep_their_distance(
             respawn in 1_u64..10 * SECOND,
             longest in 0_u64..100 * SECOND,
-            lives in prop::collection::vec((0_u64..200 * SECOND, any::<bool>()), 1..50),
+            supervisor in prop::collection::vec((0_u64..200 * SECOND, any::<bool>()), 1..50),
         ) {
             let backoff = Backoff::new(Duration::from_nanos(respawn), Duration::from_nanos(longest));
             let (mut started, mut interval) = (Instant(SECOND), backoff.first());
-            for (lived, was_ready) in lives {
+            for (lived, was_ready) in supervisor {
                 let ended = Instant(started.0 + lived);
                 let next = backoff.after(interval, Life { started, ended, was_ready });
                 prop_assert!(next.start >= ended);

@@ -1,4 +1,4 @@
-//! What the lives of workers demand of the engine.
+//! What the supervisor demands of the engine.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One worker, as the lives of the fleet know it.
+//! One worker, as the supervisor knows it.
 
 mod state;
 

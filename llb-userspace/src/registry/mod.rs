@@ -1,7 +1,7 @@
 //! Who sits where: one pure structure. What the kernel's maps should hold follows from it (`Desired`); the reconciler brings
 //! them there by an ordered difference, and tries again what has failed.
 //!
-//! No clocks, no sockets, no maps: a fleet's registry is made from the lives of its workers, a [balancer](crate::balancer) keeps
+//! No clocks, no sockets, no maps: a fleet's registry is made from its supervisor's workers, a [balancer](crate::balancer) keeps
 //! one of its own, and [`crate::updater`] does what it takes.
 //!
 //! ```

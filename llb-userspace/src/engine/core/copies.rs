@@ -23,7 +23,7 @@ pub(in crate::engine) struct Copied {
 impl Core {
     /// Copies of the seat's listeners.
     pub(in crate::engine) fn copies(&mut self, id: WorkerId, seat: Seat) -> Vec<Copied> {
-        let Some(worker) = self.lives.worker(id) else { return Vec::new() };
+        let Some(worker) = self.supervisor.worker(id) else { return Vec::new() };
         let listeners: Vec<Listener> = worker.listeners.iter().filter(|l| l.seat == Some(seat)).copied().collect();
         let copy = |listener: Listener| {
             let socket = self.copy(id, listener.cookie)?;

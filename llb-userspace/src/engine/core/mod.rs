@@ -1,4 +1,4 @@
-//! What every part of the engine looks at and acts on: what the fleet is to be, the lives of its workers, their processes,
+//! What every part of the engine looks at and acts on: what the fleet is to be, the supervisor of its workers, their processes,
 //! and where they sit in the kernel's maps. The parts have what they alone know; they are given this.
 
 mod copies;
@@ -24,7 +24,7 @@ pub(in crate::engine) use self::{
 use super::inbox::Message;
 use crate::{
     config::Config,
-    fleet::{FleetCgroup, Lives, Worker, totals::Totals},
+    fleet::{FleetCgroup, Supervisor, Worker, totals::Totals},
     kernel::Member,
     model::{Address, Seat, Slot, WorkerId},
     observe::{status::GroupStatus, stderr},
@@ -34,7 +34,7 @@ use crate::{
 /// The fleet as all parts share it.
 pub(in crate::engine) struct Core {
     pub config: Config,
-    pub lives: Lives,
+    pub supervisor: Supervisor,
     pub updater: Updater,
     /// The processes of the workers that have not been reaped.
     pub running: HashMap<WorkerId, Running>,
@@ -57,7 +57,7 @@ impl Core {
 
     /// The slot of a worker that has not been reaped.
     pub(in crate::engine) fn slot(&self, id: WorkerId) -> Slot {
-        self.lives.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
+        self.supervisor.worker(id).map_or(Slot(u32::MAX), |worker| worker.slot)
     }
 
     /// The worker whose cgroup has this id, as the kernel's events name it.
@@ -67,7 +67,8 @@ impl Core {
 
     /// The workers that have been started, by slot and age.
     pub(in crate::engine) fn by_slot(&self) -> Vec<&Worker> {
-        let mut workers: Vec<_> = self.lives.workers().filter(|worker| self.running.contains_key(&worker.id)).collect();
+        let mut workers: Vec<_> =
+            self.supervisor.workers().filter(|worker| self.running.contains_key(&worker.id)).collect();
         workers.sort_by_key(|worker| (worker.slot, worker.id));
         workers
     }
@@ -75,7 +76,7 @@ impl Core {
     /// A group as it is shown.
     pub(in crate::engine) fn group(&self, (address, members): (Address, &[Member])) -> GroupStatus {
         let holds = |worker: &Worker| worker.seats().map(|seat| (seat, worker.slot)).collect::<Vec<_>>();
-        let holders: HashMap<Seat, Slot> = self.lives.workers().flat_map(holds).collect();
+        let holders: HashMap<Seat, Slot> = self.supervisor.workers().flat_map(holds).collect();
         let mut slots: Vec<u32> =
             members.iter().filter_map(|member| holders.get(&member.seat)).map(|slot| slot.0).collect();
         slots.sort_unstable();
@@ -85,17 +86,17 @@ impl Core {
 
     /// Whose the seat is, if it may be given connections.
     pub(in crate::engine) fn taker(&self, seat: Seat) -> Option<WorkerId> {
-        self.lives.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id)
+        self.supervisor.workers().find(|worker| worker.takes(seat)).map(|worker| worker.id)
     }
 
     /// Whose seat that is.
     pub(in crate::engine) fn slot_of(&self, seat: Seat) -> Option<Slot> {
-        self.lives.workers().find(|worker| worker.seats().any(|held| held == seat)).map(|worker| worker.slot)
+        self.supervisor.workers().find(|worker| worker.seats().any(|held| held == seat)).map(|worker| worker.slot)
     }
 
     /// Says it on standard error and among the events.
     pub(in crate::engine) fn warn(&mut self, cause: String) {
         stderr::line(&format!("llb: {cause}"));
-        self.lives.warn(cause);
+        self.supervisor.warn(cause);
     }
 }

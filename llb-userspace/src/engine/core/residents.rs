@@ -9,13 +9,13 @@ impl Core {
         if !self.updater.steering().remembers_clients() {
             return;
         }
-        let residents = self.lives.workers().flat_map(|worker| {
+        let residents = self.supervisor.workers().flat_map(|worker| {
             let (worker, slot, mut seats) = (worker.id, worker.slot, worker.seats().collect::<Vec<_>>());
             seats.sort_unstable();
             (0..).zip(seats).map(move |(lane, seat)| Resident { seat, slot, worker, lane })
         });
         let residents: Vec<Resident> = residents.collect();
-        self.updater.steering_mut().settle(&residents, self.lives.slot_count());
+        self.updater.steering_mut().settle(&residents, self.supervisor.slot_count());
     }
 
     /// For the status; `sticky` connections went to their clients' slots.

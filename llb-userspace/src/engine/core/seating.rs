@@ -1,4 +1,4 @@
-//! Who sits where, made from the workers' lives; and the maps brought there.
+//! Who sits where, made from what the supervisor knows of the workers; and the maps brought there.
 
 use super::Core;
 use crate::{
@@ -14,7 +14,7 @@ impl Core {
     fn registry(&self) -> Registry {
         let mut registry = Registry::default();
         let is_aside = |cookie| self.sockets.is_aside(cookie);
-        self.lives.workers().for_each(|worker| worker.enter(&mut registry, is_aside));
+        self.supervisor.workers().for_each(|worker| worker.enter(&mut registry, is_aside));
         registry
     }
 
@@ -71,7 +71,7 @@ impl Core {
         self.updater.arrange(&registry);
     }
 
-    /// Publishes after a change of the workers' lives.
+    /// Publishes after a change of the workers.
     pub(in crate::engine) fn republish(&mut self, now: Instant) {
         self.settle_clients();
         self.updater.publish(now);

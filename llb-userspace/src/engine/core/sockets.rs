@@ -1,4 +1,4 @@
-//! What is known of the workers' sockets beside their lives: where they were found, and what we have done to them ourselves.
+//! What is known of the workers' sockets beside the supervisor: where they were found, and what we have done to them ourselves.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -89,7 +89,7 @@ impl Sockets {
 impl Core {
     pub(in crate::engine) fn owner_of(&self, cookie: u64) -> Option<WorkerId> {
         let holds = |listener: &Listener| listener.cookie == cookie;
-        self.lives.workers().find(|worker| worker.listeners.iter().any(holds)).map(|worker| worker.id)
+        self.supervisor.workers().find(|worker| worker.listeners.iter().any(holds)).map(|worker| worker.id)
     }
 
     /// A copy of a worker's listener; it keeps that open.

@@ -22,7 +22,7 @@ const NOBODY: WorkerId = WorkerId(u64::MAX);
 impl Core {
     /// A worker is about to be reaped: what it has counted stays.
     pub(in crate::engine) fn keep_totals(&mut self, id: WorkerId) {
-        let Some(worker) = self.lives.worker(id) else { return };
+        let Some(worker) = self.supervisor.worker(id) else { return };
         let (slot, seats): (Slot, Vec<Seat>) = (worker.slot, worker.seats().collect());
         let counted = self.updater.counted(id, &seats);
         let cpu_us = self.running.get(&id).and_then(|running| usage::cpu_us(running.cgroup.path()));
@@ -47,7 +47,7 @@ impl Core {
     /// Connections that waited for a worker have been given to others.
     pub(in crate::engine) fn keep_rescued(&mut self, id: WorkerId, moved: u32) {
         let slot = self.slot(id);
-        if moved > 0 && self.lives.worker(id).is_some() {
+        if moved > 0 && self.supervisor.worker(id).is_some() {
             self.totals.of_mut(slot).rescued += u64::from(moved);
             self.is_changed = true;
         }

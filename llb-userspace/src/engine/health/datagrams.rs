@@ -60,7 +60,7 @@ impl Udp {
     /// What is done with every tick.
     pub(in crate::engine) fn tend_udp(&mut self, core: &mut Core, now: Instant) {
         core.updater.steering_mut().tend_flows(now);
-        if core.lives.workers().all(|worker| worker.udp.is_empty()) {
+        if core.supervisor.workers().all(|worker| worker.udp.is_empty()) {
             return;
         }
         if core.config.quic_lb {
@@ -82,7 +82,7 @@ impl Udp {
             let sockets = worker.udp.clone().into_iter();
             sockets.filter_map(move |Listener { cookie, seat, .. }| Some((cookie, (id, seat?))))
         };
-        let joined: BTreeMap<u64, (WorkerId, Seat)> = core.lives.workers().flat_map(joined).collect();
+        let joined: BTreeMap<u64, (WorkerId, Seat)> = core.supervisor.workers().flat_map(joined).collect();
         self.sockets.retain(|cookie, _| joined.contains_key(cookie));
         for (cookie, (id, seat)) in joined {
             if self.sockets.contains_key(&cookie) {
@@ -132,7 +132,7 @@ impl Udp {
         }
         let still = self.sockets.values().filter(|socket| socket.backlog.stands_still()).map(|socket| socket.seat);
         let hung = |worker: &&Worker| rescue.any_hung(worker.seats());
-        let hung = core.lives.workers().filter(hung).flat_map(Worker::seats);
+        let hung = core.supervisor.workers().filter(hung).flat_map(Worker::seats);
         let withheld = set::of(still.chain(hung).map(|seat| seat.0));
         core.updater.withhold(withheld);
     }
@@ -177,6 +177,6 @@ impl Udp {
 /// Tells the kernel side which workers QUIC connection ids name: draining ones too, but none that is gone.
 fn number_workers(core: &Core) {
     let number = |worker: &Worker| Some((core.running.get(&worker.id)?.number?, worker.seats().next()?));
-    let receivers = core.lives.workers().filter(|worker| !worker.udp.is_empty());
+    let receivers = core.supervisor.workers().filter(|worker| !worker.udp.is_empty());
     core.updater.steering().number_workers(receivers.filter_map(number));
 }

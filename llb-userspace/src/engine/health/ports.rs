@@ -40,7 +40,7 @@ impl Ports {
     /// Says which ports several workers have bound and none listens on: a lock, most likely, that each of them now holds.
     pub(in crate::engine) fn warn_of_bound_ports(&mut self, core: &mut Core, now: Instant) {
         let is_starting =
-            |id| core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. }));
+            |id| core.supervisor.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. }));
         for (address, ids) in self.bound.step(now, is_starting) {
             let mut slots: Vec<u32> = ids.into_iter().map(|id| core.slot(id).0).collect();
             slots.sort_unstable();
@@ -68,7 +68,7 @@ impl Ports {
             let listeners = worker.listeners.clone().into_iter().filter(|listener| listener.seat.is_some());
             listeners.map(move |listener| (id, listener))
         };
-        let listeners: Vec<_> = core.lives.workers().flat_map(joined).collect();
+        let listeners: Vec<_> = core.supervisor.workers().flat_map(joined).collect();
         let mut anew = BTreeSet::new();
         for (id, listener) in listeners {
             let Some(socket) = core.copy(id, listener.cookie) else { continue };

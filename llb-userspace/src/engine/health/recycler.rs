@@ -36,10 +36,10 @@ impl Recycler {
         if core.config.recycling.max_memory.is_some() {
             self.measure(core, now);
         }
-        let serving = core.lives.workers().filter(|worker| worker.state == State::Serving);
+        let serving = core.supervisor.workers().filter(|worker| worker.state == State::Serving);
         let due: Vec<_> = serving.filter_map(|worker| Some((worker.id, excess_of(core, worker, now)?))).collect();
         if !due.is_empty() {
-            core.lives.recycle(due, now);
+            core.supervisor.recycle(due, now);
         }
     }
 

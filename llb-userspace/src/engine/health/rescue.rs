@@ -147,14 +147,18 @@ impl Rescue {
     fn recover(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
         let Some(watch) = self.watches.remove(&seat) else { return };
         if watch.health() == SeatHealth::Hung {
-            core.lives.note_worker(Kind::Recovered, id, &format!("it answers, after {} ms", ms(watch.silent_ns(now))));
+            core.supervisor.note_worker(
+                Kind::Recovered,
+                id,
+                &format!("it answers, after {} ms", ms(watch.silent_ns(now))),
+            );
         }
         self.rejoin_groups(core, id, seat, now);
     }
 
     /// Puts the seat's listeners into their groups, if they have left.
     fn rejoin_groups(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
-        let Some(worker) = core.lives.worker(id) else { return };
+        let Some(worker) = core.supervisor.worker(id) else { return };
         let of_seat = worker.listeners.iter().filter(|listener| listener.seat == Some(seat));
         let returning: Vec<u64> =
             of_seat.map(|listener| listener.cookie).filter(|it| core.sockets.is_aside(*it)).collect();
@@ -173,7 +177,7 @@ impl Rescue {
         let in_flight = select::in_flight(&core.updater.steering().books().seat(seat));
         tracing::warn!(slot = %core.slot(id), in_flight, waiting, silent_ms, "a worker hangs");
         let cause = format!("{in_flight} requests in flight, no answer for {silent_ms} ms, {waiting} waiting");
-        core.lives.note_worker(Kind::Hung, id, &cause);
+        core.supervisor.note_worker(Kind::Hung, id, &cause);
         note_rescued(core, id, moved);
     }
 
@@ -182,12 +186,12 @@ impl Rescue {
         let (Some(timeout), Some(watch)) = (core.config.hanging.timeout, self.watches.get(&seat)) else {
             return;
         };
-        let is_replaced = core.lives.worker(id).is_none_or(Worker::is_leaving);
+        let is_replaced = core.supervisor.worker(id).is_none_or(Worker::is_leaving);
         let has_requests = watch.is_out() || select::given(&core.updater.steering().books().seat(seat)) > 0;
         if has_requests && !is_replaced && watch.is_silent_for(timeout, now) {
             let silent_ms = ms(watch.silent_ns(now));
             tracing::warn!(slot = %core.slot(id), silent_ms, "replaces a worker that hangs");
-            core.lives.replace_hung(id, &format!("hung: no answer for {silent_ms} ms"), now);
+            core.supervisor.replace_hung(id, &format!("hung: no answer for {silent_ms} ms"), now);
         }
     }
 }
@@ -195,7 +199,7 @@ impl Rescue {
 /// Whose the seats are that may be given connections, by seat. Every silent one is asked for with every tick.
 fn takers(core: &Core) -> Vec<Option<WorkerId>> {
     let mut takers = vec![None; MAX_SEATS];
-    for worker in core.lives.workers().filter(|worker| worker.state == State::Serving) {
+    for worker in core.supervisor.workers().filter(|worker| worker.state == State::Serving) {
         for seat in worker.listeners.iter().filter_map(|listener| listener.seat) {
             takers[seat.0 as usize % MAX_SEATS] = Some(worker.id);
         }

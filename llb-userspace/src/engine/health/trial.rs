@@ -30,12 +30,12 @@ impl Trial {
     /// Looks how new code does that is watched. Failures are cause to go back at once; times are compared when the time is
     /// over, as a program may begin slowly.
     pub(in crate::engine) fn watch_canary(&mut self, core: &mut Core, now: Instant) {
-        let Some((generation, since, until)) = core.lives.watched() else { return };
+        let Some((generation, since, until)) = core.supervisor.watched() else { return };
         let is_new = self.of != Some((generation, since));
         if !is_new && now < self.look_at.min(until) {
             return;
         }
-        let serving = core.lives.workers().filter(|worker| worker.state == State::Serving);
+        let serving = core.supervisor.workers().filter(|worker| worker.state == State::Serving);
         let tallies: Vec<(WorkerId, bool, Tally)> =
             serving.map(|worker| (worker.id, worker.generation == generation, tally(core, worker))).collect();
         if is_new {
@@ -54,11 +54,11 @@ impl Trial {
         let worse = fails_more(&new, &old).or_else(in_the_end);
         let said = match worse {
             Some(worse) => {
-                core.lives.canary_fails(&worse, now);
+                core.supervisor.canary_fails(&worse, now);
                 format!("generation {generation} {worse}")
             }
             None if now >= until => {
-                core.lives.canary_passes(&figures, now);
+                core.supervisor.canary_passes(&figures, now);
                 format!("generation {generation} is no worse; {figures}")
             }
             None => format!("generation {generation} is watched; {figures}"),

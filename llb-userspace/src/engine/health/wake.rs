@@ -52,7 +52,7 @@ impl Waking {
             let cookies = worker.listeners.iter().filter(|listener| listener.seat.is_some());
             cookies.map(|listener| (worker.id, listener.cookie)).collect::<Vec<_>>()
         };
-        let listeners: Vec<(WorkerId, u64)> = core.lives.workers().flat_map(joined).collect();
+        let listeners: Vec<(WorkerId, u64)> = core.supervisor.workers().flat_map(joined).collect();
         for (id, cookie) in listeners {
             // One that has closed by now has handed on what it held, and is no longer to be woken.
             if let Some(copy) = core.copy(id, cookie)

@@ -65,7 +65,7 @@ pub(in crate::engine) fn exit(
     });
     // What only one can have its elder has.
     background.or_else(|| {
-        let mut elders = core.lives.workers().filter(|other| other.id != worker.id);
+        let mut elders = core.supervisor.workers().filter(|other| other.id != worker.id);
         elders.find_map(|other| not_steered(other.id, core).or_else(|| only_one(other, core)))
     })
 }
@@ -89,7 +89,7 @@ fn foreground(name: &str) -> &'static str {
 
 fn held_by(port: u16, worker: &Worker, holder: &Process, core: &Core) -> String {
     let ours = |running: &Running| running.cgroup.processes().is_ok_and(|processes| processes.contains(&holder.pid));
-    match core.lives.workers().find(|other| core.running.get(&other.id).is_some_and(ours)) {
+    match core.supervisor.workers().find(|other| core.running.get(&other.id).is_some_and(ours)) {
         Some(other) if other.id == worker.id => {
             format!("port {port} is held by {holder}, of this very worker: it binds the port twice")
         }

@@ -75,10 +75,10 @@ impl Processes {
             State::Stopping { .. } => closes(worker.id),
             State::Starting { .. } | State::Serving | State::Killed => false,
         };
-        let ids: Vec<WorkerId> = core.lives.workers().filter(draining).map(|worker| worker.id).collect();
+        let ids: Vec<WorkerId> = core.supervisor.workers().filter(draining).map(|worker| worker.id).collect();
         let (signal, looked_at) = (core.stop_signal(), ids.len());
         for id in ids {
-            let Some(worker) = core.lives.worker(id) else { continue };
+            let Some(worker) = core.supervisor.worker(id) else { continue };
             let certain = by_books(worker, &core.updater, now) == Holding::Nothing;
             let ask = !(core.updater.steering().keeps_books() && certain);
             let mut ports: Vec<u16> = worker.listeners.iter().map(|listener| listener.address.0.port()).collect();

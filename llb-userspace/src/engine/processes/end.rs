@@ -73,7 +73,7 @@ fn signal_rest(core: &Core, id: WorkerId, signal: Signal) {
 /// well, and have the time that is left. False if there is nobody to wait for.
 pub(in crate::engine) fn waits_for_rest(core: &mut Core, id: WorkerId, record: &ExitRecord) -> bool {
     let leaves = core
-        .lives
+        .supervisor
         .worker(id)
         .is_some_and(|worker| matches!(worker.state, State::Draining { .. } | State::Stopping { .. }));
     let Some(running) = core.running.get_mut(&id).filter(|running| leaves && !running.end.first_gone) else {

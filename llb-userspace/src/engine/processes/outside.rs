@@ -98,14 +98,14 @@ impl Processes {
 
 /// Some have left the worker's cgroup.
 pub(in crate::engine) fn found_outside(core: &mut Core, id: WorkerId, outside: Vec<Outsider>) {
-    let Some(state) = core.lives.worker(id).map(|worker| worker.state) else { return };
+    let Some(state) = core.supervisor.worker(id).map(|worker| worker.state) else { return };
     for outsider in outside {
         let Some(running) = core.running.get_mut(&id) else { return };
         if running.end.outside().any(|known| known == outsider.pid) {
             continue;
         }
         tracing::warn!(pid = %outsider.pid, "has left its worker's cgroup: {}", outsider.whereabouts);
-        core.lives.note_worker(Kind::LeftCgroup, id, &outsider.whereabouts);
+        core.supervisor.note_worker(Kind::LeftCgroup, id, &outsider.whereabouts);
         match state {
             State::Stopping { .. } if outsider.pid != running.pid => signal_to(&outsider.process, core.stop_signal()),
             State::Killed => signal_to(&outsider.process, Signal::SIGKILL),

@@ -61,7 +61,7 @@ impl Checker {
 impl Processes {
     /// Asks a worker, at each of its listeners.
     pub(in crate::engine) fn check(&self, core: &mut Core, id: WorkerId) {
-        let (Some(checker), Some(worker)) = (self.checker.clone(), core.lives.worker(id)) else { return };
+        let (Some(checker), Some(worker)) = (self.checker.clone(), core.supervisor.worker(id)) else { return };
         let listeners: Vec<(u64, Address)> =
             worker.listeners.iter().map(|listener| (listener.cookie, listener.address)).collect();
         let inbox = core.inbox.clone();
@@ -87,12 +87,12 @@ impl Processes {
         now: Instant,
     ) {
         match answer {
-            Ok(said) => core.lives.answers(id, &said, now),
+            Ok(said) => core.supervisor.answers(id, &said, now),
             Err(said) => {
                 if let Some(running) = core.running.get_mut(&id) {
                     running.ready_check.said = Some(said);
                 }
-                if core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
+                if core.supervisor.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
                     self.check(core, id);
                 }
             }

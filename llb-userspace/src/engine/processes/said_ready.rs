@@ -77,7 +77,7 @@ impl Processes {
             self.unknown_senders += 1;
             return;
         };
-        core.lives.says_ready(*id, now);
+        core.supervisor.says_ready(*id, now);
     }
 }
 

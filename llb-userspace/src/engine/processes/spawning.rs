@@ -28,16 +28,16 @@ impl Processes {
         let Due { worker, note } = self.ordered.next()?;
         let NewWorker { id, slot, .. } = worker;
         // Another's failure may have ended the fleet meanwhile, or it is not wanted any more.
-        if !core.lives.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
-            core.lives.exited(id, now);
+        if !core.supervisor.worker(id).is_some_and(|worker| matches!(worker.state, State::Starting { .. })) {
+            core.supervisor.exited(id, now);
             return None;
         }
         core.is_changed = true;
         match self.try_spawn(core, worker) {
-            Ok(()) => core.lives.spawned(id),
+            Ok(()) => core.supervisor.spawned(id),
             Err(error) => {
                 self.unspawned.insert(id, (slot, error));
-                core.lives.spawn_failed(id, now);
+                core.supervisor.spawn_failed(id, now);
             }
         }
         note
@@ -45,15 +45,15 @@ impl Processes {
 
     /// A worker has been started, and its program could not be run.
     pub(in crate::engine) fn not_started(&mut self, core: &mut Core, id: WorkerId, error: ChildError, now: Instant) {
-        let Some(&Worker { slot, generation, state, .. }) = core.lives.worker(id) else { return };
+        let Some(&Worker { slot, generation, state, .. }) = core.supervisor.worker(id) else { return };
         if !matches!(state, State::Starting { .. }) {
             // It was not wanted any more.
-            core.lives.exited(id, now);
+            core.supervisor.exited(id, now);
             return;
         }
         let source = explain(&self.order(core, NewWorker { id, slot, generation, capture: false }), error);
         self.unspawned.insert(id, (slot, RunError::Spawn { slot, source }));
-        core.lives.spawn_failed(id, now);
+        core.supervisor.spawn_failed(id, now);
     }
 
     fn try_spawn(&mut self, core: &mut Core, new: NewWorker) -> Result<(), RunError> {
@@ -109,7 +109,7 @@ impl Processes {
         }
         let slot = core.slot(id);
         let pid = record.pid.as_raw();
-        match core.lives.worker(id).map(|worker| worker.state) {
+        match core.supervisor.worker(id).map(|worker| worker.state) {
             Some(State::Starting { .. } | State::Serving) => {
                 tracing::warn!(%slot, pid, "worker {}", record.how());
             }
@@ -117,17 +117,18 @@ impl Processes {
             _ => tracing::info!(%slot, pid, "worker {}", record.how()),
         }
         // What it was trying to do is known only while its life is.
-        let reason = core.lives.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, &self.others, core));
+        let reason =
+            core.supervisor.worker(id).and_then(|worker| diagnose::exit(worker, &record, held, &self.others, core));
         if record.status.is_some_and(|status| status.success()) {
-            let answered = core.lives.worker(id).map_or(0, |worker| {
+            let answered = core.supervisor.worker(id).map_or(0, |worker| {
                 let seats: Vec<Seat> = worker.seats().collect();
                 core.updater.counted(id, &seats).answered
             });
-            core.lives.ends_well(id, answered > 0, now);
+            core.supervisor.ends_well(id, answered > 0, now);
         }
         core.keep_totals(id);
         self.exit_records.insert(slot, ExitRecord { reason, ..record });
-        core.lives.exited(id, now);
+        core.supervisor.exited(id, now);
     }
 
     /// How a worker ended that was not ready; none if it has never run.
@@ -158,7 +159,7 @@ impl Processes {
     /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and
     /// descriptors to look through.
     pub(in crate::engine) fn ends(&mut self, core: &mut Core, record: ExitRecord, now: Instant) {
-        let Some(port) = core.lives.worker(record.id).and_then(diagnose::wanted_port) else {
+        let Some(port) = core.supervisor.worker(record.id).and_then(diagnose::wanted_port) else {
             return self.exited(core, record, None, now);
         };
         let holder = tokio::task::spawn_blocking(move || procfs::port_holder(port));
@@ -182,7 +183,7 @@ fn free_number(core: &Core) -> u32 {
 pub(in crate::engine) fn not_ready(core: &Core, id: WorkerId) -> RunError {
     let slot = core.slot(id);
     let mut doing = core.running.get(&id).map_or_else(String::new, |running| diagnose::doing(&running.cgroup));
-    let listens = core.lives.worker(id).is_some_and(|worker| !worker.listeners.is_empty());
+    let listens = core.supervisor.worker(id).is_some_and(|worker| !worker.listeners.is_empty());
     let asked = core.running.get(&id).and_then(|running| running.ready_check.said.as_ref());
     if let Some((said, path)) = asked.zip(core.config.ready_check.as_ref()) {
         doing.push_str(&format!("; asked for {path} (--ready-check), {said}"));

@@ -35,9 +35,9 @@ fn sample(core: &Core, concurrency: u32) -> Sample {
         waiting += core.updater.steering().books().waiting().load(Relaxed);
     }
     let finishes = |state| matches!(state, State::Draining { .. } | State::Stopping { .. });
-    let draining = core.lives.workers().filter(|worker| finishes(worker.state)).count() as u32;
-    let slots = core.lives.slot_count();
-    Sample { slots, serving, draining, busy, waiting, is_ending: core.lives.is_ending() }
+    let draining = core.supervisor.workers().filter(|worker| finishes(worker.state)).count() as u32;
+    let slots = core.supervisor.slot_count();
+    Sample { slots, serving, draining, busy, waiting, is_ending: core.supervisor.is_ending() }
 }
 
 /// Tells whoever connects.

@@ -93,7 +93,7 @@ impl Reports {
         let udp = core.updater.steering().flow_groups().map(|(address, _)| address.canonical()).collect();
         if let Some(announce) = self.up.take() {
             let serving: BTreeSet<Slot> =
-                core.lives.workers().filter(|worker| core.serves(worker)).map(|worker| worker.slot).collect();
+                core.supervisor.workers().filter(|worker| core.serves(worker)).map(|worker| worker.slot).collect();
             announce(&Up { addresses, udp, serving: serving.len() as u32, config: core.config.clone() });
         }
     }
@@ -101,13 +101,13 @@ impl Reports {
 
 /// The fleet's state, for whoever asks systemd.
 fn in_one_line(core: &Core) -> String {
-    let serving = core.lives.workers().filter(|worker| core.serves(worker)).count();
+    let serving = core.supervisor.workers().filter(|worker| core.serves(worker)).count();
     let steering = core.updater.steering();
     let tcp = steering.groups().map(|(address, _)| address.to_string());
     let addresses: Vec<String> = tcp.chain(steering.flow_groups().map(|(at, _)| format!("udp {at}"))).collect();
     let at = if addresses.is_empty() { String::new() } else { format!(" on {}", addresses.join(", ")) };
-    let reload = core.lives.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
-    format!("{serving} of {} workers serve{at}{reload}", core.lives.slot_count())
+    let reload = core.supervisor.reloading().map_or_else(String::new, |new| format!(", generation {new} is starting"));
+    format!("{serving} of {} workers serve{at}{reload}", core.supervisor.slot_count())
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Reports {
 }
 
 fn record(core: &Core, terms: Terms) -> Record {
-    let workers = core.lives.workers().filter_map(|worker| {
+    let workers = core.supervisor.workers().filter_map(|worker| {
         let running = core.running.get(&worker.id)?;
         let baseline = |seat| Some(record_of(seat, core.updater.baseline(worker.id, seat)?));
         Some(WorkerRecord {
@@ -69,10 +69,10 @@ fn record(core: &Core, terms: Terms) -> Record {
         cgroup: core.cgroup.path().to_owned(),
         cgroup_id: core.cgroup.id(),
         worker_level: core.cgroup.worker_level(),
-        generation: core.lives.generation().0,
-        reloading: core.lives.reloading().map(|generation| generation.0),
-        unattended: core.lives.unattended().map(|address| address.0).collect(),
-        slots: core.lives.slots_to_adopt().collect(),
+        generation: core.supervisor.generation().0,
+        reloading: core.supervisor.reloading().map(|generation| generation.0),
+        unattended: core.supervisor.unattended().map(|address| address.0).collect(),
+        slots: core.supervisor.slots_to_adopt().collect(),
         totals: core.totals.clone(),
         workers: workers.collect(),
     }

@@ -47,7 +47,7 @@ pub(in crate::engine) struct Seating {
 impl Core {
     pub(in crate::engine) fn seating(&self, groups: &[u32]) -> Seating {
         let pid = |id| self.running.get(&id).map_or(0, |running| running.pid.as_raw().cast_unsigned());
-        let seats = self.lives.workers().flat_map(|worker| {
+        let seats = self.supervisor.workers().flat_map(|worker| {
             worker.seats().map(move |seat| (seat.0, SeatedWorker { slot: worker.slot.0, pid: pid(worker.id) }))
         });
         let steering = self.updater.steering();

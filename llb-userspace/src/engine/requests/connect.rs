@@ -68,7 +68,7 @@ impl Drop for Entry {
 impl Core {
     /// The listener that a slot and a port mean.
     pub(in crate::engine) fn target(&self, slot: Slot, port: Option<Limit>) -> Result<Target, Unreachable> {
-        let (worker, listener) = pick(self.lives.workers(), slot, port)?;
+        let (worker, listener) = pick(self.supervisor.workers(), slot, port)?;
         let joined = self.updater.steering().joined(listener.cookie).ok_or(Unreachable::NotJoined(slot))?;
         let running = self.running.get(&worker.id).ok_or(Unreachable::NoWorker(slot))?;
         let cgroup = running.cgroup.path().to_owned();

@@ -111,9 +111,9 @@ pub(in crate::engine) fn take_over(
 
 /// Those that were written down and do not live; `spent` is the CPU time of each that was, in µs.
 fn ended(record: &Record, spent: &[u64], survivors: &[Survivor]) -> Vec<EndedWorker> {
-    let lives = |worker: &WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
+    let supervisor = |worker: &WorkerRecord| survivors.iter().any(|survivor| survivor.record.cgroup == worker.cgroup);
     let dead = record.workers.iter().zip(spent);
-    let dead = dead.filter(|(worker, _)| !lives(worker) && (worker.slot as usize) < MAX_SEATS);
+    let dead = dead.filter(|(worker, _)| !supervisor(worker) && (worker.slot as usize) < MAX_SEATS);
     dead.map(|(worker, spent)| {
         let seats = worker.seats.iter().filter(|seat| (seat.seat as usize) < MAX_SEATS);
         EndedWorker {

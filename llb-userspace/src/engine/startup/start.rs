@@ -25,7 +25,7 @@ use crate::{
         waiting::{Lines, Standby, Waiting},
     },
     fleet::{
-        Adopted, AdoptedWorker, FleetCgroup, Lives, Refusal, Rules, RuntimeDir, clear_leftover,
+        Adopted, AdoptedWorker, FleetCgroup, Refusal, Rules, RuntimeDir, Supervisor, clear_leftover,
         takeover::{FORMAT, Record, Terms},
         totals::Totals,
     },
@@ -127,7 +127,7 @@ impl Engine {
             failure: None,
             down: false,
             core: Core {
-                lives: Lives::new(rules, now),
+                supervisor: Supervisor::new(rules, now),
                 updater: Updater::new(steering, config.policy, config.tracking),
                 running: HashMap::new(),
                 sockets: Sockets::default(),
@@ -169,7 +169,7 @@ fn adopt_workers(core: &mut Core, record: Record, workers: Vec<Found>, now: Inst
     let unattended = unattended.into_iter().map(Address).collect();
     let found = Adopted { workers: adopted.collect(), slots, generation, reloading, unattended };
     let books = core.updater.steering().books();
-    let ids = core.lives.adopt(found, |seat| books.seat(seat).charged > 0, now);
+    let ids = core.supervisor.adopt(found, |seat| books.seat(seat).charged > 0, now);
     for (id, Found { survivor, seats, .. }) in ids.into_iter().zip(workers) {
         core.updater.adopt(id, seats);
         let running = Running::adopt(id, survivor, &core.inbox)

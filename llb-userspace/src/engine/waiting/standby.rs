@@ -103,7 +103,7 @@ impl Waiting {
                 self.open_standby(core, *address, *cookie);
             }
         }
-        let is_served_elsewhere = core.lives.workers().any(|worker| {
+        let is_served_elsewhere = core.supervisor.workers().any(|worker| {
             worker.state == State::Serving && worker.listeners.iter().any(|listener| listener.seat.is_some())
         });
         let timeout = self.standby.timeout;

@@ -32,7 +32,7 @@ pub(super) fn rescues(core: &Core) -> bool {
 pub(super) fn note_rescued(core: &mut Core, id: WorkerId, moved: u32) {
     if moved > 0 {
         let cause = format!("{moved} connections that waited for it were given to others");
-        core.lives.note_worker(Kind::Rescued, id, &cause);
+        core.supervisor.note_worker(Kind::Rescued, id, &cause);
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) enum Happening {
 
 /// The outside, and what it has seen.
 pub(super) struct World {
-    pub lives: Told,
+    pub supervisor: Told,
     rules: Rules,
     now: Instant,
     pub alive: BTreeSet<WorkerId>,
@@ -58,7 +58,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(rules: Rules) -> Self {
         World {
-            lives: Told::new(rules, at(0)),
+            supervisor: Told::new(rules, at(0)),
             rules,
             now: at(0),
             alive: BTreeSet::new(),
@@ -96,7 +96,7 @@ impl World {
                 let cookie = self.next_cookie;
                 self.next_cookie += 1;
                 self.open.push((id, cookie));
-                self.lives.listens(id, cookie, address(port), now)
+                self.supervisor.listens(id, cookie, address(port), now)
             }
             Happening::Closes(number) => {
                 if self.open.is_empty() {
@@ -104,50 +104,52 @@ impl World {
                 }
                 let at = number % self.open.len();
                 let (_, cookie) = self.open.swap_remove(at);
-                self.lives.listener_closes(cookie, now)
+                self.supervisor.listener_closes(cookie, now)
             }
             Happening::Accepts(number) => {
                 let Some((id, cookie)) = self.open.get(number % self.open.len().max(1)).copied() else { return };
-                self.lives.accepts(id, cookie, now)
+                self.supervisor.accepts(id, cookie, now)
             }
             Happening::Speaks(number) => {
                 if let Some(id) = on(number) {
-                    self.lives.speaks(id);
+                    self.supervisor.speaks(id);
                 }
                 return;
             }
-            Happening::SaysReady(number) => on(number).map_or_else(Vec::new, |id| self.lives.says_ready(id, now)),
-            Happening::AsksToLeave(number) => on(number).map_or_else(Vec::new, |id| self.lives.asks_to_leave(id, now)),
-            Happening::HangsUp(number) => on(number).map_or_else(Vec::new, |id| self.lives.hangs_up(id, now)),
+            Happening::SaysReady(number) => on(number).map_or_else(Vec::new, |id| self.supervisor.says_ready(id, now)),
+            Happening::AsksToLeave(number) => {
+                on(number).map_or_else(Vec::new, |id| self.supervisor.asks_to_leave(id, now))
+            }
+            Happening::HangsUp(number) => on(number).map_or_else(Vec::new, |id| self.supervisor.hangs_up(id, now)),
             Happening::Exits(number) => {
                 let Some(id) = on(number) else { return };
                 self.exit(id)
             }
             Happening::ExitsWell(number) => {
                 let Some(id) = on(number) else { return };
-                self.lives.ends_well(id, true, now);
+                self.supervisor.ends_well(id, true, now);
                 // A worker that has served is replaced at once.
                 let done = |worker: &Worker| if worker.is_done { Some(worker.slot) } else { None };
-                if let Some(slot) = self.lives.worker(id).and_then(done) {
+                if let Some(slot) = self.supervisor.worker(id).and_then(done) {
                     self.last_spawn.remove(&slot);
                 }
                 self.exit(id)
             }
             Happening::Recycles(number) => {
                 let due = self.alive.iter().step_by(number % 3 + 1).map(|id| (*id, recycled::reached(1_000)));
-                let effects = self.lives.recycle(due.collect(), now);
+                let effects = self.supervisor.recycle(due.collect(), now);
                 assert!(
                     !effects.iter().any(|effect| matches!(effect, Effect::TellToFinish(_))),
                     "before another serves"
                 );
                 effects
             }
-            Happening::Judges(true) => self.lives.canary_passes("as good", now),
-            Happening::Judges(false) => self.lives.canary_fails("fails", now),
+            Happening::Judges(true) => self.supervisor.canary_passes("as good", now),
+            Happening::Judges(false) => self.supervisor.canary_fails("fails", now),
             Happening::Command(what, number) => self.command(what, number),
             Happening::Stop => {
                 self.stopped = true;
-                self.lives.stop(now)
+                self.supervisor.stop(now)
             }
             Happening::MasterDies(slots) => return self.master_dies(slots),
         };
@@ -170,11 +172,11 @@ impl World {
             _ => Command::Restart { slot },
         };
         self.commanded = true;
-        let before = format!("{:?}", self.lives);
-        match self.lives.command(command, self.now) {
+        let before = format!("{:?}", self.supervisor);
+        match self.supervisor.command(command, self.now) {
             Ok((_, effects)) => effects,
             Err(refusal) => {
-                assert_eq!(format!("{:?}", self.lives), before, "{refusal}");
+                assert_eq!(format!("{:?}", self.supervisor), before, "{refusal}");
                 Vec::new()
             }
         }
@@ -185,13 +187,13 @@ impl World {
         if self.downs > 0 {
             return;
         }
-        let serve = |lives: &Told| lives.workers().any(|worker| worker.state == State::Serving);
-        let served = serve(&self.lives);
-        let found = adopted::left(&self.lives);
-        let before: Vec<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
+        let serve = |supervisor: &Told| supervisor.workers().any(|worker| worker.state == State::Serving);
+        let served = serve(&self.supervisor);
+        let found = adopted::left(&self.supervisor);
+        let before: Vec<WorkerId> = self.supervisor.workers().map(|worker| worker.id).collect();
         self.rules.slots = slots;
-        self.lives = Told::new(self.rules, self.now);
-        let (ids, effects) = self.lives.adopt(found, |_| true, self.now);
+        self.supervisor = Told::new(self.rules, self.now);
+        let (ids, effects) = self.supervisor.adopt(found, |_| true, self.now);
         let renamed: BTreeMap<WorkerId, WorkerId> = before.into_iter().zip(ids.iter().copied()).collect();
         self.alive = ids.iter().copied().collect();
         self.reaped.clear();
@@ -203,7 +205,7 @@ impl World {
                 effects.iter().filter_map(|e| if let Effect::Withdraw { cookie } = e { Some(*cookie) } else { None });
             let left: BTreeSet<u64> = left.collect();
             let joins = |cookie| effects.iter().any(|e| matches!(e, Effect::Seat { cookie: c, .. } if *c == cookie));
-            let Some(worker) = self.lives.worker(*id) else { continue };
+            let Some(worker) = self.supervisor.worker(*id) else { continue };
             for Listener { cookie, address, seat, .. } in worker.listeners.iter().copied() {
                 let is_member = worker.state == State::Serving || left.contains(&cookie);
                 if let Some(seat) = seat.filter(|_| is_member && !joins(cookie)) {
@@ -212,19 +214,19 @@ impl World {
             }
         }
         (self.ups, self.failures, self.stopped, self.commanded) = (0, 0, false, true);
-        self.lives.take_notes();
+        self.supervisor.take_notes();
         self.obey(effects);
         self.check();
-        assert!(!served || serve(&self.lives), "nobody serves now");
+        assert!(!served || serve(&self.supervisor), "nobody serves now");
     }
 
     pub(super) fn states(&self) -> BTreeMap<WorkerId, State> {
-        self.lives.workers().map(|worker| (worker.id, worker.state)).collect()
+        self.supervisor.workers().map(|worker| (worker.id, worker.state)).collect()
     }
 
     /// Every transition has a note, with its cause.
     fn check_notes(&mut self, before: &BTreeMap<WorkerId, State>) {
-        let notes = self.lives.take_notes();
+        let notes = self.supervisor.take_notes();
         for (id, state) in self.states() {
             let was = before.get(&id).map_or("", |state| state.name());
             let kind = match state {
@@ -241,7 +243,7 @@ impl World {
 
     /// One that looks at everything, however little is due, must come to the same.
     fn tick(&mut self, drained: impl Fn(Seat) -> bool) -> Vec<Effect> {
-        let mut thorough = self.lives.clone();
+        let mut thorough = self.supervisor.clone();
         thorough.due = AT_ONCE;
         // Every third worker has a shutdown of its own, and is asked as soon as its first seat has drained.
         let sight = |worker: &Worker| {
@@ -254,21 +256,21 @@ impl World {
             }
         };
         let expected = thorough.tick(self.now, sight, &drained);
-        let effects = self.lives.tick(self.now, sight, &drained);
+        let effects = self.supervisor.tick(self.now, sight, &drained);
         assert_eq!(effects, expected, "something was due");
-        let state = |lives: &Told| {
-            let mut lives = lives.clone();
-            lives.due = AT_ONCE;
-            format!("{lives:?}")
+        let state = |supervisor: &Told| {
+            let mut supervisor = supervisor.clone();
+            supervisor.due = AT_ONCE;
+            format!("{supervisor:?}")
         };
-        assert_eq!(state(&self.lives), state(&thorough), "something was due");
+        assert_eq!(state(&self.supervisor), state(&thorough), "something was due");
         effects
     }
 
     pub(super) fn exit(&mut self, id: WorkerId) -> Vec<Effect> {
         self.alive.remove(&id);
         self.open.retain(|(owner, _)| *owner != id);
-        self.lives.exited(id, self.now)
+        self.supervisor.exited(id, self.now)
     }
 
     pub(super) fn obey(&mut self, effects: Vec<Effect>) {
@@ -287,7 +289,7 @@ impl World {
                 }
                 Effect::Seat { id, cookie, address, seat } => {
                     let starts = |worker: &Worker| matches!(worker.state, State::Starting { .. });
-                    assert!(!self.lives.worker(id).is_some_and(starts), "{id} joins and is not ready");
+                    assert!(!self.supervisor.worker(id).is_some_and(starts), "{id} joins and is not ready");
                     assert!(self.alive.contains(&id), "{id} is not there to join");
                     assert!(self.open.contains(&(id, cookie)), "{id} does not hold {cookie}");
                     for (other, there, taken) in self.groups.values() {
@@ -323,10 +325,10 @@ impl World {
     }
 
     fn check(&self) {
-        let known: BTreeSet<WorkerId> = self.lives.workers().map(|worker| worker.id).collect();
+        let known: BTreeSet<WorkerId> = self.supervisor.workers().map(|worker| worker.id).collect();
         assert_eq!(known, self.alive);
         let mut registry = Registry::default();
-        self.lives.workers().for_each(|worker| worker.enter(&mut registry, |_| false));
+        self.supervisor.workers().for_each(|worker| worker.enter(&mut registry, |_| false));
         let joined = registry.sockets().filter(|socket| socket.state == registry::State::Joined);
         let joined = joined.filter_map(|socket| Some((socket.cookie, (socket.worker, socket.address, socket.seat?))));
         assert_eq!(
@@ -335,18 +337,18 @@ impl World {
             "who is to be chosen by the registry, and what the effects have told"
         );
         let mut holders = BTreeMap::new();
-        for worker in self.lives.workers() {
+        for worker in self.supervisor.workers() {
             for seat in worker.seats() {
                 assert_eq!(holders.insert(seat, worker.id), None, "seat {seat} has two holders");
             }
         }
-        for (slot, state) in self.lives.slots() {
-            let of_slot = || self.lives.workers().filter(|worker| worker.slot == slot);
+        for (slot, state) in self.supervisor.slots() {
+            let of_slot = || self.supervisor.workers().filter(|worker| worker.slot == slot);
             let current: Vec<Generation> =
                 of_slot().filter(|worker| worker.is_current()).map(|worker| worker.generation).collect();
             let generations: BTreeSet<Generation> = current.iter().copied().collect();
             assert_eq!(generations.len(), current.len(), "slot {slot} has several workers of one generation");
-            assert!(current.len() <= 1 || self.lives.reloading().is_some(), "slot {slot} has workers {current:?}");
+            assert!(current.len() <= 1 || self.supervisor.reloading().is_some(), "slot {slot} has workers {current:?}");
             let stopping = of_slot().any(|worker| matches!(worker.state, State::Stopping { .. } | State::Killed));
             let is_forgotten = state == SlotState::Waiting { until: None } && !stopping && !self.ends();
             assert!(!is_forgotten, "slot {slot} is forgotten");
@@ -366,7 +368,7 @@ impl World {
         for _ in ["told to finish", "sent SIGTERM"] {
             self.happen(&Happening::Tick(u64::try_from(self.rules.drain_timeout.as_millis()).unwrap(), 0));
         }
-        assert!(self.lives.workers().all(|worker| worker.state == State::Killed));
+        assert!(self.supervisor.workers().all(|worker| worker.state == State::Killed));
         while let Some(id) = self.pick(0) {
             let effects = self.exit(id);
             self.obey(effects);

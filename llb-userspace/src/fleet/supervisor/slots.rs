@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId};
+use super::{Effect, Generation, Instant, Kind, Phase, Slot, State, Supervisor, Worker, WorkerId};
 use crate::fleet::{
     backoff::{Backoff, Interval, Life},
     effect::{Failure, NewWorker},
@@ -75,7 +75,7 @@ impl SlotEntry {
     }
 }
 
-impl Lives {
+impl Supervisor {
     /// Where each slot stands.
     pub fn slots(&self) -> impl Iterator<Item = (Slot, SlotState)> {
         let current = self.workers.values().filter(|worker| worker.is_current());

@@ -88,7 +88,7 @@ proptest! {
         happenings.iter().for_each(|happening| world.happen(happening));
         world.happen(&Happening::Command(u8::from(rolling), 1));
         for _ in 0..100 {
-            if world.lives.reloading().is_none() {
+            if world.supervisor.reloading().is_none() {
                 break;
             }
             world.happen(&Happening::Tick(5_000, u64::MAX));
@@ -106,7 +106,7 @@ proptest! {
                 }
             }
         }
-        prop_assert_eq!(world.lives.reloading(), None, "{:?}", world.lives);
+        prop_assert_eq!(world.supervisor.reloading(), None, "{:?}", world.supervisor);
         world.bring_down();
     }
 
@@ -122,7 +122,7 @@ proptest! {
         for _ in 0..4 {
             world.happen(&Happening::Tick(30_000, u64::MAX));
             let leaving: Vec<WorkerId> =
-                world.lives.workers().filter(|worker| !worker.is_current()).map(|worker| worker.id).collect();
+                world.supervisor.workers().filter(|worker| !worker.is_current()).map(|worker| worker.id).collect();
             for id in leaving {
                 let effects = world.exit(id);
                 world.obey(effects);
@@ -132,6 +132,6 @@ proptest! {
             let newest = world.alive.len().saturating_sub(1);
             world.happen(&Happening::Listens(newest, 80));
         }
-        prop_assert!(world.lives.workers().any(|worker| worker.state == State::Serving), "{:?}", world.lives);
+        prop_assert!(world.supervisor.workers().any(|worker| worker.state == State::Serving), "{:?}", world.supervisor);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 
-use super::{Instant, Kind, Lives, Phase, Slot, State, WorkerId, slots::DesiredState};
+use super::{Instant, Kind, Phase, Slot, State, Supervisor, WorkerId, slots::DesiredState};
 use crate::fleet::recycle::Excess;
 
 /// Of so many slots one is recycled at a time, and one in a smaller fleet: new workers that all load their code at once take
 /// the processors from those that serve, and code that fails now is found out by few.
 const ONE_OF: usize = 8;
 
-impl Lives {
+impl Supervisor {
     /// Replaces those of these workers that may be replaced now, the furthest beyond their limit first. The replacement comes
     /// first, so none serves less meanwhile.
     pub fn recycle(&mut self, mut due: Vec<(WorkerId, Excess)>, now: Instant) {

@@ -1,9 +1,9 @@
 //! What happens to a worker: its sockets, its reports, its end.
 
-use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Lives, Phase, State, Worker, WorkerId};
+use super::{AT_ONCE, Effect, Failure, Instant, Kind, Listener, Phase, State, Supervisor, Worker, WorkerId};
 use crate::{config::ReadyWhen, model::Address};
 
-impl Lives {
+impl Supervisor {
     /// The worker is about to bind an address.
     pub fn binds(&mut self, id: WorkerId, address: Address) {
         if let Some(worker) = self.workers.get_mut(&id) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AT_ONCE, Address, Effect, Generation, Instant, Kind, Listener, Lives, Phase, Seat, Seats, Slot, State, Worker,
+    AT_ONCE, Address, Effect, Generation, Instant, Kind, Listener, Phase, Seat, Seats, Slot, State, Supervisor, Worker,
     WorkerId,
     roll::Roll,
     slots::{DesiredState, SlotEntry},
@@ -73,7 +73,7 @@ pub struct AdoptedWorker {
     pub seats: Vec<Seat>,
 }
 
-impl Lives {
+impl Supervisor {
     /// The slots, for the next master.
     pub fn slots_to_adopt(&self) -> impl Iterator<Item = AdoptedSlot> {
         self.slots.iter().map(|entry| AdoptedSlot {

@@ -1,9 +1,9 @@
 //! How workers are replaced while the fleet serves: the replacement comes first, and the worker goes when that is ready.
 
-use super::{AT_ONCE, Instant, Lives, Phase, Slot, State, WorkerId, slots::TRIES};
+use super::{AT_ONCE, Instant, Phase, Slot, State, Supervisor, WorkerId, slots::TRIES};
 use crate::fleet::restarts::RestartCause;
 
-impl Lives {
+impl Supervisor {
     /// Replaces a worker. `at_once` leaves the slot's backoff aside, as an operator may.
     pub fn replace(&mut self, id: WorkerId, cause: &str, at_once: bool, now: Instant) {
         self.due = AT_ONCE;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Lives, Phase};
+use super::{Phase, Supervisor};
 use crate::{
     config::ReadyWhen,
     fleet::{
@@ -14,7 +14,7 @@ use crate::{
     registry::Seats,
 };
 
-impl Lives {
+impl Supervisor {
     /// The worker has not become ready in time.
     pub(super) fn is_late(&mut self, id: WorkerId, now: Instant) {
         let Some(worker) = self.workers.get_mut(&id) else { return };

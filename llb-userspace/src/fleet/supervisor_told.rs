@@ -1,4 +1,4 @@
-//! The lives as the tests ask them: event by event, what each makes to be done. What is told meanwhile is kept apart.
+//! The supervisor as the tests ask it: event by event, what each makes to be done. What is told meanwhile is kept apart.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,24 +9,24 @@ use crate::fleet::{
     recycle::Excess,
 };
 
-/// The lives, and what they have told.
+/// The supervisor, and what it has told.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
-    lives: Lives,
+    supervisor: Supervisor,
     notes: Vec<Note>,
 }
 
 impl Deref for Told {
-    type Target = Lives;
+    type Target = Supervisor;
 
-    fn deref(&self) -> &Lives {
-        &self.lives
+    fn deref(&self) -> &Supervisor {
+        &self.supervisor
     }
 }
 
 impl DerefMut for Told {
-    fn deref_mut(&mut self) -> &mut Lives {
-        &mut self.lives
+    fn deref_mut(&mut self) -> &mut Supervisor {
+        &mut self.supervisor
     }
 }
 
@@ -34,7 +34,7 @@ macro_rules! events {
     ($($event:ident($($given:ident: $what:ty),*);)*) => {
         impl Told {
             $(pub(super) fn $event(&mut self, $($given: $what),*) -> Vec<Effect> {
-                self.lives.$event($($given),*);
+                self.supervisor.$event($($given),*);
                 self.done()
             })*
         }
@@ -63,7 +63,7 @@ events! {
 
 impl Told {
     pub(super) fn new(rules: Rules, now: Instant) -> Self {
-        Told { lives: Lives::new(rules, now), notes: Vec::new() }
+        Told { supervisor: Supervisor::new(rules, now), notes: Vec::new() }
     }
 
     pub(super) fn tick(
@@ -72,12 +72,12 @@ impl Told {
         sight: impl Fn(&Worker) -> Sight,
         drained: impl Fn(Seat) -> bool,
     ) -> Vec<Effect> {
-        self.lives.tick(now, sight, drained);
+        self.supervisor.tick(now, sight, drained);
         self.done()
     }
 
     pub(super) fn command(&mut self, command: Command, now: Instant) -> Result<(Granted, Vec<Effect>), Refusal> {
-        let granted = self.lives.command(command, now)?;
+        let granted = self.supervisor.command(command, now)?;
         Ok((granted, self.done()))
     }
 
@@ -87,7 +87,7 @@ impl Told {
         is_used: impl Fn(Seat) -> bool,
         now: Instant,
     ) -> (Vec<WorkerId>, Vec<Effect>) {
-        let ids = self.lives.adopt(found, is_used, now);
+        let ids = self.supervisor.adopt(found, is_used, now);
         (ids, self.done())
     }
 
@@ -98,12 +98,12 @@ impl Told {
 
     fn done(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while let Some(effect) = self.lives.next_effect() {
+        while let Some(effect) = self.supervisor.next_effect() {
             match effect {
                 Effect::Note(note) => self.notes.push(note),
                 effect => {
                     if let Effect::Spawn(worker) = effect {
-                        self.lives.spawned(worker.id);
+                        self.supervisor.spawned(worker.id);
                     }
                     effects.push(effect);
                 }

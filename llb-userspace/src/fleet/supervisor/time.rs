@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Lives, leave::scope};
+use super::{AT_ONCE, Supervisor, leave::scope};
 use crate::{
     config::ReadyWhen,
     fleet::{
@@ -15,7 +15,7 @@ use crate::{
 /// A worker that has had no listener for so long, and had one, is finishing. One that opens its port anew does so at once.
 const WITHOUT_LISTENER: Duration = Duration::from_millis(100);
 
-impl Lives {
+impl Supervisor {
     /// Time passes. `sight` is what is seen of a worker that drains, `drained` whether a seat has neither requests
     /// nor charges left. Costs next to nothing while nothing is due: a fleet that serves is asked a hundred times a second.
     pub fn tick(&mut self, now: Instant, sight: impl Fn(&Worker) -> Sight, drained: impl Fn(Seat) -> bool) {

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Instant, Lives, State, Worker, WorkerId};
+use super::{AT_ONCE, Instant, State, Supervisor, Worker, WorkerId};
 use crate::model::Address;
 
 /// After this part of the time in which it has to be ready, counted from when it was first seen to accept anywhere, a first
 /// worker need not accept elsewhere: long for a program that loads its code, and short for whoever waits for a fleet.
 const PATIENCE: u32 = 4;
 
-impl Lives {
+impl Supervisor {
     /// Why a worker counts as ready by where it accepts connections; none if it does not.
     pub(super) fn attends(&self, worker: &Worker, now: Instant) -> Option<String> {
         if worker.accepts_everywhere() {

@@ -1,6 +1,6 @@
 //! Notes of what has come to pass, among what is to be done.
 
-use super::Lives;
+use super::Supervisor;
 use crate::{
     fleet::{
         effect::Effect,
@@ -9,7 +9,7 @@ use crate::{
     model::{Generation, Slot, WorkerId},
 };
 
-impl Lives {
+impl Supervisor {
     /// Notes what has come to pass with a worker, also what is seen of it from outside its life.
     pub fn note_worker(&mut self, kind: Kind, id: WorkerId, cause: &str) {
         if let Some(worker) = self.workers.get(&id) {

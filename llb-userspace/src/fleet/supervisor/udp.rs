@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{AT_ONCE, Effect, Instant, Kind, Listener, Lives, Phase, Sight, State, Worker, WorkerId};
+use super::{AT_ONCE, Effect, Instant, Kind, Listener, Phase, Sight, State, Supervisor, Worker, WorkerId};
 use crate::{config::ReadyWhen, model::Address};
 
 /// Flows that are not idle go to others so long before a worker's time to finish is over.
@@ -13,7 +13,7 @@ const PART_BEFORE: Duration = Duration::from_secs(1);
 /// From then on a worker has so long to answer what has been given to it.
 const FLUSH: Duration = Duration::from_millis(500);
 
-impl Lives {
+impl Supervisor {
     /// A UDP socket of the worker has bound.
     pub fn receives(&mut self, id: WorkerId, cookie: u64, address: Address, now: Instant) {
         self.due = AT_ONCE;

@@ -3,7 +3,7 @@
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    AT_ONCE, Instant, Kind, Lives, Phase, Slot, State,
+    AT_ONCE, Instant, Kind, Phase, Slot, State, Supervisor,
     slots::{DesiredState, SlotEntry},
 };
 use crate::fleet::{
@@ -11,7 +11,7 @@ use crate::fleet::{
     restarts::RestartCause,
 };
 
-impl Lives {
+impl Supervisor {
     /// Grants a wish, or says why not; then nothing has changed.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use llb_common::abi::MAX_SEATS;
 
 use super::{
-    Generation, Instant, Kind, Lives, Phase, Slot, State, Worker, WorkerId,
+    Generation, Instant, Kind, Phase, Slot, State, Supervisor, Worker, WorkerId,
     slots::{DesiredState, SlotEntry},
 };
 use crate::fleet::{
@@ -43,7 +43,7 @@ pub(super) struct CanaryTrial {
     pub since: Option<Instant>,
 }
 
-impl Lives {
+impl Supervisor {
     /// The generation that is being started, during a reload.
     #[must_use]
     pub fn reloading(&self) -> Option<Generation> {

@@ -1,12 +1,12 @@
 //! A reload whose new code serves in a few slots first, beside the old workers there, and is watched.
 
 use super::{
-    AT_ONCE, Generation, Instant, Kind, Lives, Slot, State, Worker, WorkerId,
+    AT_ONCE, Generation, Instant, Kind, Slot, State, Supervisor, Worker, WorkerId,
     roll::{CanaryTrial, Roll},
     slots::DesiredState,
 };
 
-impl Lives {
+impl Supervisor {
     /// The generation that is being watched, since when, and until when.
     #[must_use]
     pub fn watched(&self) -> Option<(Generation, Instant, Instant)> {

@@ -1,4 +1,4 @@
-//! The lives of workers: pure, (state, event, now) to one queue of effects.
+//! The supervisor, which decides about the life of each worker: pure, (state, event, now) to one queue of effects.
 //!
 //! # Theory of operation
 //! Every slot that is to be filled has at most one worker of each generation that is not on its way out, and the workers
@@ -64,7 +64,7 @@ use crate::{
     registry::Seats,
 };
 
-/// What the fleet is to be, as far as its lives are concerned.
+/// What the fleet is to be, as far as its supervisor is concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Number of slots at first.
@@ -92,9 +92,9 @@ enum Phase {
     Ending,
 }
 
-/// The lives of a fleet.
+/// The supervisor of a fleet.
 #[derive(Clone, Debug)]
-pub struct Lives {
+pub struct Supervisor {
     rules: Rules,
     backoff: Backoff,
     phase: Phase,
@@ -119,12 +119,12 @@ pub struct Lives {
 /// As soon as anybody looks.
 const AT_ONCE: Instant = Instant(0);
 
-impl Lives {
+impl Supervisor {
     /// A fleet of empty slots, each due at once.
     #[must_use]
     pub fn new(rules: Rules, now: Instant) -> Self {
         let backoff = Backoff::new(rules.respawn, rules.backoff);
-        Lives {
+        Supervisor {
             rules,
             backoff,
             phase: Phase::ComingUp,
@@ -208,5 +208,5 @@ impl Lives {
 }
 
 #[cfg(test)]
-#[path = "life_tests.rs"]
+#[path = "supervisor_tests.rs"]
 mod tests;

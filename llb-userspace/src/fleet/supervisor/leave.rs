@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Lives, Phase, QUIET, Rules, Sight, State, Worker, WorkerId,
+    AT_ONCE, CloseScope, Effect, Holding, Instant, Kind, Phase, QUIET, Rules, Sight, State, Supervisor, Worker,
+    WorkerId,
 };
 
 /// How long a worker has at least between being told to finish up and SIGTERM, which ends most programs at once: time
@@ -40,7 +41,7 @@ impl Rules {
     }
 }
 
-impl Lives {
+impl Supervisor {
     /// Ends a worker that is not wanted any more, in the way that fits where it stands.
     pub(super) fn dismiss(&mut self, id: WorkerId, cause: &str, now: Instant) {
         match self.workers.get(&id).map(|worker| worker.state) {

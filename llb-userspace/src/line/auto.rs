@@ -275,10 +275,11 @@ fn alone_ns(books: &[(Seat, SeatBooks)]) -> Result<u64, Doubt> {
     Ok(alone_ns)
 }
 
-/// How many requests come on connections that have had one before.
+/// How many requests come on connections that have had one before. What counts are answers: a handshake of TLS, and a preface of
+/// HTTP/2 in it, are in flight as requests are.
 #[derive(Debug, Default)]
 struct Kept {
-    /// Requests and connections of each seat, when last read.
+    /// Answers and connections of each seat, when last read.
     before: BTreeMap<Seat, (u64, u64)>,
     requests: u64,
     connections: u64,
@@ -286,12 +287,12 @@ struct Kept {
 
 impl Kept {
     fn count(&mut self, books: &[(Seat, SeatBooks)]) {
-        for (seat, SeatBooks { begun, opened, .. }) in books {
-            let (begun_before, opened_before) = self.before.get(seat).copied().unwrap_or((*begun, *opened));
-            self.requests += begun.saturating_sub(begun_before);
+        for (seat, SeatBooks { answered, opened, .. }) in books {
+            let (answered_before, opened_before) = self.before.get(seat).copied().unwrap_or((*answered, *opened));
+            self.requests += answered.saturating_sub(answered_before);
             self.connections += opened.saturating_sub(opened_before);
         }
-        self.before = books.iter().map(|(seat, books)| (*seat, (books.begun, books.opened))).collect();
+        self.before = books.iter().map(|(seat, books)| (*seat, (books.answered, books.opened))).collect();
         if self.requests >= 2 * REQUESTS {
             self.requests /= 2;
             self.connections /= 2;

@@ -92,14 +92,14 @@ fn requests_of_kept_connections_close_it() {
     let (mut auto, mut books) = (after_looks(LOOKS), books());
     assert!(auto.judge(&books) > 0);
     for (_, seat) in &mut books {
-        (seat.begun, seat.opened) = (200, 110);
+        (seat.answered, seat.opened) = (seat.answered + 100, seat.opened + 10);
     }
     assert_eq!(auto.judge(&books), 0);
     assert_eq!(auto.doubt(), Some(Doubt::Kept { percent: 90 }));
     // What is long ago weighs less and less.
     for _ in 0..20 {
         for (_, seat) in &mut books {
-            (seat.begun, seat.opened) = (seat.begun + 512, seat.opened + 512);
+            (seat.answered, seat.opened) = (seat.answered + 512, seat.opened + 512);
         }
         auto.judge(&books);
     }

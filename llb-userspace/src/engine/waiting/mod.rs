@@ -6,6 +6,8 @@ mod hand_over;
 mod in_line;
 mod lengthening;
 mod own;
+mod serve;
+mod shown;
 mod standby;
 mod stock;
 

@@ -1,7 +1,10 @@
 //! Who finds no worker free waits in line: in order, at no worker, and whatever becomes of llb.
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
     thread,
     time::Duration,
 };
@@ -201,12 +204,40 @@ fn a_line_that_is_full_turns_nobody_away() {
         client
     };
     let all: Vec<Client> = (0..300).map(come).collect();
-    assert_eq!(line(&fleet.status()).waiting, 255);
+    until("a part of the line is free again", || line(&fleet.status()).waiting == 224);
     for mut client in all.into_iter().chain(busy) {
         assert_eq!(client.receive().status, 200);
     }
     fleet.wait_until_quiet();
     assert_eq!(line(&fleet.status()).waiting, 0);
+}
+
+/// Who comes while a line is full finds it nearly so, and those who came first have gone to workers.
+#[test]
+fn nobody_goes_before_a_line_that_is_full() {
+    let stage = Stage::new();
+    let server = stage.static_server();
+    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
+    wait_for_line(&fleet);
+    let busy = occupy(&fleet, 1);
+    let (answered, threads) = (Arc::new(Mutex::new(Vec::new())), 0..400);
+    let threads = threads.map(|number| {
+        let answered = Arc::clone(&answered);
+        let mut client = Client::connect(ADDRESS);
+        client.send_last("/ms/5");
+        // As they come from afar, and not all in one moment.
+        thread::sleep(Duration::from_millis(1));
+        thread::spawn(move || {
+            assert_eq!(client.receive().status, 200);
+            answered.lock().unwrap().push(number);
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    drop(busy);
+    let answered = answered.lock().unwrap();
+    let before_time = answered.iter().enumerate().map(|(at, number)| number - at as i64).max().unwrap();
+    assert!(before_time < 40, "{before_time}: {answered:?}");
 }
 
 #[test]

@@ -75,15 +75,21 @@ pub(crate) struct Rules {
     pub turn: usize,
 }
 
+/// The part of a group's places that is kept free, an eighth. Who finds none waits at a worker, before all who are in line.
+const KEPT_FREE: usize = 8;
+
 /// What to do about everybody who waits: first come, first served, so that nobody goes before one of his group for whom none is
-/// free. `candidates` are a group's.
+/// free. `candidates` are a group's, `places` is how many it has. Of more than these hold the first go to wait at workers.
 pub(crate) fn decide(
     mut waiters: Vec<Waiter>,
     mut candidates: impl FnMut(u32) -> Vec<Candidate>,
+    places: impl Fn(u32) -> usize,
     rules: Rules,
     now: Instant,
 ) -> Vec<(Waiter, Step)> {
     waiters.sort_by_key(|waiter| waiter.since);
+    let mut left: BTreeMap<u32, usize> = BTreeMap::new();
+    waiters.iter().for_each(|waiter| *left.entry(waiter.group).or_default() += 1);
     let mut known: BTreeMap<u32, Vec<Candidate>> = BTreeMap::new();
     let (mut taken, mut held_up): (Vec<Seat>, Vec<u32>) = (Vec::new(), Vec::new());
     let mut steps = Vec::new();
@@ -108,8 +114,12 @@ pub(crate) fn decide(
                         candidate.load.requests = candidate.certain;
                     }
                 }
-                match pick(&all, behind as u64, rules, now) {
+                let (left, places) = (left.entry(waiter.group).or_default(), places(waiter.group));
+                let is_full = *left > places - places / KEPT_FREE;
+                let best = || best(all.iter(), now).filter(|_| is_full).map(|best| best.seat);
+                match pick(&all, behind as u64, rules, now).or_else(best) {
                     Some(seat) => {
+                        *left -= 1;
                         taken.push(seat);
                         steps.push((waiter, Step::HandOver(seat)));
                     }
@@ -124,17 +134,23 @@ pub(crate) fn decide(
 /// The free seat that is to have who waits: the best of them, unless a busy one is likely to answer sooner, also after those
 /// `behind`.
 fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Seat> {
-    let expected = |candidate: &Candidate| expected_ns(candidate.load, now.0);
-    let better = |best: Option<Candidate>, next: &Candidate| match best {
-        Some(best) if !clearly_better(expected(next), expected(&best)) => Some(best),
-        _ => Some(*next),
-    };
     let (before, from) = all.split_at(rules.turn % all.len().max(1));
     let in_turn = || from.iter().chain(before);
-    let free = in_turn().filter(|candidate| is_free(candidate.load.held(), rules.concurrency)).fold(None, better)?;
-    let best = in_turn().fold(None, better)?;
+    let free = best(in_turn().filter(|candidate| is_free(candidate.load.held(), rules.concurrency)), now)?;
+    let best = best(in_turn(), now)?;
     let others = behind.saturating_mul(best.load.cost_ns) / all.len() as u64;
-    (expected(&free) <= expected(&best).saturating_add(others)).then_some(free.seat)
+    (expected(free, now) <= expected(best, now).saturating_add(others)).then_some(free.seat)
+}
+
+/// The one that is likely to answer first; of those that are near each other the first.
+fn best<'a>(mut candidates: impl Iterator<Item = &'a Candidate>, now: Instant) -> Option<&'a Candidate> {
+    let first = candidates.next()?;
+    let better = |best, next| if clearly_better(expected(next, now), expected(best, now)) { next } else { best };
+    Some(candidates.fold(first, better))
+}
+
+fn expected(candidate: &Candidate, now: Instant) -> u64 {
+    expected_ns(candidate.load, now.0)
 }
 
 #[cfg(test)]

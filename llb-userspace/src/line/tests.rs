@@ -17,7 +17,7 @@ fn candidate(seat: u32, requests: u64, cost_ms: u64) -> Candidate {
 }
 
 fn handed(waiters: Vec<Waiter>, candidates: &[Candidate], rules: Rules) -> Vec<(u32, u32)> {
-    let steps = decide(waiters, |_| candidates.to_vec(), rules, NOW).into_iter();
+    let steps = decide(waiters, |_| candidates.to_vec(), |_| 255, rules, NOW).into_iter();
     steps.filter_map(|(w, step)| if let Step::HandOver(seat) = step { Some((w.place, seat.0)) } else { None }).collect()
 }
 
@@ -39,17 +39,37 @@ fn nobody_gets_more_than_it_serves_at_once() {
 }
 
 #[test]
+fn of_more_than_a_line_holds_the_first_go_to_workers() {
+    let busy = [candidate(7, 1, 4), candidate(3, 3, 4)];
+    let waiters = |count: u32| {
+        (0..count).map(|place| waiter(place, 300 - u64::from(place), Standing::Waiting)).collect::<Vec<Waiter>>()
+    };
+    let handed = |count: u32, places: usize| {
+        let steps = decide(waiters(count), |_| busy.to_vec(), |_| places, RULES, NOW);
+        let handed = |(waiter, step): (Waiter, Step)| match step {
+            Step::HandOver(seat) => (waiter.place, seat.0),
+            other => panic!("{other:?}"),
+        };
+        steps.into_iter().map(handed).collect::<Vec<_>>()
+    };
+    assert_eq!(handed(56, 64), []);
+    assert_eq!(handed(59, 64), [(0, 7), (1, 7), (2, 7)]);
+    assert_eq!(handed(60, 64)[3], (3, 3), "they go where they are answered first");
+    assert_eq!(handed(1, 1), [], "the only place is one");
+}
+
+#[test]
 fn a_handshake_under_way_holds_up_nobody() {
     let waiters =
         vec![waiter(0, 40, Standing::Coming), waiter(1, 60, Standing::Coming), waiter(2, 1, Standing::Waiting)];
-    let steps = decide(waiters, |_| vec![candidate(7, 0, 4)], RULES, NOW);
+    let steps = decide(waiters, |_| vec![candidate(7, 0, 4)], |_| 255, RULES, NOW);
     let steps: Vec<(u32, Step)> = steps.into_iter().map(|(waiter, step)| (waiter.place, step)).collect();
     assert_eq!(steps, [(1, Step::TakeBack), (2, Step::HandOver(Seat(7)))]);
 }
 
 #[test]
 fn who_has_gone_is_seen_off() {
-    let steps = decide(vec![waiter(4, 1, Standing::Gone)], |_| vec![candidate(7, 0, 4)], RULES, NOW);
+    let steps = decide(vec![waiter(4, 1, Standing::Gone)], |_| vec![candidate(7, 0, 4)], |_| 255, RULES, NOW);
     assert_eq!(steps[0].1, Step::SeeOff);
 }
 

@@ -62,8 +62,10 @@ impl Waiting {
             Rules { concurrency: lines.concurrency, patience_ns, turn: lines.turn },
             lines.open.iter().map(|(address, open)| (open.group, *address)).collect::<BTreeMap<u32, Address>>(),
         );
+        let places: BTreeMap<u32, usize> = lines.open.values().map(|open| (open.group, open.sockets.len())).collect();
         let candidates = |group: u32| addresses.get(&group).map_or_else(Vec::new, |at| self.candidates(core, *at, now));
-        let steps = decide(waiters, candidates, rules, now);
+        let places = |group: u32| places.get(&group).copied().unwrap_or(0);
+        let steps = decide(waiters, candidates, places, rules, now);
         for (waiter, step) in steps {
             let Some(address) = addresses.get(&waiter.group) else { continue };
             match step {

@@ -137,6 +137,10 @@ fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: 
     let new = serving(&fleet);
     assert!(new.len() == 4 && new.is_disjoint(&old), "{new:?} {old:?}");
     moving.move_on(why);
+    let led = || fleet.status().udp.expect("UDP that is shared").datagrams["by_learnt_id"];
+    until("all have moved", || led() >= 8);
+    // A server gives up a path on which it is not answered in some tenths of a second, and there may be few processors.
+    thread::sleep(Duration::from_secs(1));
     until("who comes is served by the new ones", || Downloads::begin(4, 1).end(1).iter().all(|at| new.contains(at)));
     let mut each: BTreeMap<u32, u32> = BTreeMap::new();
     for _ in 0..5 {
@@ -146,8 +150,6 @@ fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: 
     assert!(each.values().all(|count| (8..60).contains(count)), "{each:?}");
     assert!(downloads.end(BLOCKS).iter().all(|worker| old.contains(worker)));
     assert!(moving.end(BLOCKS).iter().all(|worker| old.contains(worker)));
-    let led = fleet.status().udp.expect("UDP that is shared").datagrams["by_learnt_id"];
-    assert!(led >= 8, "{led}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Lines {
 }
 
 impl Waiting {
-    /// Closes a line: the kernel gives who waits there to the workers, by the selector.
+    /// Closes a line: with the next tick at the latest the kernel gives who waits there to the workers, by the selector.
     pub(super) fn close_line(&mut self, core: &mut Core, address: Address, now: Instant) {
         let Some(lines) = &mut self.lines else { return };
         let Some(open) = lines.open.remove(&address) else { return };
@@ -38,7 +38,6 @@ impl Waiting {
         core.updater.steering().books().close_line(open.group, open.sockets.len());
         let closing = |listener| Closing { address, until: now.after(HANDSHAKE), listener };
         lines.closing.extend(open.sockets.into_iter().map(closing));
-        self.close_places(core, now);
     }
 
     /// Ends places of closed lines: those in which somebody waits, and those to which nobody comes any more.

@@ -58,16 +58,13 @@ impl Waiting {
         let patience_ns = patience_ns(is_coming.then(handshakes).flatten().unwrap_or(0));
         let Some(lines) = &mut self.lines else { return };
         lines.turn = lines.turn.wrapping_add(1);
-        let (rules, addresses) = (
-            Rules { concurrency: lines.concurrency, patience_ns, turn: lines.turn },
-            lines.open.iter().map(|(address, open)| (open.group, *address)).collect::<BTreeMap<u32, Address>>(),
-        );
-        let places: BTreeMap<u32, usize> = lines.open.values().map(|open| (open.group, open.sockets.len())).collect();
-        let candidates = |group: u32| addresses.get(&group).map_or_else(Vec::new, |at| self.candidates(core, *at, now));
-        let places = |group: u32| places.get(&group).copied().unwrap_or(0);
-        let steps = decide(waiters, candidates, places, rules, now);
-        for (waiter, step) in steps {
-            let Some(address) = addresses.get(&waiter.group) else { continue };
+        let rules = Rules { concurrency: lines.concurrency, patience_ns, turn: lines.turn };
+        let open = lines.open.iter().map(|(address, open)| (open.group, (*address, open.sockets.len())));
+        let open: BTreeMap<u32, (Address, usize)> = open.collect();
+        let candidates = |group: u32| open.get(&group).map_or_else(Vec::new, |(at, _)| self.candidates(core, *at, now));
+        let places = |group: u32| open.get(&group).map_or(0, |(_, places)| *places);
+        for (waiter, step) in decide(waiters, candidates, places, rules, now) {
+            let Some((address, _)) = open.get(&waiter.group) else { continue };
             match step {
                 Step::HandOver(seat) => self.hand_over(core, *address, waiter, seat, now),
                 Step::TakeBack => self.take_back(core, *address, waiter, now),

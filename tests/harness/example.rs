@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
     path::PathBuf,
     process::{Command, Stdio},
     sync::atomic::Ordering::Relaxed,
@@ -64,9 +64,9 @@ impl Example {
     pub(crate) fn go(file: &str, says: &'static [&'static str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let program = directory.path().join("worker").to_str().expect("UTF-8").to_owned();
-        assert_eq!(run(go("gofmt").args(["-d", &path(file)])), "");
-        run(go("go").args(["vet", &path(file)]));
-        run(go("go").args(["build", "-o", &program, &path(file)]));
+        assert_eq!(go("gofmt", &["-d", &path(file)]), "");
+        go("go", &["vet", &path(file)]);
+        go("go", &["build", "-o", &program, &path(file)]);
         Example { command: vec![program], says, _directory: Some(directory) }
     }
 
@@ -201,20 +201,23 @@ impl Example {
 /// A program in Go, of one file of the standard library's alone, built into the stage's directory.
 pub(crate) fn go_program(stage: &Stage, file: &str) -> String {
     let program = stage.path().join("program").to_str().expect("UTF-8").to_owned();
-    run(go("go").args(["build", "-o", &program, file]));
+    go("go", &["build", "-o", &program, file]);
     program
 }
 
-/// A command of Go's, which is to read and write nothing but here: the one that `cargo xtask setup` has installed, or another.
-fn go(command: &str) -> Command {
+/// What a command of Go's says, which is to read and write nothing but here: the one that `cargo xtask setup` has installed, or
+/// another. One at a time: of several that find nothing in the cache each compiles the whole standard library.
+fn go(command: &str, args: &[&str]) -> String {
     let ours = paths::go();
     fs::create_dir_all(&ours).expect("a directory in target");
+    let turn = File::create(ours.join("lock")).expect("a file in target");
+    turn.lock().expect("our turn");
     let installed = ours.join("toolchain/go/bin").join(command);
     let mut go = Command::new(if installed.exists() { installed } else { command.into() });
     go.current_dir(&ours);
     go.envs([("GOENV", "off"), ("GOFLAGS", "-mod=mod"), ("GOPROXY", "off"), ("GOTOOLCHAIN", "local")]);
     go.env("GOCACHE", ours.join("cache")).env("GOPATH", ours.join("path")).env("XDG_CONFIG_HOME", ours.join("config"));
-    go
+    run(go.args(args))
 }
 
 /// The directory that this test lies in: TARGET/debug/deps.

@@ -52,7 +52,7 @@ fn a_command_that_cannot_be_run() {
         &["-n", "3"],
         &["no-such-command"],
         127,
-        &["\"no-such-command\" in PATH", "cannot start worker 0"],
+        &["\"no-such-command\" in PATH", "cannot start worker "],
     );
     assert_fails(&stage, &[], &["/no/such/program"], 127, &["there is no program /no/such/program"]);
     assert_fails(&stage, &[], &[plain], 126, &[plain, "chmod +x"]);

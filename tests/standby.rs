@@ -122,8 +122,10 @@ fn nobody_is_lost_whose_worker_has_died_unseen() {
     for _ in 0..5 {
         let worker = Pid::from_raw(fleet.worker(0).pid.cast_signed());
         let master = Stopped::stop(fleet.pid());
+        // It may have been stopped while it has more than one.
+        let before = listeners();
         kill(worker, Signal::SIGKILL).unwrap();
-        until("only llb listens", || listeners() == 1);
+        until("only llb listens", || listeners() < before);
         let waiting = ask(ADDRESS);
         drop(master);
         waiting.into_iter().for_each(|mut client| assert!(client.receive().slot() < 4));

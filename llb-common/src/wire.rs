@@ -37,6 +37,7 @@ pub use self::{
     hello::offers_http2,
     segment::{Fresh, LOST, Payload, advance},
     state::{OPAQUE, TLS, UNREAD, in_flight, is_ticketless, protocol},
+    tls::{Seen, read_records, record_in, record_out},
 };
 use self::{
     segment::{Header, headers},

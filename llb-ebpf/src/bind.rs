@@ -30,6 +30,9 @@ const SO_REUSEPORT: i32 = 15;
 const IPPROTO_TCP: u32 = 6;
 const IPPROTO_UDP: u32 = 17;
 
+/// `ENOMEM`: the kernel has no memory to tag the socket.
+const NO_MEMORY: i64 = -12;
+
 /// The highest port.
 const LAST_PORT: u32 = 65_535;
 
@@ -103,9 +106,9 @@ pub fn share(ctx: &SockAddrContext, asked: Endpoint) {
     let refused = set_reuseport(ctx, 1);
     let flags = alone | if has_option { 0 } else { OWNER_SHARES };
     if refused != 0 {
-        warn!(ctx, "port {}: the kernel refused SO_REUSEPORT: {}", endpoint.port, refused);
+        let _ = llb_warn(endpoint.port, refused);
     } else if !maps::set_owner(sk, Owner { flags, ..owner }) {
-        warn!(ctx, "port {}: no memory to tag the socket (net.core.optmem_max)", endpoint.port);
+        let _ = llb_warn(endpoint.port, NO_MEMORY);
         maps::unbind(&owner, cookie);
     }
     if alone == 0 && !is_udp {
@@ -141,11 +144,33 @@ pub fn released(ctx: &SockContext) {
     }
 }
 
+/// The socket cannot be steered. What is logged is written byte by byte: a global function, so that the verifier follows that once,
+/// and not for each way to it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn llb_warn(port: u32, error: i64) -> u32 {
+    warn!((), "port {}: the kernel refused to share a socket: {} (-12: raise net.core.optmem_max)", port, error);
+    0
+}
+
 /// A full buffer loses only an explanation.
 #[inline(always)]
 fn tell(kind: u32, cookie: u64, owner: &Owner) {
+    // SAFETY: it lives on this stack until the call returns.
+    let _ = unsafe { llb_tell(kind, cookie, &raw const *owner) };
+}
+
+/// [`tell`]. A global function as well.
+///
+/// # Safety
+/// `owner` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_tell(kind: u32, cookie: u64, owner: *const Owner) -> u32 {
+    // SAFETY: the caller's promise.
+    let Some(owner) = (unsafe { owner.as_ref() }) else { return 0 };
     let Owner { cgroup, endpoint: Endpoint { addr, port, .. }, .. } = *owner;
-    let _ = maps::send(&SocketEvent { cookie, cgroup, kind, port, addr, ..SocketEvent::default() });
+    maps::send(&SocketEvent { cookie, cgroup, kind, port, addr, ..SocketEvent::default() }).into()
 }
 
 /// The port is not shared: takes away what the socket was given for another one, and for the port of another fleet also
@@ -163,9 +188,22 @@ fn leave(ctx: &SockAddrContext, sk: *mut c_void, not_to_share: bool) {
 /// Whether the worker has no other socket there, nor on every address of the port; from now on this is the one.
 #[inline(always)]
 fn is_first(owner: &Owner, cookie: u64) -> bool {
+    // SAFETY: it lives on this stack until the call returns.
+    unsafe { llb_is_first(&raw const *owner, cookie) != 0 }
+}
+
+/// [`is_first`]. A global function as well.
+///
+/// # Safety
+/// `owner` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_is_first(owner: *const Owner, cookie: u64) -> u32 {
+    // SAFETY: the caller's promise.
+    let Some(owner) = (unsafe { owner.as_ref() }) else { return 0 };
     let addr = if is_mapped(&owner.endpoint.addr) { mapped(0) } else { [0; 16] };
     let anywhere = Owner { endpoint: Endpoint { addr, ..owner.endpoint }, ..*owner };
-    maps::holds(&anywhere, cookie) && maps::bind(owner, cookie)
+    (maps::holds(&anywhere, cookie) && maps::bind(owner, cookie)).into()
 }
 
 /// Whether a port is each worker's own, and then whether it depends on the slot.

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::__sk_buff, programs::SkBuffContext};
 use llb_common::{
     abi::Direction,
-    wire::{Fresh, Payload, offers_http2, read_frames},
+    wire::{Fresh, Payload, Seen, offers_http2, read_frames, read_records, record_in, record_out},
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -79,6 +79,25 @@ impl Payload for Bytes<'_> {
         // SAFETY: the context is that of the program's run.
         unsafe { llb_offers_http2(self.ctx.skb.skb, self.at + fresh.at, self.at + fresh.end) != 0 }
     }
+
+    #[inline(always)]
+    fn records(&self, direction: &mut Direction, seen: Seen, fresh: Fresh) {
+        let span = Span { at: self.at + fresh.at, end: self.at + fresh.end, gap: fresh.gap.into() };
+        // SAFETY: the context is that of the program's run; the others are whole ones.
+        let _ = unsafe { llb_records(self.ctx.skb.skb, &raw mut *direction, &raw const seen, &raw const span) };
+    }
+
+    #[inline(always)]
+    fn record_in(&self, direction: &mut Direction, seen: Seen, record: u32) {
+        // SAFETY: both are whole ones.
+        let _ = unsafe { llb_record_in(&raw mut *direction, &raw const seen, record) };
+    }
+
+    #[inline(always)]
+    fn record_out(&self, direction: &mut Direction, seen: Seen, record: u32) {
+        // SAFETY: both are whole ones.
+        let _ = unsafe { llb_record_out(&raw mut *direction, &raw const seen, record) };
+    }
 }
 
 /// [`read_frames`] of what comes in, from `at` up to `end` of the packet. A global function: the verifier takes it for itself, and
@@ -124,6 +143,60 @@ pub unsafe extern "C" fn llb_frames_out(
 #[inline(never)]
 pub unsafe extern "C" fn llb_offers_http2(ctx: *mut __sk_buff, at: u32, end: u32) -> u32 {
     offers_http2(Fresh { at, end, gap: false }, &Bytes { ctx: &SkBuffContext::new(ctx), at: 0 }).into()
+}
+
+/// A [`Fresh`] as a function can be given one, its places those in the packet.
+#[repr(C)]
+pub struct Span {
+    at: u32,
+    end: u32,
+    gap: u32,
+}
+
+/// [`read_records`]. A global function as well.
+///
+/// # Safety
+/// `ctx` is a program's, and the others are null or point to whole ones.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_records(
+    ctx: *mut __sk_buff,
+    direction: *mut Direction,
+    seen: *const Seen,
+    span: *const Span,
+) -> u32 {
+    // SAFETY: the caller's promise.
+    let (direction, seen, span) = unsafe { (direction.as_mut(), seen.as_ref(), span.as_ref()) };
+    let (Some(direction), Some(seen), Some(span)) = (direction, seen, span) else { return 0 };
+    let fresh = Fresh { at: span.at, end: span.end, gap: span.gap != 0 };
+    read_records(direction, *seen, fresh, &Bytes { ctx: &SkBuffContext::new(ctx), at: 0 });
+    0
+}
+
+/// [`record_in`]. A global function as well.
+///
+/// # Safety
+/// Both are null or point to whole ones.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_record_in(direction: *mut Direction, seen: *const Seen, record: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    let (Some(direction), Some(seen)) = (unsafe { direction.as_mut() }, unsafe { seen.as_ref() }) else { return 0 };
+    record_in(direction, *seen, record);
+    0
+}
+
+/// [`record_out`], as well.
+///
+/// # Safety
+/// As of [`llb_record_in`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_record_out(direction: *mut Direction, seen: *const Seen, record: u32) -> u32 {
+    // SAFETY: the caller's promise.
+    let (Some(direction), Some(seen)) = (unsafe { direction.as_mut() }, unsafe { seen.as_ref() }) else { return 0 };
+    record_out(direction, *seen, record);
+    0
 }
 
 /// # Safety

@@ -113,9 +113,8 @@ fn choose_and_select<const STICKY: bool>(
     if index == NO_GROUP {
         return hash(Outcome::FallbackUnknownListener);
     }
-    let Some(group) = maps::group(index) else { return hash(Outcome::FallbackMap) };
-    // SAFETY: a word of GROUPS, and the context is valid during the program's run.
-    let (count, spread) = unsafe { (kernel::read(&raw const (*group).count), (*ctx.md).hash) };
+    // SAFETY: the context is valid during the program's run.
+    let spread = unsafe { (*ctx.md).hash };
     let now = kernel::now();
     // Whose slot is up does not wait in line: nobody else may serve it.
     let mut tried = 0;
@@ -141,9 +140,10 @@ fn choose_and_select<const STICKY: bool>(
         }
     }
     let lined_up = concurrency != 0;
-    let fleet = Maps { group, published, fresh: now.saturating_sub(at) < STALE_AFTER_NS, lined_up, now };
     why::look(seats, index, turn, lined_up);
-    match choose(policy, &fleet, count, least, turn, now) {
+    let asked = Asked { index, policy: policy as u32, least, turn, lined_up: lined_up.into(), reserved: 0, now };
+    let Some(choice) = chosen(&asked) else { return hash(Outcome::FallbackMap) };
+    match choice {
         Choice::Hash => hash(Outcome::Hash),
         Choice::NoSeat => {
             stand_by(ctx, index);
@@ -155,11 +155,11 @@ fn choose_and_select<const STICKY: bool>(
             if STICKY {
                 let settled = sticky::settle(index, chosen, spread);
                 // Who is busy gets nobody while another is free.
-                if !lined_up || is_free(fleet.held(settled, now), concurrency) {
+                if !lined_up || is_free(llb_held(settled, now), concurrency) {
                     seat = settled;
                 }
             }
-            if lined_up && !is_free(fleet.held(seat, now), concurrency) {
+            if lined_up && !is_free(llb_held(seat, now), concurrency) {
                 let place = line::claim(ctx, index, now);
                 if place != NO_SEAT {
                     return Chosen { seat: place, outcome: Outcome::Waits };
@@ -184,6 +184,58 @@ fn choose_and_select<const STICKY: bool>(
         }
     }
 }
+
+/// What [`choose`] is asked.
+#[repr(C)]
+pub struct Asked {
+    /// The group's.
+    index: u32,
+    policy: u32,
+    least: u32,
+    turn: u32,
+    /// See [`Maps::lined_up`].
+    lined_up: u32,
+    reserved: u32,
+    now: u64,
+}
+
+#[inline(always)]
+fn chosen(asked: &Asked) -> Option<Choice> {
+    // SAFETY: it lives on this stack until the call returns.
+    match unsafe { black_box(llb_choose(&raw const *asked)) } {
+        NO_MAP => None,
+        HASH => Some(Choice::Hash),
+        NO_SEAT => Some(Choice::NoSeat),
+        choice => Some(Choice::Seat { seat: choice & !FIRST, first: choice & FIRST != 0 }),
+    }
+}
+
+/// [`choose`], as a number: [`NO_MAP`], [`HASH`], [`NO_SEAT`], or a seat and whether it is the [`FIRST`] choice. A global function: the
+/// verifier takes it for itself, once, and not with every way to it and on from it.
+///
+/// # Safety
+/// `asked` is null or points to a whole one.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_choose(asked: *const Asked) -> u32 {
+    // SAFETY: the caller's promise.
+    let Some(asked) = (unsafe { asked.as_ref() }) else { return NO_MAP };
+    let (Some(published), Some(group)) = (maps::published(), maps::group(asked.index)) else { return NO_MAP };
+    // SAFETY: words of PUBLISHED and of GROUPS.
+    let (at, count) = unsafe { (kernel::read(&raw const (*published).at), kernel::read(&raw const (*group).count)) };
+    let now = asked.now;
+    let fresh = now.saturating_sub(at) < STALE_AFTER_NS;
+    let fleet = Maps { group, published, fresh, lined_up: asked.lined_up != 0, now };
+    match choose(Policy::from_u32(asked.policy), &fleet, count, asked.least, asked.turn, now) {
+        Choice::Hash => HASH,
+        Choice::NoSeat => NO_SEAT,
+        Choice::Seat { seat, first } => seat | if first { FIRST } else { 0 },
+    }
+}
+
+const HASH: u32 = NO_SEAT - 1;
+const NO_MAP: u32 = NO_SEAT - 2;
+const FIRST: u32 = 1 << 16;
 
 /// Has a connection wait for a worker where llb stands by, and leaves it to the kernel's hash where it does not. The hash would give
 /// it to places of the line too, which are closed one by one when there is no worker.

@@ -285,7 +285,7 @@ pub unsafe extern "C" fn llb_apply(delta: *const Delta, index: u32, now: u64) ->
             passed: kernel::read(&raw const (*seat).passed),
         };
         if delta.answered > delta.untimed || delta.failed != 0 {
-            sample(seat, index, delta, now);
+            let _ = llb_sample(&raw const *delta, index, now);
         }
         if is_progress(delta, given(seat) != 0) {
             kernel::write(&raw mut (*seat).progress_at, now);
@@ -357,13 +357,18 @@ fn rest(index: u32) {
 }
 
 /// What the seat costs after an answer or a failure. A seat that has answered nothing starts from what is published
-/// for it, the fleet's median: a first request that happens to be a long one must not make its worker look slow.
+/// for it, the fleet's median: a first request that happens to be a long one must not make its worker look slow. A global
+/// function as well.
 ///
 /// # Safety
-/// `seat` points into SEATS, and `index` is its index.
-#[inline(always)]
-unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
+/// As of [`llb_apply`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn llb_sample(delta: *const Delta, index: u32, now: u64) -> u32 {
     // SAFETY: the caller's promise.
+    let Some(delta) = (unsafe { delta.as_ref() }) else { return 0 };
+    let Some(seat) = maps::seat(index) else { return 0 };
+    // SAFETY: words of SEATS.
     unsafe {
         if delta.answered != 0 {
             maps::count_latency(index, now.saturating_sub(delta.answered_since));
@@ -393,6 +398,7 @@ unsafe fn sample(seat: *mut Seat, index: u32, delta: &Delta, now: u64) {
             kernel::write(&raw mut (*seat).samples, pace.samples);
         }
     }
+    0
 }
 
 /// Requests of a seat in flight.

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use super::{offers_http2, read_frames};
+use super::{Seen, offers_http2, read_frames, read_records, record_in, record_out};
 use crate::abi::Direction;
 
 /// [`Direction::rest`]: where the next record begins is not known.
@@ -27,6 +27,24 @@ pub trait Payload {
         Self: Sized,
     {
         offers_http2(fresh, self)
+    }
+    /// [`read_records`]; for it as well.
+    #[inline(always)]
+    fn records(&self, direction: &mut Direction, seen: Seen, fresh: Fresh)
+    where
+        Self: Sized,
+    {
+        read_records(direction, seen, fresh, self);
+    }
+    /// [`record_in`]; and for each record, or the verifier follows all that one may be to each that may follow it.
+    #[inline(always)]
+    fn record_in(&self, direction: &mut Direction, seen: Seen, record: u32) {
+        record_in(direction, seen, record);
+    }
+    /// [`record_out`]
+    #[inline(always)]
+    fn record_out(&self, direction: &mut Direction, seen: Seen, record: u32) {
+        record_out(direction, seen, record);
     }
 }
 

@@ -73,40 +73,46 @@ pub(super) fn read_in(state: u32, phase: u32, direction: &mut Direction, fresh: 
     if !needed {
         direction.last |= FLOWS;
     }
-    read(state, needed, direction, fresh, payload, |direction, kind, len| {
-        let is_rest = kind == DATA && state & FINISHED != 0 && is_rest(busy, direction, len);
-        let words = &mut direction.words;
-        let state = state & !words.clears | words.sets;
-        if kind == ALERT_RECORD {
+    payload.records(direction, Seen::new(false, state, busy, needed, 0), fresh);
+}
+
+/// What a record of the client's says: its type and its length, as in the last three bytes of `record`.
+#[inline(always)]
+pub fn record_in(direction: &mut Direction, seen: Seen, record: u32) {
+    let (state, busy) = (seen.state, seen.busy());
+    let (kind, len) = ((record >> 16) as u8, record & 0xffff);
+    let is_rest = kind == DATA && state & FINISHED != 0 && is_rest(busy, direction, len);
+    let words = &mut direction.words;
+    let state = state & !words.clears | words.sets;
+    if kind == ALERT_RECORD {
+        words.sets |= ALERT;
+    } else if kind == CHANGE_CIPHER_SPEC {
+        enciphers(state, CIPHER_IN, words);
+    } else if kind != DATA {
+    } else if state & FINISHED != 0 {
+        // Of what comes while a request is under way only the short may be messages of their own.
+        let may_begin = !is_rest && (!busy || len < SHORT || state & UNSURE != 0);
+        words.sets |= http2_in(state, len);
+        words.begins |= u32::from(may_begin && !is_control(state, len));
+        if state & TLS13 != 0 && len == GOODBYE {
             words.sets |= ALERT;
-        } else if kind == CHANGE_CIPHER_SPEC {
-            enciphers(state, CIPHER_IN, words);
-        } else if kind != DATA {
-        } else if state & FINISHED != 0 {
-            // Of what comes while a request is under way only the short may be messages of their own.
-            let may_begin = !is_rest && (!busy || len < SHORT || state & UNSURE != 0);
-            words.sets |= http2_in(state, len);
-            words.begins |= u32::from(may_begin && !is_control(state, len));
-            if state & TLS13 != 0 && len == GOODBYE {
-                words.sets |= ALERT;
-            }
-        } else if state & TLS13 != 0 {
-            let ends = FINISHED_LENGTHS.contains(&len);
-            words.sets |= if ends { FINISHED } else { CERTIFIED };
-            if ends {
-                shaken(words);
-            }
-        } else if state & SPOKEN == 0 {
-            words.sets |= EARLY;
-            words.begins |= 1;
-            shaken(words);
-        } else {
-            words.sets |= FINISHED;
-            shaken(words);
-            words.sets |= http2_in(state, len);
-            words.begins |= u32::from(!is_control(state, len));
         }
-    });
+    } else if state & TLS13 != 0 {
+        let ends = FINISHED_LENGTHS.contains(&len);
+        words.sets |= if ends { FINISHED } else { CERTIFIED };
+        if ends {
+            shaken(words);
+        }
+    } else if state & SPOKEN == 0 {
+        words.sets |= EARLY;
+        words.begins |= 1;
+        shaken(words);
+    } else {
+        words.sets |= FINISHED;
+        shaken(words);
+        words.sets |= http2_in(state, len);
+        words.begins |= u32::from(!is_control(state, len));
+    }
 }
 
 /// Whether a client's record says that it speaks HTTP/2.
@@ -175,49 +181,55 @@ pub(super) fn read_out(
 ) {
     let busy = phase == BUSY && state & SHAKES == 0;
     let needed = busy || state & ANSWERED == 0;
-    read(state, needed, direction, fresh, payload, |direction, kind, len| {
-        let words = &mut direction.words;
-        let state = state & !words.clears | words.sets;
-        if kind == HANDSHAKE || kind == CHANGE_CIPHER_SPEC {
-            words.handshake |= 1;
-            words.sets |= SPOKEN;
-            if kind == CHANGE_CIPHER_SPEC {
-                enciphers(state, CIPHER_OUT, words);
-            }
-        } else if kind == ALERT_RECORD {
-            words.sets |= ALERT;
-            unsure_no_more(state, words);
-        } else if kind != DATA || words.answers != 0 {
-        } else if state & FINISHED == 0 {
-            if state & EARLY != 0 && words.handshake == 0 {
-                words.answers |= 1;
-            } else if state & CERTIFIED != 0 && state & EARLY == 0 {
-                // It goes on, so the client has ended its handshake, by a record that was not recognised.
-                words.opaque |= 1;
-            } else {
-                words.sets |= TLS13;
-                halved(state, words, len);
-            }
-        } else if state & TLS13 != 0 && len == GOODBYE {
-            unsure_no_more(state, words);
-        } else if state & (OFFERS_HTTP2 | ANSWERED | MULTIPLEXED) == OFFERS_HTTP2 && len <= SETTINGS_MAX {
-            // There may be a request behind the preface.
-            words.sets = words.sets & !UNSURE | MULTIPLEXED;
-            words.clears |= UNSURE;
-        } else if state & MULTIPLEXED != 0 && is_no_answer(state, len) {
-        } else if state & TLS13 == 0
-            || state & (ANSWERED | TICKETED | MULTIPLEXED) != 0
-            || !is_ticket(state, busy, direction, len, ticket)
-        {
-            direction.words.answers |= 1;
-        }
-    });
+    payload.records(direction, Seen::new(true, state, busy, needed, ticket), fresh);
     let words = &mut direction.words;
     if words.answers != 0 {
         words.clears |= UNSURE;
         words.sets &= !UNSURE;
         // Whichever is answered first has taken so long; later the answer may be another stream's.
         words.untimed |= u32::from((state | words.sets) & MULTIPLEXED != 0 && state & ANSWERED != 0);
+    }
+}
+
+/// What a record of the server's says, as in [`record_in`].
+#[inline(always)]
+pub fn record_out(direction: &mut Direction, seen: Seen, record: u32) {
+    let (state, busy, ticket) = (seen.state, seen.busy(), seen.ticket);
+    let (kind, len) = ((record >> 16) as u8, record & 0xffff);
+    let words = &mut direction.words;
+    let state = state & !words.clears | words.sets;
+    if kind == HANDSHAKE || kind == CHANGE_CIPHER_SPEC {
+        words.handshake |= 1;
+        words.sets |= SPOKEN;
+        if kind == CHANGE_CIPHER_SPEC {
+            enciphers(state, CIPHER_OUT, words);
+        }
+    } else if kind == ALERT_RECORD {
+        words.sets |= ALERT;
+        unsure_no_more(state, words);
+    } else if kind != DATA || words.answers != 0 {
+    } else if state & FINISHED == 0 {
+        if state & EARLY != 0 && words.handshake == 0 {
+            words.answers |= 1;
+        } else if state & CERTIFIED != 0 && state & EARLY == 0 {
+            // It goes on, so the client has ended its handshake, by a record that was not recognised.
+            words.opaque |= 1;
+        } else {
+            words.sets |= TLS13;
+            halved(state, words, len);
+        }
+    } else if state & TLS13 != 0 && len == GOODBYE {
+        unsure_no_more(state, words);
+    } else if state & (OFFERS_HTTP2 | ANSWERED | MULTIPLEXED) == OFFERS_HTTP2 && len <= SETTINGS_MAX {
+        // There may be a request behind the preface.
+        words.sets = words.sets & !UNSURE | MULTIPLEXED;
+        words.clears |= UNSURE;
+    } else if state & MULTIPLEXED != 0 && is_no_answer(state, len) {
+    } else if state & TLS13 == 0
+        || state & (ANSWERED | TICKETED | MULTIPLEXED) != 0
+        || !is_ticket(state, busy, direction, len, ticket)
+    {
+        direction.words.answers |= 1;
     }
 }
 
@@ -281,15 +293,38 @@ fn is_ticket(state: u32, busy: bool, direction: &mut Direction, len: u32, known:
     is_second
 }
 
+/// What is known before a segment's records are read.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Seen {
+    /// The connection's.
+    pub state: u32,
+    /// What is known of the fleet's tickets; the server's need it.
+    pub ticket: u32,
+    out: u32,
+    busy: u32,
+    needed: u32,
+}
+
+impl Seen {
+    #[inline(always)]
+    fn new(out: bool, state: u32, busy: bool, needed: bool, ticket: u32) -> Self {
+        Seen { state, ticket, out: out.into(), busy: busy.into(), needed: needed.into() }
+    }
+
+    /// Whether a request is under way.
+    #[must_use]
+    #[inline(always)]
+    pub fn busy(&self) -> bool {
+        self.busy != 0
+    }
+}
+
+/// Reads the records of a segment.
 #[inline(always)]
-fn read(
-    state: u32,
-    needed: bool,
-    direction: &mut Direction,
-    fresh: Fresh,
-    payload: &impl Payload,
-    mut each: impl FnMut(&mut Direction, u8, u32),
-) {
+pub fn read_records(direction: &mut Direction, seen: Seen, fresh: Fresh, payload: &impl Payload) {
+    let Seen { state, needed, out, .. } = seen;
+    let needed = needed != 0;
     direction.words.sets |= TLS;
     let settled = state & FINISHED != 0;
     if settled && (!needed || fresh.gap) {
@@ -312,7 +347,12 @@ fn read(
         direction.rest = len;
         let is_one = (CHANGE_CIPHER_SPEC..=HEARTBEAT).contains(&kind) && major == 3 && len <= RECORD_MAX;
         if is_one {
-            each(direction, kind, len);
+            let record = u32::from(kind) << 16 | len;
+            if out != 0 {
+                payload.record_out(direction, seen, record)
+            } else {
+                payload.record_in(direction, seen, record)
+            }
         }
         is_one
     });

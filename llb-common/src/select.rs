@@ -10,7 +10,6 @@ pub use self::load::{
     Awake, Load, MIN_COST_NS, NOT_SERVING, awake, believable_ns, clearly_better, expected_ns, given, in_flight,
     outstanding,
 };
-pub(crate) use self::load::{above, less_of, more_of};
 use crate::{
     abi::{NO_SEAT, SeatSet},
     policy::Policy,

@@ -141,6 +141,13 @@ fn choose_and_select<const STICKY: bool>(
     }
     let lined_up = concurrency != 0;
     why::look(seats, index, turn, lined_up);
+    // Before what that needs is put together. Where nobody listens there is more to do.
+    // SAFETY: a word of GROUPS.
+    if matches!(policy, Policy::Hash)
+        && maps::group(index).is_some_and(|group| unsafe { kernel::read(&raw const (*group).count) } != 0)
+    {
+        return hash(Outcome::Hash);
+    }
     let asked = Asked { index, policy: policy as u32, least, turn, lined_up: lined_up.into(), reserved: 0, now };
     let Some(choice) = chosen(&asked) else { return hash(Outcome::FallbackMap) };
     match choice {

@@ -1,7 +1,5 @@
 //! What a seat holds, and how long a new request would take there.
 
-use core::hint::black_box;
-
 use crate::{abi::Seat, track::CONCURRENT};
 
 /// The least cost of a request, ns: below a microsecond differences are noise, and a cost of zero would make a queue
@@ -120,31 +118,24 @@ pub fn given(seat: &Seat) -> u64 {
 }
 
 /// By how much `a` is above `b`, or 0; both below 2^63. Here and below without a branch, by the sign of a difference: the
-/// kernel's verifier follows both ways of each, with all that comes behind it. The compiler, which would make one of it, must not see
-/// that it is a sign.
+/// kernel's verifier follows both ways of each for every seat that a choice looks at.
 #[inline(always)]
-pub(crate) fn above(a: u64, b: u64) -> u64 {
+const fn above(a: u64, b: u64) -> u64 {
     let difference = a.wrapping_sub(b);
-    difference & !black_box((difference.cast_signed() >> 63).cast_unsigned())
+    difference & !((difference as i64 >> 63) as u64)
 }
 
 /// The lesser of the two; both below 2^63.
 #[inline(always)]
-pub(crate) fn less_of(a: u64, b: u64) -> u64 {
+const fn less_of(a: u64, b: u64) -> u64 {
     a.wrapping_sub(above(a, b))
-}
-
-/// The greater of the two; both below 2^63.
-#[inline(always)]
-pub(crate) fn more_of(a: u64, b: u64) -> u64 {
-    b.wrapping_add(above(a, b))
 }
 
 /// Choices charged that have neither become requests nor been forgotten.
 #[must_use]
 #[inline(always)]
 pub fn outstanding(seat: &Seat) -> u64 {
-    above(seat.charged, seat.settled)
+    seat.charged.saturating_sub(seat.settled)
 }
 
 /// When a new request to this seat would be answered, in ns from `now`: its own cost if the seat is idle, otherwise
@@ -157,11 +148,11 @@ pub fn outstanding(seat: &Seat) -> u64 {
 #[must_use]
 #[inline(always)]
 pub fn expected_ns(load: Load, now: u64) -> u64 {
-    let idle = more_of(load.cost_ns, MIN_COST_NS);
-    let queued = if load.queued_ns == 0 { idle } else { more_of(load.queued_ns, MIN_COST_NS) };
+    let idle = load.cost_ns.max(MIN_COST_NS);
+    let queued = if load.queued_ns == 0 { idle } else { load.queued_ns.max(MIN_COST_NS) };
     // Below 2^16 requests and 2^47 ns (39 hours) nothing can wrap; the masks hold that without a branch.
     let queued = queued & ((1 << 47) - 1);
-    let silent = if load.since == NOT_SERVING { 0 } else { above(now, load.since) } & ((1 << 62) - 1);
+    let silent = now.saturating_sub(load.since) & ((1 << 62) - 1);
     let is_unknown = load.cost_ns | load.queued_ns == 0;
     let left = if is_unknown {
         silent
@@ -181,9 +172,9 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
 /// overdue; from then on soon as much again, as it is more likely to be a long one.
 #[inline(always)]
 pub(super) fn left_ns(cost: u64, silent: u64) -> u64 {
-    let on_time = above(cost, silent >> 1);
-    let overdue = less_of(above(silent << 1, cost + (cost >> 1)), silent);
-    more_of(on_time, overdue)
+    let on_time = cost.saturating_sub(silent >> 1);
+    let overdue = (silent << 1).saturating_sub(cost + (cost >> 1)).min(silent);
+    on_time.max(overdue)
 }
 
 /// Whether an expectation of `a` is clearly better than one of `b`: by more than an eighth. Costs are estimates that

@@ -3,7 +3,7 @@
 use super::Delta;
 use crate::{
     abi::Seat,
-    select::{MIN_COST_NS, above, in_flight, less_of, more_of},
+    select::{MIN_COST_NS, in_flight},
 };
 
 /// The centre of the seat's service times after one of `sample` ns: a step towards it of a sixty-fourth for each octave
@@ -19,13 +19,13 @@ pub fn centre_after(centre: u64, sample: u64, samples: u64) -> u64 {
     if centre == 0 {
         return sample;
     }
-    let up = above(sample, centre);
-    let octaves =
-        u64::from((less_of(sample, centre) | 1).leading_zeros() - (more_of(sample, centre) | 1).leading_zeros());
+    let up = sample > centre;
+    let (more, less) = if up { (sample, centre) } else { (centre, sample) };
+    let octaves = u64::from((less | 1).leading_zeros() - (more | 1).leading_zeros());
     let part = if samples < FEW_SAMPLES { centre >> 4 } else { centre >> 6 };
-    let step = part * less_of(octaves + 1, 8);
+    let step = part * if octaves < 7 { octaves + 1 } else { 8 };
     // One more upwards, so that a centre below 64 ns can rise.
-    if up != 0 { centre + step + 1 } else { centre - step }
+    if up { centre + step + 1 } else { centre - step }
 }
 
 /// So many samples of a seat are few: a centre that is off by a factor of eight is found with half of them.
@@ -125,7 +125,7 @@ fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     let (service_ns, queued_ns) = if only_greeted { (0, 0) } else { (pace.service_ns, pace.queued_ns) };
     let pace = Pace { service_ns, queued_ns, ..pace };
     if progress_at > delta.answered_since {
-        let queued_ns = queued_after(service_ns, queued_ns, more_of(above(now, progress_at), 1));
+        let queued_ns = queued_after(service_ns, queued_ns, now.saturating_sub(progress_at).max(1));
         // What it costs a seat that is idle it does not say. If the worker serves several at a time that is a lot more, and to
         // take this for it draws all to the seat.
         let samples = if greets || service_ns == 0 { samples } else { samples.max(1) };
@@ -133,7 +133,7 @@ fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     } else if greets {
         Pace { service_ns: centre_after(service_ns, took_ns(delta, now), FEW_SAMPLES), ..pace }
     } else {
-        let older = in_flight(before) > above(before.begun, delta.ticket);
+        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
         let overtakes = delta.ticket == delta.born && older;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
         served(Pace { overtaking: overtaking + more, ..pace }, delta, now)
@@ -162,7 +162,7 @@ const LONG: u32 = 5;
 /// How long the request took that has been answered.
 #[inline(always)]
 fn took_ns(delta: &Delta, now: u64) -> u64 {
-    more_of(above(now, delta.answered_since), 1)
+    now.saturating_sub(delta.answered_since).max(1)
 }
 
 /// [`Seat::queued_ns`] after a request that waited for `sample` ns behind others.
@@ -181,11 +181,7 @@ fn queued_after(service_ns: u64, queued_ns: u32, sample: u64) -> u32 {
 /// What a seat costs that would cost `ns` without its errors.
 #[inline(always)]
 fn penalized(ns: u64, penalty: u32) -> u64 {
-    if penalty == 0 {
-        ns
-    } else {
-        less_of(ns, RAISED_MAX_NS) * u64::from(PENALTY_ONE + penalty) / u64::from(PENALTY_ONE)
-    }
+    if penalty == 0 { ns } else { ns.min(RAISED_MAX_NS) * u64::from(PENALTY_ONE + penalty) / u64::from(PENALTY_ONE) }
 }
 
 /// What a seat that costs `ns` would cost without its errors.
@@ -194,7 +190,7 @@ fn without(ns: u64, penalty: u32) -> u64 {
     if penalty == 0 {
         ns
     } else {
-        less_of(ns, RAISED_MAX_NS) * u64::from(PENALTY_ONE) / u64::from(PENALTY_ONE + penalty.min(PENALTY_MAX))
+        ns.min(RAISED_MAX_NS) * u64::from(PENALTY_ONE) / u64::from(PENALTY_ONE + penalty.min(PENALTY_MAX))
     }
 }
 
@@ -225,7 +221,8 @@ pub const CONCURRENT: u32 = OVERTAKING_ALWAYS / 8;
 /// does not spoil it. Never below the least cost: of a few ns a 32nd is nothing, and the mean would never grow again.
 #[inline(always)]
 fn mean_after(mean: u64, sample: u64) -> u64 {
-    more_of(mean - (mean >> 5) + (less_of(sample, mean << 2) >> 5), MIN_COST_NS)
+    let at_most = if sample >> 2 > mean { mean << 2 } else { sample };
+    (mean - (mean >> 5) + (at_most >> 5)).max(MIN_COST_NS)
 }
 
 /// A seat's [`Seat::handshake_us`] after a handshake whose round trip was `sample_us`.

@@ -125,7 +125,9 @@ fn podman_runs_it_with_named_flags() {
 
     let mut tally = Tally::default();
     tally.ask(ADDRESS, "/", 8);
-    assert_eq!((tally.of(0), tally.of(1)), (4, 4));
+    // On a busy machine who waits at one that does not accept yet is moved to the other.
+    assert_eq!(tally.of(0) + tally.of(1), 8);
+    assert!((2..=6).contains(&tally.of(0)), "{} of 8", tally.of(0));
     let status: Status = serde_json::from_str(&podman.llb(&["status", "--json"])).expect("a status");
     assert_eq!(status.pid, 1);
     podman.llb(&["reload"]);

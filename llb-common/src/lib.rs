@@ -193,7 +193,7 @@
 //! use llb_common::{
 //!     abi::{Conn, Direction, Words},
 //!     track::{self, Phase},
-//!     wire::{self, Fresh, Payload},
+//!     wire::{self, Fresh, Payload, Seen},
 //! };
 //!
 //! struct Bytes(&'static [u8]);
@@ -206,6 +206,15 @@
 //!     }
 //!     fn offers_http2(&self, fresh: Fresh) -> bool {
 //!         wire::offers_http2(fresh, self)
+//!     }
+//!     fn records(&self, direction: &mut Direction, seen: Seen, fresh: Fresh) {
+//!         wire::read_records(direction, seen, fresh, self);
+//!     }
+//!     fn record_in(&self, direction: &mut Direction, seen: Seen, record: u32) {
+//!         wire::record_in(direction, seen, record);
+//!     }
+//!     fn record_out(&self, direction: &mut Direction, seen: Seen, record: u32) {
+//!         wire::record_out(direction, seen, record);
 //!     }
 //! }
 //!

@@ -7,10 +7,10 @@ use anyhow::Context;
 
 use crate::sys::{limits, reap, signals};
 
-/// Files that llb has open for a worker: both ways of its channel, and what tells of its end.
-const FILES_PER_WORKER: u64 = 3;
+/// Files that llb has open for a worker: both ways of its channel, what tells of its end, and what it is sent signals by.
+const FILES_PER_WORKER: u64 = 4;
 
-/// Maps, programs, sockets, a start that is under way, queues that are looked at: about 80 at the most, and some more.
+/// Maps, programs, sockets, starts that are under way, queues that are looked at: about 80 at the most, and some more.
 const OTHER_FILES: u64 = 128;
 
 /// llb may not open as many files as it would have to.
@@ -36,7 +36,7 @@ pub(super) fn prepare(workers: u32) -> anyhow::Result<()> {
     if limit < needed {
         return Err(TooFewFiles { workers, needed, limit }.into());
     }
-    Ok(())
+    limits::make_room(needed).context("cannot make room for open files")
 }
 
 /// Makes a panic what `kill -9` is: nothing is dropped, so no worker ends, and the next llb takes them over.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use llb_kit::sh;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 12] = [
+const ALONE: [&str; 13] = [
     "answering_errors",
     "chaos",
     "concurrency",
@@ -16,6 +16,7 @@ const ALONE: [&str; 12] = [
     "flood",
     "hanging",
     "loop_turns",
+    "many",
     "master",
     "publishing",
     "rescue",
@@ -24,10 +25,9 @@ const ALONE: [&str; 12] = [
 ];
 
 /// What takes longest, first: the other lanes have enough left meanwhile.
-const LONG: [&str; 20] = [
+const LONG: [&str; 19] = [
     "storm",
     "agent",
-    "many",
     "quic",
     "go",
     "udp",

@@ -11,22 +11,15 @@ use super::{
 };
 use crate::{
     engine::core::Core,
-    line::{Choice, Waiter},
-    model::{Address, Instant},
+    line::Waiter,
+    model::{Address, Instant, Seat},
     sys::socket,
 };
 
 impl Waiting {
     /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys.
-    pub(super) fn hand_over(
-        &mut self,
-        core: &mut Core,
-        address: Address,
-        waiter: Waiter,
-        choice: Choice,
-        now: Instant,
-    ) {
-        let (Waiter { group, place, .. }, Choice { seat, is_awaited }) = (waiter, choice);
+    pub(super) fn hand_over(&mut self, core: &mut Core, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
+        let Waiter { group, place, .. } = waiter;
         let before = match core.updater.steering().remembers_clients() {
             true => core.charges_at(address),
             false => Vec::new(),
@@ -43,8 +36,8 @@ impl Waiting {
         let SeatBooks { ended, progress_at, .. } = books.seat(seat);
         books.aim(group, place, Some(seat));
         let done = listener.shutdown(Shutdown::Read);
-        if is_awaited {
-            lines.gap_ns = lines.gap_ns.max(Some(now.since(waiter.since.max(Instant(progress_at)))));
+        if let Some(auto) = &mut lines.auto {
+            auto.handed_over(now.since(waiter.since.max(Instant(progress_at))));
         }
         lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
         // A client that is remembered may have gone home instead.
@@ -54,10 +47,7 @@ impl Waiting {
         }
         for (seat, ended) in given {
             core.updater.steering().books().hold(seat, now.after(HELD_FOR));
-            let handed = lines.handed.entry(seat).or_default();
-            handed.retain(|one| ended <= one.ended);
-            // Served in turn: those before come first.
-            handed.push(Handed { at: now, ended: ended + handed.len() as u64 });
+            lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
             core.wake(address, seat);
         }
         let again = done.map_err(anyhow::Error::from).and_then(|()| lines.listen_again(core, address, place, now));

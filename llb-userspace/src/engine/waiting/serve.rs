@@ -7,10 +7,7 @@ use llb_common::{
     track::{outstanding_at, roll_ns},
 };
 
-use super::{
-    Waiting,
-    in_line::{HELD_FOR, Lines},
-};
+use super::{Waiting, in_line::HELD_FOR};
 use crate::{
     engine::core::Core,
     line::{Candidate, Rules, Standing, Step, Waiter, decide},
@@ -39,7 +36,7 @@ impl Waiting {
         lines.handed.retain(|seat, handed| {
             let counts = books.seat(*seat);
             let under_way = outstanding_at(&counts, now.0) > 0;
-            handed.retain(|one| under_way && counts.ended <= one.ended && now < one.at.after(HELD_AT_MOST));
+            handed.retain(|one| under_way && counts.ended == one.ended && now < one.at.after(HELD_AT_MOST));
             if !handed.is_empty() {
                 books.hold(*seat, now.after(HELD_FOR));
             }
@@ -69,15 +66,9 @@ impl Waiting {
         for (waiter, step) in decide(waiters, candidates, places, rules, now) {
             let Some((address, _)) = open.get(&waiter.group) else { continue };
             match step {
-                Step::HandOver(choice) => self.hand_over(core, *address, waiter, choice, now),
+                Step::HandOver(seat) => self.hand_over(core, *address, waiter, seat, now),
                 Step::TakeBack => self.take_back(core, *address, waiter, now),
                 Step::SeeOff => self.see_off(core, *address, waiter),
-            }
-        }
-        if let Some(Lines { gap_ns, auto: Some(auto), .. }) = &mut self.lines {
-            // One turn that comes late is late for all who wait.
-            if let Some(gap_ns) = gap_ns.take() {
-                auto.handed_over(gap_ns);
             }
         }
     }

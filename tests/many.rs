@@ -84,7 +84,7 @@ fn a_low_limit_of_files_is_raised_for_llb_alone() {
         assert_eq!(files(Pid::from_raw(worker.pid.cast_signed())), 128);
     }
     let open = proc::open_files(fleet.pid()).len();
-    assert!(open <= 128 + 4 * 40, "llb has {open} files open");
+    assert!(open <= 128 + 3 * 40, "llb has {open} files open");
     fleet.stop();
 }
 

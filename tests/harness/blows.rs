@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{DEADLINE, Fleet, holds_within, stopped::Stopped};
+use super::{DEADLINE, Fleet, holds_within, stopped::Stopped, until};
 
 const SLOTS_MAX: u64 = 6;
 
@@ -144,7 +144,9 @@ impl Storm {
         "canary"
     }
 
+    /// While one serves: without a master and without a worker nobody holds the port, and who comes is refused.
     fn kill_master(&mut self, fleet: &mut Fleet) -> &'static str {
+        until("a worker serves", || fleet.status().workers.iter().any(|worker| worker.state == "serving"));
         fleet.kill_master();
         thread::sleep(Duration::from_millis(self.random.below(PEACE_MS)));
         let command: Vec<&str> = self.command.iter().map(String::as_str).collect();

@@ -388,7 +388,7 @@ pub unsafe extern "C" fn llb_sample(delta: *const Delta, index: u32, now: u64) -
         let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
         let pace = track::pace_after(Pace::of(&books, start_ns), &books, delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);
-        if let Some(first) = maps::first().filter(|_| books.service_ns == 0) {
+        if let Some(first) = maps::first().filter(|_| books.service_ns == 0 && pace.service_ns != 0) {
             kernel::write(first, pace.service_ns);
         }
         kernel::write(&raw mut (*seat).queued_ns, pace.queued_ns);

@@ -38,6 +38,8 @@ const IDLE_WORD: usize = std::mem::offset_of!(Seats, idle) / 8;
 const FEWEST_WORD: usize = std::mem::offset_of!(Seats, fewest) / 8;
 /// Where the number of connections is that they are to have.
 const LEVEL_WORD: usize = std::mem::offset_of!(Seats, level) / 8;
+/// Where it is what the first answer took.
+const FIRST_WORD: usize = std::mem::offset_of!(Seats, first_ns) / 8;
 /// Words of a seat before `mark`: all that a load is made of, but for the charges that are due.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where words that userspace writes lie within a seat.
@@ -97,6 +99,11 @@ impl Books {
     pub(crate) fn load(&self, seat: Seat) -> SeatBooks {
         let load = self.read::<LOAD_WORDS>(seat);
         if outstanding(&load) == 0 { load } else { self.seat(seat) }
+    }
+
+    /// What busy seats are taken to cost of which nothing is known, ns ([`Seats::first_ns`]); 0 until anything is.
+    pub(crate) fn first_ns(&self) -> u64 {
+        self.seats.words()[FIRST_WORD].load(Relaxed)
     }
 
     /// The worker of a seat has been seen to wait for connections, with none left to accept, when `begun` requests had

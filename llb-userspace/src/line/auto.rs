@@ -16,7 +16,8 @@ use self::gap::Gap;
 use crate::model::{Instant, Seat};
 
 /// Looks that must agree; one that does not takes half of them back. Each time that a line had to be closed it takes twice as many
-/// to open the next.
+/// to open the next, and half as many once so many have agreed while it was open: what closed it may have been a bad moment of the
+/// machine.
 const LOOKS: u32 = 32;
 const MOST_LOOKS: u32 = 1 << 12;
 
@@ -124,6 +125,8 @@ pub(crate) struct Auto {
     /// Looks that found nobody waiting for more, up to those needed, less what others took back.
     agreed: u32,
     needed: u32,
+    /// Looks that agreed since the line has been open or fewer are needed.
+    stood: u32,
     last: Option<Sight>,
     is_open: bool,
     looked: Option<Seat>,
@@ -141,6 +144,7 @@ impl Auto {
         Auto {
             agreed: 0,
             needed: LOOKS,
+            stood: 0,
             last: None,
             is_open: false,
             looked: None,
@@ -180,9 +184,16 @@ impl Auto {
             Sight::Waits => self.agreed.saturating_sub(self.needed / 2),
             Sight::Hidden => 0,
         };
+        if self.is_open && sight == Sight::Works {
+            self.stood += 1;
+            if self.stood >= self.needed {
+                (self.stood, self.needed) = (0, (self.needed / 2).max(LOOKS));
+                self.agreed = self.agreed.min(self.needed);
+            }
+        }
     }
 
-    /// A worker that was free has been handed a request after so long.
+    /// In a turn of the loop workers that were free have been handed requests, the one that was free for longest after so long.
     pub(crate) fn handed_over(&mut self, after_ns: u64) {
         self.gap.took(after_ns);
     }
@@ -201,7 +212,7 @@ impl Auto {
             self.needed = (self.needed * 2).min(MOST_LOOKS);
         }
         if !self.is_open {
-            self.gap = Gap::default();
+            (self.gap, self.stood) = (Gap::default(), 0);
             return 0;
         }
         self.gap.concurrency()

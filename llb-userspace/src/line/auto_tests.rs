@@ -141,13 +141,40 @@ fn slower_ones_close_the_line_for_long() {
     let mut auto = after_looks(LOOKS);
     assert_eq!(auto.judge(&books()), 1);
     (0..31).for_each(|_| auto.handed_over(30 * MS));
-    assert_eq!(auto.judge(&books()), 1, "one turn of the loop may be late");
+    assert_eq!(auto.judge(&books()), 1, "some turns of the loop may be late");
     assert_eq!(after_hand_overs(&mut auto, 3 * MS), 0);
     assert!(matches!(auto.doubt(), Some(Doubt::Gap { alone_ns: 4_000_000, .. })));
     (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
     assert_eq!(auto.judge(&books()), 0);
     (0..LOOKS).for_each(|_| auto.saw(Sight::Works));
     assert_eq!(auto.judge(&books()), 1, "and it is tried again");
+}
+
+#[test]
+fn a_turn_that_was_very_late_changes_nothing() {
+    let mut auto = after_looks(LOOKS);
+    assert_eq!(after_hand_overs(&mut auto, MS / 10), 1);
+    auto.handed_over(1_000 * MS);
+    assert_eq!(auto.judge(&books()), 1);
+}
+
+#[test]
+fn a_line_that_stays_open_is_soon_opened_again() {
+    let mut auto = after_looks(LOOKS);
+    let mut close_and_count_looks = |open_for: u32| {
+        auto.judge(&books());
+        (0..open_for).for_each(|_| auto.saw(Sight::Works));
+        assert_eq!(auto.judge(&books()), 1);
+        assert_eq!(after_hand_overs(&mut auto, 3 * MS), 0);
+        (1..).find(|_| {
+            auto.saw(Sight::Works);
+            auto.judge(&books()) > 0
+        })
+    };
+    assert_eq!([0; 3].map(&mut close_and_count_looks), [64, 128, 256].map(Some));
+    // 256 make it 128, and as many again 64: it closes once more.
+    assert_eq!(close_and_count_looks(256 + 128), Some(128));
+    assert_eq!(close_and_count_looks(10_000), Some(64), "never fewer than at first");
 }
 
 #[test]

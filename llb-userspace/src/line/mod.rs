@@ -49,11 +49,20 @@ pub(crate) struct Candidate {
     pub certain: u64,
 }
 
+/// To whom somebody goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// The worker's seat.
+    pub seat: Seat,
+    /// Whether nothing but llb has kept them apart: the worker is free, and none is likely to answer sooner.
+    pub is_awaited: bool,
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Who waits goes to this seat.
-    HandOver(Seat),
+    /// Who waits goes to a worker.
+    HandOver(Choice),
     /// The place is free again: nobody has come.
     TakeBack,
     /// Nobody is to answer who has gone.
@@ -75,8 +84,9 @@ pub(crate) struct Rules {
     pub turn: usize,
 }
 
-/// The part of a group's places that is kept free, an eighth. Who finds none waits at a worker, before all who are in line.
-const KEPT_FREE: usize = 8;
+/// The part of a group's places that is kept free, a quarter. Who finds none waits at a worker, before all who are in line: at a
+/// thousand newcomers a second these are enough for 64 ms in which llb is kept from its processor.
+const KEPT_FREE: usize = 4;
 
 /// What to do about everybody who waits: first come, first served, so that nobody goes before one of his group for whom none is
 /// free. `candidates` are a group's, `places` is how many it has. Of more than these hold the first go to wait at workers.
@@ -116,12 +126,15 @@ pub(crate) fn decide(
                 }
                 let (left, places) = (left.entry(waiter.group).or_default(), places(waiter.group));
                 let is_full = *left > places - places / KEPT_FREE;
-                let best = || best(all.iter(), now).filter(|_| is_full).map(|best| best.seat);
-                match pick(&all, behind as u64, rules, now).or_else(best) {
-                    Some(seat) => {
+                let make_room = || {
+                    let best = best(all.iter(), now).filter(|_| is_full)?;
+                    Some(Choice { seat: best.seat, is_awaited: false })
+                };
+                match pick(&all, behind as u64, rules, now).or_else(make_room) {
+                    Some(choice) => {
                         *left -= 1;
-                        taken.push(seat);
-                        steps.push((waiter, Step::HandOver(seat)));
+                        taken.push(choice.seat);
+                        steps.push((waiter, Step::HandOver(choice)));
                     }
                     None => held_up.push(waiter.group),
                 }
@@ -133,13 +146,15 @@ pub(crate) fn decide(
 
 /// The free seat that is to have who waits: the best of them, unless a busy one is likely to answer sooner, also after those
 /// `behind`.
-fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Seat> {
+fn pick(all: &[Candidate], behind: u64, rules: Rules, now: Instant) -> Option<Choice> {
     let (before, from) = all.split_at(rules.turn % all.len().max(1));
     let in_turn = || from.iter().chain(before);
     let free = best(in_turn().filter(|candidate| is_free(candidate.load.held(), rules.concurrency)), now)?;
     let best = best(in_turn(), now)?;
     let others = behind.saturating_mul(best.load.cost_ns) / all.len() as u64;
-    (expected(free, now) <= expected(best, now).saturating_add(others)).then_some(free.seat)
+    let (soon, soonest) = (expected(free, now), expected(best, now));
+    let choice = Choice { seat: free.seat, is_awaited: !clearly_better(soonest, soon) };
+    (soon <= soonest.saturating_add(others)).then_some(choice)
 }
 
 /// The one that is likely to answer first; of those that are near each other the first.

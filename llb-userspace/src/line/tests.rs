@@ -1,6 +1,6 @@
 use llb_common::select::Load;
 
-use super::{Candidate, Rules, Standing, Step, Waiter, decide};
+use super::{Candidate, Choice, Rules, Standing, Step, Waiter, decide};
 use crate::model::{Instant, Seat};
 
 const MS: u64 = 1_000_000;
@@ -18,7 +18,11 @@ fn candidate(seat: u32, requests: u64, cost_ms: u64) -> Candidate {
 
 fn handed(waiters: Vec<Waiter>, candidates: &[Candidate], rules: Rules) -> Vec<(u32, u32)> {
     let steps = decide(waiters, |_| candidates.to_vec(), |_| 255, rules, NOW).into_iter();
-    steps.filter_map(|(w, step)| if let Step::HandOver(seat) = step { Some((w.place, seat.0)) } else { None }).collect()
+    let handed = |(waiter, step): (Waiter, Step)| match step {
+        Step::HandOver(choice) => Some((waiter.place, choice.seat.0)),
+        _ => None,
+    };
+    steps.filter_map(handed).collect()
 }
 
 #[test]
@@ -47,14 +51,14 @@ fn of_more_than_a_line_holds_the_first_go_to_workers() {
     let handed = |count: u32, places: usize| {
         let steps = decide(waiters(count), |_| busy.to_vec(), |_| places, RULES, NOW);
         let handed = |(waiter, step): (Waiter, Step)| match step {
-            Step::HandOver(seat) => (waiter.place, seat.0),
+            Step::HandOver(Choice { seat, is_awaited: false }) => (waiter.place, seat.0),
             other => panic!("{other:?}"),
         };
         steps.into_iter().map(handed).collect::<Vec<_>>()
     };
-    assert_eq!(handed(56, 64), []);
-    assert_eq!(handed(59, 64), [(0, 7), (1, 7), (2, 7)]);
-    assert_eq!(handed(60, 64)[3], (3, 3), "they go where they are answered first");
+    assert_eq!(handed(48, 64), []);
+    assert_eq!(handed(51, 64), [(0, 7), (1, 7), (2, 7)]);
+    assert_eq!(handed(52, 64)[3], (3, 3), "they go where they are answered first");
     assert_eq!(handed(1, 1), [], "the only place is one");
 }
 
@@ -64,7 +68,7 @@ fn a_handshake_under_way_holds_up_nobody() {
         vec![waiter(0, 40, Standing::Coming), waiter(1, 60, Standing::Coming), waiter(2, 1, Standing::Waiting)];
     let steps = decide(waiters, |_| vec![candidate(7, 0, 4)], |_| 255, RULES, NOW);
     let steps: Vec<(u32, Step)> = steps.into_iter().map(|(waiter, step)| (waiter.place, step)).collect();
-    assert_eq!(steps, [(1, Step::TakeBack), (2, Step::HandOver(Seat(7)))]);
+    assert_eq!(steps, [(1, Step::TakeBack), (2, Step::HandOver(Choice { seat: Seat(7), is_awaited: true }))]);
 }
 
 #[test]
@@ -84,7 +88,10 @@ fn a_slow_worker_gets_who_would_wait_longer_for_a_fast_one() {
     assert_eq!(handed(one, &stuck, RULES), [(0, 1)]);
     // Or many wait.
     let many: Vec<Waiter> = (0..30).map(|place| waiter(place, 9, Standing::Waiting)).collect();
-    assert_eq!(handed(many, &all, RULES).len(), 1);
+    assert_eq!(handed(many.clone(), &all, RULES).len(), 1);
+    // That it has been free until now is not for want of being told.
+    let first = decide(many, |_| all.to_vec(), |_| 255, RULES, NOW)[0].1;
+    assert_eq!(first, Step::HandOver(Choice { seat: Seat(1), is_awaited: false }));
 }
 
 #[test]

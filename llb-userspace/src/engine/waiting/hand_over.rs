@@ -11,15 +11,22 @@ use super::{
 };
 use crate::{
     engine::core::Core,
-    line::Waiter,
-    model::{Address, Instant, Seat},
+    line::{Choice, Waiter},
+    model::{Address, Instant},
     sys::socket,
 };
 
 impl Waiting {
     /// Ends the listener in which the client waits, so that the kernel asks the selector, which obeys.
-    pub(super) fn hand_over(&mut self, core: &mut Core, address: Address, waiter: Waiter, seat: Seat, now: Instant) {
-        let Waiter { group, place, .. } = waiter;
+    pub(super) fn hand_over(
+        &mut self,
+        core: &mut Core,
+        address: Address,
+        waiter: Waiter,
+        choice: Choice,
+        now: Instant,
+    ) {
+        let (Waiter { group, place, .. }, Choice { seat, is_awaited }) = (waiter, choice);
         let before = match core.updater.steering().remembers_clients() {
             true => core.charges_at(address),
             false => Vec::new(),
@@ -36,8 +43,8 @@ impl Waiting {
         let SeatBooks { ended, progress_at, .. } = books.seat(seat);
         books.aim(group, place, Some(seat));
         let done = listener.shutdown(Shutdown::Read);
-        if let Some(auto) = &mut lines.auto {
-            auto.handed_over(now.since(waiter.since.max(Instant(progress_at))));
+        if is_awaited {
+            lines.gap_ns = lines.gap_ns.max(Some(now.since(waiter.since.max(Instant(progress_at)))));
         }
         lines.waits[bucket(now.since(waiter.since)) as usize] += 1;
         // A client that is remembered may have gone home instead.
@@ -47,7 +54,10 @@ impl Waiting {
         }
         for (seat, ended) in given {
             core.updater.steering().books().hold(seat, now.after(HELD_FOR));
-            lines.handed.entry(seat).or_default().push(Handed { at: now, ended });
+            let handed = lines.handed.entry(seat).or_default();
+            handed.retain(|one| ended <= one.ended);
+            // Served in turn: those before come first.
+            handed.push(Handed { at: now, ended: ended + handed.len() as u64 });
             core.wake(address, seat);
         }
         let again = done.map_err(anyhow::Error::from).and_then(|()| lines.listen_again(core, address, place, now));

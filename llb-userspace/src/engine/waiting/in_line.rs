@@ -41,6 +41,8 @@ pub(in crate::engine) struct Lines {
     pub(super) closing: Vec<Closing>,
     pub(super) handed: BTreeMap<Seat, Vec<Handed>>,
     pub(super) turn: usize,
+    /// How long the worker that was free for longest has been so when it was handed somebody in this turn, if any was.
+    pub(super) gap_ns: Option<u64>,
     pub(super) given_up: u64,
     /// How long who was handed over has waited, by bucket.
     pub(super) waits: [u64; BUCKETS],
@@ -91,7 +93,7 @@ impl Open {
 #[derive(Clone, Copy)]
 pub(super) struct Handed {
     pub(super) at: Instant,
-    /// Requests that had ended there.
+    /// Requests that will have ended there before it: once there are more, it is no more.
     pub(super) ended: u64,
 }
 
@@ -116,6 +118,7 @@ impl Lines {
             closing: Vec::new(),
             handed: BTreeMap::new(),
             turn: 0,
+            gap_ns: None,
             given_up: 0,
             waits: [0; BUCKETS],
         })

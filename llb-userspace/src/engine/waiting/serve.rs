@@ -7,7 +7,10 @@ use llb_common::{
     track::{outstanding_at, roll_ns},
 };
 
-use super::{Waiting, in_line::HELD_FOR};
+use super::{
+    Waiting,
+    in_line::{HELD_FOR, Lines},
+};
 use crate::{
     engine::core::Core,
     line::{Candidate, Rules, Standing, Step, Waiter, decide},
@@ -36,7 +39,7 @@ impl Waiting {
         lines.handed.retain(|seat, handed| {
             let counts = books.seat(*seat);
             let under_way = outstanding_at(&counts, now.0) > 0;
-            handed.retain(|one| under_way && counts.ended == one.ended && now < one.at.after(HELD_AT_MOST));
+            handed.retain(|one| under_way && counts.ended <= one.ended && now < one.at.after(HELD_AT_MOST));
             if !handed.is_empty() {
                 books.hold(*seat, now.after(HELD_FOR));
             }
@@ -66,9 +69,15 @@ impl Waiting {
         for (waiter, step) in decide(waiters, candidates, places, rules, now) {
             let Some((address, _)) = open.get(&waiter.group) else { continue };
             match step {
-                Step::HandOver(seat) => self.hand_over(core, *address, waiter, seat, now),
+                Step::HandOver(choice) => self.hand_over(core, *address, waiter, choice, now),
                 Step::TakeBack => self.take_back(core, *address, waiter, now),
                 Step::SeeOff => self.see_off(core, *address, waiter),
+            }
+        }
+        if let Some(Lines { gap_ns, auto: Some(auto), .. }) = &mut self.lines {
+            // One turn that comes late is late for all who wait.
+            if let Some(gap_ns) = gap_ns.take() {
+                auto.handed_over(gap_ns);
             }
         }
     }
@@ -117,12 +126,15 @@ impl Waiting {
     /// The workers of a group.
     fn candidates(&self, core: &Core, address: Address, now: Instant) -> Vec<Candidate> {
         let handed = |seat: Seat| self.lines.as_ref().and_then(|lines| lines.handed.get(&seat)).map_or(0, Vec::len);
+        let books = core.updater.steering().books();
+        let first_ns = books.first_ns();
         let candidate = |seat: Seat| {
-            let counts = core.updater.steering().books().load(seat);
+            let counts = books.load(seat);
             let mut load = Load::of(&counts, core.updater.cost_ns(seat, &counts));
             let charges = outstanding_at(&counts, now.0);
             load.requests = given(&counts) + charges;
             load.queued_ns = 0;
+            let load = load.or_like(first_ns);
             // What was handed over is a charge until it is seen to have begun.
             Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
         };

@@ -28,6 +28,7 @@ mod failing;
 mod flood;
 mod foreign;
 mod go;
+mod grpc;
 mod handshakes;
 mod hanging;
 mod http3;

@@ -49,14 +49,15 @@ fn is_acknowledgement(state: u32, len: u32) -> bool {
     if state & TLS13 != 0 { len == 26 } else { matches!(len, 25 | 33) }
 }
 
-/// Whether a server's record is as long as one of HTTP/2 that answers nothing: an acknowledgement, a `WINDOW_UPDATE`, both, or two
-/// frames without payload.
+/// Whether a server's record is as long as one of HTTP/2 that answers nothing: an acknowledgement of settings, a `WINDOW_UPDATE` or a
+/// `PING`, of 9, 13 and 17 bytes, two of these but for two `PING`s, or one of each. gRPC's servers measure the way to their client by
+/// a `PING` as soon as they have read a request.
 #[inline(always)]
 fn is_no_answer(state: u32, len: u32) -> bool {
     if state & TLS13 != 0 {
-        matches!(len, 26 | 30 | 35 | 39)
+        matches!(len, 26 | 30 | 34 | 35 | 39 | 43 | 47 | 56)
     } else {
-        matches!(len, 25 | 29 | 33 | 34 | 37 | 38 | 42 | 46)
+        matches!(len, 25 | 29 | 33 | 34 | 37 | 38 | 41 | 42 | 46 | 50 | 54 | 55 | 63)
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     apt, paths,
-    pip::{AIOQUIC, CADDY, GO as GO_TOOLCHAIN, Packages},
+    pip::{AIOQUIC, CADDY, GO as GO_TOOLCHAIN, GRPCIO, Packages},
     sh,
     source::{self, Source},
     venv::Venv,
@@ -75,7 +75,7 @@ pub const TEST: Needs = Needs {
         Program::new("make", &["make"]),
         Program::new("/usr/include/openssl/ssl.h", &["libssl-dev"]),
     ],
-    packages: &[GO_TOOLCHAIN, AIOQUIC, CADDY],
+    packages: &[GO_TOOLCHAIN, AIOQUIC, GRPCIO, CADDY],
     sources: &[source::NGINX],
     python: None,
 };

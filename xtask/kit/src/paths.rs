@@ -49,6 +49,11 @@ pub fn aioquic() -> PathBuf {
     root().join("target/aioquic")
 }
 
+/// gRPC's own server and client for Python.
+pub fn grpcio() -> PathBuf {
+    root().join("target/grpcio")
+}
+
 /// Caddy.
 pub fn caddy() -> PathBuf {
     root().join("target/caddy")

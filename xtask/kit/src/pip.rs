@@ -34,6 +34,13 @@ pub const AIOQUIC: Packages = Packages {
     dir: paths::aioquic,
 };
 
+/// gRPC's own server and client for Python, which are those of C++: Debian's are years old.
+pub const GRPCIO: Packages = Packages {
+    name: "grpcio",
+    requirement: concat!(env!("CARGO_MANIFEST_DIR"), "/src/grpcio.txt"),
+    dir: paths::grpcio,
+};
+
 /// A server of HTTP/3: Debian's is years old.
 pub const CADDY: Packages =
     Packages { name: "Caddy", requirement: concat!(env!("CARGO_MANIFEST_DIR"), "/src/caddy.txt"), dir: paths::caddy };

@@ -404,6 +404,98 @@ fn http2_in_tls_1_3() {
     }
 }
 
+/// As gRPC's servers do, to measure the way to their client.
+#[test]
+fn a_ping_of_the_servers_answers_nothing() {
+    let mut talk = tls13_for_http2();
+    talk.client(records(&FINISHED_13));
+    talk.client(record(23, 99));
+    talk.server(records(&[(23, 413), (23, 63)]));
+    talk.server(record(23, 26));
+    talk.client(record(23, 26));
+    talk.client(record(23, 285));
+    talk.assert(1, 0, 0, 0);
+    for len in [34, 47, 43] {
+        talk.server(record(23, len));
+        talk.client(record(23, 34));
+        talk.assert(1, 0, 0, 0);
+    }
+    talk.now += 20 * MS;
+    talk.server(record(23, 174));
+    talk.assert(0, 1, 0, 0);
+    assert_eq!(talk.seat.service_ns, 27 * MS);
+    talk.client(record(23, 97));
+    talk.server(record(23, 34));
+    talk.assert(1, 1, 0, 0);
+    talk.server(record(23, 85));
+    talk.assert(0, 2, 0, 0);
+}
+
+/// What one side says at once: whether it is the server, its records, and what has to come before it, as bits.
+type Part = (bool, &'static [(u8, u16)], u16);
+
+/// All orders in which the parts may come.
+fn orders(parts: &[Part], done: u16, order: &mut Vec<usize>, seen: &mut impl FnMut(&[usize])) {
+    if order.len() == parts.len() {
+        return seen(order);
+    }
+    for (at, (_, _, before)) in parts.iter().enumerate() {
+        if done >> at & 1 == 0 && done & before == *before {
+            order.push(at);
+            orders(parts, done | 1 << at, order, seen);
+            order.pop();
+        }
+    }
+}
+
+/// The talk in this order, where bits say which parts share a segment with the one before.
+fn grpc(parts: &[Part], order: &[usize], joined: u16, ticket: u32) -> Talk {
+    let mut talk = Talk { ticket, ..tls13_for_http2() };
+    let mut segments: Vec<(bool, Vec<(u8, u16)>)> = Vec::new();
+    for (at, part) in order.iter().enumerate() {
+        let (out, records, _) = parts[*part];
+        match segments.last_mut().filter(|last| last.0 == out && joined >> at & 1 == 1) {
+            Some(last) => last.1.extend(records),
+            None => segments.push((out, records.to_vec())),
+        }
+    }
+    for (out, records) in segments {
+        talk.says(out, &self::records(&records));
+    }
+    talk
+}
+
+/// As gRPC's own client and server speak, whose first records cross in every way.
+#[test]
+fn a_call_of_grpcs_is_in_flight_from_its_headers_to_its_answer() {
+    let apart: [Part; 8] = [
+        (false, &FINISHED_13, 0),
+        (false, &[(23, 99)], 1),
+        (true, &[(23, 413)], 1),
+        (true, &[(23, 63)], 0b101),
+        (true, &[(23, 26)], 0b1110),
+        (false, &[(23, 26)], 0b1011),
+        (false, &[(23, 281)], 0b10_0011),
+        (true, &[(23, 34)], 0b101_1110),
+    ];
+    // The server writes once it has read the call.
+    let mut at_once = apart;
+    at_once[4] = (true, &[(23, 56)], 0b100_1110);
+    at_once[7] = (false, &[(23, 34)], 0b1_0000);
+    for parts in [apart, at_once] {
+        orders(&parts, 0, &mut Vec::new(), &mut |order| {
+            for (ticket, joined) in
+                [0, 413].into_iter().flat_map(|ticket| (0..1 << 8).map(move |joined| (ticket, joined)))
+            {
+                let mut talk = grpc(&parts, order, joined, ticket);
+                talk.assert(1, 0, 0, 0);
+                talk.server(record(23, 175));
+                talk.assert(0, 1, 0, 0);
+            }
+        });
+    }
+}
+
 /// A server may send its settings before the client has asked.
 #[test]
 fn http2_in_tls_whose_server_speaks_first() {

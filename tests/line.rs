@@ -1,48 +1,26 @@
 //! Who finds no worker free waits in line: in order, at no worker, and whatever becomes of llb.
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering::SeqCst},
-    },
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
     thread,
     time::Duration,
 };
 
 use crate::harness::{
-    Client, Fleet, Stage, get, holds_within, http::reset, open_loop::open_loop, stage::fixture, stopped::Stopped,
+    Client, Fleet, Stage, get, holds_within,
+    http::reset,
+    in_line::{in_flight, line, occupy, wait_for_line},
+    open_loop::open_loop,
+    stage::fixture,
+    stopped::Stopped,
     try_get, until,
 };
-use llb::observe::status::{LineStatus, Status};
 use nix::unistd::Pid;
 
 const ADDRESS: &str = "127.0.0.1:8080";
 
-/// Longer than it takes to bring many into the line, on a machine that is busy.
-const LONG: &str = "/ms/3000";
-
 /// Many, and fewer than there are places: see `llb_common::line::PLACES`.
 const MANY: u64 = 60;
-
-fn line(status: &Status) -> LineStatus {
-    status.line.clone().expect("a line")
-}
-
-/// Has every worker serve a long request.
-fn occupy(fleet: &Fleet, workers: u64) -> Vec<Client> {
-    let ask = |before: u64| {
-        let mut client = Client::connect(ADDRESS);
-        client.send_last(LONG);
-        // The next one must find it busy.
-        until("a worker has it", || in_flight(&fleet.status()) > before);
-        client
-    };
-    (0..workers).map(ask).collect()
-}
-
-fn in_flight(status: &Status) -> u64 {
-    status.workers.iter().filter_map(|worker| worker.in_flight).sum()
-}
 
 /// Brings clients into the line, one after the other.
 fn line_up(fleet: &Fleet, count: u64, path: &str) -> Vec<Client> {
@@ -63,7 +41,7 @@ fn who_came_first_is_served_first() {
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
     wait_for_line(&fleet);
-    let mut busy = occupy(&fleet, 1);
+    let mut busy = occupy(&fleet, ADDRESS, 1);
     let waiting = line_up(&fleet, 12, "/ms/100");
     let status = fleet.status();
     assert_eq!((status.workers[0].queued, status.workers[0].open), (Some(0), Some(1)), "nobody waits at the worker");
@@ -86,11 +64,6 @@ fn who_came_first_is_served_first() {
     assert!(longest > 2e6, "{longest} µs");
     assert_eq!(line.wait_histogram.iter().map(|(_, count)| count).sum::<u64>(), 12);
     fleet.wait_until_quiet();
-}
-
-/// The group has its line a tick after the first listener has joined.
-fn wait_for_line(fleet: &Fleet) {
-    until("a line is open", || fleet.status().line.is_some_and(|line| line.is_open));
 }
 
 #[test]
@@ -128,7 +101,7 @@ fn a_killed_master_leaves_nobody_in_line() {
     let (options, command) = (["-n", "2", "--concurrency", "1"], [server.as_str(), "8080"]);
     let mut fleet = stage.start(&options, &command);
     wait_for_line(&fleet);
-    let busy = occupy(&fleet, 2);
+    let busy = occupy(&fleet, ADDRESS, 2);
     let waiting = line_up(&fleet, MANY, "/ms/2");
     fleet.kill_master();
     for mut client in waiting.into_iter().chain(busy) {
@@ -137,7 +110,7 @@ fn a_killed_master_leaves_nobody_in_line() {
     // The next master has a line of its own.
     fleet.take_over(&options, &command);
     wait_for_line(&fleet);
-    let busy = occupy(&fleet, 2);
+    let busy = occupy(&fleet, ADDRESS, 2);
     let waiting = line_up(&fleet, 5, "/ms/2");
     for mut client in waiting.into_iter().chain(busy) {
         assert_eq!(client.receive().status, 200);
@@ -152,7 +125,7 @@ fn while_llb_hangs_nobody_is_sent_into_the_line() {
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "2", "--concurrency", "1"], &[&server, "8080"]);
     wait_for_line(&fleet);
-    let busy = occupy(&fleet, 2);
+    let busy = occupy(&fleet, ADDRESS, 2);
     let waiting = line_up(&fleet, 5, "/ms/2");
     let stopped = Stopped::stop(fleet.pid());
     // Those who come now are answered by the workers, as soon as these are free.
@@ -180,7 +153,7 @@ fn clients_who_give_up_leave_nothing() {
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
     wait_for_line(&fleet);
-    let mut busy = occupy(&fleet, 1);
+    let mut busy = occupy(&fleet, ADDRESS, 1);
     let mut waiting = line_up(&fleet, 10, "/ms/2");
     let mut last = waiting.pop().expect("ten");
     waiting.into_iter().for_each(reset);
@@ -189,79 +162,6 @@ fn clients_who_give_up_leave_nothing() {
     assert_eq!((busy[0].receive().status, last.receive().status), (200, 200));
     fleet.wait_until_quiet();
     assert_eq!(fleet.worker(0).answered, Some(2));
-}
-
-#[test]
-fn a_line_that_is_full_turns_nobody_away() {
-    let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "2", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
-    let busy = occupy(&fleet, 2);
-    let come = |_| {
-        let mut client = Client::connect(ADDRESS);
-        client.send_last("/ms/1");
-        client
-    };
-    let all: Vec<Client> = (0..300).map(come).collect();
-    until("a part of the line is free again", || line(&fleet.status()).waiting == 192);
-    for mut client in all.into_iter().chain(busy) {
-        assert_eq!(client.receive().status, 200);
-    }
-    fleet.wait_until_quiet();
-    assert_eq!(line(&fleet.status()).waiting, 0);
-}
-
-/// Who comes while a line is full finds it nearly so, and those who came first have gone to workers.
-#[test]
-fn nobody_goes_before_a_line_that_is_full() {
-    let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
-    let busy = occupy(&fleet, 1);
-    let (answered, threads) = (Arc::new(Mutex::new(Vec::new())), 0..400);
-    let threads = threads.map(|number| {
-        let answered = Arc::clone(&answered);
-        let mut client = Client::connect(ADDRESS);
-        client.send_last("/ms/5");
-        // As they come from afar, and not all in one moment.
-        thread::sleep(Duration::from_millis(1));
-        thread::spawn(move || {
-            assert_eq!(client.receive().status, 200);
-            answered.lock().unwrap().push(number);
-        })
-    });
-    let threads: Vec<_> = threads.collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    drop(busy);
-    let answered = answered.lock().unwrap();
-    let before_time = answered.iter().enumerate().map(|(at, number)| number - at as i64).max().unwrap();
-    assert!(before_time < 40, "{before_time}: {answered:?}");
-}
-
-/// Who goes to a busy worker, as the line is full, counts there until it has its own answer, not until another has.
-#[test]
-fn a_line_that_is_full_fills_all_workers_alike() {
-    let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "4", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
-    let (samples, queued) = thread::scope(|scope| {
-        // Two and a half times what four workers can do.
-        let load = scope.spawn(|| open_loop(ADDRESS, Duration::from_millis(1), 1_000, |_| "/ms/10".into()));
-        let mut queued = Vec::new();
-        while !load.is_finished() {
-            queued.push(fleet.status().workers.iter().filter_map(|worker| worker.queued).collect::<Vec<_>>());
-            thread::sleep(Duration::from_millis(5));
-        }
-        (load.join().expect("a load"), queued)
-    });
-    assert!(samples.iter().all(|sample| sample.slot().is_some()));
-    let fullest = queued.into_iter().max_by_key(|queued| queued.iter().sum::<u64>()).expect("a look");
-    let (least, most) = (fullest.iter().min().expect("four"), fullest.iter().max().expect("four"));
-    // Whoever is better by less than an eighth is not preferred.
-    assert!(*least > 30 && most * 4 <= least * 5, "{fullest:?}");
 }
 
 #[test]
@@ -290,7 +190,7 @@ fn a_fleet_that_is_stopped_serves_who_waits_in_line() {
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "2", "--concurrency", "1", "--drain-timeout", "30s"], &[&server, "8080"]);
     wait_for_line(&fleet);
-    let busy = occupy(&fleet, 2);
+    let busy = occupy(&fleet, ADDRESS, 2);
     let waiting = line_up(&fleet, 6, "/ms/2");
     thread::scope(|scope| {
         let ended = scope.spawn(move || fleet.stop());
@@ -339,7 +239,7 @@ fn workers_of_another_user_have_a_line() {
     let server = stage.static_server();
     let fleet = stage.start(&["-n", "1", "--user", "nobody", "--concurrency", "1"], &[&server, "8080"]);
     wait_for_line(&fleet);
-    let busy = occupy(&fleet, 1);
+    let busy = occupy(&fleet, ADDRESS, 1);
     let waiting = line_up(&fleet, 3, "/ms/1");
     for mut client in waiting.into_iter().chain(busy) {
         assert_eq!(client.receive().status, 200);

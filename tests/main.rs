@@ -27,6 +27,7 @@ mod exchanges;
 mod failing;
 mod flood;
 mod foreign;
+mod full_line;
 mod go;
 mod grpc;
 mod handshakes;

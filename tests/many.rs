@@ -76,10 +76,10 @@ fn a_low_limit_of_files_is_raised_for_llb_alone() {
     let stage = Stage::new();
     let server = stage.static_server();
     // As many as llb says that it takes.
-    let fleet = stage.start_by(&with_files(128, 448), &["-n", "40"], &[&server, "8080"]);
+    let fleet = stage.start_by(&with_files(128, 368), &["-n", "40"], &[&server, "8080"]);
     fleet.wait_for_groups(&[ADDRESS], 40);
     assert_reloads(&fleet, 40);
-    assert_eq!(files(fleet.pid()), 448);
+    assert_eq!(files(fleet.pid()), 368);
     for worker in fleet.status().workers {
         assert_eq!(files(Pid::from_raw(worker.pid.cast_signed())), 128);
     }
@@ -95,7 +95,7 @@ fn too_few_files_for_the_workers_are_said() {
     let args = ["-n", "200"];
     let ended = Fleet::launch_by(&with_files(128, 512), stage.path(), &args, &[&server, "8080"]).wait();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    assert!(ended.stderr.contains("200 workers take llb 1728 open files"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("200 workers take llb 1328 open files"), "{}", ended.stderr);
     assert!(ended.stderr.contains("and it may have 512"), "{}", ended.stderr);
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod far;
 pub(crate) mod fleet;
 pub(crate) mod http;
 pub(crate) mod identity;
+pub(crate) mod in_line;
 pub(crate) mod launcher;
 mod netns;
 pub(crate) mod open_loop;

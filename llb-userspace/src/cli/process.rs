@@ -7,8 +7,8 @@ use anyhow::Context;
 
 use crate::sys::{limits, reap, signals};
 
-/// Files that llb has open for a worker: both ways of its channel, what tells of its end, and what it is sent signals by.
-const FILES_PER_WORKER: u64 = 4;
+/// Files that llb has open for a worker: both ways of its channel, and what it is sent signals by, which tells of its end as well.
+const FILES_PER_WORKER: u64 = 3;
 
 /// Maps, programs, sockets, starts that are under way, queues that are looked at: about 80 at the most, and some more.
 const OTHER_FILES: u64 = 128;

@@ -106,6 +106,9 @@ impl Engine {
                     }
                 }
                 // What the last turn had no time for.
+                () = yield_now(), if self.waiting.has_to_serve() => {
+                    self.waiting.serve_lines(&mut self.core, self.reports.turns.begin());
+                }
                 () = yield_now(), if self.core.supervisor.has_effects() || self.processes.has_to_start() => drop(self.reports.turns.begin()),
                 never = &mut control => match never {},
                 never = &mut notified => match never {},

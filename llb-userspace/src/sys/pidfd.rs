@@ -5,6 +5,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,9 +16,9 @@ use nix::{
     unistd::Pid,
 };
 
-/// Refers to one process for good. Becomes readable when that process has ended.
-#[derive(Debug)]
-pub struct PidFd(OwnedFd);
+/// Refers to one process for good. Becomes readable when that process has ended. A clone shares the descriptor.
+#[derive(Clone, Debug)]
+pub struct PidFd(Arc<OwnedFd>);
 
 impl PidFd {
     /// Opens process `pid`. A child that has not been waited for can always be opened, also when it has ended.
@@ -27,15 +28,7 @@ impl PidFd {
     pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: takes no pointers.
         let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
-        owned(fd).map(Self)
-    }
-
-    /// Another name of the same process.
-    ///
-    /// # Errors
-    /// If there are too many descriptors.
-    pub fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        owned(fd).map(Self::from)
     }
 
     /// Whether the process still runs. One that has ended and waits for its parent does not.
@@ -84,7 +77,7 @@ impl PidFd {
 impl From<OwnedFd> for PidFd {
     /// What clone(2) has made.
     fn from(pidfd: OwnedFd) -> Self {
-        Self(pidfd)
+        Self(Arc::new(pidfd))
     }
 }
 

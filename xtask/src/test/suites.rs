@@ -8,12 +8,13 @@ use anyhow::{Context, Result, ensure};
 use llb_kit::sh;
 
 /// What tells how late an answer may come, or how fast the machine must be, runs with nothing beside it.
-const ALONE: [&str; 13] = [
+const ALONE: [&str; 14] = [
     "answering_errors",
     "chaos",
     "concurrency",
     "failing",
     "flood",
+    "full_line",
     "hanging",
     "loop_turns",
     "many",

@@ -141,7 +141,7 @@ impl Running {
             channel::listen(id, tokio::net::UnixStream::from_std(spawned.channel)?, counts.clone(), inbox.clone());
         // Nobody has waited for it yet, so it is there.
         let pid_started_at = procfs::started_at(spawned.pid)?;
-        let end = End::of(spawned.pidfd.try_clone()?);
+        let end = End::of(spawned.pidfd.clone());
         let (pidfd, outcome) = (Readable::new(spawned.pidfd)?, Readable::new(outcome)?);
         let runs: Rc<Cell<bool>> = Rc::default();
         let tail = output::Tail::default();
@@ -174,7 +174,7 @@ impl Running {
     /// Watches a worker that another master has spawned.
     pub(in crate::engine) fn adopt(id: WorkerId, survivor: Survivor, inbox: &Sender<Message>) -> io::Result<Self> {
         let Survivor { record, cgroup, pidfd } = survivor;
-        let end = End::of(pidfd.try_clone()?);
+        let end = End::of(pidfd.clone());
         let mut tasks = JoinSet::new();
         tasks.spawn_local(exit::wait_for_other(id, Readable::new(pidfd)?, inbox.clone()));
         Ok(Running {

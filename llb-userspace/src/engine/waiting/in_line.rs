@@ -41,6 +41,8 @@ pub(in crate::engine) struct Lines {
     pub(super) closing: Vec<Closing>,
     pub(super) handed: BTreeMap<Seat, Vec<Handed>>,
     pub(super) turn: usize,
+    /// Whether the last turn has left something to do.
+    pub(super) has_more: bool,
     /// How long the worker that was free for longest has been so when it was handed somebody in this turn, if any was.
     pub(super) gap_ns: Option<u64>,
     pub(super) given_up: u64,
@@ -118,6 +120,7 @@ impl Lines {
             closing: Vec::new(),
             handed: BTreeMap::new(),
             turn: 0,
+            has_more: false,
             gap_ns: None,
             given_up: 0,
             waits: [0; BUCKETS],

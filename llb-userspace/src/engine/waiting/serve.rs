@@ -7,10 +7,7 @@ use llb_common::{
     track::{outstanding_at, roll_ns},
 };
 
-use super::{
-    Waiting,
-    in_line::{HELD_FOR, Lines},
-};
+use super::{Waiting, in_line::HELD_FOR};
 use crate::{
     engine::core::Core,
     line::{Candidate, Rules, Standing, Step, Waiter, decide},
@@ -31,7 +28,16 @@ const LATE: Duration = Duration::from_secs(64);
 /// But no longer than this: a client that never asks must not cost its worker for ever, nor one whose note has been lost.
 const HELD_AT_MOST: Duration = Duration::from_secs(60);
 
+/// So much is done in a turn of the loop, of some 60 us each; the rest in the next. What is published for the selector must not age
+/// meanwhile: it would take llb to hang, and send newcomers past those who wait.
+const AT_ONCE: usize = 16;
+
 impl Waiting {
+    /// Whether the last turn has left something to do.
+    pub(in crate::engine) fn has_to_serve(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.has_more)
+    }
+
     /// What was handed over stays in its worker's books.
     pub(super) fn hold_what_was_handed(&mut self, core: &Core, now: Instant) {
         let Some(lines) = &mut self.lines else { return };
@@ -49,7 +55,8 @@ impl Waiting {
 
     /// Hands over those for whose request somebody is free.
     pub(in crate::engine) fn serve_lines(&mut self, core: &mut Core, now: Instant) {
-        let Some(lines) = &self.lines else { return };
+        let Some(lines) = &mut self.lines else { return };
+        lines.has_more = false;
         let is_quiet = lines.open.values().all(|open| open.arrived.is_empty());
         if is_quiet && core.updater.steering().books().waiting().load(Relaxed) == 0 {
             return;
@@ -66,7 +73,10 @@ impl Waiting {
         let open: BTreeMap<u32, (Address, usize)> = open.collect();
         let candidates = |group: u32| open.get(&group).map_or_else(Vec::new, |(at, _)| self.candidates(core, *at, now));
         let places = |group: u32| open.get(&group).map_or(0, |(_, places)| *places);
-        for (waiter, step) in decide(waiters, candidates, places, rules, now) {
+        let mut steps = decide(waiters, candidates, places, rules, now);
+        let has_more = steps.len() > AT_ONCE;
+        steps.truncate(AT_ONCE);
+        for (waiter, step) in steps {
             let Some((address, _)) = open.get(&waiter.group) else { continue };
             match step {
                 Step::HandOver(choice) => self.hand_over(core, *address, waiter, choice, now),
@@ -74,11 +84,11 @@ impl Waiting {
                 Step::SeeOff => self.see_off(core, *address, waiter),
             }
         }
-        if let Some(Lines { gap_ns, auto: Some(auto), .. }) = &mut self.lines {
-            // One turn that comes late is late for all who wait.
-            if let Some(gap_ns) = gap_ns.take() {
-                auto.handed_over(gap_ns);
-            }
+        let Some(lines) = &mut self.lines else { return };
+        lines.has_more = has_more;
+        // One turn that comes late is late for all who wait.
+        if let (Some(gap_ns), Some(auto)) = (lines.gap_ns.take(), &mut lines.auto) {
+            auto.handed_over(gap_ns);
         }
     }
 

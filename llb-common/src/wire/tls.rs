@@ -50,14 +50,16 @@ fn is_acknowledgement(state: u32, len: u32) -> bool {
 }
 
 /// Whether a server's record is as long as one of HTTP/2 that answers nothing: an acknowledgement of settings, a `WINDOW_UPDATE` or a
-/// `PING`, of 9, 13 and 17 bytes, two of these but for two `PING`s, or one of each. gRPC's servers measure the way to their client by
-/// a `PING` as soon as they have read a request.
+/// `PING`, of 9, 13 and 17 bytes, or an acknowledgement with one of itself or of the second. Before the first answer also two of
+/// the second, one of each of the last two, or of all three: no first answer is so short as a rule, while later ones have their
+/// headers in a byte each. gRPC's servers measure the way to their client by a `PING` as soon as they have read a request.
 #[inline(always)]
 fn is_no_answer(state: u32, len: u32) -> bool {
+    let is_first = state & ANSWERED == 0;
     if state & TLS13 != 0 {
-        matches!(len, 26 | 30 | 34 | 35 | 39 | 43 | 47 | 56)
+        matches!(len, 26 | 30 | 34 | 35 | 39) || is_first && matches!(len, 43 | 47 | 56)
     } else {
-        matches!(len, 25 | 29 | 33 | 34 | 37 | 38 | 41 | 42 | 46 | 50 | 54 | 55 | 63)
+        matches!(len, 25 | 29 | 33 | 34 | 37 | 38 | 41 | 42 | 46) || is_first && matches!(len, 50 | 54 | 55 | 63)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use crate::harness::{
     Client, Stage,
-    in_line::{line, occupy, wait_for_line},
+    in_line::{line, occupy, start_in_line},
     open_loop::open_loop,
     until,
 };
@@ -18,9 +18,7 @@ const ADDRESS: &str = "127.0.0.1:8080";
 #[test]
 fn a_line_that_is_full_turns_nobody_away() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "2", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "2");
     let busy = occupy(&fleet, ADDRESS, 2);
     let come = |_| {
         let mut client = Client::connect(ADDRESS);
@@ -40,9 +38,7 @@ fn a_line_that_is_full_turns_nobody_away() {
 #[test]
 fn nobody_goes_before_a_line_that_is_full() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "1");
     let busy = occupy(&fleet, ADDRESS, 1);
     let (answered, threads) = (Arc::new(Mutex::new(Vec::new())), 0..400);
     let threads = threads.map(|number| {
@@ -68,9 +64,7 @@ fn nobody_goes_before_a_line_that_is_full() {
 #[test]
 fn a_line_that_is_full_fills_all_workers_alike() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "4", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "4");
     let (samples, queued) = thread::scope(|scope| {
         // Two and a half times what four workers can do.
         let load = scope.spawn(|| open_loop(ADDRESS, Duration::from_millis(1), 1_000, |_| "/ms/10".into()));

@@ -8,15 +8,18 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Fleet, Stage, stage::fixture, until};
+use crate::harness::{
+    Fleet, Stage,
+    stage::{fixture, python_with},
+    until,
+};
 use llb_kit::paths;
 
 const PORT: &str = "8080";
 const KINDS: [&str; 2] = ["plain", "tls"];
 
-/// Python with what `cargo xtask test` has installed.
 fn python() -> [String; 3] {
-    ["env".to_owned(), format!("PYTHONPATH={}", paths::grpcio().display()), "python3".to_owned()]
+    python_with(&paths::grpcio())
 }
 
 fn start(stage: &Stage, args: &[&str], server: &[&str]) -> Fleet {
@@ -53,10 +56,6 @@ impl Calls {
     }
 }
 
-fn in_flight(fleet: &Fleet) -> u64 {
-    fleet.status().workers.iter().filter_map(|worker| worker.in_flight).sum()
-}
-
 #[test]
 fn a_call_is_in_flight_until_it_is_answered() {
     for kind in KINDS {
@@ -64,10 +63,10 @@ fn a_call_is_in_flight_until_it_is_answered() {
         let fleet = start(&stage, &["-n", "2"], &["8", kind]);
         for made in 1..3 {
             let mut calls = Calls::begin(&stage, kind, 1, &[1_000]);
-            until("it is in flight", || in_flight(&fleet) == 1);
+            until("it is in flight", || fleet.in_flight() == 1);
             let mut seen = Vec::new();
             while !calls.is_over() {
-                seen.push(in_flight(&fleet));
+                seen.push(fleet.in_flight());
                 thread::sleep(Duration::from_millis(10));
             }
             assert_eq!(calls.answers().len(), 1);
@@ -87,7 +86,7 @@ fn a_reload_loses_no_call() {
         let stage = Stage::new();
         let fleet = start(&stage, &["-n", "2", "--drain-timeout", "2s"], &["8", kind]);
         let mut calls = Calls::begin(&stage, kind, 6, &[20; 120]);
-        until("they are under way", || in_flight(&fleet) > 0);
+        until("they are under way", || fleet.in_flight() > 0);
         for _ in 0..2 {
             let output = fleet.command("reload").output().expect("the llb binary");
             assert!(output.status.success(), "{output:?}");

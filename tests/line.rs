@@ -9,7 +9,7 @@ use std::{
 use crate::harness::{
     Client, Fleet, Stage, get, holds_within,
     http::reset,
-    in_line::{in_flight, line, occupy, wait_for_line},
+    in_line::{line, occupy, start_in_line, wait_for_line},
     open_loop::open_loop,
     stage::fixture,
     stopped::Stopped,
@@ -38,9 +38,7 @@ fn line_up(fleet: &Fleet, count: u64, path: &str) -> Vec<Client> {
 #[test]
 fn who_came_first_is_served_first() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "1");
     let mut busy = occupy(&fleet, ADDRESS, 1);
     let waiting = line_up(&fleet, 12, "/ms/100");
     let status = fleet.status();
@@ -122,9 +120,7 @@ fn a_killed_master_leaves_nobody_in_line() {
 #[test]
 fn while_llb_hangs_nobody_is_sent_into_the_line() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "2", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "2");
     let busy = occupy(&fleet, ADDRESS, 2);
     let waiting = line_up(&fleet, 5, "/ms/2");
     let stopped = Stopped::stop(fleet.pid());
@@ -150,9 +146,7 @@ fn while_llb_hangs_nobody_is_sent_into_the_line() {
 #[test]
 fn clients_who_give_up_leave_nothing() {
     let stage = Stage::new();
-    let server = stage.static_server();
-    let fleet = stage.start(&["-n", "1", "--concurrency", "1"], &[&server, "8080"]);
-    wait_for_line(&fleet);
+    let fleet = start_in_line(&stage, "1");
     let mut busy = occupy(&fleet, ADDRESS, 1);
     let mut waiting = line_up(&fleet, 10, "/ms/2");
     let mut last = waiting.pop().expect("ten");
@@ -214,7 +208,7 @@ fn every_address_has_a_line_of_its_own() {
     let stopped = Stopped::stop(Pid::from_raw(fleet.worker(0).pid.cast_signed()));
     let mut busy = Client::connect(ADDRESS);
     busy.send_last("/");
-    until("it has a request", || in_flight(&fleet.status()) == 1);
+    until("it has a request", || fleet.in_flight() == 1);
     let come = |address: &&str| {
         let mut client = Client::connect(address);
         client.send_last("/");

@@ -35,8 +35,7 @@ fn full_steers_by_what_the_kernel_sees() {
     let fleet = silent(&stage, "full");
     let mut held = Client::connect(ADDRESS);
     held.send_last("/ms/2000");
-    let in_flight = |status: &Status| status.workers.iter().filter_map(|worker| worker.in_flight).sum::<u64>();
-    until("a worker is blocked", || in_flight(&fleet.status()) == 1);
+    until("a worker is blocked", || fleet.in_flight() == 1);
     let tally = ask(REQUESTS);
     let blocked = held.receive().slot();
     assert_eq!(tally.of(blocked), 0, "slot {blocked}: {tally:?}");

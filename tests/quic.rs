@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use crate::harness::{Fleet, Stage, example::built, proc::variable, stage::fixture, until};
+use crate::harness::{
+    Fleet, Stage,
+    example::built,
+    proc::variable,
+    stage::{fixture, python_with},
+    until,
+};
 use llb_kit::paths;
 use nix::unistd::Pid;
 
@@ -25,9 +31,8 @@ const BLOCK: u64 = 1_000;
 /// Of a download that goes on for longer than a reload takes on a machine that is busy.
 const BLOCKS: u32 = 240;
 
-/// Python with what `cargo xtask test` has installed, or else what the machine has.
 fn python() -> [String; 3] {
-    ["env".to_owned(), format!("PYTHONPATH={}", paths::aioquic().display()), "python3".to_owned()]
+    python_with(&paths::aioquic())
 }
 
 fn start(stage: &Stage, args: &[&str], more: &[&str]) -> Fleet {

@@ -382,15 +382,11 @@ fn start(stage: &Stage, command: &[&str], args: &[&str], groups: &[&str]) -> Fle
 /// So many clients, each waiting for the answer to a request.
 #[track_caller]
 fn queue_up(fleet: &Fleet, count: usize) -> Vec<Client> {
-    let before = in_flight(fleet);
+    let before = fleet.in_flight();
     let mut clients: Vec<Client> = (0..count).map(|_| Client::connect(ADDRESS)).collect();
     clients.iter_mut().for_each(|client| client.send_last("/"));
-    until("all wait", || in_flight(fleet) == before + count as u64);
+    until("all wait", || fleet.in_flight() == before + count as u64);
     clients
-}
-
-fn in_flight(fleet: &Fleet) -> u64 {
-    fleet.status().workers.iter().filter_map(|worker| worker.in_flight).sum()
 }
 
 /// The slots with a request in flight.

@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::harness::{
-    Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, stage::fixture, stopped::Stopped, until,
+    Answer, Client, DEADLINE, Fleet, Stage, far::ip, holds_within, in_line::wait_for_line, stage::fixture,
+    stopped::Stopped, until,
 };
 use llb::observe::status::{Status, StickyStatus};
 use nix::{
@@ -256,7 +257,7 @@ fn the_next_master_knows_the_clients() {
 fn known_clients_do_not_wait_in_line() {
     let stage = Stage::new();
     let fleet = start(&stage, "3", &["--concurrency", "1"]);
-    until("a line is open", || fleet.status().line.is_some_and(|line| line.is_open));
+    wait_for_line(&fleet);
     let clients = clients(24);
     let before = homes(&clients, ADDRESS);
     // All at once, so that most find their own worker busy.

@@ -166,8 +166,7 @@ fn hold(fleet: &Fleet, address: &str, count: usize, ask: impl Fn(&mut Client)) -
         let mut client = Client::connect(address);
         ask(&mut client);
         held.push(client);
-        let in_flight = || fleet.status().workers.iter().filter_map(|worker| worker.in_flight).sum::<u64>();
-        until("the request is in flight", || in_flight() == held.len() as u64);
+        until("the request is in flight", || fleet.in_flight() == held.len() as u64);
     }
     held
 }

@@ -155,6 +155,12 @@ impl Fleet {
         });
     }
 
+    /// How many requests are in flight.
+    #[track_caller]
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.status().workers.iter().filter_map(|worker| worker.in_flight).sum()
+    }
+
     /// The fleet's name.
     pub(crate) fn name(&self) -> &str {
         &self.name

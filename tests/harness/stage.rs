@@ -148,6 +148,11 @@ impl Stage {
     }
 }
 
+/// Python with packages that `cargo xtask test` has installed there, or else with what the machine has.
+pub(crate) fn python_with(packages: &Path) -> [String; 3] {
+    ["env".to_owned(), format!("PYTHONPATH={}", packages.display()), "python3".to_owned()]
+}
+
 /// The path of a file in `tests/fixtures`.
 pub(crate) fn fixture(name: &str) -> String {
     paths::fixtures().join(name).to_str().expect("a path in UTF-8").to_owned()

@@ -15,6 +15,7 @@ mod proxied;
 mod segments;
 mod text_protocols;
 mod tls;
+mod tls_http2;
 
 const MS: u64 = 1_000_000;
 

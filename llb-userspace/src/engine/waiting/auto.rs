@@ -59,7 +59,7 @@ impl Waiting {
 fn sight(core: &mut Core, seat: Seat, handed: &[Handed]) -> Option<Sight> {
     let before = core.updater.steering().books().seat(seat);
     // What was handed over is in the books when it is heard of next.
-    let handed = handed.iter().filter(|one| before.ended <= one.ended).count() as u64;
+    let handed = handed.iter().filter(|one| one.is_due(before.ended)).count() as u64;
     let held = in_flight(&before) + handed;
     let id = core.taker(seat).filter(|_| held > 0)?;
     let copies = core.copies(id, seat);

@@ -55,7 +55,7 @@ impl Waiting {
         for (seat, ended) in given {
             core.updater.steering().books().hold(seat, now.after(HELD_FOR));
             let handed = lines.handed.entry(seat).or_default();
-            handed.retain(|one| ended <= one.ended);
+            handed.retain(|one| one.is_due(ended));
             // Served in turn: those before come first.
             handed.push(Handed { at: now, ended: ended + handed.len() as u64 });
             core.wake(address, seat);

@@ -99,6 +99,13 @@ pub(super) struct Handed {
     pub(super) ended: u64,
 }
 
+impl Handed {
+    /// Whether its own answer is still to come, where so many requests have ended.
+    pub(super) fn is_due(&self, ended: u64) -> bool {
+        ended <= self.ended
+    }
+}
+
 impl Lines {
     /// Those of a fleet, if its clients are ever to wait in line.
     pub(in crate::engine) fn of(concurrency: Concurrency, now: Instant) -> io::Result<Option<Self>> {

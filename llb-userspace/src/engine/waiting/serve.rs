@@ -45,7 +45,7 @@ impl Waiting {
         lines.handed.retain(|seat, handed| {
             let counts = books.seat(*seat);
             let under_way = outstanding_at(&counts, now.0) > 0;
-            handed.retain(|one| under_way && counts.ended <= one.ended && now < one.at.after(HELD_AT_MOST));
+            handed.retain(|one| under_way && one.is_due(counts.ended) && now < one.at.after(HELD_AT_MOST));
             if !handed.is_empty() {
                 books.hold(*seat, now.after(HELD_FOR));
             }

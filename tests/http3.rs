@@ -59,6 +59,20 @@ http {
 }
 ";
 
+/// `/N` is answered as by [`serve_blocks`].
+const APP_PY: &str = "import asyncio, os
+
+async def app(scope, receive, send):
+    if scope['type'] != 'http':
+        raise NotImplementedError
+    headers = [(b'worker', os.environ['WORKER'].encode())]
+    await send({'type': 'http.response.start', 'status': 200, 'headers': headers})
+    for _ in range(int(scope['path'][1:])):
+        await send({'type': 'http.response.body', 'body': bytes(BLOCK), 'more_body': True})
+        await asyncio.sleep(0.1)
+    await send({'type': 'http.response.body'})
+";
+
 /// Answers each connection for as long as the test's process lives.
 fn serve_blocks() {
     let listener = TcpListener::bind(BACKEND).expect("a free port");
@@ -170,6 +184,19 @@ fn caddy_serves_http3_through_a_reload() {
     let run = format!(
         "WORKER=$$ XDG_DATA_HOME=$STAGE XDG_CONFIG_HOME=$STAGE exec '{}' run --config $STAGE/Caddyfile --adapter caddyfile",
         paths::caddy().join("bin/caddy").display()
+    );
+    serves_through_a_reload(&stage, &[], &["sh", "-c", &run], ("nat", 0));
+}
+
+/// Its command starts a process that serves, beside one that looks after it.
+#[test]
+fn hypercorn_serves_http3_through_a_reload() {
+    let stage = Stage::new();
+    stage.write("app.py", &APP_PY.replace("BLOCK", &BLOCK.to_string()));
+    let run = format!(
+        "cd $STAGE && WORKER=$$ PYTHONPATH='{}:.' exec python3 -m hypercorn --log-level error --certfile only.pem --keyfile key.pem \
+         --bind {ADDRESS} --quic-bind {ADDRESS} app:app",
+        paths::aioquic().display()
     );
     serves_through_a_reload(&stage, &[], &["sh", "-c", &run], ("nat", 0));
 }

@@ -15,6 +15,7 @@ mod concurrency;
 mod config;
 mod containers;
 mod control;
+mod datagrams;
 mod dns;
 mod docs;
 mod doctor;

@@ -54,8 +54,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// From one search for what a worker does to the next, whichever it is: it reads some files of /proc, for some fifty microseconds.
 const SEARCH_EVERY: Duration = Duration::from_millis(10);
 
-/// After how long one is looked at again whose processes do not stand still to be helped.
-const HELP_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// After how long one is helped again whose processes have not stood still for it, at first and at last: on a machine that is busy
+/// some do not get to it in time once, and one that waits for a device does not for long. Each try holds llb up.
+const HELP_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const HELP_AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 
 /// How long one that has nothing in flight is left out before it is tried, at first and at last: each trial can cost a
 /// connection the time until the next rescue.
@@ -110,6 +112,8 @@ pub struct SeatWatch {
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
     trials: u32,
+    /// How often in a row it could not be helped.
+    resisted: u32,
     moved: u32,
     /// Since when handshakes have been waited for.
     expects_since: Option<Instant>,
@@ -146,6 +150,7 @@ impl SeatWatch {
             receives: false,
             out_until: None,
             trials: 0,
+            resisted: 0,
             moved: 0,
             expects_since: None,
             searched_at: now,
@@ -253,6 +258,7 @@ impl SeatWatch {
 
     /// So many who waited have been given to others.
     pub fn migrated(&mut self, moved: u32) {
+        self.resisted = 0;
         self.moved = self.moved.saturating_add(moved);
     }
 
@@ -264,7 +270,9 @@ impl SeatWatch {
 
     /// It cannot be helped now.
     pub fn resists(&mut self, now: Instant) {
-        self.look_at = now.after(HELP_AGAIN_AFTER);
+        let pause = HELP_AGAIN_AFTER.saturating_mul(1 << self.resisted.min(16)).min(HELP_AGAIN_AFTER_MAX);
+        self.resisted = self.resisted.saturating_add(1);
+        self.look_at = now.after(pause);
     }
 
     /// How many waited when it was last looked at.

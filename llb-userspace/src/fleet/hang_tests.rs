@@ -135,6 +135,27 @@ fn what_was_on_the_way_to_one_that_has_left_is_moved_at_once() {
 }
 
 #[test]
+fn whoever_does_not_stand_still_is_helped_again_soon_and_then_ever_later() {
+    let (mut watch, books) = (slow(), books(2, 7, 0));
+    let mut now = 29;
+    let mut tries = Vec::new();
+    while now < 5_000 {
+        watch.left(at(now));
+        watch.resists(at(now));
+        let begun = now;
+        while matches!(watch.step(&books, at(now)), Step::Wait | Step::Tell) {
+            now += 1;
+        }
+        assert_eq!(watch.looked(1, &books, at(now)), Step::Rescue);
+        tries.push(now - begun);
+    }
+    assert_eq!(tries[..8], [50, 100, 200, 400, 800, 1_000, 1_000, 1_000]);
+    watch.migrated(1);
+    watch.resists(at(now));
+    assert_eq!(watch.step(&books, at(now + 50)), Step::Look, "it has stood still meanwhile");
+}
+
+#[test]
 fn whoever_was_given_what_waited_for_another_is_watched_until_he_takes_it() {
     let idle = books(0, 7, 0);
     let mut watch = SeatWatch::receiving(&idle, 5 * MS, at(100));

@@ -261,6 +261,32 @@ fn burst(args: &[&str]) -> (u64, u64) {
     (rescued, samples[4..].iter().map(took).max().expect("short requests"))
 }
 
+/// The long one waits as well when the queue is moved, so that its new worker answers others before it, and its books show nothing of
+/// who is behind it.
+#[test]
+fn nobody_waits_behind_a_long_request_that_was_moved() {
+    let stage = Stage::new();
+    let server = stage.faulty_server();
+    let args = ["-n", "1", "--concurrency", "off", "--policy", "least-inflight"];
+    let fleet = stage.start(&args, &[&server, "127.0.0.1", "8080", "3"]);
+    let hung = stop(&fleet, 0);
+    let paths: Vec<&str> = ["/"; 6].into_iter().chain(["/ms/3000"]).chain(["/"; 20]).collect();
+    let mut clients: Vec<Client> = paths.iter().map(|_| Client::connect(ADDRESS)).collect();
+    clients.iter_mut().zip(&paths).for_each(|(client, path)| client.send_last(path));
+    until("all wait", || fleet.in_flight() == clients.len() as u64);
+    let scaled = fleet.command("scale").arg("3").output().expect("llb scale");
+    assert!(scaled.status.success(), "{scaled:?}");
+    let begun = clock::now();
+    for (client, _) in clients.iter_mut().zip(&paths).filter(|(_, path)| **path == "/") {
+        assert_ne!(client.receive().slot(), 0, "it is stopped");
+    }
+    let took_ms = clock::now().since(begun) / 1_000_000;
+    assert!(took_ms < 2_000, "{took_ms} ms");
+    assert_ne!(clients[6].receive().slot(), 0, "it is stopped");
+    drop(hung);
+    assert_serves_again(&fleet, 0, &[ADDRESS]);
+}
+
 /// The moment is short, so it is looked for all the time, in several rescues if need be. Whichever instant is hit, nobody is
 /// left frozen, and everybody listens.
 #[test]

@@ -107,7 +107,7 @@ pub struct SeatWatch {
     waiting: u32,
     seen: u32,
     health: SeatHealth,
-    /// Whether it is watched only because it has been given connections: nothing of those is in its books yet.
+    /// Whether it has been given connections of which nothing is in its books yet, and that were not seen to be accepted.
     receives: bool,
     /// When it may be tried, while it is out of its groups.
     out_until: Option<Instant>,
@@ -170,6 +170,17 @@ impl SeatWatch {
     #[must_use]
     pub fn accepting(books: &SeatBooks, now: Instant) -> Self {
         SeatWatch { silent_since: now, receives: true, ..SeatWatch::new(books, now) }
+    }
+
+    /// It has been given what waited for another.
+    pub fn receives(&mut self) {
+        self.receives = true;
+    }
+
+    /// Whether some of that may wait there still. Its books do not say so, and so the watch goes on when it answers.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        self.receives
     }
 
     /// What its books demand.

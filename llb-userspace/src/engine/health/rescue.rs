@@ -83,7 +83,7 @@ impl Rescue {
                         looks = 0;
                     }
                 }
-                Step::Recover => self.recover(core, id, seat, now),
+                Step::Recover => self.answers(core, id, seat, now),
                 Step::Tell => self.warn_of_hang(core, id, seat, now),
                 Step::Look | Step::Wait | Step::Rescue | Step::Try => {}
             }
@@ -140,6 +140,17 @@ impl Rescue {
             Some(Activity::Waits) => true,
             Some(Activity::Unknown) | None => rescues(core) && !copies.is_empty(),
             Some(Activity::Runs | Activity::Blocked) => false,
+        }
+    }
+
+    /// The worker has answered. What has been moved to it may wait still, behind a request that takes long and was moved as well.
+    fn answers(&mut self, core: &mut Core, id: WorkerId, seat: Seat, now: Instant) {
+        let is_receiving = self.watches.get(&seat).is_some_and(SeatWatch::is_receiving);
+        self.recover(core, id, seat, now);
+        if is_receiving {
+            let books = core.updater.steering().books().seat(seat);
+            let cost_ns = core.updater.cost_ns(seat, &books);
+            self.watches.insert(seat, SeatWatch::receiving(&books, cost_ns, now));
         }
     }
 

@@ -156,7 +156,10 @@ impl Rescue {
             }
             core.updater.steering().books().hold(*seat, now.after(HELD_FOR));
             let cost_ns = core.updater.cost_ns(*seat, &books);
-            self.watches.entry(*seat).or_insert_with(|| SeatWatch::receiving(&books, cost_ns, now));
+            self.watches
+                .entry(*seat)
+                .and_modify(SeatWatch::receives)
+                .or_insert_with(|| SeatWatch::receiving(&books, cost_ns, now));
             let owner = core.taker(*seat);
             // One that has closed its listener since has passed them on.
             if let Some(id) = owner

@@ -13,9 +13,21 @@ use crate::sys::procfs;
 /// Runtimes that catch SIGTERM in every program, by how the names of their executables begin.
 const RUNTIMES: [&str; 6] = ["node", "bun", "deno", "java", "ruby", "php"];
 
-/// Servers that drop what they have on SIGTERM. `--stop-signal` names the better one.
-const ABRUPT: [&str; 9] =
-    ["nginx", "haproxy", "lighttpd", "uwsgi", "apache2", "httpd", "redis", "memcached", "pgbouncer"];
+/// Servers that drop what they have on SIGTERM, by how the names of their executables begin, or what they call themselves: a script's
+/// process has its name. `--stop-signal` names the better one, where there is one.
+const ABRUPT: [&str; 11] = [
+    "nginx",
+    "haproxy",
+    "lighttpd",
+    "uwsgi",
+    "apache2",
+    "httpd",
+    "redis",
+    "memcached",
+    "pgbouncer",
+    "starman",
+    "twistd",
+];
 
 /// Who catches as many signals does not mean any: Go's runtime does so in every program.
 const ALL_SIGNALS: u32 = 40;
@@ -27,13 +39,14 @@ const ALL_SIGNALS: u32 = 40;
 /// If the process has ended, or is another user's.
 pub fn has_own(pid: Pid, signal: Signal, chosen: bool) -> io::Result<bool> {
     let caught = procfs::caught(pid)?;
-    Ok(is_own(caught, &procfs::program(pid).unwrap_or_default(), signal, chosen))
+    let names = [procfs::program(pid), procfs::comm(pid)].map(Result::unwrap_or_default);
+    Ok(is_own(caught, &names.each_ref().map(String::as_str), signal, chosen))
 }
 
-fn is_own(caught: u64, program: &str, signal: Signal, chosen: bool) -> bool {
+fn is_own(caught: u64, programs: &[&str], signal: Signal, chosen: bool) -> bool {
     let catches = caught >> (signal as u32 - 1) & 1 == 1;
     let means_nothing = || {
-        let named = |names: &[&str]| names.iter().any(|name| program.starts_with(name));
+        let named = |names: &[&str]| names.iter().any(|name| programs.iter().any(|program| program.starts_with(name)));
         caught.count_ones() >= ALL_SIGNALS || named(&RUNTIMES) || named(&ABRUPT)
     };
     catches && (chosen || !means_nothing())
@@ -49,26 +62,28 @@ mod tests {
 
     #[test]
     fn who_catches_the_signal_ends_itself() {
-        assert!(is_own(TERM, "python3.11", SIGTERM, false));
-        assert!(!is_own(TERM, "python3.11", SIGQUIT, false));
-        assert!(!is_own(1 << 1, "python3.11", SIGTERM, false));
+        assert!(is_own(TERM, &["python3.11"], SIGTERM, false));
+        assert!(!is_own(TERM, &["python3.11"], SIGQUIT, false));
+        assert!(!is_own(1 << 1, &["python3.11"], SIGTERM, false));
     }
 
     #[test]
     fn what_a_runtime_catches_means_nothing_unless_it_was_chosen() {
         // PHP's server catches this from its first request on, and ends at once by it.
         let php = 0x0400_4a07;
-        for (caught, program) in [
-            (TERM, "node"),
-            (TERM, "ruby3.1"),
-            (php, "php8.2"),
-            (php, "php-fpm8.2"),
-            (TERM, "nginx"),
-            (TERM, "redis-check-rdb"),
-            (0xffff_fffd_7fc1_feff, "server"),
+        for (caught, names) in [
+            (TERM, ["node", "node"]),
+            (TERM, ["ruby3.1", "puma"]),
+            (php, ["php8.2", "php"]),
+            (php, ["php-fpm8.2", "php-fpm8.2"]),
+            (TERM, ["nginx", "nginx"]),
+            (TERM, ["redis-check-rdb", "redis-server"]),
+            (TERM, ["python3.11", "twistd"]),
+            (TERM, ["perl", "starman master "]),
+            (0xffff_fffd_7fc1_feff, ["server", "server"]),
         ] {
-            assert!(!is_own(caught, program, SIGTERM, false), "{program}");
-            assert!(is_own(caught, program, SIGTERM, true), "{program}");
+            assert!(!is_own(caught, &names, SIGTERM, false), "{names:?}");
+            assert!(is_own(caught, &names, SIGTERM, true), "{names:?}");
         }
     }
 }

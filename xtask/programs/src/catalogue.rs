@@ -106,6 +106,21 @@ fn python() -> Vec<Program> {
             command: "{venv}/bin/waitress-serve --listen 127.0.0.1:8080 --threads 8 django_app:application",
             ..HTTP
         },
+        Program { name: "Tornado", package: "tornado", command: "{venv}/bin/python tornado_app.py", ..HTTP },
+        Program { name: "Sanic", package: "sanic", command: "{venv}/bin/python sanic_app.py", ..HTTP },
+        Program { name: "gevent", package: "gevent", command: "{venv}/bin/python gevent_app.py", ..HTTP },
+        Program {
+            name: "Twisted",
+            package: "twisted",
+            command: "env PYTHONPATH=. {venv}/bin/twistd --pidfile= --nodaemon --logfile /dev/null web --wsgi app.wsgi --listen tcp:8080:interface=127.0.0.1",
+            ..HTTP
+        },
+        Program {
+            name: "uWSGI",
+            package: "pyuwsgi",
+            command: "{venv}/bin/uwsgi --http-socket 127.0.0.1:8080 --disable-logging --log-5xx --enable-threads --threads 8 --so-keepalive --master --need-app --module app:wsgi",
+            ..HTTP
+        },
     ]
 }
 
@@ -138,6 +153,13 @@ fn javascript() -> Vec<Program> {
             command: "node fastify_app.js",
             ..NODE
         },
+        Program { name: "Bun", package: "@oven/bun-linux-x64", command: "\"$NODE_PATH\"/@oven/bun-linux-x64/bin/bun fetch.js", ..NODE },
+        Program {
+            name: "Deno",
+            package: "@deno/linux-x64-glibc",
+            command: "\"$NODE_PATH\"/@deno/linux-x64-glibc/deno run --quiet --allow-all --no-lock fetch.js",
+            ..NODE
+        },
         Program { name: "socket.io", package: "socket.io", command: "node socketio_app.js", ..NODE },
         Program {
             name: "npm start",
@@ -168,6 +190,13 @@ fn ruby_php() -> Vec<Program> {
             source: Source::Apt(&["unicorn"]),
             command: "unicorn -l 127.0.0.1:8080 config.ru",
             flags: &["--stop-signal", "QUIT"],
+            ..HTTP
+        },
+        Program {
+            name: "Starman",
+            package: "starman",
+            source: Source::Apt(&["starman"]),
+            command: "starman --listen 127.0.0.1:8080 --workers 8 --disable-keepalive app.psgi",
             ..HTTP
         },
         Program {
@@ -287,6 +316,34 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ nginx.conf >n.$LLB_SLOT.$LLB_GENERATION && exec nginx -e stderr -g \"master_process off;\" -c {stage}/n.$LLB_SLOT.$LLB_GENERATION'",
             files: &[NGINX],
             flags: &["--stop-signal", "QUIT"],
+            ..FILES
+        },
+        Program {
+            name: "Apache",
+            package: "apache2",
+            source: Source::Apt(&["apache2"]),
+            command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ apache.conf >a.$LLB_SLOT.$LLB_GENERATION && exec apache2 -D FOREGROUND -f {stage}/a.$LLB_SLOT.$LLB_GENERATION'",
+            files: &[(
+                "apache.conf",
+                "ServerRoot {stage}
+ServerName localhost
+PidFile {stage}/apache.SLOT.pid
+DefaultRuntimeDir {stage}
+ErrorLog /dev/stderr
+LogLevel error
+Listen 127.0.0.1:8080
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule dir_module /usr/lib/apache2/modules/mod_dir.so
+User nobody
+Group nogroup
+DocumentRoot {stage}
+DirectoryIndex package.json
+<Directory {stage}>
+Require all granted
+</Directory>
+",
+            )],
             ..FILES
         },
         Program {

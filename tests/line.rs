@@ -1,6 +1,7 @@
 //! Who finds no worker free waits in line: in order, at no worker, and whatever becomes of llb.
 
 use std::{
+    net::TcpListener,
     sync::atomic::{AtomicU32, Ordering::SeqCst},
     thread,
     time::Duration,
@@ -62,6 +63,28 @@ fn who_came_first_is_served_first() {
     assert!(longest > 2e6, "{longest} µs");
     assert_eq!(line.wait_histogram.iter().map(|(_, count)| count).sum::<u64>(), 12);
     fleet.wait_until_quiet();
+}
+
+/// The kernel keeps what the server closed first for a minute, and a server that is not llb's cannot share a port with it, unless both
+/// have SO_REUSEADDR.
+#[test]
+fn who_has_waited_keeps_nobody_from_the_port_afterwards() {
+    for address in [ADDRESS, "[::1]:8080"] {
+        let stage = Stage::new();
+        let host = if address == ADDRESS { "127.0.0.1" } else { "::1" };
+        let fleet =
+            stage.start(&["-n", "1", "--concurrency", "1"], &["python3", &fixture("asyncio_server.py"), host, "8080"]);
+        wait_for_line(&fleet);
+        let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(address)).collect();
+        clients.iter_mut().for_each(|client| client.send_last("/wait/100"));
+        clients.into_iter().for_each(|mut client| {
+            client.receive();
+            assert!(client.is_closed(), "the server closes first");
+        });
+        assert!(line(&fleet.status()).waited > 0);
+        assert_eq!(fleet.stop().code, Some(0));
+        TcpListener::bind(address).expect("a free port");
+    }
 }
 
 #[test]

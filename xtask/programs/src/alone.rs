@@ -44,7 +44,8 @@ impl Alone {
         let mut alone = Self { first: run.spawn()?, dir, signal: signal(program)? };
         let deadline = now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
-            ensure!(alone.first.try_wait()?.is_none(), "it ends when it is started without llb");
+            let said = || fs::read_to_string(alone.dir.join("alone.log")).unwrap_or_default();
+            ensure!(alone.first.try_wait()?.is_none(), "it ends when it is started without llb: {}", said());
             ensure!(now() < deadline, "it does not listen without llb");
             thread::sleep(Duration::from_millis(20));
         }

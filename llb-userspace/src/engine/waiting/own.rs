@@ -32,6 +32,8 @@ impl Core {
     ) -> anyhow::Result<()> {
         self.updater.steering_mut().own(socket)?;
         socket.set_reuse_port(true)?;
+        // Connections inherit it, and what is left of them for a minute keeps nobody from the port when llb is gone.
+        socket.set_reuse_address(true)?;
         heritage.give(socket);
         Ok(socket.bind(&address.0.into())?)
     }

@@ -46,8 +46,9 @@ fn answer(client: &UdpSocket) -> (u32, Vec<u8>) {
 #[track_caller]
 fn send_at_once(client: &UdpSocket) -> Vec<Vec<u8>> {
     setsockopt(client, UdpGsoSegment, &i32::try_from(SIZE).expect("a size")).expect("a kernel that cuts");
-    let parts: Vec<Vec<u8>> =
-        (0..=COUNT).map(|n| vec![b'a' + u8::try_from(n).expect("a letter"); if n < COUNT { SIZE } else { 7 }]).collect();
+    let parts: Vec<Vec<u8>> = (0..=COUNT)
+        .map(|n| vec![b'a' + u8::try_from(n).expect("a letter"); if n < COUNT { SIZE } else { 7 }])
+        .collect();
     assert_eq!(client.send(&parts.concat()).expect("datagrams"), COUNT * SIZE + 7);
     parts
 }
@@ -108,7 +109,8 @@ fn a_server_takes_joined_datagrams_and_is_reloaded() {
         let asked: Vec<_> = clients.iter().map(send_at_once).collect();
         let who = |(client, parts): (&UdpSocket, &Vec<Vec<u8>>)| {
             let answers: Vec<(u32, Vec<u8>)> = parts.iter().map(|_| answer(client)).collect();
-            let expected = parts.iter().map(|part| (answers[0].0, [&together, part].map(|part| part.as_slice()).concat()));
+            let expected =
+                parts.iter().map(|part| (answers[0].0, [&together, part].map(|part| part.as_slice()).concat()));
             assert!(answers.iter().cloned().eq(expected), "{answers:?}");
             answers[0].0
         };

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod closing;
 pub mod course;
 pub mod find;
+pub mod graceful;
 pub mod hang;
 pub mod lock;
 pub mod memory;

@@ -43,7 +43,7 @@ impl Engine {
                         running.drain.scope = Some(scope);
                     }
                 }
-                Effect::Terminate(id) => self.processes.terminate(&mut self.core, id),
+                Effect::Terminate(id) => self.processes.terminate(&mut self.core, id, now),
                 Effect::Kill(id) => self.processes.kill(&self.core, id),
                 Effect::Reap(id) => {
                     is_reaped = true;

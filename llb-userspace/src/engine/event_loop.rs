@@ -1,6 +1,6 @@
 //! The loop: takes in what happens, one thing at a time, and performs what is decided.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use nix::sys::signal::Signal;
 use tokio::{
@@ -124,12 +124,16 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Instant) {
+        self.processes.look_at_asked(&mut self.core, now);
         self.processes.look_at_draining(&mut self.core, now);
         {
-            let (Core { supervisor, updater, running, .. }, udp) = (&mut self.core, &self.health.udp);
-            let sight = |worker: &Worker| Sight {
-                has_flows: udp.has_flows(worker.seats()),
-                ..sight(worker, running.get(&worker.id), updater, now)
+            let (Core { supervisor, updater, running, config, .. }, udp) = (&mut self.core, &self.health.udp);
+            let (processes, chosen, one_asks) = (&self.processes, config.stop_signal.is_some(), Cell::new(false));
+            let sight = |worker: &Worker| {
+                let seen = sight(worker, running.get(&worker.id), updater, now);
+                let ends_itself =
+                    seen.ends_itself && (chosen || processes.may_be_asked(worker, seen, updater, &one_asks));
+                Sight { ends_itself, has_flows: udp.has_flows(worker.seats()), ..seen }
             };
             supervisor.tick(now, sight, |seat| updater.is_drained(seat, now));
         }

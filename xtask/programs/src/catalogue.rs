@@ -153,7 +153,12 @@ fn javascript() -> Vec<Program> {
             command: "node fastify_app.js",
             ..NODE
         },
-        Program { name: "Bun", package: "@oven/bun-linux-x64", command: "\"$NODE_PATH\"/@oven/bun-linux-x64/bin/bun fetch.js", ..NODE },
+        Program {
+            name: "Bun",
+            package: "@oven/bun-linux-x64",
+            command: "\"$NODE_PATH\"/@oven/bun-linux-x64/bin/bun fetch.js",
+            ..NODE
+        },
         Program {
             name: "Deno",
             package: "@deno/linux-x64-glibc",

@@ -13,7 +13,7 @@ use crate::{
         inbox::Message,
     },
     fleet::{State, cgroup},
-    model::WorkerId,
+    model::{Instant, WorkerId},
     sys::clock,
 };
 
@@ -25,7 +25,8 @@ const KILLED_FOR: Duration = Duration::from_secs(2);
 
 impl Processes {
     /// Sends a worker the signal to end.
-    pub(in crate::engine) fn terminate(&self, core: &mut Core, id: WorkerId) {
+    pub(in crate::engine) fn terminate(&mut self, core: &mut Core, id: WorkerId, now: Instant) {
+        self.note_asked(core, id, now);
         let signal = core.stop_signal();
         let all = core.config.stop_whom == StopWhom::All;
         let Some(running) = core.running.get_mut(&id) else { return };

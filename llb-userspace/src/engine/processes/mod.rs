@@ -1,5 +1,6 @@
 //! The workers as processes: started, watched until they are ready, drained, ended and reaped.
 
+mod asked;
 mod diagnose;
 mod drain;
 mod end;
@@ -30,7 +31,7 @@ pub(in crate::engine) use self::{
 };
 use super::{RunError, core::ExitRecord, inbox::Message};
 use crate::{
-    fleet::{NotifySocket, Others},
+    fleet::{NotifySocket, Others, graceful::Graceful},
     kernel::Connections,
     model::{Slot, WorkerId},
     sys::deaf::NoBytes,
@@ -60,6 +61,8 @@ pub(in crate::engine) struct Processes {
     pub notify: Rc<NotifySocket>,
     pub unknown_senders: u64,
     pub orphans: Orphans,
+    /// Whether workers that are asked to end themselves drop what they have.
+    graceful: Graceful,
 }
 
 impl Processes {
@@ -83,6 +86,7 @@ impl Processes {
             notify: Rc::new(notify),
             unknown_senders: 0,
             orphans: Orphans::default(),
+            graceful: Graceful::default(),
         }
     }
 

@@ -117,6 +117,7 @@ fn python() -> Vec<Program> {
         },
         Program {
             name: "uWSGI",
+            helps: "`--die-on-term`: by SIGTERM it begins anew, and so is killed when its time is over",
             package: "pyuwsgi",
             command: "{venv}/bin/uwsgi --http-socket 127.0.0.1:8080 --disable-logging --log-5xx --enable-threads --threads 8 --so-keepalive --master --need-app --module app:wsgi",
             ..HTTP
@@ -199,9 +200,11 @@ fn ruby_php() -> Vec<Program> {
         },
         Program {
             name: "Starman",
+            helps: "`--stop-signal QUIT`: it takes no time beyond that of its requests",
             package: "starman",
             source: Source::Apt(&["starman"]),
-            command: "starman --listen 127.0.0.1:8080 --workers 8 --disable-keepalive app.psgi",
+            command: "starman --listen 127.0.0.1:8080 --workers 8 app.psgi",
+            flags: &["--stop-signal", "QUIT"],
             ..HTTP
         },
         Program {
@@ -325,6 +328,7 @@ events {} http { access_log off; keepalive_timeout 60; server { listen 127.0.0.1
         },
         Program {
             name: "Apache",
+            helps: "no `--stop-signal WINCH`: its graceful end cuts a kept connection now and then, and llb sees it out first",
             package: "apache2",
             source: Source::Apt(&["apache2"]),
             command: "sh -c 'sed s/SLOT/$LLB_SLOT.$LLB_GENERATION/ apache.conf >a.$LLB_SLOT.$LLB_GENERATION && exec apache2 -D FOREGROUND -f {stage}/a.$LLB_SLOT.$LLB_GENERATION'",

@@ -27,9 +27,11 @@ const FLOWS: usize = 16;
 /// Datagrams that a flow has under way. The socket's buffer holds more of either side.
 const AT_ONCE: usize = 32;
 
-/// Rounds, each with both peers, and how long each is asked in one. The first is a warm-up of the machine.
+/// Rounds, in each of which both peers are asked so often by turns, for so long. The first is a warm-up of the machine. Its speed
+/// changes by a tenth from one second to the next, so the turns are short and many.
 const ROUNDS: usize = 7;
-const SLICE: Duration = Duration::from_secs(2);
+const TURNS: usize = 10;
+const SLICE: Duration = Duration::from_millis(400);
 
 /// What is not answered by then is given up: as long as a resolver waits before it asks again.
 const GIVEN_UP: Duration = Duration::from_millis(200);
@@ -154,10 +156,16 @@ pub(super) fn run(bench: &Bench, out: &mut impl Write) -> Result<()> {
     let peers = [Echo::start(bench, false)?, Echo::start(bench, true)?];
     let (mut rates, mut latencies) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
     for round in 0..ROUNDS {
-        for (peer, (rates, latencies)) in peers.iter().zip(rates.iter_mut().zip(&mut latencies)) {
-            let rate = peer.exchange(SLICE)? as f64 / SLICE.as_secs_f64();
-            if round > 0 {
-                rates.push(rate);
+        for _ in 0..TURNS {
+            for (peer, rates) in peers.iter().zip(&mut rates) {
+                let rate = peer.exchange(SLICE)? as f64 / SLICE.as_secs_f64();
+                if round > 0 {
+                    rates.push(rate);
+                }
+            }
+        }
+        if round > 0 {
+            for (peer, latencies) in peers.iter().zip(&mut latencies) {
                 latencies.extend(peer.latencies_while_one_stands_still()?);
             }
         }

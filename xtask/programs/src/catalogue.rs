@@ -127,6 +127,7 @@ fn python() -> Vec<Program> {
 
 fn javascript() -> Vec<Program> {
     const NODE: Program = Program { source: Source::Npm, ..HTTP };
+    const RUNTIME: Program = Program { source: Source::Runtime, ..HTTP };
     vec![
         Program {
             name: "Node",
@@ -157,14 +158,14 @@ fn javascript() -> Vec<Program> {
         Program {
             name: "Bun",
             package: "@oven/bun-linux-x64",
-            command: "\"$NODE_PATH\"/@oven/bun-linux-x64/bin/bun fetch.js",
-            ..NODE
+            command: "{runtimes}/@oven/bun-linux-x64/bin/bun fetch.js",
+            ..RUNTIME
         },
         Program {
             name: "Deno",
             package: "@deno/linux-x64-glibc",
-            command: "\"$NODE_PATH\"/@deno/linux-x64-glibc/deno run --quiet --allow-all --no-lock fetch.js",
-            ..NODE
+            command: "{runtimes}/@deno/linux-x64-glibc/deno run --quiet --allow-all --no-lock fetch.js",
+            ..RUNTIME
         },
         Program { name: "socket.io", package: "socket.io", command: "node socketio_app.js", ..NODE },
         Program {

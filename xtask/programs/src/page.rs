@@ -176,6 +176,8 @@ pub(crate) fn page(programs: &[Program], dir: &Path) -> Result<String> {
     for program in programs {
         let flags: String = program.flags.iter().map(|flag| format!("{flag} ")).collect();
         let command = program.command.replace("{venv}/bin/", "").replace("{built}/", "./").replace("{stage}/", "");
+        let command =
+            command.replace("{runtimes}/@oven/bun-linux-x64/bin/", "").replace("{runtimes}/@deno/linux-x64-glibc/", "");
         let _ =
             writeln!(page, "| {} | `{flags}-- {}` | {} |", program.name, command.replace('|', "\\|"), program.helps);
     }

@@ -7,6 +7,8 @@ pub(crate) enum Source {
     Pip,
     /// package.json.
     Npm,
+    /// runtimes.json: what runs JavaScript in Node's place.
+    Runtime,
     /// Debian packages.
     Apt(&'static [&'static str]),
     /// Compiled from apps/ by the Go that `cargo xtask setup` installs.
@@ -36,7 +38,7 @@ pub(crate) struct Program {
     /// The package whose version is said.
     pub(crate) package: &'static str,
     pub(crate) speaks: Speaks,
-    /// The command, with {venv}, {built} and {stage} for directories.
+    /// The command, with {venv}, {built}, {runtimes} and {stage} for directories.
     pub(crate) command: &'static str,
     /// Options of llb that it needs beside the usual ones.
     pub(crate) flags: &'static [&'static str],

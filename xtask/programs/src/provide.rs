@@ -26,6 +26,7 @@ const RUST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rust/Cargo.toml");
 pub(crate) struct Installed {
     pub(crate) venv: PathBuf,
     pub(crate) node_modules: PathBuf,
+    pub(crate) runtimes: PathBuf,
     pub(crate) built: PathBuf,
     /// Where what came of each program is kept.
     pub(crate) results: PathBuf,
@@ -36,7 +37,8 @@ pub(crate) struct Installed {
 impl Installed {
     /// A shell's command with the directories in it.
     pub(crate) fn fill(&self, command: &str) -> String {
-        command.replace("{venv}", &quoted(&self.venv)).replace("{built}", &quoted(&self.built))
+        let directories = [("{venv}", &self.venv), ("{built}", &self.built), ("{runtimes}", &self.runtimes)];
+        directories.iter().fold(command.to_owned(), |command, (name, path)| command.replace(name, &quoted(path)))
     }
 }
 
@@ -55,6 +57,7 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
     let mut installed = Installed {
         venv: target.join("venv"),
         node_modules: target.join("node/node_modules"),
+        runtimes: target.join("runtimes/node_modules"),
         built: target.join("built"),
         results: target.join("results"),
         go: PathBuf::new(),
@@ -76,9 +79,14 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
             venv.provide()?;
         }
     }
-    if wants(Source::Npm) {
-        let node = target.join("node");
-        once(&node.join("installed.json"), include_str!("../package.json"), offline, || npm(&node))?;
+    for (source, dir, text) in [
+        (Source::Npm, "node", include_str!("../package.json")),
+        (Source::Runtime, "runtimes", include_str!("../runtimes.json")),
+    ] {
+        let dir = target.join(dir);
+        if wants(source) {
+            once(&dir.join("installed.json"), text, offline, || npm(&dir, text))?;
+        }
     }
     if wants(Source::Go) {
         installed.go = find_go(&root.join("target/go"))?;
@@ -103,7 +111,7 @@ pub(crate) fn provide(programs: &[Program], offline: bool) -> Result<Installed> 
 fn packages(source: Source) -> &'static [&'static str] {
     match source {
         Source::Pip => &["python3", "python3-venv"],
-        Source::Npm => &["nodejs", "npm"],
+        Source::Npm | Source::Runtime => &["nodejs", "npm"],
         Source::Apt(packages) => packages,
         Source::Go | Source::Cargo => &[],
         Source::Java => &["openjdk-17-jdk-headless"],
@@ -129,10 +137,10 @@ fn once(stamp: &Path, text: &str, offline: bool, install: impl FnOnce() -> Resul
     fs::write(stamp, text).with_context(|| format!("cannot write {}", stamp.display()))
 }
 
-fn npm(node: &Path) -> Result<()> {
-    fs::create_dir_all(node).with_context(|| format!("cannot make {}", node.display()))?;
-    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/package.json"), node.join("package.json"))?;
-    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(node))
+fn npm(dir: &Path, text: &str) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    fs::write(dir.join("package.json"), text)?;
+    run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(dir))
 }
 
 /// Installs those of Debian's packages that are missing.

@@ -26,8 +26,9 @@ impl Installed {
                 said(Command::new(self.venv.join("bin/python")).args(["-c", &code]))?
             }
             (Source::Npm, "node" | "npm") => said(Command::new(package).arg("--version"))?,
-            (Source::Npm, _) => {
-                let code = format!("require('{}/{package}/package.json').version", self.node_modules.display());
+            (source @ (Source::Npm | Source::Runtime), _) => {
+                let modules = if source == Source::Npm { &self.node_modules } else { &self.runtimes };
+                let code = format!("require('{}/{package}/package.json').version", modules.display());
                 said(Command::new("node").args(["-p", &code]))?
             }
             (Source::Apt(_), _) => said(Command::new("dpkg-query").args(["-W", "-f=${Version}", package]))?,

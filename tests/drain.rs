@@ -108,43 +108,47 @@ fn own_shutdown_is_asked_early() {
     assert!(kept.is_closed());
 }
 
-/// A handler that only exits. One worker shows it, while the others wait; from then on they finish first.
+/// A handler that only exits, behind a shell or not. One worker shows it, while another waits; from then on all finish first.
 #[test]
 fn who_drops_what_it_has_is_asked_no_more() {
-    let stage = Stage::new();
-    let script = format!(
-        "import runpy, signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n\
-         runpy.run_path({:?}, run_name='__main__')\n",
-        fixture("leaving.py")
-    );
-    let script = stage.write("exits.py", &script).display().to_string();
-    let fleet = stage.start(&["-n", "4", "--drain-timeout", "10s"], &leaving(&script, "0", None));
-    fleet.wait_for_groups(&[ADDRESS], 4);
-    let begin = || {
-        let begun = requests(&stage).0;
-        let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(ADDRESS)).collect();
-        clients.iter_mut().for_each(|client| client.send_last("/wait/2000"));
-        until("all are in work", || requests(&stage).0 == begun + 12);
-        clients
-    };
-    let lost = |clients: Vec<Client>| clients.into_iter().filter_map(|mut client| client.try_receive().err()).count();
+    for is_behind_a_shell in [true, false] {
+        let stage = Stage::new();
+        let script = format!(
+            "import runpy, signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n\
+             runpy.run_path({:?}, run_name='__main__')\n",
+            fixture("leaving.py")
+        );
+        let script = stage.write("exits.py", &script).display().to_string();
+        let behind = format!("python3 '{script}' 127.0.0.1 8080 0; true");
+        let command = if is_behind_a_shell { vec!["sh", "-c", &behind] } else { leaving(&script, "0", None) };
+        let fleet = stage.start(&["-n", "4", "--drain-timeout", "10s"], &command);
+        fleet.wait_for_groups(&[ADDRESS], 4);
+        let begin = || {
+            let begun = requests(&stage).0;
+            let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(ADDRESS)).collect();
+            clients.iter_mut().for_each(|client| client.send_last("/wait/2500"));
+            until("all are in work", || requests(&stage).0 == begun + 12);
+            clients
+        };
+        let lost =
+            |clients: Vec<Client>| clients.into_iter().filter_map(|mut client| client.try_receive().err()).count();
 
-    let clients = begin();
-    fleet.signal(Signal::SIGHUP);
-    let first = lost(clients);
-    // Those of one of four.
-    assert!((1..=6).contains(&first), "{first} of 12");
-    assert!(fleet.stderr().contains("which its program catches, and dropped"), "{}", fleet.stderr());
-    until("the old ones are gone", || fleet.status().workers.len() == 4 && serves(&fleet, 4, 2));
+        let clients = begin();
+        assert!(fleet.command("scale").arg("2").output().expect("llb scale").status.success());
+        // Those of one worker, and not of both.
+        let first = lost(clients);
+        assert!((1..=4).contains(&first), "{first} of 12");
+        assert!(fleet.stderr().contains("which its program catches, and dropped"), "{}", fleet.stderr());
 
-    let clients = begin();
-    fleet.signal(Signal::SIGHUP);
-    assert_eq!(lost(clients), 0);
-    until("the old ones are gone", || fleet.status().workers.len() == 4 && serves(&fleet, 4, 3));
+        let clients = begin();
+        fleet.signal(Signal::SIGHUP);
+        assert_eq!(lost(clients), 0);
+        until("the old ones are gone", || fleet.status().workers.len() == 2 && serves(&fleet, 2, 2));
 
-    let clients = begin();
-    assert_eq!(fleet.stop().code, Some(0));
-    assert_eq!(lost(clients), 0);
+        let clients = begin();
+        assert_eq!(fleet.stop().code, Some(0));
+        assert_eq!(lost(clients), 0);
+    }
 }
 
 /// The first process sees to its children, unless all are to be asked at once.

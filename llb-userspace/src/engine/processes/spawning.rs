@@ -107,6 +107,7 @@ impl Processes {
         if end::waits_for_rest(core, id, &record) {
             return;
         }
+        self.asked_has_ended(core, id, now);
         let slot = core.slot(id);
         let pid = record.pid.as_raw();
         match core.supervisor.worker(id).map(|worker| worker.state) {
@@ -159,7 +160,6 @@ impl Processes {
     /// A worker has ended. Why it did not get its port is looked up beside the loop: there may be thousands of processes and
     /// descriptors to look through.
     pub(in crate::engine) fn ends(&mut self, core: &mut Core, record: ExitRecord, now: Instant) {
-        self.asked_has_ended(core, record.id, now);
         let Some(port) = core.supervisor.worker(record.id).and_then(diagnose::wanted_port) else {
             return self.exited(core, record, None, now);
         };

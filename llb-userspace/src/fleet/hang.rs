@@ -250,8 +250,7 @@ impl SeatWatch {
 
     /// It has left its groups.
     pub fn left(&mut self, now: Instant) {
-        let trial = TRIAL_AFTER.saturating_mul(1 << self.trials.min(16)).min(TRIAL_AFTER_MAX);
-        self.out_until = Some(now.after(trial));
+        self.out_until = Some(now.after(ever_later(TRIAL_AFTER, self.trials, TRIAL_AFTER_MAX)));
         self.seen = 0;
     }
 
@@ -281,9 +280,8 @@ impl SeatWatch {
 
     /// It cannot be helped now.
     pub fn resists(&mut self, now: Instant) {
-        let pause = HELP_AGAIN_AFTER.saturating_mul(1 << self.resisted.min(16)).min(HELP_AGAIN_AFTER_MAX);
+        self.look_at = now.after(ever_later(HELP_AGAIN_AFTER, self.resisted, HELP_AGAIN_AFTER_MAX));
         self.resisted = self.resisted.saturating_add(1);
-        self.look_at = now.after(pause);
     }
 
     /// How many waited when it was last looked at.
@@ -321,6 +319,11 @@ impl SeatWatch {
     pub fn is_silent_for(&self, time: Duration, now: Instant) -> bool {
         now >= self.silent_since.after(time)
     }
+}
+
+/// Twice as long after each try before.
+fn ever_later(first: Duration, tries: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << tries.min(16)).min(most)
 }
 
 /// What only a worker that lives does: answer, or close what it should have answered.

@@ -54,7 +54,7 @@ pub(super) fn measure(bench: &Bench, policy: &'static str, tracking: &'static st
 
 /// The same of datagrams of flows that are known. What is a connection elsewhere is an answer here.
 pub(super) fn measure_datagrams(bench: &Bench) -> Result<Costs> {
-    let fleet = Echo::start(bench, true)?;
+    let fleet = Echo::start(bench, udp::Peer::Llb)?;
     under("known flows", "full", udp::WORKERS, fleet.llb(), |duration| fleet.exchange(duration))
 }
 

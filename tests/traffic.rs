@@ -25,6 +25,9 @@ const REQUESTS: u32 = 600;
 /// How often a load is tried on a machine that has bad moments.
 const TRIALS: u32 = 3;
 
+/// Much longer than a short request takes, and much less than a long one.
+const SOON: Duration = Duration::from_secs(5);
+
 /// What comes further apart than this sees what was published of the one before.
 const PUBLISHED_WITHIN: Duration = Duration::from_millis(50);
 
@@ -82,6 +85,42 @@ fn long_polls_of_node_do_not_skew_the_choice() {
     let polls = hold(&fleet, ADDRESS, 8, |client| client.send(LONG_POLL));
     assert_even(&fleet, ADDRESS, "/block/4");
     drop(polls);
+}
+
+/// A worker whose main thread accepts seems free when each of its other threads is taken.
+#[test]
+fn nobody_waits_behind_long_requests_that_take_all_threads() {
+    for address in [ADDRESS, "[::1]:8080"] {
+        let (host, port) = address.rsplit_once(':').expect("a port");
+        let stage = Stage::new();
+        let program = ["python3", &fixture("pool.py"), host.trim_matches(['[', ']']), port, "2"];
+        // Nobody waits for the long ones at the end.
+        let fleet = stage.start(&["-n", &SLOTS.to_string(), "--drain-timeout", "1s"], &program);
+        fleet.wait_for_groups(&[address], SLOTS);
+        let ask_all = || {
+            for _ in 0..60 {
+                let begun = clock::now();
+                get(address, "/ms/1");
+                let took = Duration::from_nanos(clock::now().since(begun));
+                assert!(took < SOON, "{took:?}: {:#?}", fleet.status());
+            }
+        };
+        ask_all();
+        // One at each: who is asked meanwhile shows that a worker has another thread.
+        let mut long = hold(&fleet, address, SLOTS as usize, |client| client.send(LONG_POLL));
+        ask_all();
+        // All threads of two are taken.
+        for _ in 0..2 {
+            let mut client = Client::connect(address);
+            client.send(LONG_POLL);
+            long.push(client);
+            until("the request is in flight", || fleet.in_flight() == long.len() as u64);
+        }
+        let taken = fleet.status().workers.iter().filter(|worker| worker.in_flight == Some(2)).count();
+        assert_eq!(taken, 2, "{:#?}", fleet.status());
+        thread::sleep(PUBLISHED_WITHIN);
+        ask_all();
+    }
 }
 
 /// A worker that serves many at once seems to take less for each the more it has, and still has no room for all of them.

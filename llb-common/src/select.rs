@@ -106,7 +106,7 @@ pub struct Weight {
 pub fn weigh(load: Load, by_count: bool, now: u64) -> Weight {
     let weight = if by_count { load.requests } else { expected_ns(load, now) };
     let is_awake = !by_count && matches!(awake(load, now), Awake::Here);
-    Weight { weight, is_idle: load.requests == 0, is_awake }
+    Weight { weight, is_idle: load.requests | load.unproven == 0, is_awake }
 }
 
 /// The search for the seat with the least expected completion time, as far as it has come.

@@ -19,7 +19,7 @@ mod payload;
 
 pub use charges::{first_roll_at, is_due, outstanding_at, roll_ns, rolled};
 pub use mark::{Mark, is_progress, mark_after, mark_at};
-pub use pace::{CONCURRENT, FEW_SAMPLES, OVERTAKING_ALWAYS, Pace, centre_after, handshake_after, pace_after};
+pub use pace::{CONCURRENT, FEW_SAMPLES, OVERTAKING_ALWAYS, Pace, beside, centre_after, handshake_after, pace_after};
 #[cfg(test)]
 pub(crate) use payload::ONE_WAY_NS;
 pub use payload::{payload_in, payload_out};

@@ -28,27 +28,29 @@ pub struct Look {
     pub queued_ns: u64,
     /// [`Load::parked`]
     pub parked: u64,
+    /// [`Load::unproven`]
+    pub unproven: u64,
     /// Not 0: [`Load::concurrent`].
     pub concurrent: u32,
     /// Whose.
     pub seat: u32,
 }
-const _: () = assert!(size_of::<Look>() == 48);
+const _: () = assert!(size_of::<Look>() == 56);
 
 impl Look {
     /// Of a seat's load.
     #[must_use]
     #[inline(always)]
     pub fn of(seat: u32, load: Load) -> Self {
-        let Load { requests, since, cost_ns, queued_ns, concurrent, parked } = load;
-        Look { requests, since, cost_ns, queued_ns, parked, concurrent: concurrent.into(), seat }
+        let Load { requests, since, cost_ns, queued_ns, concurrent, parked, unproven } = load;
+        Look { requests, since, cost_ns, queued_ns, parked, unproven, concurrent: concurrent.into(), seat }
     }
 
     /// The load again.
     #[must_use]
     pub const fn load(&self) -> Load {
-        let Look { requests, since, cost_ns, queued_ns, parked, concurrent, .. } = *self;
-        Load { requests, since, cost_ns, queued_ns, concurrent: concurrent != 0, parked }
+        let Look { requests, since, cost_ns, queued_ns, parked, unproven, concurrent, .. } = *self;
+        Load { requests, since, cost_ns, queued_ns, concurrent: concurrent != 0, parked, unproven }
     }
 }
 

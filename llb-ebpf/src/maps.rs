@@ -43,7 +43,7 @@ const IF_NEW: u64 = 1;
 /// Never read: the loader asks for it by name, which carries the version of the ABI.
 #[used]
 #[unsafe(no_mangle)]
-static LLB_ABI_12: Global<u32> = Global::new(0);
+static LLB_ABI_13: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static LLB_LIMITED: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
@@ -178,6 +178,14 @@ pub fn first() -> Option<*mut u64> {
     let seats = SEATS.get_ptr_mut(0)?;
     // SAFETY: a field of the value.
     Some(unsafe { &raw mut (*seats).first_ns })
+}
+
+/// [`Seats::beside`]
+#[inline(always)]
+pub fn beside() -> Option<*mut u64> {
+    let seats = SEATS.get_ptr_mut(0)?;
+    // SAFETY: a field of the value.
+    Some(unsafe { &raw mut (*seats).beside })
 }
 
 /// The seat that was chosen last.

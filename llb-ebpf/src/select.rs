@@ -491,7 +491,9 @@ pub fn load(index: u32, published_ns: u64, now: u64) -> Load {
             kernel::write(&raw mut (*books).settled, seat.settled);
             kernel::write(&raw mut (*books).mark, seat.mark);
         }
-        let load = Load::of(&seat, published_ns);
+        // Of interest only where something is in flight.
+        let beside = if seat.begun == seat.ended { 0 } else { maps::beside().map_or(0, |beside| kernel::read(beside)) };
+        let load = Load::of(&seat, published_ns).beside(beside);
         if load.cost_ns != 0 { load } else { load.or_like(maps::first().map_or(0, |first| kernel::read(first))) }
     }
 }

@@ -385,6 +385,10 @@ pub unsafe extern "C" fn llb_sample(delta: *const Delta, index: u32, now: u64) -
             samples: kernel::read(&raw const (*seat).samples),
             ..Seat::default()
         };
+        let beside = track::beside(&books, delta);
+        if let Some(most) = maps::beside().filter(|most| beside > kernel::read(*most)) {
+            kernel::write(most, beside);
+        }
         let start_ns = if books.service_ns == 0 { maps::published_cost(index, now) } else { 0 };
         let pace = track::pace_after(Pace::of(&books, start_ns), &books, delta, now);
         kernel::write(&raw mut (*seat).service_ns, pace.service_ns);

@@ -94,6 +94,10 @@ pub struct Seats {
     /// What the first answer took, ns, of the seat of which that was last known; 0 until then. What busy seats are taken to
     /// cost of which nothing is known ([`crate::select::Load::or_like`]), until userspace publishes the fleet's median.
     pub first_ns: u64,
+    /// Beside how many older requests one was answered lately, at most: so many the workers have been seen to hold without being held up
+    /// by them. Where each of `k` threads serves one it is never more than `k - 1`; where polls are held, as many as they are. Of all
+    /// seats, as they are copies of one program. Userspace takes some of it away with time.
+    pub beside: u64,
     /// What the fleet's TLS 1.3 session tickets look like: the length of their records, 0 if it is not known, or
     /// [`crate::wire::NO_TICKETS`].
     pub ticket: u64,
@@ -110,4 +114,4 @@ pub struct Seats {
     /// When the next choice is to be noted, ns.
     pub why_next: u64,
 }
-const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 136);
+const _: () = assert!(size_of::<Seats>() == 192 * MAX_SEATS + 144);

@@ -1,5 +1,7 @@
 //! What a seat holds, and how long a new request would take there.
 
+#[cfg(doc)]
+use crate::abi::Seats;
 use crate::{abi::Seat, track::CONCURRENT};
 
 /// The least cost of a request, ns: below a microsecond differences are noise, and a cost of zero would make a queue
@@ -56,6 +58,9 @@ pub struct Load {
     pub concurrent: bool,
     /// Requests in flight that are parked: it holds them, and is not held by them.
     pub parked: u64,
+    /// How many of these are more than any worker has been seen to answer others beside ([`Seats::beside`]). A worker that waits at its
+    /// listener has read them all, but it may be that each of its threads is taken by one.
+    pub unproven: u64,
 }
 
 impl Load {
@@ -72,6 +77,7 @@ impl Load {
             queued_ns: if published_ns != 0 || concurrent { 0 } else { seat.queued_ns.into() },
             concurrent,
             parked: above(in_flight(seat), given),
+            unproven: 0,
         }
     }
 }
@@ -83,6 +89,13 @@ impl Load {
     #[inline(always)]
     pub const fn or_like(self, first_ns: u64) -> Self {
         if self.cost_ns == 0 { Load { queued_ns: first_ns, ..self } } else { self }
+    }
+
+    /// Only so many parked requests are known to hold up nobody: [`Seats::beside`].
+    #[must_use]
+    #[inline(always)]
+    pub const fn beside(self, beside: u64) -> Self {
+        Load { unproven: above(self.parked, beside), ..self }
     }
 
     /// Requests in flight and choices charged: all that the seat holds.
@@ -165,7 +178,8 @@ pub fn expected_ns(load: Load, now: u64) -> u64 {
     let beside = (queued >> shift).wrapping_mul(less_of(load.parked & ((1 << 62) - 1), PARKED));
     let each = if is_unknown { UNKNOWN_NS } else { queued };
     let before = if load.requests == 0 { idle } else { (load.requests & 0xffff).wrapping_mul(each).wrapping_add(left) };
-    before.wrapping_add(beside)
+    // Each of these may be one that a new one has to wait for.
+    before.wrapping_add(beside).wrapping_add((load.unproven & 0xffff).wrapping_mul(queued))
 }
 
 /// What is left of a request of this cost that has been served for `silent` ns: a little less with time, until it is

@@ -222,6 +222,21 @@ fn a_seat_that_serves_beside_costs_more_with_each_request() {
 }
 
 #[test]
+fn what_no_worker_has_been_seen_to_hold_may_hold_it_up() {
+    // Four requests, and the worker waits for more: they are polls, or each of its four threads has one.
+    let holding = |held| Seat { begun: held, passed: held, service_ns: MS, ..Seat::default() };
+    let expected = |held, beside| expected_ns(Load::of(&holding(held), 0).beside(beside), 0);
+    assert_eq!(expected(4, 3) - expected(4, 4), MS);
+    assert_eq!(expected(4, 9), expected(4, 4), "it has been seen to hold more");
+    assert!(clearly_better(expected(4, 3), expected(5, 3)), "one more may wait");
+    let fleet = Loads { hinted: false, ..Loads::of([4, 3, 4].map(|held| Load::of(&holding(held), 0).beside(3))) };
+    for turn in 0..3 {
+        let choice = choose(Policy::LeastLatency, &fleet, 3, NO_SEAT, turn, 0);
+        assert_eq!(choice, Choice::Seat { seat: 1, first: false });
+    }
+}
+
+#[test]
 fn a_seat_of_which_nothing_is_known_costs_what_the_first_answer_took() {
     let unknown = |requests| busy(requests, 10 * MS, 0).or_like(5 * MS);
     let expected = |load| expected_ns(load, 10 * MS);
@@ -250,6 +265,7 @@ fn any_load() -> impl Strategy<Value = Load> {
             queued_ns,
             concurrent,
             parked: requests >> 60,
+            unproven: requests >> 62,
         },
     )
 }

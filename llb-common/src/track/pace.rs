@@ -1,6 +1,8 @@
 //! What a seat's answers say of what a request costs there.
 
 use super::Delta;
+#[cfg(doc)]
+use crate::abi::Seats;
 use crate::{
     abi::Seat,
     select::{MIN_COST_NS, in_flight},
@@ -133,11 +135,25 @@ fn sampled(pace: Pace, before: &Seat, delta: &Delta, now: u64) -> Pace {
     } else if greets {
         Pace { service_ns: centre_after(service_ns, took_ns(delta, now), FEW_SAMPLES), ..pace }
     } else {
-        let older = in_flight(before) > before.begun.saturating_sub(delta.ticket);
-        let overtakes = delta.ticket == delta.born && older;
+        let overtakes = delta.ticket == delta.born && older(before, delta) != 0;
         let more = if overtakes { (OVERTAKING_ALWAYS - overtaking) >> 3 } else { 0 };
         served(Pace { overtaking: overtaking + more, ..pace }, delta, now)
     }
+}
+
+/// How many requests are in flight, at least, that had begun before the one that has been answered.
+#[inline(always)]
+fn older(before: &Seat, delta: &Delta) -> u64 {
+    in_flight(before).saturating_sub(before.begun.saturating_sub(delta.ticket))
+}
+
+/// Beside how many older requests one has been answered, as [`Seats::beside`] counts; 0 if there was no such answer. `before` are the
+/// seat's books before it. What has moved here from another worker was not there when they began.
+#[must_use]
+#[inline(always)]
+pub fn beside(before: &Seat, delta: &Delta) -> u64 {
+    let tells = delta.answered > delta.untimed && delta.errors == 0 && delta.born != u64::MAX;
+    if tells { older(before, delta) } else { 0 }
 }
 
 /// A seat's pace after an answer that took all of its time.

@@ -306,6 +306,18 @@ fn whoever_was_overtaken_counts_as_well_as_whoever_overtook() {
 }
 
 #[test]
+fn an_answer_tells_beside_how_many_older_requests_it_came() {
+    // Of five requests two have ended.
+    let before = Seat { begun: 5, ended: 2, ..Seat::default() };
+    let answer = |ticket| Delta { answered: 1, ended: 1, ticket, born: ticket, ..nothing() };
+    assert_eq!(beside(&before, &answer(4)), 2);
+    assert_eq!(beside(&before, &answer(2)), 0);
+    assert_eq!(beside(&before, &Delta { born: u64::MAX, ..answer(4) }), 0, "it waited at another worker");
+    assert_eq!(beside(&before, &Delta { errors: 1, ..answer(4) }), 0, "it may have been turned away");
+    assert_eq!(beside(&before, &Delta { answered: 0, ..answer(4) }), 0);
+}
+
+#[test]
 fn one_long_request_does_not_spoil_what_one_more_costs() {
     let waited = |ns: u64| (5_000_000, 1_000_000, 5_000_000 + ns);
     let pace = pace_of([waited(4_000_000); 100].into_iter().chain([waited(200_000_000)]));

@@ -40,6 +40,8 @@ const FEWEST_WORD: usize = std::mem::offset_of!(Seats, fewest) / 8;
 const LEVEL_WORD: usize = std::mem::offset_of!(Seats, level) / 8;
 /// Where it is what the first answer took.
 const FIRST_WORD: usize = std::mem::offset_of!(Seats, first_ns) / 8;
+/// Where it is beside how many older requests others are answered.
+const BESIDE_WORD: usize = std::mem::offset_of!(Seats, beside) / 8;
 /// Words of a seat before `mark`: all that a load is made of, but for the charges that are due.
 const LOAD_WORDS: usize = std::mem::offset_of!(SeatBooks, mark) / 8;
 /// Where words that userspace writes lie within a seat.
@@ -164,6 +166,16 @@ impl Books {
                 word.store(*seats, Relaxed);
             }
         }
+    }
+
+    /// [`Seats::beside`]
+    pub(crate) fn beside(&self) -> u64 {
+        self.seats.words()[BESIDE_WORD].load(Relaxed)
+    }
+
+    /// Sets it, unless an answer is faster: the next one sets it again.
+    pub(crate) fn set_beside(&self, beside: u64) {
+        self.seats.words()[BESIDE_WORD].store(beside, Relaxed);
     }
 
     /// Says whether there is only one group, and which.

@@ -22,6 +22,7 @@
 //!     few: false,
 //!     held: false,
 //!     parked: 0,
+//!     unproven: 0,
 //!     open: 0,
 //!     opened: 0,
 //!     ended: 0,

@@ -26,6 +26,7 @@ fn unknown(seat: u32) -> View {
         few: false,
         held: false,
         parked: 0,
+        unproven: 0,
         open: 0,
         opened: 0,
         ended: 0,

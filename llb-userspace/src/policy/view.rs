@@ -33,6 +33,8 @@ pub struct View {
     pub held: bool,
     /// Requests in flight that are parked: [`Load::parked`].
     pub parked: u64,
+    /// How many of these it has not been seen to serve others beside: [`Load::unproven`].
+    pub unproven: u64,
     /// Connections open there.
     pub open: u64,
     /// Connections that have been established there so far.
@@ -80,6 +82,7 @@ impl View {
                 since: self.progress_at.0,
                 cost_ns,
                 parked: self.parked,
+                unproven: self.unproven,
                 ..Load::default()
             },
             now.0,

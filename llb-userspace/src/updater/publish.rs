@@ -29,6 +29,9 @@ const FORGOTTEN_SOON_AFTER: Duration = Duration::from_millis(500);
 /// 15 ms, and 4 later).
 const FRESH_ANSWERS: u64 = 4;
 
+/// After this long an eighth of what workers have been seen to hold beside others has to be seen again.
+const BESIDE_FOR: Duration = Duration::from_secs(60);
+
 /// The words that the publisher shares with the kernel; in the simulation, with what stands for it.
 pub trait Ledger {
     /// A seat's books.
@@ -41,6 +44,10 @@ pub trait Ledger {
     fn prefer(&self, fewest: &SeatSet, level: u64);
     /// Puts seats among the idle ones.
     fn rest(&self, idle: &SeatSet);
+    /// [`llb_common::abi::Seats::beside`]
+    fn beside(&self) -> u64;
+    /// Sets it.
+    fn set_beside(&self, beside: u64);
 }
 
 impl Ledger for Books {
@@ -62,6 +69,14 @@ impl Ledger for Books {
 
     fn rest(&self, idle: &SeatSet) {
         self.rest(idle);
+    }
+
+    fn beside(&self) -> u64 {
+        self.beside()
+    }
+
+    fn set_beside(&self, beside: u64) {
+        self.set_beside(beside);
     }
 }
 
@@ -94,6 +109,8 @@ pub struct Publisher {
     gone: Gone,
     /// Whether the cost of a request is known of any: what only greetings have cost says nothing then.
     asked: bool,
+    /// When [`llb_common::abi::Seats::beside`] was lowered last.
+    lowered: Instant,
 }
 
 impl Publisher {
@@ -108,6 +125,7 @@ impl Publisher {
             fresh: [0; 4],
             gone: Gone::new(),
             asked: false,
+            lowered: Instant(0),
         }
     }
 
@@ -119,6 +137,11 @@ impl Publisher {
     /// Publishes what is known of the seats at `now`.
     pub fn publish<'a>(&mut self, books: &impl Ledger, seated: impl Iterator<Item = Seated<'a>>, now: Instant) {
         self.turn = self.turn.wrapping_add(1);
+        if now >= self.lowered.after(BESIDE_FOR) {
+            self.lowered = now;
+            let beside = books.beside();
+            books.set_beside(beside - beside.div_ceil(8));
+        }
         let fleet_ns = policy::fleet_ns(&self.views);
         let Publisher { views, table, fresh, gone, asked, .. } = self;
         let was_asked = std::mem::take(asked);
@@ -168,6 +191,7 @@ fn view(
         books.renew(seat);
         counts.service_ns = 0;
     }
+    let load = select::Load::of(&counts, 0).beside(books.beside());
     View {
         seat,
         estimate_ns: estimate.and_then(|estimate| estimate.get_at(now, owed)),
@@ -179,7 +203,8 @@ fn view(
         fresh,
         few: counts.samples < track::FEW_SAMPLES && !has_failed(&counts, before),
         held,
-        parked: select::in_flight(&counts) - select::given(&counts),
+        parked: load.parked,
+        unproven: load.unproven,
         open: counts.opened.saturating_sub(counts.closed),
         opened: counts.opened,
         ended: counts.ended,

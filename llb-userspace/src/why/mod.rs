@@ -59,6 +59,8 @@ pub(crate) struct Considered {
     pub requests: u64,
     /// Requests that it holds without being held up by them.
     pub parked: u64,
+    /// How many of these may hold it up after all, as no worker has been seen to serve others beside so many.
+    pub unproven: u64,
     /// For how long it has had requests and answered none, µs.
     pub silent_us: Option<f64>,
 }
@@ -204,6 +206,7 @@ fn considered(slot: u32, pid: u32, verdict: Verdict, load: Load, now: u64) -> Co
         cost_us: us(load.cost_ns),
         requests: load.requests,
         parked: load.parked,
+        unproven: load.unproven,
         silent_us: (load.since != NOT_SERVING).then(|| us(now.saturating_sub(load.since))),
     }
 }

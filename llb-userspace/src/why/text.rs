@@ -86,6 +86,7 @@ fn state(worker: &Considered) -> String {
         requests => format!("{requests} requests"),
     }];
     parts.extend((worker.parked > 0).then(|| format!("{} parked", worker.parked)));
+    parts.extend((worker.unproven > 0).then(|| format!("{} of them may hold it up", worker.unproven)));
     parts.extend(worker.silent_us.map(|us| format!("no answer for {}", ms(us))));
     parts.push(format!("expected within {}", ms(worker.expected_us)));
     parts.join(", ")

@@ -43,6 +43,7 @@ pub(super) struct Books {
     level: Cell<u64>,
     /// What the first answer took of the seat of which that was last known.
     first_ns: Cell<u64>,
+    beside: Cell<u64>,
     /// The seats that can be chosen.
     pub(super) members: Vec<u32>,
     published: RefCell<Published>,
@@ -59,6 +60,7 @@ impl Books {
             fewest: Cell::default(),
             level: Cell::default(),
             first_ns: Cell::default(),
+            beside: Cell::default(),
             members: Vec::new(),
             published: RefCell::new(Published { at: 0, least: NO_SEAT, near: [0; 4], cost_ns: [0; MAX_SEATS] }),
             publisher: RefCell::new(Publisher::new(Policy::LeastLatency)),
@@ -126,6 +128,7 @@ impl Books {
         let Some(step) = step else { return };
         let delta = books::take(conn, &self.seat(conn.seat), Some(step));
         let start_ns = self.published_ns(conn.seat, now);
+        self.beside.set(self.beside.get().max(track::beside(&self.seat(conn.seat), &delta)));
         let was_known = self.seat(conn.seat).service_ns != 0;
         self.change(conn.seat, |seat| books::apply(seat, &delta, start_ns, now));
         let seat = self.seat(conn.seat);
@@ -202,6 +205,14 @@ impl Ledger for Books {
         self.level.set(level);
     }
 
+    fn beside(&self) -> u64 {
+        self.beside.get()
+    }
+
+    fn set_beside(&self, beside: u64) {
+        self.beside.set(beside);
+    }
+
     fn rest(&self, idle: &SeatSet) {
         let before = self.idle.get();
         self.idle.set([0, 1, 2, 3].map(|word| before[word] | idle[word]));
@@ -244,5 +255,21 @@ mod tests {
         let step = track::bytes_out(&conn, 7 * MS);
         books.take(&mut conn, step, 7 * MS);
         assert_eq!((books.requests(first, 7 * MS), books.seat(first).service_ns), (0, 5 * MS));
+    }
+
+    #[test]
+    fn what_workers_hold_beside_others_has_to_be_seen_again() {
+        let books = Books::new(1);
+        let beside_after = |seconds: u64| {
+            books.publish(seconds * 1_000_000_000);
+            books.beside.get()
+        };
+        books.beside.set(16);
+        assert_eq!(beside_after(59), 16);
+        assert_eq!(beside_after(60), 14);
+        assert_eq!(beside_after(119), 14);
+        assert_eq!(beside_after(120), 12);
+        books.beside.set(1);
+        assert_eq!(beside_after(180), 0);
     }
 }

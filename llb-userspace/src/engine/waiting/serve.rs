@@ -137,14 +137,14 @@ impl Waiting {
     fn candidates(&self, core: &Core, address: Address, now: Instant) -> Vec<Candidate> {
         let handed = |seat: Seat| self.lines.as_ref().and_then(|lines| lines.handed.get(&seat)).map_or(0, Vec::len);
         let books = core.updater.steering().books();
-        let first_ns = books.first_ns();
+        let (first_ns, beside) = (books.first_ns(), books.beside());
         let candidate = |seat: Seat| {
             let counts = books.load(seat);
             let mut load = Load::of(&counts, core.updater.cost_ns(seat, &counts));
             let charges = outstanding_at(&counts, now.0);
             load.requests = given(&counts) + charges;
             load.queued_ns = 0;
-            let load = load.or_like(first_ns);
+            let load = load.or_like(first_ns).beside(beside);
             // What was handed over is a charge until it is seen to have begun.
             Candidate { seat, load, certain: in_flight(&counts) + charges.min(handed(seat) as u64) }
         };

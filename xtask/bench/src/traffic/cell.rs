@@ -22,6 +22,8 @@ pub(super) enum Program {
     Go,
     /// uvicorn with our application.
     Uvicorn,
+    /// gunicorn with our application, a thread that accepts and four that serve.
+    Gunicorn,
     /// aiosmtpd as it comes.
     Smtp,
 }
@@ -85,6 +87,22 @@ impl Cell {
                 let mut command = Command::new(&provided.python);
                 command.args(["-m", "uvicorn", "--log-level", "warning", "--host", "127.0.0.1", "--port", &port]);
                 command.arg("--app-dir").arg(&provided.here).arg("server:app");
+                command
+            }
+            Program::Gunicorn => {
+                let mut command = Command::new(&provided.python);
+                command.args([
+                    "-m",
+                    "gunicorn",
+                    "--log-level",
+                    "warning",
+                    "--worker-class",
+                    "gthread",
+                    "--threads",
+                    "4",
+                ]);
+                command.args(["--bind", &format!("127.0.0.1:{port}"), "--chdir"]).arg(&provided.here);
+                command.arg("server:wsgi");
                 command
             }
             Program::Smtp => {

@@ -3,7 +3,7 @@
 KIND is loop (asyncio), serial (one connection after the other, each to its end), threads (eight), processes (two), sink (a line
 is work and is not answered) or mail (the server speaks first). Of HTTP, /ms/N answers after N ms and serves others meanwhile,
 /block/N stands still for N ms, and /burn/N computes for N ms. With --slow worker 0 takes N times as long, with --bad it answers
-500 after MS ms. `app` is the same for ASGI servers.
+500 after MS ms. `app` is the same for ASGI servers, and `wsgi` for WSGI ones.
 """
 
 import argparse
@@ -161,6 +161,12 @@ async def app(scope, receive, send):
     headers = [(b"content-length", str(len(HERE)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": HERE.encode()})
+
+
+def wsgi(environ, start_response):
+    stand_still(*asked(environ["PATH_INFO"], None)[:2])
+    start_response("200 OK", [("Content-Length", str(len(HERE)))])
+    return [HERE.encode()]
 
 
 if __name__ == "__main__":

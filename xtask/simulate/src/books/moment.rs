@@ -56,6 +56,7 @@ impl Fleet for At<'_> {
             self.books.change(index, |seat| *seat = rolled(seat, self.now));
         }
         let seat = self.books.seat(index);
-        Load::of(&seat, self.books.published_ns(index, self.now)).or_like(self.books.first_ns.get())
+        let load = Load::of(&seat, self.books.published_ns(index, self.now)).or_like(self.books.first_ns.get());
+        load.beside(self.books.beside.get())
     }
 }

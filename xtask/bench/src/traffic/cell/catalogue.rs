@@ -192,6 +192,14 @@ pub(in crate::traffic) const ALL: &[Cell] = &[
         ..BASE
     },
     Cell {
+        name: "pools-gunicorn",
+        about: "gunicorn's gthread: a thread that accepts and four that serve; 5% take 1 s and the others 10 ms",
+        program: Program::Gunicorn,
+        rate: 100.0,
+        paths: &[("/ms/10", 19, true), ("/ms/1000", 1, false)],
+        ..BASE
+    },
+    Cell {
         name: "processes",
         about: "two processes a worker; 2% take 500 ms and the others 25",
         program: Program::Python("processes", &[]),

@@ -1,8 +1,14 @@
 //! `llb bench-here`: whether llb helps a server of the user's.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    sync::{Mutex, PoisonError},
+};
 
 use crate::harness::{Stage, fleet::LLB, stage::fixture};
+
+/// One comparison at a time: each would be the other's bad moment of the machine, and one of them takes half of it.
+static MACHINE: Mutex<()> = Mutex::new(());
 
 fn bench(args: &[&str], command: &[&str]) -> Output {
     Command::new(LLB).arg("bench-here").args(args).arg("--").args(command).output().expect("the llb binary")
@@ -18,6 +24,7 @@ fn ratio(report: &str, row: &str) -> f64 {
 /// While a worker computes for 200 ms it answers nobody: under the hash one request in ten waits for that.
 #[test]
 fn a_server_that_computes_at_times_is_helped() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let _stage = Stage::new();
     let output = bench(&["/?ms=200", "-n", "4", "--rate", "100", "--time", "18s"], &["node", &fixture("computes.js")]);
     let report = String::from_utf8_lossy(&output.stdout);
@@ -30,6 +37,7 @@ fn a_server_that_computes_at_times_is_helped() {
 
 #[test]
 fn a_rate_is_found_where_none_is_given() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let stage = Stage::new();
     let server = stage.static_server();
     let output = bench(&["/ms/5", "-n", "2", "--time", "18s"], &[&server, "8080"]);

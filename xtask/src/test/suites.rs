@@ -28,6 +28,7 @@ const ALONE: [&str; 14] = [
 /// What takes longest, first: the other lanes have enough left meanwhile.
 const LONG: [&str; 19] = [
     "storm",
+    "bench_here",
     "agent",
     "quic",
     "go",
@@ -36,7 +37,6 @@ const LONG: [&str; 19] = [
     "reload",
     "canary",
     "drain",
-    "bench_here",
     "docs",
     "life",
     "http3",

@@ -92,6 +92,13 @@ impl Load {
     }
 
     /// Only so many parked requests are known to hold up nobody: [`Seats::beside`].
+    ///
+    /// ```
+    /// use llb_common::{abi::Seat, select::Load};
+    ///
+    /// let seat = Seat { begun: 4, passed: 4, ..Seat::default() };
+    /// assert_eq!(Load::of(&seat, 0).beside(3).unproven, 1);
+    /// ```
     #[must_use]
     #[inline(always)]
     pub const fn beside(self, beside: u64) -> Self {

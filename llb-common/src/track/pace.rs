@@ -149,6 +149,17 @@ fn older(before: &Seat, delta: &Delta) -> u64 {
 
 /// Beside how many older requests one has been answered, as [`Seats::beside`] counts; 0 if there was no such answer. `before` are the
 /// seat's books before it. What has moved here from another worker was not there when they began.
+///
+/// ```
+/// use llb_common::{
+///     abi::Seat,
+///     track::{Delta, beside},
+/// };
+///
+/// let before = Seat { begun: 3, ..Seat::default() };
+/// let answer = Delta { answered: 1, ended: 1, ticket: 2, born: 2, ..Delta::default() };
+/// assert_eq!(beside(&before, &answer), 2);
+/// ```
 #[must_use]
 #[inline(always)]
 pub fn beside(before: &Seat, delta: &Delta) -> u64 {
